@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Pagefold's one Makefile. `make help` lists the targets; everything is built below build/.
+#
+#   DEBUG=1        a debug build, in build/debug/
+#   HOSTCC=clang   the host tests with another compiler
+
+O := build$(if $(DEBUG),/debug)
+H := build/host
+CC := gcc
+HOSTCC ?= gcc
+FUZZCC := clang
+ifeq ($(V),)
+Q := @
+say = @printf '  %-8s %s\n' $(1) $(2)
+endif
+
+# ---- what is built -------------------------------------------------------------------------
+# The core, which compiles on the host as it is; and what only a machine can run.
+PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c boot/multiboot2.c \
+          boot/acpi.c kernel/config/*.c kernel/monitor/*.c)
+BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c boot/*.c kernel/*.c))
+ASM  := $(wildcard arch/x86_64/*.S boot/*.S)
+
+KOBJ := $(PURE:%.c=$O/%.o) $(BARE:%.c=$O/%.o) $(ASM:%.S=$O/%.S.o)
+HOBJ := $(PURE:%.c=$H/obj/%.o)
+FOBJ := $(PURE:%.c=$H/fuzzobj/%.o)
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef -Wvla -Wmissing-prototypes -Wstrict-prototypes \
+        -Werror
+CPP := -I. -I$O/gen -std=gnu11
+KFLAGS := $(CPP) -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+          -mgeneral-regs-only -fno-stack-protector -fno-omit-frame-pointer -fno-strict-aliasing \
+          -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -ffunction-sections \
+          $(WARN) $(if $(DEBUG),-DPAGEFOLD_DEBUG)
+LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+           -Wl,-z,noexecstack -Wl,--gc-sections -Wl,--fatal-warnings
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
+
+.PHONY: all demo run iso test test-host test-emu fuzz bench lint format gdb clean help setup
+all: $O/pagefold.elf
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+# ---- generated -----------------------------------------------------------------------------
+GEN := $O/gen/dsdt.h
+$O/gen/dsdt.h: guests/acpi/dsdt.asl
+	$(call say,IASL,$<)
+	$Q mkdir -p $(@D)
+	$Q iasl -va -p $O/gen/dsdt -tc $< > $O/gen/dsdt.log || { cat $O/gen/dsdt.log; exit 1; }
+	$Q sed 's/unsigned char/static const unsigned char/' $O/gen/dsdt.hex > $@
+$(KOBJ) $(HOBJ) $(FOBJ): | $(GEN)
+
+# ---- the kernel ----------------------------------------------------------------------------
+$O/%.o: %.c
+	$(call say,CC,$<)
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(KFLAGS) -MMD -MP -c -o $@ $<
+$O/%.S.o: %.S
+	$(call say,AS,$<)
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(KFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
+
+# Linked twice: the first link tells the addresses for the backtrace's symbol table.
+$O/pagefold.elf: $(KOBJ) linker.ld tools/mksyms
+	$(call say,LD,$@)
+	$Q printf '.section .ksyms,"a"\n.globl ksyms_start\nksyms_start:\n.globl ksyms_end\nksyms_end:\n' > $O/ksyms0.S
+	$Q $(CC) $(KFLAGS) -c -o $O/ksyms0.o $O/ksyms0.S
+	$Q $(CC) $(LDFLAGS) -T linker.ld -o $O/pass1.elf $(KOBJ) $O/ksyms0.o
+	$Q tools/mksyms $O/pass1.elf > $O/ksyms.S
+	$Q $(CC) $(KFLAGS) -c -o $O/ksyms.o $O/ksyms.S
+	$Q $(CC) $(LDFLAGS) -T linker.ld -o $@ $(KOBJ) $O/ksyms.o
+
+# ---- host tests ----------------------------------------------------------------------------
+$H/obj/%.o: %.c
+	$(call say,HOSTCC,$<)
+	$Q mkdir -p $(@D)
+	$Q $(HOSTCC) $(HFLAGS) $(SAN) -MMD -MP -c -o $@ $<
+$H/fuzzobj/%.o: %.c
+	$(call say,FUZZCC,$<)
+	$Q mkdir -p $(@D)
+	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+$H/libpagefold.a: $(HOBJ)
+	$Q rm -f $@ && ar rcs $@ $^
+$H/libfuzz.a: $(FOBJ)
+	$Q rm -f $@ && ar rcs $@ $^
+
+# A test is tests/host/test_NAME.c; what several of them use is in tests/host/support_*.c.
+TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
+SUPPORT := $(wildcard tests/host/support_*.c)
+$H/test_%: tests/host/test_%.c $(SUPPORT) $H/libpagefold.a
+	$(call say,HOSTCC,$@)
+	$Q $(HOSTCC) $(HFLAGS) $(SAN) -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libpagefold.a -lcmocka
+FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(wildcard tests/fuzz/fuzz_*.c))
+$H/fuzz_%: tests/fuzz/fuzz_%.c $(SUPPORT) $H/libfuzz.a
+	$(call say,FUZZCC,$@)
+	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libfuzz.a
+
+# The tests call the installer by themselves when something is missing, so this runs before make
+# looks for the tests' prerequisites.
+host-binaries: $(TESTS)
+fuzz-binaries: $(FUZZERS)
+.PHONY: host-binaries fuzz-binaries
+
+clean:
+	rm -rf build
+
+-include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(FOBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZERS))

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Block devices as the hypervisor sees them: asynchronous, stackable.
+ *
+ * A host disk (ATA), a partition of one, a boot module, and the second-level cache over any of them
+ * are each a struct blk_dev; a VM's virtio-blk submits to the top one. Sectors are 512 bytes.
+ *
+ * Memory is named by machine address: a segment may lie anywhere in machine memory, any length that
+ * is a multiple of 512, any alignment to 2. The frames behind it stay pinned by the submitter until
+ * `done`.
+ */
+#ifndef DRIVERS_BLOCK_BLK_H
+#define DRIVERS_BLOCK_BLK_H
+
+#include "base/status.h"
+#include "base/types.h"
+
+#include <bsd/sys/queue.h>
+
+#define BLK_SECTOR 512u
+
+enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZEROES };
+
+struct blk_seg {
+    hpa_t addr;
+    uint32_t bytes;
+};
+
+/*
+ * One request. The submitter owns it and its segments, fills the first group, and must leave all of
+ * it alone until `done` has been called (exactly once; possibly from inside submit).
+ */
+struct blk_req {
+    enum blk_op op;
+    uint64_t sector;
+    uint64_t sectors; /* READ/WRITE: the sum of the segments' bytes / 512. FLUSH: 0 */
+    const struct blk_seg *segs;
+    unsigned n_segs;
+    void (*done)(struct blk_req *r, enum status s); /* OK, E_IO, E_RANGE, E_READONLY, ... */
+    void *ctx;
+    /* The device's own, while it has the request. */
+    STAILQ_ENTRY(blk_req) link;
+    void *dev_priv;
+};
+
+STAILQ_HEAD(blk_req_list, blk_req);
+
+struct blk_dev;
+
+struct blk_ops {
+    /* Takes the request; always answers by r->done. */
+    void (*submit)(struct blk_dev *d, struct blk_req *r);
+};
+
+struct blk_dev {
+    const struct blk_ops *ops;
+    char name[16];    /* "ata0", "ata0p1", "module:root.img" is cut to fit */
+    uint64_t sectors; /* capacity */
+    bool read_only;
+    bool can_discard, can_zero; /* BLK_DISCARD / BLK_ZEROES are worth sending */
+    uint32_t id;                /* unique among leaf devices: the cache's key, with the sector */
+    uint64_t start;             /* partitions: first sector on the leaf device with that id */
+};
+
+/*
+ * The one entry for submitters: checks the range without overflow, read_only, and that the segments
+ * add up; then hands the request on. A bad request is done at once with E_RANGE, E_READONLY or
+ * E_INVAL.
+ */
+void blk_submit(struct blk_dev *d, struct blk_req *r);
+
+#endif

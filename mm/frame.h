@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The frame table: every 4 KiB machine frame stands in it once.
+ *
+ * Whatever may hold a page (a guest's p2m, the disk cache) holds a counted reference to its frame.
+ * Folding two guests' pages, sharing a cached block and copy-on-write are all moves of references.
+ *
+ * States, and how a frame moves between them:
+ *
+ *     RESERVED     not usable memory, for ever
+ *     FREE         on the free list; refs == 0
+ *     HYP          the hypervisor's own: its image, tables, EPT pages; refs == 0
+ *     PRIVATE      one guest page, refs == 1 (vm, gfn name the owner); may be writable there
+ *     SHARED       in the stable index; refs >= 1, writable nowhere; (vm, gfn) is a hint only
+ *     ZERO         a share group's zero page; refs >= 0, writable nowhere, never freed by a put
+ *     CACHE        held by the disk cache alone; refs == 1
+ *
+ *     FREE -> HYP|PRIVATE|CACHE (frames_alloc), PRIVATE -> SHARED (mm/fold), SHARED -> PRIVATE
+ *     (its last holder takes it over), any -> FREE (last frames_put, or frames_free for HYP)
+ *
+ * A pin keeps a frame from being merged or reused while a device may still access it: a frame whose
+ * references are gone but whose pins are not goes free at the last unpin.
+ *
+ * Locking: the whole table is guarded by the caller (one CPU runs the hypervisor at present).
+ */
+#ifndef MM_FRAME_H
+#define MM_FRAME_H
+
+#include "base/status.h"
+#include "base/types.h"
+
+enum frame_state {
+    FRAME_RESERVED,
+    FRAME_FREE,
+    FRAME_HYP,
+    FRAME_PRIVATE,
+    FRAME_SHARED,
+    FRAME_ZERO,
+    FRAME_CACHE,
+    FRAME_STATES
+};
+
+#define FRAME_NIL UINT32_MAX /* no frame, in the 32-bit links below */
+
+/* flags */
+#define FRAME_F_STABLE 0x01   /* linked into a stable index */
+#define FRAME_F_UNSTABLE 0x02 /* linked into the unstable index of pass `gen` */
+#define FRAME_F_RED 0x04      /* colour of its tree node */
+#define FRAME_F_SUMMED 0x08   /* checksum holds the sum of some earlier pass */
+
+struct frame {
+    uint32_t refs;
+    uint8_t state; /* enum frame_state */
+    uint8_t flags;
+    uint16_t vm;  /* PRIVATE: the owner. SHARED: where it was first seen (a hint) */
+    uint32_t gfn; /* likewise; 32 bits are 16 TiB of guest memory */
+    uint32_t left, right, parent; /* index links by frame number; FREE: `left` is the next free */
+    uint32_t checksum;
+    uint16_t gen; /* pass in which it joined the unstable index */
+    uint16_t pins;
+};
+
+_Static_assert(sizeof(struct frame) == 32, "DESIGN: at most 32 bytes of metadata a frame");
+
+struct frames {
+    struct frame *table; /* indexed by mfn, 0 .. count-1 */
+    uint64_t count;
+    uint8_t *window; /* window + mfn * PAGE_SIZE is the frame's bytes */
+    uint32_t free_head;
+    uint64_t by_state[FRAME_STATES]; /* frames in each state; the sum is `count` */
+    uint64_t pinned;                 /* frames with pins > 0 */
+    /* Called when a frame is wanted and none is free: give back up to `want` frames, return how
+     * many. Set by the cache's owner; may be NULL. Must not allocate. */
+    uint64_t (*reclaim)(void *ctx, uint64_t want);
+    void *reclaim_ctx;
+    /* Called before a frame with FRAME_F_STABLE or FRAME_F_UNSTABLE changes state or is freed: take
+     * it out of the index. Set by mm/fold; may be NULL when nothing is ever indexed. */
+    void (*unindex)(void *ctx, mfn_t mfn);
+    void *unindex_ctx;
+};
+
+/*
+ * Makes an empty table of `count` frames, all RESERVED, in `table` (count * sizeof(struct frame)
+ * bytes, owned by the caller, for as long as f is used).
+ */
+void frames_init(struct frames *f, struct frame *table, uint64_t count, void *window);
+/* RESERVED -> FREE or HYP for [first, first + n); frames beyond `count` are ignored. */
+void frames_add_free(struct frames *f, mfn_t first, uint64_t n);
+void frames_mark_hyp(struct frames *f, mfn_t first, uint64_t n);
+
+/*
+ * Takes a free frame (asking `reclaim` when there is none) into `state`, refs 1 (0 for HYP).
+ * Its bytes are not cleared. E_NOMEM when nothing could be had; *out is untouched then.
+ */
+enum status frames_alloc(struct frames *f, enum frame_state state, mfn_t *out) MUST_CHECK;
+/* A HYP frame back to FREE. */
+void frames_free(struct frames *f, mfn_t mfn);
+void frames_get(struct frames *f, mfn_t mfn); /* one more reference */
+/* One reference less; at zero the frame is taken out of the index and goes free (ZERO stays). */
+void frames_put(struct frames *f, mfn_t mfn);
+void frames_pin(struct frames *f, mfn_t mfn);
+void frames_unpin(struct frames *f, mfn_t mfn);
+/* Changes the state and the counts; leaves the index first if need be. */
+void frames_set_state(struct frames *f, mfn_t mfn, enum frame_state state);
+
+static inline struct frame *frame_of(const struct frames *f, mfn_t mfn)
+{
+    return &f->table[mfn.n];
+}
+
+static inline void *frame_bytes(const struct frames *f, mfn_t mfn)
+{
+    return f->window + mfn.n * PAGE_SIZE;
+}
+
+/* The state's name as `mem` and `check` print it. */
+const char *frame_state_name(enum frame_state s);
+
+#endif
