@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The instructions that C has no words for, and the architecture's constants under the SDM's names.
+ * Each function is one instruction: nothing is checked, #GP is the caller's to avoid.
+ */
+#ifndef ARCH_CPU_H
+#define ARCH_CPU_H
+
+#include "base/bits.h"
+
+/* Model-specific registers: SDM vol. 4. */
+#define MSR_IA32_APIC_BASE 0x1bu
+#define MSR_IA32_FEATURE_CONTROL 0x3au
+#define MSR_IA32_TSC_ADJUST 0x3bu
+#define MSR_IA32_BIOS_SIGN_ID 0x8bu
+#define MSR_IA32_MTRRCAP 0xfeu
+#define MSR_IA32_SYSENTER_CS 0x174u
+#define MSR_IA32_SYSENTER_ESP 0x175u
+#define MSR_IA32_SYSENTER_EIP 0x176u
+#define MSR_IA32_MISC_ENABLE 0x1a0u
+#define MSR_IA32_DEBUGCTL 0x1d9u
+#define MSR_IA32_PAT 0x277u
+#define MSR_IA32_VMX_BASIC 0x480u
+#define MSR_IA32_VMX_PINBASED_CTLS 0x481u
+#define MSR_IA32_VMX_PROCBASED_CTLS 0x482u
+#define MSR_IA32_VMX_EXIT_CTLS 0x483u
+#define MSR_IA32_VMX_ENTRY_CTLS 0x484u
+#define MSR_IA32_VMX_MISC 0x485u
+#define MSR_IA32_VMX_CR0_FIXED0 0x486u
+#define MSR_IA32_VMX_CR0_FIXED1 0x487u
+#define MSR_IA32_VMX_CR4_FIXED0 0x488u
+#define MSR_IA32_VMX_CR4_FIXED1 0x489u
+#define MSR_IA32_VMX_VMCS_ENUM 0x48au
+#define MSR_IA32_VMX_PROCBASED_CTLS2 0x48bu
+#define MSR_IA32_VMX_EPT_VPID_CAP 0x48cu
+#define MSR_IA32_VMX_TRUE_PINBASED_CTLS 0x48du
+#define MSR_IA32_VMX_TRUE_PROCBASED_CTLS 0x48eu
+#define MSR_IA32_VMX_TRUE_EXIT_CTLS 0x48fu
+#define MSR_IA32_VMX_TRUE_ENTRY_CTLS 0x490u
+#define MSR_IA32_VMX_VMFUNC 0x491u
+#define MSR_IA32_TSC_DEADLINE 0x6e0u
+#define MSR_X2APIC_BASE 0x800u /* + register offset / 16 */
+#define MSR_IA32_XSS 0xda0u
+#define MSR_IA32_EFER 0xc0000080u
+#define MSR_IA32_STAR 0xc0000081u
+#define MSR_IA32_LSTAR 0xc0000082u
+#define MSR_IA32_CSTAR 0xc0000083u
+#define MSR_IA32_FMASK 0xc0000084u
+#define MSR_IA32_FS_BASE 0xc0000100u
+#define MSR_IA32_GS_BASE 0xc0000101u
+#define MSR_IA32_KERNEL_GS_BASE 0xc0000102u
+#define MSR_IA32_TSC_AUX 0xc0000103u
+
+#define APIC_BASE_BSP BIT(8)
+#define APIC_BASE_X2APIC BIT(10)
+#define APIC_BASE_ENABLE BIT(11)
+
+#define FEATURE_CONTROL_LOCK BIT(0)
+#define FEATURE_CONTROL_VMX_OUTSIDE_SMX BIT(2)
+
+#define EFER_SCE BIT(0)
+#define EFER_LME BIT(8)
+#define EFER_LMA BIT(10)
+#define EFER_NXE BIT(11)
+
+/* Control registers: SDM vol. 3, 2.5. */
+#define CR0_PE BIT(0)
+#define CR0_MP BIT(1)
+#define CR0_EM BIT(2)
+#define CR0_TS BIT(3)
+#define CR0_ET BIT(4)
+#define CR0_NE BIT(5)
+#define CR0_WP BIT(16)
+#define CR0_AM BIT(18)
+#define CR0_NW BIT(29)
+#define CR0_CD BIT(30)
+#define CR0_PG BIT(31)
+
+#define CR4_VME BIT(0)
+#define CR4_PVI BIT(1)
+#define CR4_TSD BIT(2)
+#define CR4_DE BIT(3)
+#define CR4_PSE BIT(4)
+#define CR4_PAE BIT(5)
+#define CR4_MCE BIT(6)
+#define CR4_PGE BIT(7)
+#define CR4_PCE BIT(8)
+#define CR4_OSFXSR BIT(9)
+#define CR4_OSXMMEXCPT BIT(10)
+#define CR4_UMIP BIT(11)
+#define CR4_LA57 BIT(12)
+#define CR4_VMXE BIT(13)
+#define CR4_SMXE BIT(14)
+#define CR4_FSGSBASE BIT(16)
+#define CR4_PCIDE BIT(17)
+#define CR4_OSXSAVE BIT(18)
+#define CR4_SMEP BIT(20)
+#define CR4_SMAP BIT(21)
+#define CR4_PKE BIT(22)
+
+#define RFLAGS_CF BIT(0)
+#define RFLAGS_ZF BIT(6)
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_IF BIT(9)
+#define RFLAGS_DF BIT(10)
+#define RFLAGS_NT BIT(14)
+#define RFLAGS_RF BIT(16)
+#define RFLAGS_AC BIT(18)
+
+/* CPUID feature bits: SDM vol. 2, CPUID. */
+#define CPUID_1_ECX_VMX BIT32(5)
+#define CPUID_1_ECX_PCID BIT32(17)
+#define CPUID_1_ECX_X2APIC BIT32(21)
+#define CPUID_1_ECX_TSC_DEADLINE BIT32(24)
+#define CPUID_1_ECX_XSAVE BIT32(26)
+#define CPUID_1_ECX_OSXSAVE BIT32(27)
+#define CPUID_1_ECX_HYPERVISOR BIT32(31)
+#define CPUID_1_EDX_TSC BIT32(4)
+#define CPUID_1_EDX_MSR BIT32(5)
+#define CPUID_1_EDX_MCE BIT32(7)
+#define CPUID_1_EDX_APIC BIT32(9)
+#define CPUID_1_EDX_MTRR BIT32(12)
+#define CPUID_1_EDX_PGE BIT32(13)
+#define CPUID_1_EDX_PAT BIT32(16)
+#define CPUID_7_EBX_SMEP BIT32(7)
+#define CPUID_7_EBX_SMAP BIT32(20)
+#define CPUID_7_ECX_UMIP BIT32(2)
+#define CPUID_80000001_EDX_NX BIT32(20)
+#define CPUID_80000001_EDX_PAGE1G BIT32(26)
+#define CPUID_80000007_EDX_INVARIANT_TSC BIT32(8)
+
+struct cpuid_regs {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
+{
+    struct cpuid_regs r;
+    __asm__ volatile("cpuid"
+                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                     : "a"(leaf), "c"(sub));
+    return r;
+}
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr) : "memory");
+    return (uint64_t)hi << 32 | lo;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+}
+
+static inline uint64_t rdtsc(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+    return (uint64_t)hi << 32 | lo;
+}
+
+#define CPU_DEFINE_CR(n)                                                                           \
+    static inline uint64_t read_cr##n(void)                                                        \
+    {                                                                                              \
+        uint64_t v;                                                                                \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");                             \
+        return v;                                                                                  \
+    }                                                                                              \
+    static inline void write_cr##n(uint64_t v)                                                     \
+    {                                                                                              \
+        __asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");                                 \
+    }
+CPU_DEFINE_CR(0)
+CPU_DEFINE_CR(2)
+CPU_DEFINE_CR(3)
+CPU_DEFINE_CR(4)
+#undef CPU_DEFINE_CR
+
+/* CR4.OSXSAVE must be set. */
+static inline uint64_t read_xcr0(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0) : "memory");
+    return (uint64_t)hi << 32 | lo;
+}
+
+static inline void write_xcr0(uint64_t v)
+{
+    __asm__ volatile("xsetbv"
+                     :
+                     : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+                     : "memory");
+}
+
+static inline void invlpg(const void *va)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+
+static inline uint64_t read_rflags(void)
+{
+    uint64_t v;
+    __asm__ volatile("pushfq; pop %0" : "=r"(v) : : "memory");
+    return v;
+}
+
+static inline void cpu_cli(void)
+{
+    __asm__ volatile("cli" : : : "memory");
+}
+
+static inline void cpu_sti(void)
+{
+    __asm__ volatile("sti" : : : "memory");
+}
+
+static inline void cpu_hlt(void)
+{
+    __asm__ volatile("hlt" : : : "memory");
+}
+
+static inline void cpu_pause(void)
+{
+    __asm__ volatile("pause" : : : "memory");
+}
+
+static inline void cpu_wbinvd(void)
+{
+    __asm__ volatile("wbinvd" : : : "memory");
+}
+
+#endif
