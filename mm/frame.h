@@ -19,7 +19,8 @@
  *     (its last holder takes it over), any -> FREE (last frames_put, or frames_free for HYP)
  *
  * A pin keeps a frame from being merged or reused while a device may still access it: a frame whose
- * references are gone but whose pins are not goes free at the last unpin.
+ * references are gone but whose pins are not keeps its state, leaves the index, and goes free at
+ * the last unpin. A zero page is never merged nor freed, so its pins are not counted.
  *
  * Locking: the whole table is guarded by the caller (one CPU runs the hypervisor at present).
  */
@@ -44,7 +45,7 @@ enum frame_state {
 
 /* flags */
 #define FRAME_F_STABLE 0x01   /* linked into a stable index */
-#define FRAME_F_UNSTABLE 0x02 /* linked into the unstable index of pass `gen` */
+#define FRAME_F_UNSTABLE 0x02 /* linked into an unstable index */
 #define FRAME_F_RED 0x04      /* colour of its tree node */
 #define FRAME_F_SUMMED 0x08   /* checksum holds the sum of some earlier pass */
 
@@ -52,11 +53,11 @@ struct frame {
     uint32_t refs;
     uint8_t state; /* enum frame_state */
     uint8_t flags;
-    uint16_t vm;  /* PRIVATE: the owner. SHARED: where it was first seen (a hint) */
-    uint32_t gfn; /* likewise; 32 bits are 16 TiB of guest memory */
+    uint16_t vm;                  /* PRIVATE: the owner. SHARED: where it was first seen (a hint) */
+    uint32_t gfn;                 /* likewise; 32 bits are 16 TiB of guest memory */
     uint32_t left, right, parent; /* index links by frame number; FREE: `left` is the next free */
     uint32_t checksum;
-    uint16_t gen; /* pass in which it joined the unstable index */
+    uint16_t group; /* indexed: the share group whose index holds it */
     uint16_t pins;
 };
 
@@ -98,6 +99,8 @@ void frames_free(struct frames *f, mfn_t mfn);
 void frames_get(struct frames *f, mfn_t mfn); /* one more reference */
 /* One reference less; at zero the frame is taken out of the index and goes free (ZERO stays). */
 void frames_put(struct frames *f, mfn_t mfn);
+/* At most FRAME_PINS_MAX pins at a time: who pins on a guest's behalf looks at `pins` first. */
+#define FRAME_PINS_MAX UINT16_MAX
 void frames_pin(struct frames *f, mfn_t mfn);
 void frames_unpin(struct frames *f, mfn_t mfn);
 /* Changes the state and the counts; leaves the index first if need be. */

@@ -8,7 +8,18 @@
  *
  * Flush rules: an operation that takes rights away (protect, unmap, replacing an entry) takes
  * effect for certain only after ops->flush. This layer flushes before it releases a frame that a
- * stale translation could still reach.
+ * stale translation could still reach. In detail:
+ *
+ *     hole -> page             no flush: a CPU caches no translation of what is not present
+ *     same frame, now writable no flush: a stale read-only translation at worst faults once more,
+ *                              and the fault itself drops it (SDM 29.4.3.1)
+ *     another frame            flush, even with one vCPU that has just faulted: the violation drops
+ *                              the translations of the one linear address that was used; another
+ *                              linear address of the same guest page would still read the old frame
+ *     less rights, or a hole   flush before the frame is looked at, or given away
+ *
+ * ops->flush may be put off to the next guest entry on a CPU that is not in the guest; "no CPU uses
+ * a translation older" is all it promises.
  */
 #ifndef MM_P2M_H
 #define MM_P2M_H
@@ -48,13 +59,23 @@ struct p2m_run {
     uint64_t pages;
 };
 
-/* VMs that may fold together. Made and owned by kernel/; the zero page is a FRAME_ZERO. */
+/*
+ * VMs that may fold together. Made and owned by kernel/ with share_group_init; the zero page is a
+ * FRAME_ZERO whose refs count the p2m entries that map it.
+ */
 struct share_group {
     const char *name;
     mfn_t zero;
     uint32_t stable_root, unstable_root; /* mm/fold's; FRAME_NIL when empty */
-    uint32_t id;                         /* small integer, unique */
+    uint32_t id;                         /* unique, at most UINT16_MAX */
+    struct share_group *fold_next;       /* mm/fold's list of the groups it knows */
 };
+
+/* Takes and clears the zero page. E_NOMEM; E_RANGE for an id that is too big. */
+enum status share_group_init(struct share_group *g, struct frames *frames, const char *name,
+                             uint32_t id) MUST_CHECK;
+/* Gives the zero page back. E_BUSY while a VM of the group still holds memory. */
+enum status share_group_fini(struct share_group *g, struct frames *frames) MUST_CHECK;
 
 struct p2m {
     const struct p2m_ops *ops;
@@ -66,10 +87,13 @@ struct p2m {
     struct p2m_run runs[P2M_RUNS];
     uint64_t ram_pages; /* sum over runs */
     /* Live statistics, in pages. */
-    uint64_t present;    /* entries, whatever they map */
-    uint64_t zero_maps;  /* of those, mapping the group's zero page */
+    uint64_t present;     /* entries, whatever they map */
+    uint64_t zero_maps;   /* of those, mapping the group's zero page */
     uint64_t shared_maps; /* of those, mapping a SHARED frame */
     uint64_t demand_zero, cow_breaks, zero_breaks, takeovers; /* events since creation */
+    uint64_t merges, zero_merges;                             /* likewise, by mm/fold */
+    struct p2m *fold_next;                                    /* mm/fold's list of attached maps */
+    bool fold_attached;
 };
 
 /* `runs` is copied. The map must be empty. E_INVAL for runs that overlap or exceed 2^32 frames. */
@@ -94,7 +118,11 @@ enum status p2m_fault(struct p2m *p, gfn_t gfn, bool write) MUST_CHECK;
 /*
  * The door for the hypervisor's own accesses (device models, DMA). p2m_get_write breaks sharing,
  * and marks the page as written (a device's write sets no dirty bit by itself). Both pin the frame:
- * every success is paired with one p2m_put. Errors as p2m_fault.
+ * every success is paired with one p2m_put. Errors as p2m_fault, and E_BUSY when this guest holds
+ * its own page pinned FRAME_PINS_MAX times already.
+ *
+ * A shared frame that is pinned is never taken over in place: another guest's device may be reading
+ * it, so the last holder's write gets a copy then.
  */
 enum status p2m_get_read(struct p2m *p, gfn_t gfn, mfn_t *out) MUST_CHECK;
 enum status p2m_get_write(struct p2m *p, gfn_t gfn, mfn_t *out) MUST_CHECK;
@@ -104,5 +132,16 @@ void p2m_put(struct p2m *p, mfn_t mfn);
  * of the bytes may have been copied. */
 enum status p2m_read(struct p2m *p, gpa_t from, void *to, size_t n) MUST_CHECK;
 enum status p2m_write(struct p2m *p, gpa_t to, const void *from, size_t n) MUST_CHECK;
+
+/*
+ * For mm/fold. Both want gfn to map the PRIVATE frame that names (p->vm, gfn) as its owner, already
+ * write-protected and flushed.
+ *
+ * p2m_make_shared turns that frame into a SHARED one where it is. p2m_merge replaces it by `into`
+ * (SHARED, or the group's zero page) read-only, flushes, and drops the old frame's reference; an
+ * error from ops->map is returned and nothing has changed then.
+ */
+void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn);
+enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into) MUST_CHECK;
 
 #endif

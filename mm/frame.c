@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The frame table: states, references and pins of every machine frame, and the free list. */
+#include "mm/frame.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/string.h"
+
+/* The only two places that touch by_state, so that its sum stays `count`. */
+static inline void state_move(struct frames *f, struct frame *fr, enum frame_state to)
+{
+    f->by_state[fr->state]--;
+    f->by_state[to]++;
+    fr->state = (uint8_t)to;
+}
+
+static void free_push(struct frames *f, mfn_t mfn)
+{
+    struct frame *fr = frame_of(f, mfn);
+
+    state_move(f, fr, FRAME_FREE);
+    fr->flags = 0;
+    fr->left = f->free_head;
+    f->free_head = (uint32_t)mfn.n;
+}
+
+static inline void unindex(struct frames *f, mfn_t mfn)
+{
+    if (frame_of(f, mfn)->flags & (FRAME_F_STABLE | FRAME_F_UNSTABLE)) {
+        f->unindex(f->unindex_ctx, mfn);
+    }
+}
+
+void frames_init(struct frames *f, struct frame *table, uint64_t count, void *window)
+{
+    memset(f, 0, sizeof(*f));
+    f->table = table;
+    /* Links are 32 bits; what a machine has past 16 TiB stays unused. */
+    f->count = MIN(count, (uint64_t)FRAME_NIL);
+    f->window = window;
+    f->free_head = FRAME_NIL;
+    f->by_state[FRAME_RESERVED] = f->count;
+    memset(table, 0, f->count * sizeof(*table));
+}
+
+void frames_add_free(struct frames *f, mfn_t first, uint64_t n)
+{
+    if (first.n >= f->count) {
+        return;
+    }
+    /* From the last to the first, so that low frames are handed out first. */
+    for (uint64_t i = MIN(n, f->count - first.n); i > 0; i--) {
+        mfn_t mfn = MFN(first.n + i - 1);
+        if (frame_of(f, mfn)->state == FRAME_RESERVED) {
+            free_push(f, mfn);
+        }
+    }
+}
+
+void frames_mark_hyp(struct frames *f, mfn_t first, uint64_t n)
+{
+    if (first.n >= f->count) {
+        return;
+    }
+    n = MIN(n, f->count - first.n);
+    for (uint64_t i = 0; i < n; i++) {
+        struct frame *fr = frame_of(f, MFN(first.n + i));
+        if (fr->state == FRAME_RESERVED) {
+            state_move(f, fr, FRAME_HYP);
+        }
+    }
+}
+
+enum status frames_alloc(struct frames *f, enum frame_state state, mfn_t *out)
+{
+    if (f->free_head == FRAME_NIL) {
+        if (!f->reclaim || f->reclaim(f->reclaim_ctx, 1) == 0 || f->free_head == FRAME_NIL) {
+            return E_NOMEM;
+        }
+    }
+
+    mfn_t mfn = MFN(f->free_head);
+    struct frame *fr = frame_of(f, mfn);
+    f->free_head = fr->left;
+    state_move(f, fr, state);
+    fr->refs = state == FRAME_HYP ? 0 : 1;
+    *out = mfn;
+    return OK;
+}
+
+void frames_free(struct frames *f, mfn_t mfn)
+{
+    struct frame *fr = frame_of(f, mfn);
+
+    ASSERT(fr->state == FRAME_HYP && fr->refs == 0 && fr->pins == 0);
+    free_push(f, mfn);
+}
+
+void frames_get(struct frames *f, mfn_t mfn)
+{
+    struct frame *fr = frame_of(f, mfn);
+
+    ASSERT(fr->refs < UINT32_MAX);
+    fr->refs++;
+}
+
+void frames_put(struct frames *f, mfn_t mfn)
+{
+    struct frame *fr = frame_of(f, mfn);
+
+    ASSERT(fr->refs > 0);
+    fr->refs--;
+    if (fr->refs > 0 || fr->state == FRAME_ZERO) {
+        return;
+    }
+    unindex(f, mfn);
+    if (fr->pins == 0) {
+        free_push(f, mfn);
+    }
+}
+
+void frames_pin(struct frames *f, mfn_t mfn)
+{
+    struct frame *fr = frame_of(f, mfn);
+
+    if (fr->state == FRAME_ZERO) {
+        return;
+    }
+    ASSERT(fr->pins < FRAME_PINS_MAX);
+    if (fr->pins == 0) {
+        f->pinned++;
+    }
+    fr->pins++;
+}
+
+void frames_unpin(struct frames *f, mfn_t mfn)
+{
+    struct frame *fr = frame_of(f, mfn);
+
+    if (fr->state == FRAME_ZERO) {
+        return;
+    }
+    ASSERT(fr->pins > 0);
+    fr->pins--;
+    if (fr->pins > 0) {
+        return;
+    }
+    f->pinned--;
+    if (fr->refs == 0 && fr->state != FRAME_HYP) {
+        free_push(f, mfn);
+    }
+}
+
+void frames_set_state(struct frames *f, mfn_t mfn, enum frame_state state)
+{
+    struct frame *fr = frame_of(f, mfn);
+
+    /* The free list is entered and left only by alloc, free, put and unpin. */
+    ASSERT(fr->state != FRAME_FREE && state != FRAME_FREE);
+    unindex(f, mfn);
+    state_move(f, fr, state);
+}
+
+const char *frame_state_name(enum frame_state s)
+{
+    static const char *const names[FRAME_STATES] = {
+        [FRAME_RESERVED] = "reserved", [FRAME_FREE] = "free",     [FRAME_HYP] = "hypervisor",
+        [FRAME_PRIVATE] = "private",   [FRAME_SHARED] = "shared", [FRAME_ZERO] = "zero",
+        [FRAME_CACHE] = "cache",
+    };
+
+    return (unsigned)s < FRAME_STATES ? names[s] : "invalid";
+}

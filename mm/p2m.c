@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM's memory: first touch, copy-on-write, merging of one entry, and giving everything back. */
+#include "mm/p2m.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/page.h"
+
+/* How many frames p2m_drop_some releases behind one flush. */
+#define DROP_BATCH 64
+
+enum status share_group_init(struct share_group *g, struct frames *frames, const char *name,
+                             uint32_t id)
+{
+    mfn_t zero;
+
+    if (id > UINT16_MAX) {
+        return E_RANGE;
+    }
+    enum status s = frames_alloc(frames, FRAME_ZERO, &zero);
+    if (s != OK) {
+        return s;
+    }
+    page_zero(frame_bytes(frames, zero));
+    frames_put(frames, zero); /* refs count the entries that map it, and there are none yet */
+    *g = (struct share_group){
+        .name = name,
+        .zero = zero,
+        .stable_root = FRAME_NIL,
+        .unstable_root = FRAME_NIL,
+        .id = id,
+    };
+    return OK;
+}
+
+enum status share_group_fini(struct share_group *g, struct frames *frames)
+{
+    if (frame_of(frames, g->zero)->refs > 0 || g->stable_root != FRAME_NIL ||
+        g->unstable_root != FRAME_NIL) {
+        return E_BUSY;
+    }
+    frames_set_state(frames, g->zero, FRAME_HYP);
+    frames_free(frames, g->zero);
+    return OK;
+}
+
+enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
+                     struct share_group *group, uint16_t vm, const struct p2m_run *runs,
+                     unsigned n_runs)
+{
+    uint64_t end = 0, ram_pages = 0;
+
+    if (n_runs == 0 || n_runs > P2M_RUNS) {
+        return E_INVAL;
+    }
+    for (unsigned i = 0; i < n_runs; i++) {
+        bool touches = i > 0 && runs[i].first.n <= end;
+        if (runs[i].pages == 0 || touches ||
+            !range_within(runs[i].first.n, runs[i].pages, UINT64_C(1) << 32)) {
+            return E_INVAL;
+        }
+        end = runs[i].first.n + runs[i].pages;
+        ram_pages += runs[i].pages;
+    }
+
+    *p = (struct p2m){
+        .ops = ops,
+        .ctx = ctx,
+        .frames = frames,
+        .group = group,
+        .vm = vm,
+        .n_runs = n_runs,
+        .ram_pages = ram_pages,
+    };
+    for (unsigned i = 0; i < n_runs; i++) {
+        p->runs[i] = runs[i];
+    }
+    return OK;
+}
+
+bool p2m_is_ram(const struct p2m *p, gfn_t gfn)
+{
+    for (unsigned i = 0; i < p->n_runs; i++) {
+        if (gfn.n - p->runs[i].first.n < p->runs[i].pages) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- counting what the entries map --------------------------------------------------------- */
+
+static inline void count_gain(struct p2m *p, enum frame_state state)
+{
+    p->present++;
+    p->zero_maps += state == FRAME_ZERO;
+    p->shared_maps += state == FRAME_SHARED;
+}
+
+static inline void count_lose(struct p2m *p, enum frame_state state)
+{
+    p->present--;
+    p->zero_maps -= state == FRAME_ZERO;
+    p->shared_maps -= state == FRAME_SHARED;
+}
+
+static inline enum frame_state state_of(const struct p2m *p, mfn_t mfn)
+{
+    return (enum frame_state)frame_of(p->frames, mfn)->state;
+}
+
+static inline void set_owner(struct p2m *p, mfn_t mfn, gfn_t gfn)
+{
+    struct frame *fr = frame_of(p->frames, mfn);
+
+    fr->vm = p->vm;
+    fr->gfn = (uint32_t)gfn.n;
+}
+
+/* ---- faults -------------------------------------------------------------------------------- */
+
+/* A frame of the guest's own, its bytes not yet set. */
+static enum status alloc_private(struct p2m *p, gfn_t gfn, mfn_t *out)
+{
+    enum status s = frames_alloc(p->frames, FRAME_PRIVATE, out);
+
+    if (s == OK) {
+        set_owner(p, *out, gfn);
+    }
+    return s;
+}
+
+static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
+{
+    mfn_t mfn;
+    enum status s;
+
+    if (write) {
+        s = alloc_private(p, gfn, &mfn);
+        if (s != OK) {
+            return s;
+        }
+        page_zero(frame_bytes(p->frames, mfn));
+    } else {
+        mfn = p->group->zero;
+        frames_get(p->frames, mfn);
+    }
+    s = p->ops->map(p->ctx, gfn, mfn, write);
+    if (s != OK) {
+        frames_put(p->frames, mfn);
+        return s;
+    }
+    count_gain(p, write ? FRAME_PRIVATE : FRAME_ZERO);
+    p->demand_zero += write;
+    *out = mfn;
+    return OK;
+}
+
+/* The last reference, and no device at it: the frame becomes the guest's own where it is. */
+static enum status take_over(struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    enum status s = p->ops->map(p->ctx, gfn, mfn, true);
+
+    if (s != OK) {
+        return s;
+    }
+    if (state_of(p, mfn) == FRAME_SHARED) {
+        p->shared_maps--;
+        p->takeovers++;
+        frames_set_state(p->frames, mfn, FRAME_PRIVATE);
+        set_owner(p, mfn, gfn);
+    }
+    return OK;
+}
+
+/* A write to a page that is mapped read-only. */
+static enum status break_sharing(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
+{
+    const struct frame *fr = frame_of(p->frames, old);
+    enum frame_state was = state_of(p, old);
+    mfn_t mfn;
+
+    if (was == FRAME_PRIVATE || (was == FRAME_SHARED && fr->refs == 1 && fr->pins == 0)) {
+        *out = old;
+        return take_over(p, gfn, old);
+    }
+
+    enum status s = alloc_private(p, gfn, &mfn);
+    if (s != OK) {
+        return s;
+    }
+    /* `reclaim` may have dropped other references meanwhile, but never this entry's. */
+    if (was == FRAME_ZERO) {
+        page_zero(frame_bytes(p->frames, mfn));
+    } else {
+        page_copy(frame_bytes(p->frames, mfn), frame_bytes(p->frames, old));
+    }
+    s = p->ops->map(p->ctx, gfn, mfn, true);
+    if (s != OK) {
+        frames_put(p->frames, mfn);
+        return s;
+    }
+    p->ops->flush(p->ctx);
+    count_lose(p, was);
+    count_gain(p, FRAME_PRIVATE);
+    p->zero_breaks += was == FRAME_ZERO;
+    p->cow_breaks += was != FRAME_ZERO;
+    frames_put(p->frames, old);
+    *out = mfn;
+    return OK;
+}
+
+/* p2m_fault that also tells the frame; *out is undefined on an error. */
+static enum status resolve(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
+{
+    struct p2m_entry e;
+
+    if (!p2m_is_ram(p, gfn)) {
+        return E_FAULT;
+    }
+    if (p->ops->lookup(p->ctx, gfn, &e) != OK) {
+        return fill_hole(p, gfn, write, out);
+    }
+    if (write && !e.writable) {
+        return break_sharing(p, gfn, e.mfn, out);
+    }
+    *out = e.mfn;
+    return OK;
+}
+
+enum status p2m_fault(struct p2m *p, gfn_t gfn, bool write)
+{
+    mfn_t mfn;
+
+    return resolve(p, gfn, write, &mfn);
+}
+
+/* ---- merging ------------------------------------------------------------------------------- */
+
+void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    ASSERT(state_of(p, mfn) == FRAME_PRIVATE && frame_of(p->frames, mfn)->gfn == gfn.n);
+    frames_set_state(p->frames, mfn, FRAME_SHARED);
+    p->shared_maps++;
+}
+
+enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
+{
+    enum frame_state state = state_of(p, into);
+
+    ASSERT(state == FRAME_SHARED || state == FRAME_ZERO);
+    enum status s = p->ops->map(p->ctx, gfn, into, false);
+    if (s != OK) {
+        return s;
+    }
+    frames_get(p->frames, into);
+    p->ops->flush(p->ctx);
+    count_lose(p, state_of(p, old));
+    count_gain(p, state);
+    p->zero_merges += state == FRAME_ZERO;
+    p->merges += state == FRAME_SHARED;
+    frames_put(p->frames, old);
+    return OK;
+}
+
+/* ---- giving memory back -------------------------------------------------------------------- */
+
+bool p2m_drop_some(struct p2m *p, uint64_t budget)
+{
+    const struct p2m_run *last = &p->runs[p->n_runs - 1];
+    gfn_t end = GFN(last->first.n + last->pages);
+    gfn_t at = p->runs[0].first;
+    mfn_t batch[DROP_BATCH];
+
+    while (budget > 0 && p->present > 0) {
+        uint64_t n = 0;
+        struct p2m_entry e;
+
+        while (n < MIN(budget, (uint64_t)DROP_BATCH) &&
+               p->ops->next(p->ctx, at, end, &at, &e) == OK) {
+            p->ops->unmap(p->ctx, at);
+            count_lose(p, state_of(p, e.mfn));
+            batch[n++] = e.mfn;
+            at.n++;
+        }
+        if (n == 0) {
+            break;
+        }
+        p->ops->flush(p->ctx);
+        for (uint64_t i = 0; i < n; i++) {
+            frames_put(p->frames, batch[i]);
+        }
+        budget -= n;
+    }
+    return p->present > 0;
+}
+
+void p2m_drop_all(struct p2m *p)
+{
+    p2m_drop_some(p, UINT64_MAX);
+    ASSERT(p->present == 0);
+}
