@@ -22,8 +22,9 @@ BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c boot/*.c kernel/*.c))
 ASM  := $(wildcard arch/x86_64/*.S boot/*.S)
 
 KOBJ := $(PURE:%.c=$O/%.o) $(BARE:%.c=$O/%.o) $(ASM:%.S=$O/%.S.o)
-HOBJ := $(PURE:%.c=$H/obj/%.o)
-FOBJ := $(PURE:%.c=$H/fuzzobj/%.o)
+HOST := $(filter-out base/string.c,$(PURE)) # the C library has these
+HOBJ := $(HOST:%.c=$H/obj/%.o)
+FOBJ := $(HOST:%.c=$H/fuzzobj/%.o)
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef -Wvla -Wmissing-prototypes -Wstrict-prototypes \
         -Werror

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Timer queues: a red-black tree by (deadline, order of arming), so that no two keys are equal. */
+#include "base/timer.h"
+
+static int timer_compare(const struct timer *a, const struct timer *b)
+{
+    if (a->deadline_ns != b->deadline_ns) {
+        return a->deadline_ns < b->deadline_ns ? -1 : 1;
+    }
+    if (a->seq != b->seq) {
+        return a->seq < b->seq ? -1 : 1;
+    }
+    return 0;
+}
+
+RB_GENERATE_INTERNAL(timer_tree, timer, link, timer_compare, static __attribute__((unused)))
+
+void timerq_init(struct timerq *q, uint64_t (*now_ns)(void))
+{
+    RB_INIT(&q->tree);
+    q->seq = 0;
+    q->now_ns = now_ns;
+}
+
+void timer_init(struct timer *t, void (*fire)(void *ctx, uint64_t now_ns), void *ctx)
+{
+    *t = (struct timer){.fire = fire, .ctx = ctx};
+}
+
+void timerq_cancel(struct timerq *q, struct timer *t)
+{
+    if (t->armed) {
+        RB_REMOVE(timer_tree, &q->tree, t);
+        t->armed = false;
+    }
+}
+
+void timerq_arm(struct timerq *q, struct timer *t, uint64_t deadline_ns)
+{
+    timerq_cancel(q, t);
+    t->deadline_ns = deadline_ns;
+    t->seq = q->seq++;
+    t->armed = true;
+    RB_INSERT(timer_tree, &q->tree, t);
+}
+
+uint64_t timerq_next(const struct timerq *q)
+{
+    const struct timer *t = RB_ROOT(&q->tree);
+    uint64_t next = TIMER_NEVER;
+
+    while (t != NULL) {
+        next = t->deadline_ns;
+        t = RB_LEFT(t, link);
+    }
+    return next;
+}
+
+void timerq_run(struct timerq *q, uint64_t now_ns)
+{
+    /* What a callback arms from here on waits for the next run, even if it is due already: one that
+     * always re-arms itself in the past must not keep us here. */
+    uint64_t end = q->seq;
+    struct timer *t = RB_MIN(timer_tree, &q->tree);
+
+    while (t != NULL && t->deadline_ns <= now_ns) {
+        if (t->seq >= end) {
+            t = RB_NEXT(timer_tree, &q->tree, t);
+            continue;
+        }
+        timerq_cancel(q, t);
+        t->fire(t->ctx, now_ns);
+        /* The callback may have cancelled or moved any timer: start over. */
+        t = RB_MIN(timer_tree, &q->tree);
+    }
+}
