@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ACPI fixed hardware (PM1a, PM timer) and the PC's ways to reset: 0xcf9, 0x92 and the keyboard
+ * controller's pulse.
+ *
+ * There is no keyboard controller: its status port reads 0 (nothing to read, always ready to take a
+ * command), so that neither a probe nor a reboot waits. Source: ACPI 6.4, section 4.8.
+ */
+#ifndef DRIVERS_GUEST_ACPIPM_H
+#define DRIVERS_GUEST_ACPIPM_H
+
+#include "base/status.h"
+#include "base/timer.h"
+#include "base/types.h"
+#include "drivers/guest/iobus.h"
+#include "drivers/guest/irq.h"
+
+#define ACPIPM_EVT_PORT 0x600 /* status, enable: two words */
+#define ACPIPM_CNT_PORT 0x604 /* one word */
+#define ACPIPM_TMR_PORT 0x608 /* one dword */
+#define ACPIPM_SCI 9
+#define ACPIPM_TMR_HZ 3579545u
+#define ACPIPM_SLP_TYP_S5 5 /* what \_S5 in guests/acpi/dsdt.asl says */
+#define ACPIPM_RESET_PORT 0xcf9
+#define ACPIPM_RESET_VALUE 6
+
+struct acpipm_ops {
+    void (*power_off)(void *ctx);
+    void (*reset)(void *ctx);
+};
+
+struct acpipm {
+    const struct acpipm_ops *ops;
+    void *ctx;
+    struct irq_sink irqs;
+    struct timerq *q;
+    struct timer timer; /* the PM timer's carry, armed only while its interrupt is enabled */
+    uint64_t seen_ticks;
+    uint16_t status, enable, control;
+    uint8_t reset_control, port92, kbd_command;
+    bool level;
+};
+
+void acpipm_init(struct acpipm *p, struct timerq *q, const struct irq_sink *irqs,
+                 const struct acpipm_ops *ops, void *ctx);
+enum status acpipm_attach(struct acpipm *p, struct iobus *ports) MUST_CHECK;
+/* The power button: asks a guest that listens to shut down. */
+void acpipm_press_power(struct acpipm *p);
+/* Takes its timer off the queue. */
+void acpipm_stop(struct acpipm *p);
+
+#endif

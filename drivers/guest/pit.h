@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The 8254 interval timer, port 0x61 (speaker gate, refresh toggle) and IRQ 0.
+ *
+ * Counts are computed from the queue's clock when they are read; a timer is armed for channel 0
+ * only. When a guest was not run for several periods it gets one tick for them all; the phase is
+ * kept. Periods shorter than PIT_MIN_FIRE_NS are likewise coalesced, so that no guest can make its
+ * host do nothing else.
+ */
+#ifndef DRIVERS_GUEST_PIT_H
+#define DRIVERS_GUEST_PIT_H
+
+#include "base/status.h"
+#include "base/timer.h"
+#include "base/types.h"
+#include "drivers/guest/iobus.h"
+#include "drivers/guest/irq.h"
+
+#define PIT_HZ 1193182u
+#define PIT_IRQ 0
+#define PIT_MIN_FIRE_NS 50000u
+
+struct pit_channel {
+    uint64_t start;  /* tick at which the present count was loaded, or would have been */
+    uint32_t count;  /* 1..0x10000; 0: no count written since the mode was set */
+    uint64_t paused; /* modes 0, 4 with the gate low: ticks already counted when it fell */
+    uint16_t latched;
+    uint8_t mode, access, status;
+    uint8_t low_byte; /* first half of a two-byte write */
+    bool bcd, gate, out_idle;
+    bool running;        /* modes 1, 5: triggered; the others: counting */
+    bool write_high, read_high;
+    bool have_latch, have_status;
+    bool null_count;
+};
+
+struct pit {
+    struct pit_channel ch[3];
+    struct timerq *q;
+    struct timer timer;
+    struct irq_sink irqs;
+    uint8_t speaker; /* bits 0, 1 of port 0x61 as written */
+};
+
+void pit_init(struct pit *p, struct timerq *q, const struct irq_sink *irqs);
+/* Ports 0x40..0x43 and 0x61. */
+enum status pit_attach(struct pit *p, struct iobus *ports) MUST_CHECK;
+/* Takes its timer off the queue; before the VM goes away or the PIT is made anew. */
+void pit_stop(struct pit *p);
+
+#endif
