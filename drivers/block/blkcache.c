@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Admission, order and completion of the cached block devices' requests. */
+#include "drivers/block/blkcache.h"
+
+#include "base/bits.h"
+#include "base/string.h"
+#include "drivers/block/blkcache_internal.h"
+
+uint64_t blkcache_bytes(uint32_t n_jobs, uint32_t n_ios)
+{
+    return ALIGN_UP((uint64_t)n_jobs * sizeof(struct blkcache_job), 16) +
+           (uint64_t)n_ios * sizeof(struct blkcache_io);
+}
+
+enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, uint32_t n_jobs,
+                          uint32_t n_ios)
+{
+    struct blkcache_job *jobs = mem;
+
+    if (n_jobs == 0 || n_ios == 0 || mem == NULL) {
+        return E_INVAL;
+    }
+    *bc = (struct blkcache){.cache = cache};
+    bc->ios = (struct blkcache_io *)(void *)((uint8_t *)mem +
+                                             ALIGN_UP((uint64_t)n_jobs * sizeof(*jobs), 16));
+    STAILQ_INIT(&bc->free_ios);
+    STAILQ_INIT(&bc->finished);
+    STAILQ_INIT(&bc->free_jobs);
+    STAILQ_INIT(&bc->ready);
+    STAILQ_INIT(&bc->want_io);
+    TAILQ_INIT(&bc->active);
+    STAILQ_INIT(&bc->incoming);
+    for (uint32_t i = 0; i < n_jobs; i++) {
+        STAILQ_INSERT_TAIL(&bc->free_jobs, &jobs[i], queue);
+    }
+    for (uint32_t i = 0; i < n_ios; i++) {
+        bc->ios[i].bc = bc;
+        STAILQ_INSERT_TAIL(&bc->free_ios, &bc->ios[i], link);
+    }
+    return OK;
+}
+
+/* ---- helpers of the readers and writers ---- */
+
+void blkcache_copy(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
+                   size_t n, bool to_segs)
+{
+    uint8_t *window = bc->cache->frames->window;
+    uint8_t *p = bytes;
+
+    bc->cache->stats.copied_bytes += n;
+    for (unsigned i = 0; i < r->n_segs && n != 0; i++) {
+        const struct blk_seg *s = &r->segs[i];
+        if (off >= s->bytes) {
+            off -= s->bytes;
+            continue;
+        }
+        size_t part = (size_t)MIN((uint64_t)n, s->bytes - off);
+        if (to_segs) {
+            memcpy(window + s->addr.a + off, p, part);
+        } else {
+            memcpy(p, window + s->addr.a + off, part);
+        }
+        p += part;
+        n -= part;
+        off = 0;
+    }
+}
+
+uint64_t blkcache_slice(const struct blk_req *r, uint64_t off, uint64_t n, struct blk_seg *segs,
+                        unsigned *n_segs)
+{
+    uint64_t covered = 0;
+
+    for (unsigned i = 0; i < r->n_segs && covered < n && *n_segs < IO_SEGS; i++) {
+        const struct blk_seg *s = &r->segs[i];
+        if (off >= s->bytes) {
+            off -= s->bytes;
+            continue;
+        }
+        /* Segments are whole sectors, and so are off and n: what is covered is, too. */
+        uint64_t part = MIN(n - covered, s->bytes - off);
+        segs[(*n_segs)++] = (struct blk_seg){HPA(s->addr.a + off), (uint32_t)part};
+        covered += part;
+        off = 0;
+    }
+    return covered;
+}
+
+uint8_t blkcache_mask(uint64_t block, uint64_t from, uint64_t end)
+{
+    uint64_t first = block * CACHE_BLOCK_SECTORS;
+    uint64_t lo = from > first ? from - first : 0;
+    uint64_t hi = MIN(end - first, (uint64_t)CACHE_BLOCK_SECTORS);
+
+    return (uint8_t)((BIT32(hi) - 1) & ~(BIT32(lo) - 1));
+}
+
+struct blkcache_io *blkcache_io_get(struct blkcache_job *j)
+{
+    struct blkcache *bc = j->d->bc;
+    struct blkcache_io *io = STAILQ_FIRST(&bc->free_ios);
+
+    if (io == NULL) {
+        j->parked = true;
+        STAILQ_INSERT_TAIL(&bc->want_io, j, queue);
+        return NULL;
+    }
+    STAILQ_REMOVE_HEAD(&bc->free_ios, link);
+    io->job = j;
+    io->n_entries = 0;
+    STAILQ_INIT(&io->waiters);
+    j->pending++;
+    return io;
+}
+
+/* The io comes back, and one job that waited for one goes on. */
+void blkcache_io_put(struct blkcache_io *io)
+{
+    struct blkcache *bc = io->bc;
+    struct blkcache_job *j = STAILQ_FIRST(&bc->want_io);
+
+    io->job->pending--;
+    STAILQ_INSERT_HEAD(&bc->free_ios, io, link);
+    if (j != NULL) {
+        STAILQ_REMOVE_HEAD(&bc->want_io, queue);
+        blkcache_job_ready(j);
+    }
+}
+
+static void run(struct blkcache *bc);
+
+/* Maybe from inside submit: only noted here, and worked off by the loop. */
+static void io_done(struct blk_req *r, enum status s)
+{
+    struct blkcache_io *io = r->ctx;
+
+    io->status = s;
+    STAILQ_INSERT_TAIL(&io->bc->finished, io, link);
+    run(io->bc);
+}
+
+void blkcache_io_submit(struct blkcache_io *io, enum blk_op op, const struct blk_seg *segs,
+                        unsigned n_segs)
+{
+    io->req = (struct blk_req){
+        .op = op,
+        .sector = op == BLK_FLUSH ? 0 : io->from - io->job->d->dev.start,
+        .sectors = io->sectors,
+        .segs = segs,
+        .n_segs = n_segs,
+        .done = io_done,
+        .ctx = io,
+    };
+    blk_submit(io->job->d->lower, &io->req);
+}
+
+/* ---- jobs ---- */
+
+void blkcache_job_ready(struct blkcache_job *j)
+{
+    j->parked = true;
+    STAILQ_INSERT_TAIL(&j->d->bc->ready, j, queue);
+}
+
+/* Whether two jobs share a block and may not be in flight together. */
+static bool conflicts(const struct blkcache_job *a, const struct blkcache_job *b)
+{
+    if ((a->r->op == BLK_READ && b->r->op == BLK_READ) || a->d->dev.id != b->d->dev.id ||
+        a->r->op == BLK_FLUSH || b->r->op == BLK_FLUSH) {
+        return false;
+    }
+    return job_start(a) / CACHE_BLOCK_SECTORS <= (b->end - 1) / CACHE_BLOCK_SECTORS &&
+           job_start(b) / CACHE_BLOCK_SECTORS <= (a->end - 1) / CACHE_BLOCK_SECTORS;
+}
+
+static void admit(struct blkcache *bc)
+{
+    struct blk_req *r = STAILQ_FIRST(&bc->incoming);
+    struct blkcache_job *j = STAILQ_FIRST(&bc->free_jobs), *earlier;
+
+    STAILQ_REMOVE_HEAD(&bc->incoming, link);
+    STAILQ_REMOVE_HEAD(&bc->free_jobs, queue);
+    *j = (struct blkcache_job){.d = r->dev_priv, .r = r};
+    j->at = job_start(j);
+    j->end = j->at + r->sectors;
+    TAILQ_FOREACH (earlier, &bc->active, active) {
+        j->blockers += conflicts(earlier, j);
+    }
+    TAILQ_INSERT_TAIL(&bc->active, j, active);
+    if (j->blockers == 0) {
+        blkcache_job_ready(j);
+    }
+}
+
+static void count(struct blkcache_dev *d, const struct blk_req *r, enum status s)
+{
+    if (s != OK) {
+        d->stats.errors++;
+    }
+    switch (r->op) {
+    case BLK_READ:
+        d->stats.reads++;
+        d->stats.read_sectors += r->sectors;
+        break;
+    case BLK_WRITE:
+        d->stats.writes++;
+        d->stats.written_sectors += r->sectors;
+        break;
+    case BLK_FLUSH:
+        d->stats.flushes++;
+        break;
+    default:
+        d->stats.discards++;
+        break;
+    }
+}
+
+void blkcache_job_end(struct blkcache_job *j)
+{
+    struct blkcache_dev *d = j->d;
+    struct blk_req *r = j->r;
+    enum status s = j->status;
+
+    for (struct blkcache_job *later = TAILQ_NEXT(j, active); later != NULL;
+         later = TAILQ_NEXT(later, active)) {
+        if (conflicts(j, later) && --later->blockers == 0) {
+            blkcache_job_ready(later);
+        }
+    }
+    TAILQ_REMOVE(&d->bc->active, j, active);
+    STAILQ_INSERT_HEAD(&d->bc->free_jobs, j, queue);
+    count(d, r, s);
+    d->in_flight--;
+    r->done(r, s);
+}
+
+/* Works until nothing can go on. Called again from below or above it only leaves word, so the stack
+ * stays flat however the devices complete. */
+static void run(struct blkcache *bc)
+{
+    struct blkcache_io *io;
+    struct blkcache_job *j;
+
+    if (bc->running) {
+        return;
+    }
+    bc->running = true;
+    for (;;) {
+        if ((io = STAILQ_FIRST(&bc->finished)) != NULL) {
+            STAILQ_REMOVE_HEAD(&bc->finished, link);
+            if (io->kind == IO_PASS) {
+                blkcache_write_finished(io);
+            } else {
+                blkcache_read_finished(io);
+            }
+        } else if ((j = STAILQ_FIRST(&bc->ready)) != NULL) {
+            STAILQ_REMOVE_HEAD(&bc->ready, queue);
+            j->parked = false;
+            if (j->r->op == BLK_READ) {
+                blkcache_read_step(j);
+            } else {
+                blkcache_write_step(j);
+            }
+        } else if (!STAILQ_EMPTY(&bc->incoming) && !STAILQ_EMPTY(&bc->free_jobs)) {
+            admit(bc);
+        } else {
+            break;
+        }
+    }
+    bc->running = false;
+}
+
+static void blkcache_submit(struct blk_dev *dev, struct blk_req *r)
+{
+    struct blkcache_dev *d = (struct blkcache_dev *)dev;
+
+    r->dev_priv = d;
+    d->in_flight++;
+    STAILQ_INSERT_TAIL(&d->bc->incoming, r, link);
+    run(d->bc);
+}
+
+static const struct blk_ops blkcache_ops = {.submit = blkcache_submit};
+
+void blkcache_dev_init(struct blkcache_dev *d, struct blkcache *bc, struct blk_dev *lower)
+{
+    *d = (struct blkcache_dev){.dev = *lower, .lower = lower, .bc = bc};
+    d->dev.ops = &blkcache_ops;
+}

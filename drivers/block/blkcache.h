@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The second-level cache as a block device stacked over another: mm/cache holds the blocks, this
+ * does the I/O, the waiting and the copying.
+ *
+ * Blocks are keyed by the leaf disk and its absolute sector / 8, so everybody who reaches a sector,
+ * through whatever partition and VM, meets the same block. A device's first and last block may be
+ * cut; the entry's mask says which sectors are there.
+ *
+ * Order: a request that overlaps an earlier one in a block waits for it, if one of the two is not a
+ * read. So of two overlapping writes the later one wins, a fill never races with a write, and a
+ * read that begins after a write's completion sees it. Requests that do not overlap are in flight
+ * together and complete in any order. A read that needs a block that another is reading waits for
+ * that one I/O.
+ *
+ * Writes go through: a cached block is changed first, and the disk is written from the cache's own
+ * frame, so that a guest that changes its buffer meanwhile cannot make the two differ. Blocks that
+ * are not cached are written from the guest's memory and stay uncached.
+ *
+ * When there is no frame for a block, the guest's memory is read into directly. When the pool of
+ * jobs is used up, requests wait in order of arrival. All completions run from a loop, never nested,
+ * so `done` may submit again. Locking: as the frame table.
+ */
+#ifndef DRIVERS_BLOCK_BLKCACHE_H
+#define DRIVERS_BLOCK_BLKCACHE_H
+
+#include "drivers/block/blk.h"
+#include "mm/cache.h"
+
+struct blkcache_job;
+struct blkcache_io;
+
+STAILQ_HEAD(blkcache_job_list, blkcache_job);
+STAILQ_HEAD(blkcache_io_list, blkcache_io);
+TAILQ_HEAD(blkcache_active, blkcache_job);
+
+/* What all cached devices of the machine have in common. */
+struct blkcache {
+    struct cache *cache;
+    struct blkcache_io *ios; /* the pool; an entry that is being read names its io by index */
+    struct blkcache_io_list free_ios, finished;
+    struct blkcache_job_list free_jobs;
+    struct blkcache_job_list ready;   /* to go on */
+    struct blkcache_job_list want_io; /* until an io comes free */
+    struct blkcache_active active;    /* every job in order of arrival */
+    struct blk_req_list incoming;     /* no job yet */
+    bool running;
+};
+
+struct blkcache_dev_stats {
+    uint64_t reads, writes, flushes, discards; /* requests completed; zeroes count as discards */
+    uint64_t read_sectors, written_sectors;
+    uint64_t hits, misses; /* blocks; a miss that waited for another's read is a miss */
+    uint64_t errors;
+};
+
+struct blkcache_dev {
+    struct blk_dev dev; /* must be first: submit to this */
+    struct blk_dev *lower;
+    struct blkcache *bc;
+    uint32_t in_flight; /* requests submitted and not done */
+    struct blkcache_dev_stats stats;
+};
+
+/* Memory for blkcache_init: pools of n_jobs requests and n_ios lower requests, both at least 1. */
+uint64_t blkcache_bytes(uint32_t n_jobs, uint32_t n_ios);
+/* `mem` 16-aligned. E_INVAL: a pool of 0. */
+enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, uint32_t n_jobs,
+                          uint32_t n_ios) MUST_CHECK;
+
+/* Stacks d over lower, with its name, size and abilities. Segments of requests must lie inside the
+ * cache's frame table. */
+void blkcache_dev_init(struct blkcache_dev *d, struct blkcache *bc, struct blk_dev *lower);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between the files of blkcache; everybody else includes blkcache.h. */
+#ifndef DRIVERS_BLOCK_BLKCACHE_INTERNAL_H
+#define DRIVERS_BLOCK_BLKCACHE_INTERNAL_H
+
+#include "drivers/block/blkcache.h"
+
+#define FILL_BLOCKS 16u /* a fill's blocks at most: 64 KiB */
+#define IO_SEGS 64u
+
+/* A submitter's request on its way. */
+struct blkcache_job {
+    TAILQ_ENTRY(blkcache_job) active;
+    STAILQ_ENTRY(blkcache_job) queue; /* ready, want_io, or some io's waiters */
+    struct blkcache_dev *d;
+    struct blk_req *r;
+    uint64_t at, end;     /* leaf sectors: READ: the next to be served; the end */
+    uint32_t blockers;    /* earlier jobs that must end first */
+    uint32_t pending;     /* ios in flight */
+    bool parked;          /* in some queue, so somebody will call it on */
+    bool joining;         /* waited for another's fill: the next hit is a miss in truth */
+    enum status status;   /* the first error */
+};
+
+enum io_kind {
+    IO_FILL,   /* whole blocks into cache frames */
+    IO_BYPASS, /* part of a read into the submitter's memory */
+    IO_PASS,   /* a write, flush, discard or zeroes */
+};
+
+/* A lower request. */
+struct blkcache_io {
+    STAILQ_ENTRY(blkcache_io) link;
+    struct blk_req req;
+    struct blkcache *bc;
+    struct blkcache_job *job;
+    struct blkcache_job_list waiters; /* other jobs that want a block of this fill */
+    enum io_kind kind;
+    enum status status;
+    uint64_t from, sectors; /* leaf sectors of the request, rounded to blocks for a fill */
+    unsigned n_entries;     /* FILL: consecutive blocks. PASS: blocks held during the write */
+    uint32_t entries[IO_SEGS];
+    struct blk_seg segs[IO_SEGS];
+};
+
+/* Serves what it can, and starts what it must; the job ends or is parked or has ios in flight. */
+void blkcache_read_step(struct blkcache_job *j);
+void blkcache_read_finished(struct blkcache_io *io);
+void blkcache_write_step(struct blkcache_job *j);
+void blkcache_write_finished(struct blkcache_io *io);
+
+/* A free io for j, or NULL with j parked until there is one. */
+struct blkcache_io *blkcache_io_get(struct blkcache_job *j);
+void blkcache_io_put(struct blkcache_io *io);
+void blkcache_io_submit(struct blkcache_io *io, enum blk_op op, const struct blk_seg *segs,
+                        unsigned n_segs);
+void blkcache_job_ready(struct blkcache_job *j);
+void blkcache_job_end(struct blkcache_job *j);
+
+/* Copies n bytes at byte `off` of r's segments from or to `bytes`. */
+void blkcache_copy(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
+                   size_t n, bool to_segs);
+/* Appends r's segments from byte `off`, n bytes, to segs until *n_segs is IO_SEGS; returns the
+ * bytes covered, whole sectors. */
+uint64_t blkcache_slice(const struct blk_req *r, uint64_t off, uint64_t n, struct blk_seg *segs,
+                        unsigned *n_segs);
+
+/* The sectors of [from, end) in `block`, as a mask of its eight. */
+uint8_t blkcache_mask(uint64_t block, uint64_t from, uint64_t end);
+
+/* Where leaf sector `s` lies in j's request, in bytes. */
+static inline uint64_t job_offset(const struct blkcache_job *j, uint64_t s)
+{
+    return (s - (j->d->dev.start + j->r->sector)) * BLK_SECTOR;
+}
+
+static inline uint64_t job_start(const struct blkcache_job *j)
+{
+    return j->d->dev.start + j->r->sector;
+}
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reads through the cache: hits are copied, misses fill blocks or go past the cache. */
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/string.h"
+#include "drivers/block/blkcache_internal.h"
+
+static uint64_t block_of(uint64_t sector)
+{
+    return sector / CACHE_BLOCK_SECTORS;
+}
+
+static uint8_t *entry_bytes(struct blkcache *bc, uint32_t e)
+{
+    return frame_bytes(bc->cache->frames, cache_frame(bc->cache, e));
+}
+
+/* Serves hits from j->at on, until a block that is not there; returns its entry if it has one. */
+static uint32_t serve_hits(struct blkcache_job *j)
+{
+    struct blkcache *bc = j->d->bc;
+    struct cache *c = bc->cache;
+
+    while (j->at < j->end) {
+        uint64_t block = block_of(j->at);
+        uint8_t want = blkcache_mask(block, j->at, j->end);
+        uint32_t e = cache_find(c, j->d->dev.id, block);
+        if (e == CACHE_NIL || cache_is_busy(c, e) || (c->entries[e].mask & want) != want) {
+            return e;
+        }
+        uint64_t skip = j->at % CACHE_BLOCK_SECTORS;
+        uint64_t n = MIN(CACHE_BLOCK_SECTORS - skip, j->end - j->at);
+        blkcache_copy(bc, j->r, job_offset(j, j->at), entry_bytes(bc, e) + skip * BLK_SECTOR,
+                      (size_t)(n * BLK_SECTOR), true);
+        cache_touch(c, e);
+        if (j->joining) {
+            j->joining = false;
+            c->stats.joined++;
+            j->d->stats.misses++;
+        } else {
+            c->stats.hits++;
+            j->d->stats.hits++;
+        }
+        j->at += n;
+    }
+    return CACHE_NIL;
+}
+
+/*
+ * Reads the missing blocks from j->at on into new frames, as many as are missing in a row and can be
+ * had. False when not even one can.
+ */
+static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
+{
+    struct blkcache *bc = j->d->bc;
+    struct cache *c = bc->cache;
+    const struct blk_dev *lower = j->d->lower;
+    uint64_t first = block_of(j->at), last = block_of(j->end - 1);
+
+    for (uint64_t b = first; b <= last && io->n_entries < FILL_BLOCKS; b++) {
+        uint32_t e;
+        if (cache_insert(c, j->d->dev.id, b, &e) != OK) {
+            break; /* there already, or no frame for it */
+        }
+        c->entries[e].prev = (uint32_t)(io - bc->ios);
+        frames_pin(c->frames, cache_frame(c, e));
+        io->entries[io->n_entries++] = e;
+    }
+    if (io->n_entries == 0) {
+        return false;
+    }
+    /* Whole blocks, but no further than the device reaches. */
+    io->kind = IO_FILL;
+    io->from = MAX(first * CACHE_BLOCK_SECTORS, lower->start);
+    uint64_t end =
+        MIN((first + io->n_entries) * CACHE_BLOCK_SECTORS, lower->start + lower->sectors);
+    io->sectors = end - io->from;
+    for (unsigned i = 0; i < io->n_entries; i++) {
+        uint64_t base = (first + i) * CACHE_BLOCK_SECTORS;
+        uint64_t lo = MAX(base, io->from), hi = MIN(base + CACHE_BLOCK_SECTORS, end);
+        if (hi - lo != CACHE_BLOCK_SECTORS) {
+            memset(entry_bytes(bc, io->entries[i]), 0, PAGE_SIZE);
+        }
+        io->segs[i] = (struct blk_seg){
+            HPA(mfn_to_hpa(cache_frame(c, io->entries[i])).a + (lo - base) * BLK_SECTOR),
+            (uint32_t)((hi - lo) * BLK_SECTOR)};
+    }
+    c->stats.misses += io->n_entries;
+    j->d->stats.misses += io->n_entries;
+    j->joining = false;
+    j->at = MIN(end, j->end);
+    blkcache_io_submit(io, BLK_READ, io->segs, io->n_entries);
+    return true;
+}
+
+/* Reads [from, end) of j's request into the submitter's own memory, as far as one io reaches;
+ * returns where it ends. */
+static uint64_t start_bypass(struct blkcache_job *j, struct blkcache_io *io, uint64_t from,
+                             uint64_t end)
+{
+    unsigned n_segs = 0;
+
+    io->kind = IO_BYPASS;
+    io->from = from;
+    if (from == job_start(j) && end == j->end) {
+        io->sectors = end - from;
+        blkcache_io_submit(io, BLK_READ, j->r->segs, j->r->n_segs);
+        return end;
+    }
+    uint64_t bytes =
+        blkcache_slice(j->r, job_offset(j, from), (end - from) * BLK_SECTOR, io->segs, &n_segs);
+    io->sectors = bytes / BLK_SECTOR;
+    blkcache_io_submit(io, BLK_READ, io->segs, n_segs);
+    return from + bytes / BLK_SECTOR;
+}
+
+/* The end of the run of blocks without an entry that begins at j->at. */
+static uint64_t missing_end(const struct blkcache_job *j)
+{
+    const struct cache *c = j->d->bc->cache;
+    uint64_t b = block_of(j->at) + 1;
+
+    if (c->used == 0) {
+        return j->end;
+    }
+    while (b * CACHE_BLOCK_SECTORS < j->end && cache_find(c, j->d->dev.id, b) == CACHE_NIL) {
+        b++;
+    }
+    return MIN(b * CACHE_BLOCK_SECTORS, j->end);
+}
+
+void blkcache_read_step(struct blkcache_job *j)
+{
+    struct cache *c = j->d->bc->cache;
+
+    while (j->status == OK) {
+        uint32_t e = serve_hits(j);
+        if (j->at >= j->end) {
+            break;
+        }
+        if (e != CACHE_NIL && cache_is_busy(c, e)) {
+            /* A fill of another job: writes that overlap this one are not in flight. */
+            struct blkcache_io *other = &j->d->bc->ios[c->entries[e].prev];
+            j->parked = j->joining = true;
+            STAILQ_INSERT_TAIL(&other->waiters, j, queue);
+            return;
+        }
+        struct blkcache_io *io = blkcache_io_get(j);
+        if (io == NULL) {
+            return;
+        }
+        if (e != CACHE_NIL) {
+            /* Read through a device that sees less of this block: read it anew. */
+            cache_remove(c, e);
+        }
+        if (start_fill(j, io)) {
+            continue;
+        }
+        uint64_t from = j->at, end = missing_end(j);
+        if (c->mode != CACHE_OFF) {
+            uint64_t blocks = block_of(end - 1) - block_of(from) + 1;
+            c->stats.misses += blocks;
+            c->stats.bypassed += blocks;
+            j->d->stats.misses += blocks;
+        }
+        j->joining = false;
+        j->at = start_bypass(j, io, from, end);
+    }
+    if (j->pending == 0) {
+        blkcache_job_end(j);
+    }
+}
+
+/* A fill has come: what it brought is given to its own job first, then to the cache, then to those
+ * who waited, before anything can be evicted again. */
+static void fill_finished(struct blkcache_io *io)
+{
+    struct blkcache *bc = io->bc;
+    struct cache *c = bc->cache;
+    struct blkcache_job *j = io->job, *w;
+    uint64_t end = io->from + io->sectors;
+
+    for (unsigned i = 0; i < io->n_entries; i++) {
+        uint32_t e = io->entries[i];
+        uint64_t block = c->entries[e].block;
+        uint64_t base = block * CACHE_BLOCK_SECTORS;
+        uint64_t lo = MAX(base, job_start(j)), hi = MIN(base + CACHE_BLOCK_SECTORS, j->end);
+        frames_unpin(c->frames, cache_frame(c, e));
+        if (io->status != OK) {
+            cache_remove(c, e);
+            continue;
+        }
+        blkcache_copy(bc, j->r, job_offset(j, lo), entry_bytes(bc, e) + (lo - base) * BLK_SECTOR,
+                      (size_t)((hi - lo) * BLK_SECTOR), true);
+        cache_publish(c, e, blkcache_mask(block, io->from, end));
+    }
+    STAILQ_FOREACH (w, &io->waiters, queue) {
+        if (w->status == OK) {
+            serve_hits(w);
+        }
+    }
+    while ((w = STAILQ_FIRST(&io->waiters)) != NULL) {
+        STAILQ_REMOVE_HEAD(&io->waiters, queue);
+        blkcache_job_ready(w);
+    }
+}
+
+void blkcache_read_finished(struct blkcache_io *io)
+{
+    struct blkcache_job *j = io->job;
+    uint64_t end = io->from + io->sectors;
+
+    if (io->kind == IO_FILL) {
+        fill_finished(io);
+        uint64_t lo = MAX(io->from, job_start(j)), hi = MIN(end, j->end);
+        if (io->status != OK && hi - lo < io->sectors) {
+            /* The bad sector may be one that nobody asked for: read just those that were. A part
+             * of a fill has at most one segment a sector, and is cut where an io ends. */
+            io->n_entries = 0;
+            STAILQ_INIT(&io->waiters);
+            uint64_t reached = start_bypass(j, io, lo, hi);
+            if (reached < hi && j->status == OK) {
+                j->status = E_IO;
+            }
+            return;
+        }
+    }
+    if (io->status != OK && j->status == OK) {
+        j->status = io->status;
+    }
+    blkcache_io_put(io);
+    if (j->pending == 0 && !j->parked) {
+        blkcache_job_end(j);
+    }
+}

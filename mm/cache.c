@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The block store: a hash table by (disk, block) and a SIEVE queue, linked by 32-bit indexes. */
+#include "mm/cache.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+
+static uint64_t bucket_count(uint64_t n_max)
+{
+    uint64_t n = 1;
+
+    while (n < n_max) {
+        n *= 2;
+    }
+    return n;
+}
+
+uint64_t cache_bytes(uint64_t n_max)
+{
+    if (n_max == 0 || n_max >= BIT(31)) {
+        return 0;
+    }
+    return ALIGN_UP(n_max * sizeof(struct cache_entry) + bucket_count(n_max) * sizeof(uint32_t), 8);
+}
+
+enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64_t n_max,
+                       uint64_t seed)
+{
+    if (cache_bytes(n_max) == 0 || mem == NULL) {
+        return E_INVAL;
+    }
+    uint64_t n_buckets = bucket_count(n_max);
+    *c = (struct cache){
+        .frames = frames,
+        .entries = mem,
+        .bucket_mask = (uint32_t)(n_buckets - 1),
+        .n_max = (uint32_t)n_max,
+        .max = (uint32_t)n_max,
+        .head = CACHE_NIL,
+        .tail = CACHE_NIL,
+        .hand = CACHE_NIL,
+        .seed = seed,
+        .mode = CACHE_OFF,
+    };
+    c->buckets = (uint32_t *)(c->entries + n_max);
+    for (uint64_t i = 0; i < n_buckets; i++) {
+        c->buckets[i] = CACHE_NIL;
+    }
+    for (uint32_t i = 0; i < c->n_max; i++) {
+        c->entries[i] = (struct cache_entry){.next = i + 1 < c->n_max ? i + 1 : CACHE_NIL};
+    }
+    return OK;
+}
+
+const char *cache_mode_name(enum cache_mode mode)
+{
+    static const char *const names[CACHE_MODES] = {
+        [CACHE_OFF] = "off",
+        [CACHE_INCLUSIVE] = "inclusive",
+    };
+    return (unsigned)mode < CACHE_MODES ? names[mode] : "?";
+}
+
+/* Multiply and shift, twice; every bit of the key reaches every bit of the index. */
+static uint32_t *bucket_of(const struct cache *c, uint32_t disk, uint64_t block)
+{
+    uint64_t h = block ^ c->seed;
+
+    h = (h ^ (h >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
+    h ^= (uint64_t)disk << 32 | disk;
+    h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
+    return &c->buckets[(uint32_t)(h >> 32) & c->bucket_mask];
+}
+
+uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block)
+{
+    uint32_t e = *bucket_of(c, disk, block);
+
+    while (e != CACHE_NIL && (c->entries[e].block != block || c->entries[e].disk != disk)) {
+        e = c->entries[e].hash_next;
+    }
+    return e;
+}
+
+void cache_touch(struct cache *c, uint32_t e)
+{
+    c->entries[e].flags |= CACHE_E_VISITED;
+}
+
+/* ---- the queue: head is the newest entry, tail the oldest ---- */
+
+static void queue_push(struct cache *c, uint32_t e)
+{
+    struct cache_entry *x = &c->entries[e];
+
+    x->prev = CACHE_NIL;
+    x->next = c->head;
+    if (c->head != CACHE_NIL) {
+        c->entries[c->head].prev = e;
+    } else {
+        c->tail = e;
+    }
+    c->head = e;
+}
+
+static void queue_take(struct cache *c, uint32_t e)
+{
+    struct cache_entry *x = &c->entries[e];
+
+    if (c->hand == e) {
+        c->hand = x->prev; /* CACHE_NIL: begin again at the tail */
+    }
+    if (x->prev != CACHE_NIL) {
+        c->entries[x->prev].next = x->next;
+    } else {
+        c->head = x->next;
+    }
+    if (x->next != CACHE_NIL) {
+        c->entries[x->next].prev = x->prev;
+    } else {
+        c->tail = x->prev;
+    }
+}
+
+/* Gives the frame back; the entry is in no queue by now. */
+static void release(struct cache *c, uint32_t e)
+{
+    struct cache_entry *x = &c->entries[e];
+    uint32_t *link = bucket_of(c, x->disk, x->block);
+
+    while (*link != e) {
+        ASSERT(*link != CACHE_NIL);
+        link = &c->entries[*link].hash_next;
+    }
+    *link = x->hash_next;
+    frames_put(c->frames, MFN(x->frame));
+    if ((x->flags & CACHE_E_BUSY) != 0) {
+        c->busy--;
+    }
+    c->used--;
+    *x = (struct cache_entry){.next = c->free_head};
+    c->free_head = e;
+}
+
+void cache_remove(struct cache *c, uint32_t e)
+{
+    ASSERT((c->entries[e].flags & CACHE_E_USED) != 0);
+    if (!cache_is_busy(c, e)) {
+        queue_take(c, e);
+    }
+    release(c, e);
+    c->stats.invalidations++;
+}
+
+/* Evicts one block; false when every one is pinned. Two turns of the hand at most: the first clears
+ * the bits, the second finds one clear. */
+static bool evict(struct cache *c)
+{
+    for (uint64_t steps = 2 * ((uint64_t)c->used - c->busy); steps > 0; steps--) {
+        uint32_t e = c->hand != CACHE_NIL ? c->hand : c->tail;
+        struct cache_entry *x = &c->entries[e];
+        if ((x->flags & CACHE_E_VISITED) == 0 && frame_of(c->frames, MFN(x->frame))->pins == 0) {
+            c->hand = x->prev;
+            queue_take(c, e);
+            release(c, e);
+            c->stats.evictions++;
+            return true;
+        }
+        x->flags &= (uint8_t)~CACHE_E_VISITED;
+        c->hand = x->prev;
+    }
+    return false;
+}
+
+uint64_t cache_reclaim(void *ctx, uint64_t want)
+{
+    struct cache *c = ctx;
+    uint64_t n = 0;
+
+    while (n < want && evict(c)) {
+        n++;
+    }
+    return n;
+}
+
+enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out)
+{
+    mfn_t mfn;
+
+    if (cache_find(c, disk, block) != CACHE_NIL) {
+        return E_EXISTS;
+    }
+    if (c->mode == CACHE_OFF || c->max == 0) {
+        return E_NOMEM;
+    }
+    while (c->used >= c->max) {
+        if (!evict(c)) {
+            return E_NOMEM;
+        }
+    }
+    /* May call cache_reclaim: no entry is half-made here. */
+    enum status s = frames_alloc(c->frames, FRAME_CACHE, &mfn);
+    if (s != OK) {
+        return s;
+    }
+    uint32_t e = c->free_head;
+    struct cache_entry *x = &c->entries[e];
+    uint32_t *bucket = bucket_of(c, disk, block);
+    c->free_head = x->next;
+    *x = (struct cache_entry){
+        .block = block,
+        .disk = disk,
+        .frame = (uint32_t)mfn.n,
+        .hash_next = *bucket,
+        .prev = CACHE_NIL,
+        .next = CACHE_NIL,
+        .flags = CACHE_E_USED | CACHE_E_BUSY,
+    };
+    *bucket = e;
+    c->used++;
+    c->busy++;
+    *out = e;
+    return OK;
+}
+
+void cache_publish(struct cache *c, uint32_t e, uint8_t mask)
+{
+    struct cache_entry *x = &c->entries[e];
+
+    ASSERT((x->flags & CACHE_E_BUSY) != 0);
+    if ((x->flags & CACHE_E_DOOMED) != 0 || mask == 0) {
+        cache_remove(c, e);
+        return;
+    }
+    if (x->mask == 0) { /* not one that was only held for a write */
+        c->stats.insertions++;
+    }
+    x->flags &= (uint8_t)~CACHE_E_BUSY;
+    x->mask = mask;
+    c->busy--;
+    queue_push(c, e);
+}
+
+void cache_hold(struct cache *c, uint32_t e)
+{
+    struct cache_entry *x = &c->entries[e];
+
+    ASSERT((x->flags & (CACHE_E_USED | CACHE_E_BUSY)) == CACHE_E_USED);
+    queue_take(c, e);
+    x->flags |= CACHE_E_BUSY;
+    x->prev = x->next = CACHE_NIL;
+    c->busy++;
+}
+
+static void drop(struct cache *c, uint32_t e)
+{
+    if (cache_is_busy(c, e)) {
+        c->entries[e].flags |= CACHE_E_DOOMED;
+    } else {
+        cache_remove(c, e);
+    }
+}
+
+void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n)
+{
+    if (n <= c->used) {
+        for (uint64_t i = 0; i < n; i++) {
+            uint32_t e = cache_find(c, disk, first + i);
+            if (e != CACHE_NIL) {
+                drop(c, e);
+            }
+        }
+        return;
+    }
+    for (uint32_t e = 0; e < c->n_max && c->used != 0; e++) {
+        const struct cache_entry *x = &c->entries[e];
+        if ((x->flags & CACHE_E_USED) != 0 && x->disk == disk && x->block >= first &&
+            x->block - first < n) {
+            drop(c, e);
+        }
+    }
+}
+
+void cache_drop_all(struct cache *c)
+{
+    for (uint32_t e = 0; e < c->n_max && c->used != 0; e++) {
+        if ((c->entries[e].flags & CACHE_E_USED) != 0) {
+            drop(c, e);
+        }
+    }
+}
+
+void cache_set_mode(struct cache *c, enum cache_mode mode)
+{
+    if ((unsigned)mode >= CACHE_MODES) {
+        return;
+    }
+    c->mode = mode;
+    if (mode == CACHE_OFF) {
+        cache_drop_all(c);
+    }
+}
+
+void cache_set_max(struct cache *c, uint64_t max)
+{
+    c->max = (uint32_t)MIN(max, (uint64_t)c->n_max);
+    while (c->used > c->max && evict(c)) {
+    }
+}

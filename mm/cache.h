@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The store of the second-level disk cache: 4 KiB blocks, each (disk, block number) -> frame.
+ *
+ * An entry is FREE, BUSY or VALID. A new entry is BUSY: its holder reads the block into its frame
+ * and then publishes or abandons it. A BUSY entry is found by lookups, but never evicted: a device
+ * may be writing to its frame. A VALID entry is a clean copy of the sectors of its mask (one bit for
+ * each of the block's eight) and may be evicted at any time, unless its frame is pinned. The holder
+ * of a write makes it BUSY again while the disk reads from its frame (cache_hold).
+ *
+ * Replacement is SIEVE (Zhang et al., NSDI 2024): a queue in order of insertion with a `visited` bit
+ * that a hit sets, and a hand that moves from old to new, clears set bits and evicts the first entry
+ * that it finds clear. A hit moves nothing, and blocks read once leave before blocks read twice.
+ *
+ * The frames are FRAME_CACHE with one reference, the cache's. Not here: I/O, waiting, and copying,
+ * which are drivers/block/blkcache. Locking: as the frame table.
+ */
+#ifndef MM_CACHE_H
+#define MM_CACHE_H
+
+#include "base/status.h"
+#include "base/types.h"
+#include "mm/frame.h"
+
+#define CACHE_NIL UINT32_MAX
+#define CACHE_BLOCK_SECTORS 8u
+#define CACHE_MASK_ALL 0xffu
+
+enum cache_mode {
+    CACHE_OFF,       /* nothing is held */
+    CACHE_INCLUSIVE, /* what was read is held, whatever the guests hold */
+    CACHE_MODES
+};
+
+/* entry flags */
+#define CACHE_E_USED 0x01
+#define CACHE_E_BUSY 0x02
+#define CACHE_E_VISITED 0x04
+#define CACHE_E_DOOMED 0x08 /* BUSY, and to be dropped instead of published */
+
+struct cache_entry {
+    uint64_t block;
+    uint32_t disk;
+    uint32_t frame;
+    uint32_t hash_next;
+    uint32_t prev;  /* VALID: the next newer entry. BUSY: whatever its holder keeps there */
+    uint32_t next;  /* VALID: the next older entry. FREE: the next free one */
+    uint8_t flags;
+    uint8_t mask;   /* sectors of the block that the frame holds */
+    uint16_t spare;
+};
+
+_Static_assert(sizeof(struct cache_entry) == 32, "DESIGN: at most 32 bytes of metadata a block");
+
+struct cache_stats {
+    uint64_t hits, misses;  /* blocks of read requests */
+    uint64_t joined;        /* misses that waited for another's read of the same block */
+    uint64_t insertions;    /* blocks published */
+    uint64_t evictions;     /* dropped for room or by reclaim */
+    uint64_t invalidations; /* dropped because of a write, a discard, or an error */
+    uint64_t copied_bytes;
+    uint64_t bypassed; /* blocks read past the cache for want of a frame */
+};
+
+struct cache {
+    struct frames *frames;
+    struct cache_entry *entries;
+    uint32_t *buckets;
+    uint32_t bucket_mask;
+    uint32_t n_max; /* entries there are */
+    uint32_t max;   /* entries that may be used, settable at run time */
+    uint32_t used;  /* VALID and BUSY */
+    uint32_t busy;
+    uint32_t free_head;
+    uint32_t head, tail, hand; /* newest, oldest VALID entry; where the next eviction looks first */
+    uint64_t seed;             /* so that guests cannot choose blocks that collide */
+    enum cache_mode mode;
+    struct cache_stats stats;
+};
+
+/* Memory for cache_init, in bytes, 8-aligned: 32 a block and the hash table. 0: too many. */
+uint64_t cache_bytes(uint64_t n_max);
+/*
+ * An empty cache of at most n_max blocks in `mem`, mode OFF, its bound at n_max. The caller sets
+ * frames->reclaim to cache_reclaim. E_INVAL: n_max is 0 or 2^31 or more.
+ */
+enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64_t n_max,
+                       uint64_t seed) MUST_CHECK;
+
+/* Drops what the new mode does not allow; BUSY entries go when their holders are done. */
+void cache_set_mode(struct cache *c, enum cache_mode mode);
+/* Sets the bound (n_max when above it) and evicts down to it, as far as entries are not BUSY. */
+void cache_set_max(struct cache *c, uint64_t max);
+const char *cache_mode_name(enum cache_mode mode);
+
+/* The block's entry, VALID or BUSY, or CACHE_NIL. Changes nothing. */
+uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block);
+/* Notes a use of a VALID entry for the replacement policy. */
+void cache_touch(struct cache *c, uint32_t e);
+/*
+ * A new BUSY entry with a frame whose bytes are undefined, evicting another when the cache is full.
+ * E_EXISTS: the block has an entry. E_NOMEM: no frame, or mode OFF, or everything is BUSY.
+ */
+enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out) MUST_CHECK;
+/* BUSY -> VALID with `mask` (dropped instead when doomed or mask is 0). */
+void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
+/* VALID -> BUSY: not found in the queue and not evicted until published or removed. */
+void cache_hold(struct cache *c, uint32_t e);
+/* Drops an entry; the holder's duty for BUSY ones. Counted as an invalidation. */
+void cache_remove(struct cache *c, uint32_t e);
+/* Drops the VALID entries in [first, first + n) of a disk, dooms BUSY ones. Bounded by what is held,
+ * not by n. */
+void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n);
+/* Drops all VALID entries, dooms BUSY ones. */
+void cache_drop_all(struct cache *c);
+/* For frames.reclaim, ctx is the struct cache: evicts up to `want` blocks, returns how many. */
+uint64_t cache_reclaim(void *ctx, uint64_t want);
+
+static inline mfn_t cache_frame(const struct cache *c, uint32_t e)
+{
+    return MFN(c->entries[e].frame);
+}
+
+static inline bool cache_is_busy(const struct cache *c, uint32_t e)
+{
+    return (c->entries[e].flags & CACHE_E_BUSY) != 0;
+}
+
+/*
+ * The self-audit for `check`: walks entries, hash chains, the queue, the free list and the frame
+ * table. OK, or E_INVAL with one line that names the first thing found wrong in `why`.
+ */
+enum status cache_check(const struct cache *c, char *why, size_t size) MUST_CHECK;
+
+#endif

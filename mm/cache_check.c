@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The cache's self-audit: proves its counts, chains, queue and frames against one another. */
+#include "base/bits.h"
+#include "base/format.h"
+#include "mm/cache.h"
+
+/* What the walks have in common: where to say what is wrong. */
+struct audit {
+    const struct cache *c;
+    char *why;
+    size_t size;
+};
+
+#define WRONG(a, ...) (format((a)->why, (a)->size, __VA_ARGS__), E_INVAL)
+
+/* A sum of these over two sets is equal when the sets are, and hardly ever otherwise. */
+static uint64_t scramble(uint64_t x)
+{
+    x = (x + UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+/* Every used entry owns a CACHE frame, and the counts add up. */
+static enum status check_entries(const struct audit *a, uint64_t *frames_sum)
+{
+    const struct cache *c = a->c;
+    uint32_t used = 0, busy = 0;
+
+    *frames_sum = 0;
+    for (uint32_t e = 0; e < c->n_max; e++) {
+        const struct cache_entry *x = &c->entries[e];
+        if ((x->flags & CACHE_E_USED) == 0) {
+            if (x->flags != 0) {
+                return WRONG(a, "free entry %u has flags %x", e, x->flags);
+            }
+            continue;
+        }
+        used++;
+        busy += (x->flags & CACHE_E_BUSY) != 0;
+        if ((x->flags & CACHE_E_BUSY) == 0 &&
+            (x->mask == 0 || (x->flags & CACHE_E_DOOMED) != 0)) {
+            return WRONG(a, "valid entry %u has mask %x, flags %x", e, x->mask, x->flags);
+        }
+        if (x->frame >= c->frames->count) {
+            return WRONG(a, "entry %u holds frame %x, beyond the table", e, x->frame);
+        }
+        const struct frame *f = frame_of(c->frames, MFN(x->frame));
+        if (f->state != FRAME_CACHE || f->refs != 1) {
+            return WRONG(a, "entry %u: frame %x is %s with %u references", e, x->frame,
+                         frame_state_name((enum frame_state)f->state), f->refs);
+        }
+        *frames_sum += scramble(x->frame);
+    }
+    if (used != c->used || busy != c->busy) {
+        return WRONG(a, "%u entries used and %u busy, counted %u and %u", used, busy, c->used,
+                     c->busy);
+    }
+    return OK;
+}
+
+/*
+ * The chains hold each used entry once: they hold as many as are used, and each is found. The count
+ * comes first and ends at a loop; after it, lookups are certain to end.
+ */
+static enum status check_chains(const struct audit *a)
+{
+    const struct cache *c = a->c;
+    uint64_t linked = 0;
+
+    for (uint64_t b = 0; b <= c->bucket_mask; b++) {
+        for (uint32_t e = c->buckets[b]; e != CACHE_NIL; e = c->entries[e].hash_next) {
+            if (e >= c->n_max || (c->entries[e].flags & CACHE_E_USED) == 0) {
+                return WRONG(a, "bucket %llx leads to entry %u, which is not used",
+                             (unsigned long long)b, e);
+            }
+            if (++linked > c->used) {
+                return WRONG(a, "the hash chains hold more than the %u entries used", c->used);
+            }
+        }
+    }
+    if (linked != c->used) {
+        return WRONG(a, "%llu entries in hash chains, %u used", (unsigned long long)linked,
+                     c->used);
+    }
+    for (uint32_t e = 0; e < c->n_max; e++) {
+        const struct cache_entry *x = &c->entries[e];
+        if ((x->flags & CACHE_E_USED) != 0 && cache_find(c, x->disk, x->block) != e) {
+            return WRONG(a, "entry %u (disk %u, block %llx) is not found by its key", e, x->disk,
+                         (unsigned long long)x->block);
+        }
+    }
+    return OK;
+}
+
+static enum status check_queue(const struct audit *a)
+{
+    const struct cache *c = a->c;
+    uint32_t n = 0, newer = CACHE_NIL;
+    bool hand_seen = c->hand == CACHE_NIL;
+
+    for (uint32_t e = c->head; e != CACHE_NIL; e = c->entries[e].next) {
+        if (e >= c->n_max || (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY)) != CACHE_E_USED) {
+            return WRONG(a, "the queue leads to entry %u, which is not valid", e);
+        }
+        if (c->entries[e].prev != newer) {
+            return WRONG(a, "entry %u has a wrong link to the newer one", e);
+        }
+        if (++n > c->used) {
+            return WRONG(a, "the queue is longer than the %u entries used", c->used);
+        }
+        hand_seen |= e == c->hand;
+        newer = e;
+    }
+    if (n != c->used - c->busy || c->tail != newer || !hand_seen) {
+        return WRONG(a, "queue of %u, %u valid; tail %x, last %x; hand %x", n, c->used - c->busy,
+                     c->tail, newer, c->hand);
+    }
+    return OK;
+}
+
+static enum status check_free(const struct audit *a)
+{
+    const struct cache *c = a->c;
+    uint32_t n = 0;
+
+    for (uint32_t e = c->free_head; e != CACHE_NIL; e = c->entries[e].next) {
+        if (e >= c->n_max || (c->entries[e].flags & CACHE_E_USED) != 0 || ++n > c->n_max) {
+            return WRONG(a, "the free list is broken at entry %u", e);
+        }
+    }
+    return n == c->n_max - c->used ? OK
+                                   : WRONG(a, "%u entries free, %u used, of %u", n, c->used,
+                                           c->n_max);
+}
+
+/* The CACHE frames are exactly the entries' frames: as many, each once. */
+static enum status check_frames(const struct audit *a, uint64_t entries_sum)
+{
+    const struct frames *f = a->c->frames;
+    uint64_t n = 0, sum = 0;
+
+    for (uint64_t i = 0; i < f->count; i++) {
+        if (f->table[i].state == FRAME_CACHE && f->table[i].refs != 0) {
+            n++;
+            sum += scramble(i);
+        }
+    }
+    if (n != a->c->used || sum != entries_sum) {
+        return WRONG(a, "%llu frames are the cache's, %u blocks are held%s", (unsigned long long)n,
+                     a->c->used, n == a->c->used ? ", but not in the same frames" : "");
+    }
+    return OK;
+}
+
+enum status cache_check(const struct cache *c, char *why, size_t size)
+{
+    struct audit a = {.c = c, .why = why, .size = size};
+    uint64_t sum;
+
+    /* Above the bound only what could not be evicted when the bound was lowered. */
+    if (c->max > c->n_max || c->used > c->n_max || c->busy > c->used) {
+        return WRONG(&a, "counts: %u busy, %u used, bound %u, room %u", c->busy, c->used, c->max,
+                     c->n_max);
+    }
+    enum status s = check_entries(&a, &sum);
+    if (s == OK) {
+        s = check_chains(&a);
+    }
+    if (s == OK) {
+        s = check_queue(&a);
+    }
+    if (s == OK) {
+        s = check_free(&a);
+    }
+    return s == OK ? check_frames(&a, sum) : s;
+}
