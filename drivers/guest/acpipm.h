@@ -24,6 +24,7 @@
 #define ACPIPM_RESET_PORT 0xcf9
 #define ACPIPM_RESET_VALUE 6
 
+/* Called from inside the guest's access: note it, and act when the access is over. */
 struct acpipm_ops {
     void (*power_off)(void *ctx);
     void (*reset)(void *ctx);
@@ -37,7 +38,7 @@ struct acpipm {
     struct timer timer; /* the PM timer's carry, armed only while its interrupt is enabled */
     uint64_t seen_ticks;
     uint16_t status, enable, control;
-    uint8_t reset_control, port92, kbd_command;
+    uint8_t reset_control, port92;
     bool level;
 };
 

@@ -18,7 +18,7 @@ struct pic_chip {
     uint8_t lowest;      /* the input with the lowest priority: 7 unless rotated */
     uint8_t icw_next;    /* 0: operational; 2, 3, 4: the ICW expected at the odd port */
     bool icw4_follows;
-    bool single, level;  /* ICW1 SNGL, LTIM */
+    bool single;         /* ICW1 SNGL: no ICW3 follows */
     bool aeoi, rotate_aeoi, special_nested, special_mask, poll, read_isr;
 };
 

@@ -21,17 +21,18 @@
 #define PIT_MIN_FIRE_NS 50000u
 
 struct pit_channel {
-    uint64_t start;  /* tick at which the present count was loaded, or would have been */
-    uint32_t count;  /* 1..0x10000; 0: no count written since the mode was set */
-    uint64_t paused; /* modes 0, 4 with the gate low: ticks already counted when it fell */
+    uint64_t start;      /* tick at which the present count is (or was) loaded */
+    uint64_t next_start; /* modes 2, 3: when next_count takes over, at the end of a period */
+    uint64_t held;       /* modes 0, 4: ticks counted when the gate fell */
+    uint32_t count;      /* 1..0x10000; 0: none written since the mode was set */
+    uint32_t next_count; /* 0: none */
     uint16_t latched;
     uint8_t mode, access, status;
     uint8_t low_byte; /* first half of a two-byte write */
-    bool bcd, gate, out_idle;
-    bool running;        /* modes 1, 5: triggered; the others: counting */
+    bool bcd, gate;
+    bool triggered; /* modes 1, 5: the gate has risen since the count was written */
     bool write_high, read_high;
     bool have_latch, have_status;
-    bool null_count;
 };
 
 struct pit {

@@ -22,6 +22,7 @@
 struct uart_ops {
     void (*tx)(void *ctx, uint8_t byte); /* called only after tx_room said yes */
     bool (*tx_room)(void *ctx);          /* NULL: always */
+    void (*rx_room)(void *ctx);          /* the guest has emptied the receive FIFO; may be NULL */
 };
 
 struct uart_fifo {
@@ -46,7 +47,8 @@ struct uart {
 void uart_init(struct uart *u, const struct uart_ops *ops, void *ctx, const struct irq_sink *irqs,
                unsigned line);
 enum status uart_attach(struct uart *u, struct iobus *ports) MUST_CHECK; /* at UART_COM1 */
-/* A character from the console. False, and nothing taken, while the receive FIFO is full. */
+/* A character from the console. False, and nothing taken, while the receive FIFO is full or the port
+ * is looped back; ops->rx_room tells when to go on. */
 bool uart_rx(struct uart *u, uint8_t byte);
 /* The console has room again. */
 void uart_tx_resume(struct uart *u);
