@@ -1,44 +1,47 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The fake port space of the host tests. */
+/* Fake port devices: see support_portio.h. */
 #include "support_portio.h"
 
-#include "base/portio.h"
+#include "base/bits.h"
+#include "base/log.h"
 
-#include <stdlib.h>
+static const struct fake_ports *devices[16];
+static unsigned n_devices;
 
-static struct portio_fake fakes[16];
-static unsigned n_fakes;
-
-void portio_claim(struct portio_fake fake)
+void fake_ports_add(const struct fake_ports *p)
 {
-    if (n_fakes == sizeof(fakes) / sizeof(fakes[0])) {
-        abort();
-    }
-    fakes[n_fakes++] = fake;
+    ASSERT(n_devices < ARRAY_LEN(devices));
+    devices[n_devices++] = p;
 }
 
-void portio_release_all(void)
+void fake_ports_clear(void)
 {
-    n_fakes = 0;
+    n_devices = 0;
+}
+
+static const struct fake_ports *find(uint16_t port)
+{
+    for (unsigned i = 0; i < n_devices; i++) {
+        if (port >= devices[i]->first && port - devices[i]->first < devices[i]->count) {
+            return devices[i];
+        }
+    }
+    return NULL;
 }
 
 static uint32_t in(uint16_t port, unsigned size)
 {
-    for (unsigned i = 0; i < n_fakes; i++) {
-        if (port >= fakes[i].base && port - fakes[i].base < fakes[i].len) {
-            return fakes[i].in(fakes[i].ctx, port, size);
-        }
-    }
-    return UINT32_MAX;
+    const struct fake_ports *p = find(port);
+
+    return p ? p->in(p->ctx, (uint16_t)(port - p->first), size) : UINT32_MAX;
 }
 
 static void out(uint16_t port, unsigned size, uint32_t value)
 {
-    for (unsigned i = 0; i < n_fakes; i++) {
-        if (port >= fakes[i].base && port - fakes[i].base < fakes[i].len) {
-            fakes[i].out(fakes[i].ctx, port, size, value);
-            return;
-        }
+    const struct fake_ports *p = find(port);
+
+    if (p) {
+        p->out(p->ctx, (uint16_t)(port - p->first), size, value);
     }
 }
 
@@ -74,14 +77,18 @@ void port_out32(uint16_t port, uint32_t value)
 
 void port_in16s(uint16_t port, void *to, size_t count)
 {
+    uint8_t *b = to;
+
     for (size_t i = 0; i < count; i++) {
-        ((uint16_t *)to)[i] = port_in16(port);
+        store_le16(b + 2 * i, port_in16(port));
     }
 }
 
 void port_out16s(uint16_t port, const void *from, size_t count)
 {
+    const uint8_t *b = from;
+
     for (size_t i = 0; i < count; i++) {
-        port_out16(port, ((const uint16_t *)from)[i]);
+        port_out16(port, load_le16(b + 2 * i));
     }
 }

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* base/portio.h on the host: whoever claims a range of ports answers there; else all ones. */
-#ifndef TESTS_HOST_SUPPORT_PORTIO_H
-#define TESTS_HOST_SUPPORT_PORTIO_H
+/*
+ * base/portio.h on the host: fake devices by port range. A port that no device claims reads as
+ * all ones and swallows writes, as an empty bus does.
+ */
+#ifndef TESTS_SUPPORT_PORTIO_H
+#define TESTS_SUPPORT_PORTIO_H
 
-#include "base/types.h"
+#include "base/portio.h"
 
-struct portio_fake {
-    uint16_t base, len;
-    uint32_t (*in)(void *ctx, uint16_t port, unsigned size);
-    void (*out)(void *ctx, uint16_t port, unsigned size, uint32_t value);
+struct fake_ports {
+    uint16_t first, count;
+    uint32_t (*in)(void *ctx, uint16_t offset, unsigned size); /* offset from `first` */
+    void (*out)(void *ctx, uint16_t offset, unsigned size, uint32_t value);
     void *ctx;
 };
 
-void portio_claim(struct portio_fake fake);
-void portio_release_all(void);
+/* Claims the range until fake_ports_clear; `p` is not copied. At most 16 at a time. */
+void fake_ports_add(const struct fake_ports *p);
+void fake_ports_clear(void);
 
 #endif
