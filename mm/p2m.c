@@ -93,15 +93,25 @@ bool p2m_is_ram(const struct p2m *p, gfn_t gfn)
 static inline void count_gain(struct p2m *p, enum frame_state state)
 {
     p->present++;
-    p->zero_maps += state == FRAME_ZERO;
-    p->shared_maps += state == FRAME_SHARED;
+    if (state == FRAME_ZERO) {
+        p->zero_maps++;
+        p->group->zero_maps++;
+    } else if (state == FRAME_SHARED) {
+        p->shared_maps++;
+        p->group->shared_maps++;
+    }
 }
 
 static inline void count_lose(struct p2m *p, enum frame_state state)
 {
     p->present--;
-    p->zero_maps -= state == FRAME_ZERO;
-    p->shared_maps -= state == FRAME_SHARED;
+    if (state == FRAME_ZERO) {
+        p->zero_maps--;
+        p->group->zero_maps--;
+    } else if (state == FRAME_SHARED) {
+        p->shared_maps--;
+        p->group->shared_maps--;
+    }
 }
 
 static inline enum frame_state state_of(const struct p2m *p, mfn_t mfn)
@@ -165,7 +175,8 @@ static enum status take_over(struct p2m *p, gfn_t gfn, mfn_t mfn)
         return s;
     }
     if (state_of(p, mfn) == FRAME_SHARED) {
-        p->shared_maps--;
+        count_lose(p, FRAME_SHARED);
+        count_gain(p, FRAME_PRIVATE);
         p->takeovers++;
         frames_set_state(p->frames, mfn, FRAME_PRIVATE);
         set_owner(p, mfn, gfn);
@@ -203,8 +214,13 @@ static enum status break_sharing(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out
     p->ops->flush(p->ctx);
     count_lose(p, was);
     count_gain(p, FRAME_PRIVATE);
-    p->zero_breaks += was == FRAME_ZERO;
-    p->cow_breaks += was != FRAME_ZERO;
+    if (was == FRAME_ZERO) {
+        p->zero_breaks++;
+        p->group->zero_breaks++;
+    } else {
+        p->cow_breaks++;
+        p->group->cow_breaks++;
+    }
     frames_put(p->frames, old);
     *out = mfn;
     return OK;
@@ -241,7 +257,8 @@ void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
     ASSERT(state_of(p, mfn) == FRAME_PRIVATE && frame_of(p->frames, mfn)->gfn == gfn.n);
     frames_set_state(p->frames, mfn, FRAME_SHARED);
-    p->shared_maps++;
+    count_lose(p, FRAME_PRIVATE);
+    count_gain(p, FRAME_SHARED);
 }
 
 enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
@@ -257,8 +274,13 @@ enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
     p->ops->flush(p->ctx);
     count_lose(p, state_of(p, old));
     count_gain(p, state);
-    p->zero_merges += state == FRAME_ZERO;
-    p->merges += state == FRAME_SHARED;
+    if (state == FRAME_ZERO) {
+        p->zero_merges++;
+        p->group->zero_merges++;
+    } else {
+        p->merges++;
+        p->group->merges++;
+    }
     frames_put(p->frames, old);
     return OK;
 }

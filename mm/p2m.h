@@ -69,6 +69,9 @@ struct share_group {
     uint32_t stable_root, unstable_root; /* mm/fold's; FRAME_NIL when empty */
     uint32_t id;                         /* unique, at most UINT16_MAX */
     struct share_group *fold_next;       /* mm/fold's list of the groups it knows */
+    /* Sums over all its VMs, the ones that are gone included: entries, then events. */
+    uint64_t shared_maps, zero_maps;
+    uint64_t cow_breaks, zero_breaks, merges, zero_merges;
 };
 
 /* Takes and clears the zero page. E_NOMEM; E_RANGE for an id that is too big. */
