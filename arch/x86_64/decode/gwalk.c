@@ -1,171 +1,185 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The walk itself: see gwalk.h. */
+/* One descent for every format: what differs (levels, width of an entry, reserved bits) is data. */
 #include "arch/x86_64/decode/gwalk.h"
 
 #include "base/bits.h"
 
-#define CR0_WP_BIT BIT(16)
-#define CR0_PG_BIT BIT(31)
-#define CR4_PSE_BIT BIT(4)
-#define CR4_PAE_BIT BIT(5)
-#define CR4_LA57_BIT BIT(12)
-#define CR4_SMEP_BIT BIT(20)
-#define CR4_SMAP_BIT BIT(21)
-#define EFER_LMA_BIT BIT(10)
-#define EFER_NXE_BIT BIT(11)
+#define CR0_WP BIT(16)
+#define CR0_PG BIT(31)
+#define CR4_PSE BIT(4)
+#define CR4_PAE BIT(5)
+#define CR4_LA57 BIT(12)
+#define CR4_SMEP BIT(20)
+#define CR4_SMAP BIT(21)
+#define EFER_LMA BIT(10)
+#define EFER_NXE BIT(11)
 
 #define PTE_P BIT(0)
 #define PTE_W BIT(1)
 #define PTE_U BIT(2)
 #define PTE_PS BIT(7)
 #define PTE_NX BIT(63)
-#define PTE_ADDRESS UINT64_C(0x000ffffffffff000)
+#define PTE_ADDR UINT64_C(0x000ffffffffff000)
 
-struct walk {
-    const struct gwalk_mode *m;
-    const struct gwalk_reader *r;
-    unsigned access;
-    bool writable, user, nx; /* rights, over all levels */
+#define PAE_ROOT_RESERVED UINT64_C(0x1e6) /* bits 2:1 and 8:5 of a PAE page-directory pointer */
+
+struct format {
+    unsigned levels;
+    unsigned entry;    /* bytes */
+    unsigned bits;     /* of the linear address that each level below the root consumes */
+    bool pae_root;     /* the root has four entries without permissions */
+    bool large2;       /* PS is known at the level of page directories */
+    bool large3;       /* and at the one above */
+    uint64_t reserved; /* in every present entry */
 };
 
-static enum status read_entry(const struct walk *w, uint64_t at, unsigned n, uint64_t *entry)
+/* False: not canonical. */
+static bool format_of(const struct gwalk_mode *mode, uint64_t linear, struct format *f)
 {
-    uint8_t raw[8] = {0};
-    enum status s = w->r->read(w->r->ctx, GPA(at), raw, n);
+    unsigned phys_bits = mode->phys_bits != 0 && mode->phys_bits < 52 ? mode->phys_bits : 52;
 
-    *entry = load_le64(raw);
-    return s == E_FAULT ? E_RANGE : s;
+    if (!(mode->cr4 & CR4_PAE)) {
+        *f = (struct format){2, 4, 10, false, (mode->cr4 & CR4_PSE) != 0, false, 0};
+        return true;
+    }
+    uint64_t reserved = PTE_ADDR & ~(BIT(phys_bits) - 1);
+    if (!(mode->efer & EFER_NXE)) {
+        reserved |= PTE_NX;
+    }
+    if (!(mode->efer & EFER_LMA)) {
+        /* PAE: bits 62:52 are reserved, which 4-level paging ignores. */
+        reserved |= UINT64_C(0x7ff) << 52;
+        *f = (struct format){3, 8, 9, true, true, false, reserved};
+        return true;
+    }
+    unsigned levels = mode->cr4 & CR4_LA57 ? 5 : 4;
+    unsigned spare = levels == 5 ? 7 : 16;
+    *f = (struct format){levels, 8, 9, false, true, true, reserved};
+    return (uint64_t)((int64_t)(linear << spare) >> spare) == linear;
 }
 
-static enum status fault(const struct walk *w, uint32_t bits, uint32_t *error)
+/* Reserved bits of an entry at `level` (1: maps a 4 KiB page) that maps a page if `leaf`. */
+static uint64_t reserved_bits(const struct format *f, const struct gwalk_mode *mode, unsigned level,
+                              bool leaf)
 {
-    bool fetch_counts = (w->m->cr4 & CR4_SMEP_BIT) ||
-                        ((w->m->efer & EFER_NXE_BIT) && (w->m->cr4 & CR4_PAE_BIT));
+    if (f->entry == 4) {
+        /* PSE-36: bits 20:13 are bits 39:32 of the address, 21 is always reserved. */
+        unsigned phys_bits = mode->phys_bits != 0 ? mode->phys_bits : 52;
+        uint64_t high = phys_bits >= 40 ? 0 : UINT64_C(0x1fe000);
 
-    *error = bits | ((w->access & GWALK_WRITE) ? GWALK_PF_WRITE : 0) |
-             ((w->access & GWALK_USER) ? GWALK_PF_USER : 0) |
-             ((w->access & GWALK_FETCH) && fetch_counts ? GWALK_PF_FETCH : 0);
+        if (!leaf || level == 1) {
+            return 0;
+        }
+        if (phys_bits > 32 && phys_bits < 40) {
+            high &= ~((BIT(phys_bits - 32) - 1) << 13);
+        }
+        return high | BIT(21);
+    }
+    if (f->pae_root && level == 3) {
+        return f->reserved | PTE_NX | PAE_ROOT_RESERVED;
+    }
+    if (leaf && level > 1) {
+        return f->reserved | (level == 2 ? UINT64_C(0x1fe000) : UINT64_C(0x3fffe000));
+    }
+    /* PS where no large page can be: the two top levels. */
+    return f->reserved | (level >= 4 ? PTE_PS : 0);
+}
+
+/* Where the page of a leaf entry begins. */
+static uint64_t leaf_base(const struct format *f, uint64_t e, unsigned level, uint64_t page_mask)
+{
+    if (f->entry == 4 && level == 2) {
+        return (e & UINT64_C(0xffc00000)) | (e >> 13 & 0xff) << 32;
+    }
+    return e & PTE_ADDR & ~page_mask;
+}
+
+/* SDM vol. 3, section 5.6.1, with `all` the AND and `any` the OR of all levels' entries. */
+static bool allowed(const struct gwalk_mode *mode, unsigned access, uint64_t all, uint64_t any)
+{
+    bool user_page = (all & PTE_U) != 0;
+    bool nx = (mode->cr4 & CR4_PAE) && (mode->efer & EFER_NXE) && (any & PTE_NX);
+
+    if ((access & GWALK_FETCH) && nx) {
+        return false;
+    }
+    if (access & GWALK_USER) {
+        return user_page && (!(access & GWALK_WRITE) || (all & PTE_W));
+    }
+    if (access & GWALK_FETCH) {
+        return !(user_page && (mode->cr4 & CR4_SMEP));
+    }
+    if (user_page && (mode->cr4 & CR4_SMAP) && !mode->ac) {
+        return false;
+    }
+    return !(access & GWALK_WRITE) || (all & PTE_W) || !(mode->cr0 & CR0_WP);
+}
+
+static enum status fault(const struct gwalk_mode *mode, unsigned access, uint32_t why,
+                         uint32_t *error)
+{
+    bool fetch_known = ((mode->cr4 & CR4_PAE) && (mode->efer & EFER_NXE)) || (mode->cr4 & CR4_SMEP);
+
+    *error = why | (access & (GWALK_WRITE | GWALK_USER | (fetch_known ? GWALK_FETCH : 0)));
     return E_FAULT;
 }
 
-/* Rights of the whole walk: SDM vol. 3, 4.6. */
-static bool allowed(const struct walk *w)
+static enum status read_entry(const struct gwalk_reader *reader, uint64_t at, unsigned n,
+                              uint64_t *e)
 {
-    const struct gwalk_mode *m = w->m;
-    bool as_user = w->access & GWALK_USER, fetch = w->access & GWALK_FETCH;
+    uint8_t bytes[8] = {0};
+    enum status s = reader->read(reader->ctx, GPA(at), bytes, n);
 
-    if (fetch && w->nx && (m->efer & EFER_NXE_BIT)) {
-        return false;
-    }
-    if (as_user && !w->user) {
-        return false;
-    }
-    if (!as_user && w->user) {
-        if (fetch && (m->cr4 & CR4_SMEP_BIT)) {
-            return false;
-        }
-        if (!fetch && (m->cr4 & CR4_SMAP_BIT) && !m->ac) {
-            return false;
-        }
-    }
-    if ((w->access & GWALK_WRITE) && !w->writable) {
-        return !as_user && !(m->cr0 & CR0_WP_BIT);
-    }
-    return true;
+    *e = load_le64(bytes);
+    return s == E_FAULT ? E_RANGE : s;
 }
 
-static void take_rights(struct walk *w, uint64_t entry)
+enum status gwalk(const struct gwalk_mode *mode, const struct gwalk_reader *reader, uint64_t linear,
+                  unsigned access, gpa_t *gpa, uint32_t *error)
 {
-    w->writable &= (entry & PTE_W) != 0;
-    w->user &= (entry & PTE_U) != 0;
-    w->nx |= (entry & PTE_NX) != 0;
-}
+    uint64_t all = UINT64_MAX, any = 0, table;
+    struct format f;
 
-static enum status walk32(struct walk *w, uint32_t linear, gpa_t *gpa, uint32_t *error)
-{
-    uint64_t entry;
-    enum status s =
-        read_entry(w, (w->m->cr3 & 0xfffff000u) + (linear >> 22) * 4u, 4, &entry);
-
-    if (s != OK) {
-        return s;
+    if (!(mode->cr0 & CR0_PG)) {
+        *gpa = GPA((uint32_t)linear);
+        return OK;
     }
-    if (!(entry & PTE_P)) {
-        return fault(w, 0, error);
+    if (!(mode->efer & EFER_LMA)) {
+        linear = (uint32_t)linear;
     }
-    take_rights(w, entry);
-    if ((entry & PTE_PS) && (w->m->cr4 & CR4_PSE_BIT)) {
-        /* PSE-36: bits 20:13 are address bits 39:32. */
-        gpa->a = (entry & 0xffc00000u) | (entry >> 13 & 0xff) << 32 | (linear & 0x3fffff);
-        return allowed(w) ? OK : fault(w, GWALK_PF_PRESENT, error);
+    if (!format_of(mode, linear, &f)) {
+        return E_RANGE;
     }
-    s = read_entry(w, (entry & 0xfffff000u) + (linear >> 12 & 0x3ff) * 4u, 4, &entry);
-    if (s != OK) {
-        return s;
-    }
-    if (!(entry & PTE_P)) {
-        return fault(w, 0, error);
-    }
-    take_rights(w, entry);
-    gpa->a = (entry & 0xfffff000u) | (linear & PAGE_MASK);
-    return allowed(w) ? OK : fault(w, GWALK_PF_PRESENT, error);
-}
-
-/* PAE and the long modes: tables of 512 eight-byte entries, from `level` down to 1. */
-static enum status walk64(struct walk *w, uint64_t table, unsigned level, uint64_t linear,
-                          gpa_t *gpa, uint32_t *error)
-{
-    for (;; level--) {
-        unsigned shift = PAGE_SHIFT + 9 * (level - 1);
-        uint64_t entry;
-        enum status s = read_entry(w, table + (linear >> shift & 511) * 8, 8, &entry);
+    table = f.pae_root ? mode->cr3 & UINT64_C(0xffffffe0)
+                       : mode->cr3 & (f.entry == 4 ? UINT64_C(0xfffff000) : PTE_ADDR);
+    for (unsigned level = f.levels;; level--) {
+        unsigned shift = PAGE_SHIFT + (level - 1) * f.bits;
+        uint64_t index = linear >> shift & (BIT(f.bits) - 1);
+        uint64_t page_mask = BIT(shift) - 1, e;
+        enum status s = read_entry(reader, table + index * f.entry, f.entry, &e);
 
         if (s != OK) {
             return s;
         }
-        if (!(entry & PTE_P)) {
-            return fault(w, 0, error);
+        if (!(e & PTE_P)) {
+            return fault(mode, access, 0, error);
         }
-        if ((entry & PTE_NX) && !(w->m->efer & EFER_NXE_BIT)) {
-            return fault(w, GWALK_PF_PRESENT | GWALK_PF_RESERVED, error);
+        bool leaf =
+            level == 1 || ((e & PTE_PS) && ((level == 2 && f.large2) || (level == 3 && f.large3)));
+        if (e & reserved_bits(&f, mode, level, leaf)) {
+            return fault(mode, access, PF_PRESENT | PF_RESERVED, error);
         }
-        take_rights(w, entry);
-        if (level == 1 || (level <= 3 && (entry & PTE_PS))) {
-            uint64_t offset = BIT(shift) - 1;
-            gpa->a = (entry & PTE_ADDRESS & ~offset) | (linear & offset);
-            return allowed(w) ? OK : fault(w, GWALK_PF_PRESENT, error);
+        if (!(f.pae_root && level == 3)) {
+            all &= e;
+            any |= e;
         }
-        if (entry & PTE_PS) { /* reserved above level 3 */
-            return fault(w, GWALK_PF_PRESENT | GWALK_PF_RESERVED, error);
+        if (leaf) {
+            if (!allowed(mode, access, all, any)) {
+                return fault(mode, access, PF_PRESENT, error);
+            }
+            *gpa = GPA(leaf_base(&f, e, level, page_mask) | (linear & page_mask));
+            return OK;
         }
-        table = entry & PTE_ADDRESS;
+        table = e & (f.entry == 4 ? UINT64_C(0xfffff000) : PTE_ADDR);
     }
-}
-
-enum status gwalk(const struct gwalk_mode *m, const struct gwalk_reader *r, uint64_t linear,
-                  unsigned access, gpa_t *gpa, uint32_t *error)
-{
-    struct walk w = {m, r, access, true, true, false};
-
-    if (!(m->cr0 & CR0_PG_BIT)) {
-        gpa->a = (uint32_t)linear;
-        return OK;
-    }
-    if (m->efer & EFER_LMA_BIT) {
-        return walk64(&w, m->cr3 & PTE_ADDRESS, (m->cr4 & CR4_LA57_BIT) ? 5 : 4, linear, gpa,
-                      error);
-    }
-    if (!(m->cr4 & CR4_PAE_BIT)) {
-        return walk32(&w, (uint32_t)linear, gpa, error);
-    }
-    /* PAE: the four entries at CR3 carry no rights, so they are read apart. */
-    uint64_t pdpte;
-    enum status s = read_entry(&w, (m->cr3 & 0xffffffe0u) + (linear >> 30 & 3) * 8, 8, &pdpte);
-    if (s != OK) {
-        return s;
-    }
-    if (!(pdpte & PTE_P)) {
-        return fault(&w, 0, error);
-    }
-    return walk64(&w, pdpte & PTE_ADDRESS, 2, (uint32_t)linear, gpa, error);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's page tables, walked as its processor would (SDM vol. 3, chapter 4): no paging, 32-bit
- * with 4 MiB pages, PAE, four and five levels. Pure: entries are read through a callback. Accessed
- * and dirty bits are not set, as the instructions emulated with this touch pages that the processor
- * has just translated itself.
+ * A guest's linear addresses through its own page tables (SDM vol. 3, chapter 5): no paging, 32-bit
+ * with 4 MiB pages, PAE, 4-level and 5-level.
+ *
+ * The tables are the guest's and hostile: at most five entries are read, through a callback, and
+ * whatever they hold is followed without trust. Accessed and dirty bits are not set, protection
+ * keys not looked at. PAE's four top entries are read from memory, where the CPU has loaded them
+ * when CR3 was written.
  */
 #ifndef ARCH_DECODE_GWALK_H
 #define ARCH_DECODE_GWALK_H
@@ -11,34 +14,34 @@
 #include "base/status.h"
 #include "base/types.h"
 
-/* Accesses. */
-#define GWALK_WRITE 1u
-#define GWALK_USER 2u  /* at privilege level 3 */
-#define GWALK_FETCH 4u
-
-/* Page-fault error code bits: SDM vol. 3, 4.7. */
-#define GWALK_PF_PRESENT 0x01u
-#define GWALK_PF_WRITE 0x02u
-#define GWALK_PF_USER 0x04u
-#define GWALK_PF_RESERVED 0x08u
-#define GWALK_PF_FETCH 0x10u
-
+/* The guest's control registers and what else decides. */
 struct gwalk_mode {
     uint64_t cr0, cr3, cr4, efer;
-    bool ac; /* RFLAGS.AC: suspends SMAP for data */
+    bool ac;            /* RFLAGS.AC: suspends SMAP */
+    unsigned phys_bits; /* the guest's MAXPHYADDR: higher bits of entries are reserved; 0: 52 */
 };
 
+/* Reads n bytes (4 or 8, aligned, so within one page) of guest-physical memory. */
 struct gwalk_reader {
-    /* n is 4 or 8, gpa aligned to it. Its failure ends the walk with that status. */
     enum status (*read)(void *ctx, gpa_t at, void *to, unsigned n);
     void *ctx;
 };
 
+/* The access, in the bits of the page-fault error code (SDM vol. 3, section 5.7). */
+#define GWALK_WRITE 0x02u
+#define GWALK_USER 0x04u /* at privilege level 3 */
+#define GWALK_FETCH 0x10u
+
+/* The other bits of an error code. */
+#define PF_PRESENT 0x01u
+#define PF_RESERVED 0x08u
+
 /*
- * Translates a linear address. OK: *gpa. E_FAULT: a page fault, *error its error code. Otherwise the
- * reader's error (E_FAULT from the reader comes as E_RANGE: a table outside memory).
+ * Translates `linear` for `access` (a mask of GWALK_*; 0 is a supervisor's read). OK: *gpa is set.
+ * E_FAULT: the guest gets a page fault with *error. E_RANGE: the address is not canonical, or an
+ * entry lies where the reader says E_FAULT. Else what the reader returned.
  */
-enum status gwalk(const struct gwalk_mode *m, const struct gwalk_reader *r, uint64_t linear,
+enum status gwalk(const struct gwalk_mode *mode, const struct gwalk_reader *reader, uint64_t linear,
                   unsigned access, gpa_t *gpa, uint32_t *error) MUST_CHECK;
 
 #endif
