@@ -114,18 +114,10 @@ struct blkcache_io *blkcache_io_get(struct blkcache_job *j)
     return io;
 }
 
-/* The io comes back, and one job that waited for one goes on. */
 void blkcache_io_put(struct blkcache_io *io)
 {
-    struct blkcache *bc = io->bc;
-    struct blkcache_job *j = STAILQ_FIRST(&bc->want_io);
-
     io->job->pending--;
-    STAILQ_INSERT_HEAD(&bc->free_ios, io, link);
-    if (j != NULL) {
-        STAILQ_REMOVE_HEAD(&bc->want_io, queue);
-        blkcache_job_ready(j);
-    }
+    STAILQ_INSERT_HEAD(&io->bc->free_ios, io, link);
 }
 
 static void run(struct blkcache *bc);
@@ -262,6 +254,12 @@ static void run(struct blkcache *bc)
             } else {
                 blkcache_write_step(j);
             }
+        } else if (!STAILQ_EMPTY(&bc->want_io) && !STAILQ_EMPTY(&bc->free_ios)) {
+            /* Here and not where an io comes back: a job may need it no longer when it goes on, and
+             * then the next one in the row gets it. */
+            j = STAILQ_FIRST(&bc->want_io);
+            STAILQ_REMOVE_HEAD(&bc->want_io, queue);
+            blkcache_job_ready(j);
         } else if (!STAILQ_EMPTY(&bc->incoming) && !STAILQ_EMPTY(&bc->free_jobs)) {
             admit(bc);
         } else {

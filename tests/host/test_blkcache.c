@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The cached block device: the property test, and the cases that have a name. */
+#include "base/bits.h"
+#include "drivers/block/blkcache.h"
+#include "support_blkcache.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static bool random_next(void *ctx, uint32_t n, uint32_t *out)
+{
+    uint64_t *x = ctx;
+
+    *x ^= *x << 13;
+    *x ^= *x >> 7;
+    *x ^= *x << 17;
+    *out = (uint32_t)((*x >> 20) % n);
+    return true;
+}
+
+static void property(const struct bcw_options *o)
+{
+    struct cache_stats sum = {0};
+
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15);
+        struct cache_stats s = bcw_run(o, (struct bcw_source){random_next, &x}, 3000);
+        sum.hits += s.hits;
+        sum.misses += s.misses;
+        sum.joined += s.joined;
+        sum.evictions += s.evictions;
+        sum.bypassed += s.bypassed;
+    }
+    /* The run went where it should have. */
+    assert_true(sum.hits > 0 && sum.misses > 0 && sum.bypassed > 0 && sum.evictions > 0);
+    assert_true(o->sync || o->n_jobs == 1 || sum.joined > 0);
+}
+
+static void test_property(void **state)
+{
+    (void)state;
+    property(&(struct bcw_options){.n_jobs = 16, .n_ios = 16, .cache_frames = 64, .cache_max = 48});
+}
+
+static void test_property_failing(void **state)
+{
+    (void)state;
+    property(&(struct bcw_options){
+        .n_jobs = 16, .n_ios = 16, .cache_frames = 64, .cache_max = 48, .fail_percent = 20});
+}
+
+static void test_property_tight(void **state)
+{
+    (void)state;
+    property(&(struct bcw_options){
+        .n_jobs = 3, .n_ios = 1, .cache_frames = 5, .cache_max = 9, .fail_percent = 5});
+    property(&(struct bcw_options){.n_jobs = 1, .n_ios = 2, .cache_frames = 20, .cache_max = 9});
+}
+
+static void test_property_sync(void **state)
+{
+    (void)state;
+    property(&(struct bcw_options){.n_jobs = 4,
+                                   .n_ios = 4,
+                                   .cache_frames = 64,
+                                   .cache_max = 48,
+                                   .fail_percent = 3,
+                                   .sync = true});
+}
+
+/* ---- named cases, on a disk that is completed by hand ---- */
+
+#define FRAMES 64u
+#define SECTORS 128u
+
+struct hand {
+    struct frames frames;
+    struct frame table[FRAMES];
+    _Alignas(4096) uint8_t window[FRAMES * 4096];
+    struct cache cache;
+    void *mem, *pool;
+    struct blkcache bc;
+    struct blk_dev leaf;
+    struct blkcache_dev d;
+    struct blk_req *lower[32];
+    unsigned n_lower, n_submitted;
+};
+
+struct client {
+    struct blk_req req;
+    struct blk_seg seg;
+    unsigned done;
+    enum status status;
+};
+
+static void hand_submit(struct blk_dev *d, struct blk_req *r)
+{
+    struct hand *h = container_of(d, struct hand, leaf);
+
+    h->n_submitted++;
+    h->lower[h->n_lower++] = r;
+}
+
+static const struct blk_ops hand_ops = {.submit = hand_submit};
+
+static void hand_init(struct hand *h)
+{
+    memset(h, 0, sizeof(*h));
+    frames_init(&h->frames, h->table, FRAMES, h->window);
+    frames_add_free(&h->frames, MFN(0), 32);
+    frames_mark_hyp(&h->frames, MFN(32), 32);
+    h->mem = malloc(cache_bytes(32));
+    h->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(4, 4), 16));
+    assert_int_equal(cache_init(&h->cache, &h->frames, h->mem, 32, 1), OK);
+    cache_set_mode(&h->cache, CACHE_INCLUSIVE);
+    assert_int_equal(blkcache_init(&h->bc, &h->cache, h->pool, 4, 4), OK);
+    h->leaf = (struct blk_dev){.ops = &hand_ops, .sectors = SECTORS, .can_discard = true};
+    blkcache_dev_init(&h->d, &h->bc, &h->leaf);
+}
+
+static void hand_free(struct hand *h)
+{
+    char why[160];
+
+    assert_int_equal(cache_check(&h->cache, why, sizeof(why)), OK);
+    free(h->mem);
+    free(h->pool);
+}
+
+static void client_done(struct blk_req *r, enum status s)
+{
+    struct client *c = r->ctx;
+
+    c->done++;
+    c->status = s;
+}
+
+static void go(struct hand *h, struct client *c, enum blk_op op, uint64_t sector, uint32_t n,
+               unsigned page)
+{
+    *c = (struct client){.seg = {HPA((32 + page) * 4096), n * BLK_SECTOR}};
+    c->req = (struct blk_req){.op = op,
+                              .sector = sector,
+                              .sectors = n,
+                              .segs = op == BLK_READ || op == BLK_WRITE ? &c->seg : NULL,
+                              .n_segs = op == BLK_READ || op == BLK_WRITE ? 1 : 0,
+                              .done = client_done,
+                              .ctx = c};
+    blk_submit(&h->d.dev, &c->req);
+}
+
+/* Completes the oldest lower request; reads bring `byte`. */
+static struct blk_req *complete(struct hand *h, enum status s, uint8_t byte)
+{
+    struct blk_req *r = h->lower[0];
+
+    assert_true(h->n_lower != 0);
+    memmove(h->lower, h->lower + 1, --h->n_lower * sizeof(h->lower[0]));
+    for (unsigned i = 0; i < r->n_segs && r->op == BLK_READ; i++) {
+        memset(h->window + r->segs[i].addr.a, byte, r->segs[i].bytes);
+    }
+    r->done(r, s);
+    return r;
+}
+
+static uint8_t byte_at(struct hand *h, unsigned page)
+{
+    return h->window[(size_t)(32 + page) * 4096];
+}
+
+static struct hand h;
+
+static void test_merge_and_hit(void **state)
+{
+    struct client a, b;
+
+    (void)state;
+    hand_init(&h);
+    go(&h, &a, BLK_READ, 3, 20, 0); /* blocks 0..2, unaligned on both sides */
+    assert_int_equal(h.n_lower, 1);
+    assert_int_equal(h.lower[0]->sector, 0);
+    assert_int_equal(h.lower[0]->sectors, 24);
+    go(&h, &b, BLK_READ, 8, 8, 4); /* joins */
+    assert_int_equal(h.n_lower, 1);
+    complete(&h, OK, 0x11);
+    assert_true(a.done == 1 && b.done == 1 && a.status == OK && b.status == OK);
+    assert_true(byte_at(&h, 0) == 0x11 && byte_at(&h, 4) == 0x11);
+    go(&h, &a, BLK_READ, 0, 24, 8);
+    assert_true(a.done == 1 && h.n_submitted == 1);
+    assert_int_equal(h.cache.stats.hits, 3);
+    assert_int_equal(h.cache.stats.misses, 3);
+    assert_int_equal(h.cache.stats.joined, 1);
+    hand_free(&h);
+}
+
+static void test_write_waits_for_fill(void **state)
+{
+    struct client r, w, r2;
+
+    (void)state;
+    hand_init(&h);
+    go(&h, &r, BLK_READ, 0, 8, 0);
+    memset(h.window + 33 * 4096, 0x22, 4096);
+    go(&h, &w, BLK_WRITE, 2, 1, 1);
+    assert_int_equal(h.n_lower, 1); /* the fill may not bring old data after the write */
+    complete(&h, OK, 0x11);
+    assert_true(r.done == 1 && w.done == 0 && h.n_lower == 1);
+    assert_int_equal(h.lower[0]->op, BLK_WRITE);
+    /* Written from the cache's frame, not from memory that the guest may still change. */
+    assert_true(h.lower[0]->segs[0].addr.a < 32 * 4096);
+    go(&h, &r2, BLK_READ, 2, 1, 2);
+    complete(&h, OK, 0);
+    assert_true(w.done == 1 && r2.done == 1);
+    assert_int_equal(byte_at(&h, 2), 0x22);
+    go(&h, &r2, BLK_READ, 3, 1, 2);
+    assert_int_equal(byte_at(&h, 2), 0x11);
+    assert_int_equal(h.n_submitted, 2);
+    hand_free(&h);
+}
+
+static void test_errors_install_nothing(void **state)
+{
+    struct client r;
+
+    (void)state;
+    hand_init(&h);
+    go(&h, &r, BLK_READ, 0, 8, 0);
+    complete(&h, E_IO, 0x11);
+    assert_true(r.done == 1 && r.status == E_IO && h.cache.used == 0);
+    /* The bad sector is not one of those wanted: those are read alone. */
+    go(&h, &r, BLK_READ, 2, 2, 0);
+    complete(&h, E_IO, 0x11);
+    assert_int_equal(r.done, 0);
+    assert_true(h.lower[0]->sector == 2 && h.lower[0]->sectors == 2);
+    complete(&h, OK, 0x33);
+    assert_true(r.done == 1 && r.status == OK && byte_at(&h, 0) == 0x33 && h.cache.used == 0);
+    /* A failed write leaves nobody knows what: the block goes. */
+    go(&h, &r, BLK_READ, 0, 8, 0);
+    complete(&h, OK, 0x44);
+    assert_int_equal(h.cache.used, 1);
+    go(&h, &r, BLK_WRITE, 0, 1, 0);
+    complete(&h, E_IO, 0);
+    assert_true(r.status == E_IO && h.cache.used == 0);
+    hand_free(&h);
+}
+
+static void test_off_copies_nothing(void **state)
+{
+    struct client r;
+
+    (void)state;
+    hand_init(&h);
+    cache_set_mode(&h.cache, CACHE_OFF);
+    go(&h, &r, BLK_READ, 1, 30, 0);
+    assert_ptr_equal(h.lower[0]->segs, &r.seg);
+    complete(&h, OK, 0x55);
+    assert_true(r.done == 1 && h.cache.stats.copied_bytes == 0 && h.cache.used == 0);
+    hand_free(&h);
+}
+
+static void test_mode_switch_during_fill(void **state)
+{
+    struct client r, w;
+
+    (void)state;
+    hand_init(&h);
+    go(&h, &r, BLK_READ, 0, 8, 0);
+    go(&h, &w, BLK_READ, 0, 8, 1);
+    cache_set_mode(&h.cache, CACHE_OFF);
+    assert_int_equal(h.cache.used, 1); /* a device writes to it */
+    complete(&h, OK, 0x11);
+    assert_true(r.done == 1 && byte_at(&h, 0) == 0x11 && h.cache.used == 0);
+    complete(&h, OK, 0x12);
+    assert_true(w.done == 1 && byte_at(&h, 1) == 0x12);
+    hand_free(&h);
+}
+
+static void test_gate(void **state)
+{
+    struct client c;
+
+    (void)state;
+    hand_init(&h);
+    go(&h, &c, BLK_READ, SECTORS, 1, 0);
+    assert_int_equal(c.status, E_RANGE);
+    go(&h, &c, BLK_READ, UINT64_MAX, 2, 0);
+    assert_int_equal(c.status, E_RANGE);
+    go(&h, &c, BLK_READ, 0, 0, 0);
+    assert_int_equal(c.status, E_INVAL);
+    go(&h, &c, BLK_ZEROES, 0, 1, 0);
+    assert_int_equal(c.status, E_UNSUPPORTED);
+    h.d.dev.read_only = true;
+    go(&h, &c, BLK_WRITE, 0, 1, 0);
+    assert_int_equal(c.status, E_READONLY);
+    go(&h, &c, (enum blk_op)99, 0, 1, 0);
+    assert_int_equal(c.status, E_INVAL);
+    assert_int_equal(h.n_submitted, 0);
+    hand_free(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_merge_and_hit),
+        cmocka_unit_test(test_write_waits_for_fill),
+        cmocka_unit_test(test_errors_install_nothing),
+        cmocka_unit_test(test_off_copies_nothing),
+        cmocka_unit_test(test_mode_switch_during_fill),
+        cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_property),
+        cmocka_unit_test(test_property_failing),
+        cmocka_unit_test(test_property_tight),
+        cmocka_unit_test(test_property_sync),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
