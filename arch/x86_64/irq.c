@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Dispatch of host interrupts to their handlers. */
+#include "arch/x86_64/irq.h"
+
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/lapic.h"
+#include "arch/x86_64/pic.h"
+#include "arch/x86_64/trap.h"
+#include "base/log.h"
+
+#define HANDLERS 4
+
+static struct line {
+    struct {
+        void (*fn)(void *ctx);
+        void *ctx;
+    } handler[HANDLERS];
+    unsigned n;
+    uint64_t count;
+} lines[IRQ_LINES];
+static uint64_t timer_count, spurious_count;
+
+void irq_init(void)
+{
+    pic_init();
+    lapic_init();
+}
+
+enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx)
+{
+    if (line >= IRQ_LINES || line == PIC_CASCADE) {
+        return E_RANGE;
+    }
+    struct line *l = &lines[line];
+    if (l->n == HANDLERS) {
+        return E_NOMEM;
+    }
+    l->handler[l->n].fn = fn;
+    l->handler[l->n].ctx = ctx;
+    l->n++;
+    pic_unmask(line);
+    return OK;
+}
+
+void irq_unregister(unsigned line, void (*fn)(void *ctx), void *ctx)
+{
+    if (line >= IRQ_LINES) {
+        return;
+    }
+    struct line *l = &lines[line];
+    for (unsigned i = 0; i < l->n; i++) {
+        if (l->handler[i].fn == fn && l->handler[i].ctx == ctx) {
+            l->handler[i] = l->handler[--l->n];
+            break;
+        }
+    }
+    if (l->n == 0) {
+        pic_mask(line);
+    }
+}
+
+static void line_dispatch(unsigned line)
+{
+    struct line *l = &lines[line];
+
+    if (pic_is_spurious(line)) {
+        spurious_count++;
+        return;
+    }
+    l->count++;
+    for (unsigned i = 0; i < l->n; i++) {
+        l->handler[i].fn(l->handler[i].ctx);
+    }
+    if (l->n == 0) {
+        pic_mask(line); /* nobody could ever quieten it */
+    }
+    /* After the handlers: a level-triggered line is quiet by then. */
+    pic_eoi(line);
+}
+
+void irq_dispatch(unsigned vector)
+{
+    if (vector - VECTOR_IRQ_BASE < IRQ_LINES) {
+        line_dispatch(vector - VECTOR_IRQ_BASE);
+    } else if (vector == VECTOR_TIMER) {
+        timer_count++;
+        clock_fired();
+        lapic_eoi();
+    } else if (vector == VECTOR_SPURIOUS) {
+        spurious_count++; /* SDM vol. 3, 11.9: no EOI */
+    } else {
+        spurious_count++;
+        lapic_eoi();
+    }
+}
+
+void irq_window(void)
+{
+    __asm__ volatile("sti; nop; cli" : : : "memory");
+}
+
+void irq_idle(void)
+{
+    /* STI holds interrupts off for one instruction, so none is lost between it and HLT. */
+    __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
+uint64_t irq_count(unsigned line)
+{
+    return line < IRQ_LINES ? lines[line].count : 0;
+}
+
+uint64_t irq_count_timer(void)
+{
+    return timer_count;
+}
+
+uint64_t irq_count_spurious(void)
+{
+    return spurious_count;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Turning the machine off, or around. */
+#ifndef ARCH_POWEROFF_H
+#define ARCH_POWEROFF_H
+
+#include "base/types.h"
+#include "boot/acpi.h"
+
+/* What the firmware's tables say about power; without this call only emulators can be turned off.
+ * Copied. */
+void machine_set_acpi(const struct acpi_info *info);
+
+/* Off: the emulator's debug port, ACPI S5, else CLI and HLT for ever. */
+_Noreturn void machine_poweroff(void);
+/* Off, after the line "PAGEFOLD-EXIT code" on COM1: 0 for a clean end, 1 for a panic or refusal. */
+_Noreturn void machine_exit(int code);
+/* Reset: ACPI reset register, PCI reset port, keyboard controller, triple fault. */
+_Noreturn void machine_reboot(void);
+
+#endif

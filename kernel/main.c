@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Start-up, from the first C to kernel_run: an ordered list, each step needs those above it. */
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/early_uart.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/irq.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/poweroff.h"
+#include "arch/x86_64/trap.h"
+#include "base/bits.h"
+#include "boot/acpi.h"
+#include "boot/multiboot2.h"
+#include "kernel/bootmem.h"
+#include "kernel/log.h"
+
+_Noreturn void kernel_main(uint32_t magic, uint32_t mbi); /* called by boot/entry32.S */
+/* kernel/run.c. */
+_Noreturn void kernel_run(const struct mb2_info *boot);
+
+static struct mb2_info boot;
+
+static _Noreturn void refuse(const char *why)
+{
+    log_error("Pagefold cannot run here: %s", why);
+    machine_exit(1);
+}
+
+static const void *acpi_view(void *ctx, uint64_t at, uint64_t len)
+{
+    (void)ctx;
+    return phys_view(HPA(at), len);
+}
+
+static void read_acpi(void)
+{
+    const struct acpi_reader reader = {.view = acpi_view};
+    struct acpi_info acpi;
+    const char *why;
+
+    if (boot.rsdp_len == 0) {
+        log_info("ACPI: the boot loader passed no RSDP");
+        return;
+    }
+    if (acpi_parse(boot.rsdp, boot.rsdp_len, &reader, &acpi, &why) != OK || why) {
+        log_warn("%s", why);
+    }
+    machine_set_acpi(&acpi);
+}
+
+void kernel_main(uint32_t magic, uint32_t mbi)
+{
+    char why[160];
+    /* The window already shows the first 4 GiB, where multiboot2 puts everything. */
+    const uint8_t *info = window(HPA(mbi));
+
+    early_uart_init(); /* so that everything below can say what is wrong */
+    log_info("Pagefold starts");
+    trap_init(); /* faults print a backtrace from here on */
+
+    if (magic != MB2_LOADER_MAGIC) {
+        refuse("it was not loaded by a multiboot2 boot loader");
+    }
+    uint32_t mbi_bytes = load_le32(info);
+    if (mb2_parse(info, MIN(mbi_bytes, MB2_MAX_BYTES), &boot, why, sizeof(why)) != OK) {
+        refuse(why);
+    }
+    if (!cpu_check(why, sizeof(why))) { /* nothing has touched VT-x before this */
+        refuse(why);
+    }
+
+    bootmem_init(&boot, HPA(mbi), mbi_bytes);
+    paging_init(); /* W^X, guard pages; all RAM is in the window now */
+    bootmem_set_limit(UINT64_MAX);
+
+    read_acpi(); /* how to turn the machine off */
+    irq_init();  /* PIC and local APIC; every line is masked still */
+    if (!clock_init(why, sizeof(why))) {
+        refuse(why);
+    }
+    log_info("%llu MiB of memory, %u boot modules, booted by %s%s",
+             (unsigned long long)(bootmem_frame_count() >> (20 - PAGE_SHIFT)), boot.n_modules,
+             boot.loader, boot.efi ? " from UEFI" : "");
+    kernel_run(&boot); /* configuration, VT-x, disks, VMs, console */
+}
