@@ -100,7 +100,6 @@ static void begin_pass(struct fold *f)
 {
     f->phase = FOLD_SCAN;
     f->volatile_now = 0;
-    f->unshared_now = 0;
     set_cursor(f, f->maps);
 }
 
@@ -108,7 +107,7 @@ static void end_pass(struct fold *f)
 {
     f->full_scans++;
     f->volatile_last = f->volatile_now;
-    f->unshared_last = f->unshared_now;
+    f->unshared_last = f->unstable;
     f->phase = FOLD_TEARDOWN;
 }
 

@@ -42,7 +42,7 @@ struct fold {
     gfn_t next;         /* the next guest frame to look at in it */
 
     uint64_t stable, unstable;             /* nodes in all trees of a kind */
-    uint64_t volatile_now, unshared_now;   /* of this pass so far */
+    uint64_t volatile_now;                 /* of this pass so far */
     uint64_t volatile_last, unshared_last; /* of the last complete pass */
     uint64_t full_scans, pages_scanned, pages_skipped;
     uint64_t compares, hashes, scan_ticks;

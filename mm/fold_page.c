@@ -103,7 +103,6 @@ static void fold_with_unstable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t m
         struct fold_place at = fold_index_find(f, g->unstable_root, bytes(f, mfn));
         if (at.match == FRAME_NIL) {
             fold_index_add_unstable(f, g, mfn, &at);
-            f->unshared_now++;
             return;
         }
 
@@ -136,7 +135,6 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
     }
     if (fr->flags & FRAME_F_UNSTABLE) {
         fold_index_remove(f, mfn); /* its VM left and came back within this pass */
-        f->unshared_now--;
     }
 
     if (f->zero && content_is_zero(bytes(f, mfn)) && merge_zero(p, gfn, mfn)) {

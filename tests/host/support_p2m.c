@@ -118,6 +118,9 @@ static void fake_flush(void *ctx)
     struct fake_map *m = ctx;
 
     m->flushes++;
+    if (m->before_flush) {
+        m->before_flush(m->before_flush_ctx, m);
+    }
     for (unsigned c = 0; c < FAKE_CPUS; c++) {
         for (unsigned a = 0; a < FAKE_ALIASES; a++) {
             memset(m->cached[c][a], 0, m->pages * sizeof(*m->entries));

@@ -32,6 +32,9 @@ struct fake_map {
     struct fake_slot *entries;
     struct fake_slot *cached[FAKE_CPUS][FAKE_ALIASES];
     uint64_t flushes;
+    /* Called by a flush before it takes effect: what other CPUs do at the last moment. */
+    void (*before_flush)(void *ctx, struct fake_map *m);
+    void *before_flush_ctx;
     uint64_t fail_after; /* this many entries can still be added to holes; UINT64_MAX: any number */
 };
 

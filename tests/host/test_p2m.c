@@ -97,12 +97,9 @@ static void test_init_refuses_bad_runs(void **state)
     struct p2m p;
     const struct p2m_run good[] = {{GFN(0), 160}, {GFN(256), 4096}, {GFN(1 << 20), 1}};
     const struct p2m_run bad[][2] = {
-        {{GFN(0), 0}, {GFN(5), 1}},
-        {{GFN(0), 5}, {GFN(5), 1}}, /* touching */
-        {{GFN(9), 5}, {GFN(1), 1}},
-        {{GFN(0), 5}, {GFN(UINT64_MAX), 2}},
-        {{GFN(0), 5}, {GFN(UINT32_MAX), 2}},
-        {{GFN(0), UINT64_MAX}, {GFN(5), 1}},
+        {{GFN(0), 0}, {GFN(5), 1}},          {{GFN(0), 5}, {GFN(5), 1}}, /* touching */
+        {{GFN(9), 5}, {GFN(1), 1}},          {{GFN(0), 5}, {GFN(UINT64_MAX), 2}},
+        {{GFN(0), 5}, {GFN(UINT32_MAX), 2}}, {{GFN(0), UINT64_MAX}, {GFN(5), 1}},
     };
 
     assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, good, 3), OK);

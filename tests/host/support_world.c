@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guests, a scanner, devices and a cache, driven by bytes, against an oracle that never shares. */
+#include "support_world.h"
+
+#include "base/log.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static unsigned byte(struct world *w)
+{
+    if (w->left == 0) {
+        return 0;
+    }
+    w->left--;
+    return *w->data++;
+}
+
+/* ---- the cache and the audit --------------------------------------------------------------- */
+
+static uint64_t give_back(void *ctx, uint64_t want)
+{
+    struct world *w = ctx;
+    uint64_t given = 0;
+
+    while (!w->starving && given < want && w->n_cache > 0) {
+        frames_put(&w->f, w->cache[--w->n_cache]);
+        given++;
+    }
+    return given;
+}
+
+static void cache_refs(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
+{
+    struct world *w = ctx;
+
+    for (unsigned i = 0; i < w->n_cache; i++) {
+        found(arg, w->cache[i]);
+    }
+}
+
+static void print_violation(void *ctx, const char *line)
+{
+    (void)ctx;
+    fprintf(stderr, "check: %s\n", line);
+}
+
+void world_audit(struct world *w)
+{
+    struct p2m *maps[WORLD_VMS];
+    struct share_group *groups[WORLD_GROUPS];
+    struct audit a = {
+        .frames = &w->f,
+        .maps = maps,
+        .groups = groups,
+        .n_groups = WORLD_GROUPS,
+        .fold = &w->fold,
+        .scratch = malloc(w->f.count * sizeof(uint32_t)),
+        .others = cache_refs,
+        .others_ctx = w,
+        .report = print_violation,
+    };
+
+    for (unsigned i = 0; i < WORLD_GROUPS; i++) {
+        groups[i] = &w->groups[i];
+    }
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        if (w->vms[i].live) {
+            maps[a.n_maps++] = &w->vms[i].p2m;
+        }
+    }
+    unsigned violations = audit_run(&a);
+    free(a.scratch);
+    if (violations > 0) {
+        panic("%u violations after operation %u", violations, w->ops);
+    }
+}
+
+/* ---- VMs ----------------------------------------------------------------------------------- */
+
+/*
+ * While this CPU is in the hypervisor, another one runs the same guest and writes through whatever
+ * it has cached, up to the moment of the flush.
+ */
+static void race(void *ctx, struct fake_map *m)
+{
+    struct world *w = ctx;
+
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        struct world_vm *v = &w->vms[i];
+        if (!v->live || &v->map != m || rnd_below(&w->race, 2) == 0) {
+            continue;
+        }
+        for (unsigned k = 0; k < 16; k++) {
+            uint64_t gfn = rnd_below(&w->race, WORLD_PAGES + 2);
+            const struct fake_slot *c =
+                &m->cached[rnd_below(&w->race, FAKE_CPUS)][rnd_below(&w->race, FAKE_ALIASES)][gfn];
+            if (c->present && c->writable) {
+                uint8_t value = (uint8_t)rnd_below(&w->race, 2);
+                ((uint8_t *)frame_bytes(&w->f, c->mfn))[7] = value;
+                v->oracle[gfn][7] = value;
+            }
+        }
+    }
+}
+
+static void vm_create(struct world *w, unsigned i)
+{
+    struct world_vm *v = &w->vms[i];
+    /* Two runs, as a guest with a hole below 1 MiB has them. */
+    const struct p2m_run runs[] = {{GFN(0), WORLD_PAGES / 2},
+                                   {GFN(WORLD_PAGES / 2 + 2), WORLD_PAGES - WORLD_PAGES / 2}};
+
+    fake_map_init(&v->map, &w->f, WORLD_PAGES + 2);
+    enum status s =
+        p2m_init(&v->p2m, &fake_map_ops, &v->map, &w->f, &w->groups[i == 3], (uint16_t)i, runs, 2);
+    ASSERT(s == OK);
+    v->oracle = calloc(WORLD_PAGES + 2, PAGE_SIZE);
+    ASSERT(v->oracle);
+    v->map.before_flush = race;
+    v->map.before_flush_ctx = w;
+    v->live = true;
+    v->life++;
+    fold_attach(&w->fold, &v->p2m);
+}
+
+static void vm_destroy(struct world *w, unsigned i, bool in_steps)
+{
+    struct world_vm *v = &w->vms[i];
+
+    fold_detach(&w->fold, &v->p2m);
+    while (in_steps && p2m_drop_some(&v->p2m, 3)) {
+        world_audit(w);
+        fold_step(&w->fold, 2);
+    }
+    p2m_drop_all(&v->p2m);
+    fake_map_fini(&v->map);
+    free(v->oracle);
+    v->live = false;
+}
+
+static gfn_t pick_gfn(struct world *w)
+{
+    unsigned n = byte(w) % WORLD_PAGES;
+
+    return GFN(n < WORLD_PAGES / 2 ? n : n + 2);
+}
+
+/* The few places that are ever written to: first and last bytes, and some between. */
+static unsigned pick_offset(struct world *w)
+{
+    static const unsigned offsets[] = {0, 7, 2048, PAGE_SIZE - 1};
+
+    return offsets[byte(w) % 4];
+}
+
+/* No frame and no table page at all is the only excuse. */
+static void excuse(const struct world *w, enum status s)
+{
+    if (s != OK && (s != E_NOMEM || (!w->starving && w->f.by_state[FRAME_FREE] > 0))) {
+        panic("%s without a reason in operation %u", status_name(s), w->ops);
+    }
+}
+
+static void expect(const struct world *w, unsigned vm, gfn_t gfn, unsigned offset, uint8_t got)
+{
+    uint8_t want = w->vms[vm].oracle[gfn.n][offset];
+
+    if (got != want) {
+        panic("operation %u: vm %u gfn %llu offset %u reads %#x instead of %#x", w->ops, vm,
+              (unsigned long long)gfn.n, offset, got, want);
+    }
+}
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+static void op_guest(struct world *w, unsigned vm, bool write)
+{
+    struct world_vm *v = &w->vms[vm];
+    unsigned how = byte(w), cpu = how & 1, alias = how >> 1 & 1;
+    gfn_t gfn = pick_gfn(w);
+    unsigned offset = pick_offset(w);
+    uint8_t value = 0;
+    enum status s;
+
+    if (write) {
+        value = (uint8_t)(how >> 2 & 1);
+        s = fake_guest_write(&v->p2m, cpu, alias, gfn, offset, value);
+        if (s == OK) {
+            v->oracle[gfn.n][offset] = value;
+        }
+    } else {
+        s = fake_guest_read(&v->p2m, cpu, alias, gfn, offset, &value);
+        if (s == OK) {
+            expect(w, vm, gfn, offset, value);
+        }
+    }
+    excuse(w, s);
+}
+
+/* A device model's access across a page boundary, or outside memory altogether. */
+static void op_door(struct world *w, unsigned vm)
+{
+    struct world_vm *v = &w->vms[vm];
+    uint8_t buffer[48], value = (uint8_t)(byte(w) & 1);
+    uint64_t at = (byte(w) % (WORLD_PAGES + 3)) * (uint64_t)PAGE_SIZE + PAGE_SIZE - 24;
+
+    memset(buffer, value, sizeof(buffer));
+    enum status s = p2m_write(&v->p2m, GPA(at), buffer, sizeof(buffer));
+    bool ram = p2m_is_ram(&v->p2m, gpa_to_gfn(GPA(at))) &&
+               p2m_is_ram(&v->p2m, gpa_to_gfn(GPA(at + sizeof(buffer) - 1)));
+    if (!ram) {
+        ASSERT(s == E_FAULT || s == E_NOMEM);
+    } else {
+        excuse(w, s);
+    }
+    /* A failure may leave any part done; what is there now is what must stay. */
+    for (unsigned i = 0; i < sizeof(buffer); i++) {
+        gpa_t a = GPA(at + i);
+        uint8_t now;
+        if (!p2m_is_ram(&v->p2m, gpa_to_gfn(a))) {
+            continue;
+        }
+        uint8_t *want = &v->oracle[a.a / PAGE_SIZE][a.a % PAGE_SIZE];
+        ASSERT(p2m_read(&v->p2m, a, &now, 1) == OK);
+        ASSERT(now == value || (s != OK && now == *want));
+        *want = now;
+    }
+}
+
+static void pin_release(struct world *w, struct world_pin *pin)
+{
+    if (pin->frozen) {
+        ASSERT(memcmp(pin->frozen, frame_bytes(&w->f, pin->mfn), PAGE_SIZE) == 0);
+        free(pin->frozen);
+    }
+    p2m_put(&w->vms[pin->vm].p2m, pin->mfn);
+    *pin = (struct world_pin){0};
+}
+
+/* A device takes a page, uses it while other things go on, and lets go of it. */
+static void op_device(struct world *w, unsigned vm)
+{
+    struct world_pin *pin = &w->pins[byte(w) % WORLD_PINS];
+
+    if (!pin->used) {
+        bool write = byte(w) & 1;
+        gfn_t gfn = pick_gfn(w);
+        mfn_t mfn;
+        enum status s = write ? p2m_get_write(&w->vms[vm].p2m, gfn, &mfn)
+                              : p2m_get_read(&w->vms[vm].p2m, gfn, &mfn);
+        excuse(w, s);
+        if (s != OK) {
+            return;
+        }
+        *pin = (struct world_pin){true, write, vm, w->vms[vm].life, gfn, mfn, NULL};
+        if (frame_of(&w->f, mfn)->state != FRAME_PRIVATE) {
+            ASSERT(!write);
+            pin->frozen = malloc(PAGE_SIZE);
+            ASSERT(pin->frozen);
+            memcpy(pin->frozen, frame_bytes(&w->f, mfn), PAGE_SIZE);
+        }
+        return;
+    }
+    if (pin->write && (byte(w) & 1)) {
+        unsigned offset = pick_offset(w);
+        uint8_t value = (uint8_t)(byte(w) & 1);
+        struct world_vm *v = &w->vms[pin->vm];
+
+        ((uint8_t *)frame_bytes(&w->f, pin->mfn))[offset] = value;
+        if (v->live && v->life == pin->life) {
+            v->oracle[pin->gfn.n][offset] = value;
+        }
+        return;
+    }
+    pin_release(w, pin);
+}
+
+static void op_vm(struct world *w, unsigned vm)
+{
+    struct world_vm *v = &w->vms[vm];
+    unsigned how = byte(w);
+
+    if (how % 4 == 0) {
+        vm_destroy(w, vm, how & 64);
+    } else if (v->p2m.fold_attached) {
+        fold_detach(&w->fold, &v->p2m);
+    } else {
+        fold_attach(&w->fold, &v->p2m);
+    }
+}
+
+static void op_config(struct world *w)
+{
+    static const char *const keys[] = {"fold.zero", "run", "fold.zero", "fold.lookahead"};
+    const char *why;
+    unsigned how = byte(w);
+    const char *value = how & 4 || (how & 0x18) ? "on" : "off";
+    enum status s = fold_set(&w->fold, keys[how % 4], value, &why);
+
+    ASSERT(s == (how % 4 == 3 ? E_NOTFOUND : OK));
+}
+
+static void op_cache(struct world *w)
+{
+    if (byte(w) & 1) {
+        give_back(w, 1);
+    } else if (w->n_cache < WORLD_CACHE && w->f.by_state[FRAME_FREE] > 0) {
+        mfn_t mfn;
+        enum status s = frames_alloc(&w->f, FRAME_CACHE, &mfn);
+        excuse(w, s);
+        if (s == OK) {
+            w->cache[w->n_cache++] = mfn;
+        }
+    }
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+static void set_fail(struct world *w, uint64_t fail_after)
+{
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        w->vms[i].map.fail_after = fail_after;
+    }
+}
+
+static void operation(struct world *w)
+{
+    unsigned what = byte(w), vm = what >> 6;
+
+    if (!w->vms[vm].live) {
+        vm_create(w, vm);
+    }
+    switch (what & 31) {
+    case 0 ... 9:
+        op_guest(w, vm, true);
+        break;
+    case 10 ... 14:
+        op_guest(w, vm, false);
+        break;
+    case 15 ... 16:
+        op_door(w, vm);
+        break;
+    case 17 ... 19:
+        op_device(w, vm);
+        break;
+    case 20:
+        op_vm(w, vm);
+        break;
+    case 21:
+        op_config(w);
+        break;
+    case 22:
+        op_cache(w);
+        break;
+    default:
+        fold_step(&w->fold, 1 + byte(w) % 12);
+        break;
+    }
+}
+
+void world_run(struct world *w, const uint8_t *data, size_t n, unsigned audit_every)
+{
+    w->data = data;
+    w->left = n;
+    while (w->left > 0) {
+        uint32_t hidden = w->f.free_head;
+
+        w->starving = w->ops == w->starve_at;
+        if (w->starving) {
+            /* The free frames are hidden; those that this operation frees go on a list of theirs.
+             */
+            w->f.free_head = FRAME_NIL;
+            set_fail(w, 0);
+        }
+        operation(w);
+        if (w->starving) {
+            uint32_t *end = &w->f.free_head;
+            while (*end != FRAME_NIL) {
+                end = &w->f.table[*end].left;
+            }
+            *end = hidden;
+            set_fail(w, UINT64_MAX);
+            w->starving = false;
+        }
+        w->ops++;
+        if (w->ops % audit_every == 0) {
+            world_audit(w);
+        }
+    }
+}
+
+void world_init(struct world *w, uint64_t frames)
+{
+    memset(w, 0, sizeof(*w));
+    fake_frames_init(&w->f, frames);
+    w->f.reclaim = give_back;
+    w->f.reclaim_ctx = w;
+    fold_init(&w->fold, &w->f, NULL);
+    for (unsigned i = 0; i < WORLD_GROUPS; i++) {
+        ASSERT(share_group_init(&w->groups[i], &w->f, i ? "one" : "zero", i) == OK);
+    }
+    w->starve_at = UINT_MAX;
+    w->race.state = 88172645463325252u;
+}
+
+void world_compare(struct world *w)
+{
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        struct world_vm *v = &w->vms[i];
+
+        for (uint64_t g = 0; v->live && g < WORLD_PAGES + 2; g++) {
+            uint8_t page[PAGE_SIZE], got;
+
+            if (!p2m_is_ram(&v->p2m, GFN(g))) {
+                continue;
+            }
+            ASSERT(p2m_read(&v->p2m, GPA(g * PAGE_SIZE), page, PAGE_SIZE) == OK);
+            for (unsigned offset = 0; offset < PAGE_SIZE; offset++) {
+                expect(w, i, GFN(g), offset, page[offset]);
+            }
+            for (unsigned c = 0; c < FAKE_CPUS * FAKE_ALIASES * 2; c++) {
+                unsigned offset = c & 4 ? 0 : PAGE_SIZE - 1;
+                enum status s = fake_guest_read(&v->p2m, c & 1, c >> 1 & 1, GFN(g), offset, &got);
+                if (s == OK) {
+                    expect(w, i, GFN(g), offset, got);
+                }
+            }
+        }
+    }
+}
+
+/* The pages of a group that are mapped, by what they should hold, each content once. */
+static uint64_t count_distinct(struct world *w, const struct share_group *g, uint64_t *pages,
+                               uint64_t *zeroes)
+{
+    const uint8_t *seen[WORLD_VMS * WORLD_PAGES];
+    static const uint8_t zero[PAGE_SIZE];
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        struct world_vm *v = &w->vms[i];
+
+        for (uint64_t p = 0; v->live && v->p2m.group == g && p < v->map.pages; p++) {
+            uint64_t k = 0;
+            if (!v->map.entries[p].present) {
+                continue;
+            }
+            if (memcmp(v->oracle[p], zero, PAGE_SIZE) == 0) {
+                ++*zeroes;
+                continue;
+            }
+            ++*pages;
+            while (k < n && memcmp(seen[k], v->oracle[p], PAGE_SIZE) != 0) {
+                k++;
+            }
+            if (k == n) {
+                seen[n++] = v->oracle[p];
+            }
+        }
+    }
+    return n;
+}
+
+void world_settle(struct world *w)
+{
+    struct fold_counters c;
+    uint64_t distinct = 0, pages = 0, zeroes = 0, frames = 0, zero_frames = 0;
+    const char *why;
+
+    for (unsigned i = 0; i < WORLD_PINS; i++) {
+        if (w->pins[i].used) {
+            pin_release(w, &w->pins[i]);
+        }
+    }
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        if (w->vms[i].live && !w->vms[i].p2m.fold_attached) {
+            fold_attach(&w->fold, &w->vms[i].p2m);
+        }
+    }
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        w->vms[i].map.before_flush = NULL; /* nobody writes any more */
+    }
+    ASSERT(fold_set(&w->fold, "run", "on", &why) == OK);
+    ASSERT(fold_set(&w->fold, "fold.zero", "on", &why) == OK);
+    /* What is left of this pass, then one that learns the checksums, and one that merges. */
+    uint64_t until = w->fold.full_scans + 3;
+    while (w->fold.maps && w->fold.full_scans < until) {
+        fold_step(&w->fold, 7);
+    }
+    world_audit(w);
+
+    for (unsigned i = 0; i < WORLD_GROUPS; i++) {
+        distinct += count_distinct(w, &w->groups[i], &pages, &zeroes);
+    }
+    /* A page of zeroes may have been folded as any other while fold.zero was off. */
+    for (uint64_t n = 0; n < w->f.count; n++) {
+        static const uint8_t zero[PAGE_SIZE];
+        const struct frame *fr = &w->f.table[n];
+        bool is_zero = memcmp(frame_bytes(&w->f, MFN(n)), zero, PAGE_SIZE) == 0;
+
+        ASSERT(fr->state != FRAME_PRIVATE || !is_zero);
+        if (fr->state == FRAME_PRIVATE || fr->state == FRAME_SHARED) {
+            frames += !is_zero;
+            zero_frames += is_zero;
+            pages += is_zero ? fr->refs : 0;
+            zeroes -= is_zero ? fr->refs : 0;
+        }
+    }
+    fold_read(&w->fold, &c);
+    if (frames != distinct || c.pages_zero != zeroes ||
+        c.pages_sharing + frames + zero_frames != pages) {
+        panic("%llu frames for %llu contents of %llu pages; sharing %llu, zero %llu of %llu",
+              (unsigned long long)frames, (unsigned long long)distinct, (unsigned long long)pages,
+              (unsigned long long)c.pages_sharing, (unsigned long long)c.pages_zero,
+              (unsigned long long)zeroes);
+    }
+}
+
+void world_fini(struct world *w)
+{
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        if (w->vms[i].live) {
+            vm_destroy(w, i, true);
+        }
+    }
+    for (unsigned i = 0; i < WORLD_PINS; i++) {
+        if (w->pins[i].used) {
+            pin_release(w, &w->pins[i]);
+        }
+    }
+    give_back(w, UINT64_MAX);
+    world_audit(w);
+    for (unsigned i = 0; i < WORLD_GROUPS; i++) {
+        ASSERT(fold_forget(&w->fold, &w->groups[i]) == OK);
+        ASSERT(share_group_fini(&w->groups[i], &w->f) == OK);
+    }
+    ASSERT(w->f.by_state[FRAME_FREE] == w->f.count && w->f.pinned == 0);
+    fake_frames_fini(&w->f);
+}

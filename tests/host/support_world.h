@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guests, a scanner, devices and a cache on one small frame table, driven by bytes: each few bytes
+ * are one operation. Beside it stands an oracle that never shares: a flat array per VM. Whatever a
+ * guest or a device reads must be what the oracle holds. Property tests feed random bytes, the
+ * fuzzer its input.
+ */
+#ifndef SUPPORT_WORLD_H
+#define SUPPORT_WORLD_H
+
+#include "support_p2m.h"
+
+#define WORLD_VMS 4
+#define WORLD_PAGES 14 /* per VM */
+#define WORLD_GROUPS 2
+#define WORLD_PINS 6
+#define WORLD_CACHE 6
+
+struct world_pin {
+    bool used, write;
+    unsigned vm;
+    uint32_t life; /* the VM's, to tell a later VM of that number */
+    gfn_t gfn;
+    mfn_t mfn;
+    uint8_t *frozen; /* the bytes of a shared frame when it was pinned, else NULL */
+};
+
+struct world_vm {
+    bool live;
+    uint32_t life;
+    struct fake_map map;
+    struct p2m p2m;
+    uint8_t (*oracle)[PAGE_SIZE];
+};
+
+struct world {
+    struct frames f;
+    struct share_group groups[WORLD_GROUPS];
+    struct fold fold;
+    struct world_vm vms[WORLD_VMS];
+    struct world_pin pins[WORLD_PINS];
+    mfn_t cache[WORLD_CACHE]; /* frames that a cache holds, and gives back when asked */
+    unsigned n_cache;
+    struct rnd race; /* what the other CPUs do while the hypervisor is at work */
+    const uint8_t *data;
+    size_t left;
+    unsigned ops;
+    unsigned
+        starve_at; /* during this operation no frame and no table can be had; UINT_MAX: never */
+    bool starving;
+};
+
+void world_init(struct world *w, uint64_t frames);
+/* Runs the operations that `data` says; the audit runs every `audit_every` of them. */
+void world_run(struct world *w, const uint8_t *data, size_t n, unsigned audit_every);
+/* Every byte of every VM against the oracle, by the door and by every CPU's every alias. */
+void world_compare(struct world *w);
+/* Releases pins, lets the scanner come to rest; then exactly the duplicates must be gone. */
+void world_settle(struct world *w);
+void world_audit(struct world *w);
+/* Takes everything down and checks that every frame came back. */
+void world_fini(struct world *w);
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Folding: small scenes, and long random runs against an oracle that never shares. */
+#include "support_world.h"
+
+#include <setjmp.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define BYTES 3000
+
+static void fill_random(uint8_t *data, size_t n, uint64_t seed)
+{
+    struct rnd r = {seed * 0x9E3779B97F4A7C15u + 1};
+
+    for (size_t i = 0; i < n; i++) {
+        data[i] = (uint8_t)rnd_below(&r, 256);
+    }
+}
+
+static void test_random_runs(void **state)
+{
+    (void)state;
+    static uint8_t data[BYTES];
+    uint64_t merges = 0, breaks = 0, takeovers = 0;
+
+    for (uint64_t seed = 1; seed <= 150; seed++) {
+        struct world w;
+        struct fold_counters c;
+
+        fill_random(data, sizeof(data), seed);
+        world_init(&w, seed % 3 == 0 ? 30 : 90); /* every third machine is too small */
+        world_run(&w, data, sizeof(data), 16);
+        world_compare(&w);
+        world_settle(&w);
+        world_compare(&w);
+        fold_read(&w.fold, &c);
+        merges += c.merges;
+        breaks += c.cow_breaks;
+        for (unsigned i = 0; i < WORLD_VMS; i++) {
+            takeovers += w.vms[i].p2m.takeovers;
+        }
+        world_fini(&w);
+    }
+    /* The runs have to have done something. */
+    assert_true(merges > 2000);
+    assert_true(breaks > 500);
+    assert_true(takeovers > 100);
+}
+
+/* The same run again and again, each time with another operation that gets no memory. */
+static void test_each_allocation_failed_in_turn(void **state)
+{
+    (void)state;
+    static uint8_t data[700];
+    unsigned ops = 1;
+
+    fill_random(data, sizeof(data), 4711);
+    for (unsigned k = 0; k < ops; k++) {
+        struct world w;
+
+        world_init(&w, 90);
+        w.starve_at = k;
+        world_run(&w, data, sizeof(data), 64);
+        ops = w.ops;
+        world_compare(&w);
+        world_settle(&w);
+        world_fini(&w);
+    }
+    assert_true(ops > 100);
+}
+
+/* ---- scenes -------------------------------------------------------------------------------- */
+
+/* Brings the VMs up by one read each; `frames` is plenty. */
+static void scene(struct world *w)
+{
+    static const uint8_t create[] = {10,       0, 0, 0, 10 | 64,  0, 0, 0,
+                                     10 | 128, 0, 0, 0, 10 | 192, 0, 0, 0};
+
+    world_init(w, 200);
+    world_run(w, create, sizeof(create), 1);
+}
+
+static void set_page(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
+{
+    memset(w->vms[vm].oracle[gfn], value, PAGE_SIZE);
+    assert_int_equal(
+        p2m_write(&w->vms[vm].p2m, GPA(gfn * PAGE_SIZE), w->vms[vm].oracle[gfn], PAGE_SIZE), OK);
+}
+
+static void passes(struct world *w, unsigned n)
+{
+    uint64_t until = w->fold.full_scans + n;
+
+    while (w->fold.full_scans < until) {
+        fold_step(&w->fold, 1000);
+    }
+}
+
+static struct fold_counters counters(const struct world *w)
+{
+    struct fold_counters c;
+
+    fold_read(&w->fold, &c);
+    return c;
+}
+
+static void test_counters_have_ksm_meanings(void **state)
+{
+    (void)state;
+    struct world w;
+
+    scene(&w);
+    for (unsigned vm = 0; vm < 3; vm++) {
+        set_page(&w, vm, 1, 0xAA);              /* three equal ones, */
+        set_page(&w, vm, 2, 0xBB);              /* three more, two in one VM, */
+        set_page(&w, vm, 3, (uint8_t)(vm + 1)); /* three of their own */
+        set_page(&w, vm, 4, 0);
+    }
+    set_page(&w, 0, 5, 0xBB);
+    set_page(&w, 3, 1, 0xAA); /* and one that is in another share group */
+    passes(&w, 1);
+    assert_int_equal(counters(&w).pages_volatile, 11);
+    assert_int_equal(counters(&w).pages_sharing, 0);
+    assert_int_equal(counters(&w).zero_merges, 3);
+    passes(&w, 1);
+    struct fold_counters c = counters(&w);
+    assert_int_equal(c.pages_shared, 2);
+    assert_int_equal(c.pages_sharing, 2 + 3);
+    assert_int_equal(c.pages_unshared, 4);
+    assert_int_equal(c.pages_volatile, 0);
+    assert_int_equal(c.merges, 5);
+    assert_int_equal(c.pages_zero, 3 + 4);
+    assert_int_equal(c.full_scans, 2);
+    passes(&w, 1);
+    assert_int_equal(counters(&w).pages_unshared, 4);
+    assert_int_equal(counters(&w).hashes - c.hashes, 4); /* what is folded is not read again */
+    world_compare(&w);
+    world_fini(&w);
+}
+
+static void test_volatile_pages_are_left_alone(void **state)
+{
+    (void)state;
+    struct world w;
+
+    scene(&w);
+    for (unsigned i = 0; i < 10; i++) {
+        set_page(&w, 0, 1, (uint8_t)(i + 1));
+        set_page(&w, 1, 1, (uint8_t)(i + 1));
+        passes(&w, 1);
+        assert_int_equal(counters(&w).pages_volatile, 2);
+    }
+    assert_int_equal(counters(&w).merges, 0);
+    passes(&w, 1);
+    assert_int_equal(counters(&w).merges, 1);
+    world_fini(&w);
+}
+
+static void test_pinned_pages_are_skipped(void **state)
+{
+    (void)state;
+    struct world w;
+    mfn_t m;
+
+    scene(&w);
+    set_page(&w, 0, 1, 5);
+    set_page(&w, 1, 1, 5);
+    assert_int_equal(p2m_get_write(&w.vms[0].p2m, GFN(1), &m), OK);
+    passes(&w, 4);
+    assert_int_equal(counters(&w).merges, 0);
+    assert_true(counters(&w).pages_skipped >= 4);
+    p2m_put(&w.vms[0].p2m, m);
+    passes(&w, 3);
+    assert_int_equal(counters(&w).merges, 1);
+    world_fini(&w);
+}
+
+/* Entered in the unstable index, then its VM is detached: nobody merges with it, nothing breaks. */
+static void test_detach_in_the_middle_of_a_pass(void **state)
+{
+    (void)state;
+    struct world w;
+
+    scene(&w);
+    set_page(&w, 0, 1, 5);
+    set_page(&w, 1, 1, 5);
+    set_page(&w, 2, 1, 5);
+    passes(&w, 1);
+    while (w.fold.unstable == 0) {
+        fold_step(&w.fold, 1);
+    }
+    fold_detach(&w.fold, &w.vms[0].p2m);
+    passes(&w, 1);
+    assert_int_equal(w.vms[0].p2m.shared_maps, 0);
+    assert_int_equal(counters(&w).pages_sharing, 1);
+    fold_attach(&w.fold, &w.vms[0].p2m);
+    passes(&w, 2);
+    assert_int_equal(counters(&w).pages_sharing, 2);
+    world_audit(&w);
+    world_fini(&w);
+}
+
+static void test_budget_bounds_a_step(void **state)
+{
+    (void)state;
+    struct world w;
+
+    scene(&w);
+    for (unsigned g = 0; g < WORLD_PAGES / 2; g++) {
+        set_page(&w, 0, g, (uint8_t)(g + 1));
+    }
+    for (unsigned i = 0; i < 200; i++) {
+        uint64_t before = w.fold.pages_scanned;
+        unsigned done = fold_step(&w.fold, 3);
+        assert_true(done <= 3);
+        assert_true(w.fold.pages_scanned - before <= done);
+    }
+    assert_true(w.fold.full_scans > 5);
+    assert_int_equal(fold_step(&w.fold, 0), 0);
+    world_fini(&w);
+}
+
+static uint64_t fake_ticks(void)
+{
+    static uint64_t now;
+
+    return now += 10;
+}
+
+static void test_set_and_get(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {"fold.lookahead", "fold.skip", "", "RUN", "fold"};
+    struct world w;
+    const char *why, *key, *value;
+
+    scene(&w);
+    for (unsigned i = 0; i < 5; i++) {
+        why = NULL;
+        assert_int_equal(fold_set(&w.fold, refused[i], "on", &why), E_NOTFOUND);
+        assert_non_null(why);
+    }
+    why = NULL;
+    assert_int_equal(fold_set(&w.fold, "fold.index", "hash", &why), E_INVAL);
+    assert_string_equal(why, "fold.index can only be tree");
+    assert_int_equal(fold_set(&w.fold, "fold.volatility", "dirty", &why), E_INVAL);
+    assert_int_equal(fold_set(&w.fold, "run", "onwards", &why), E_INVAL);
+    assert_int_equal(fold_set(&w.fold, "fold.index", "tree", &why), OK);
+    assert_int_equal(fold_set(&w.fold, "run", "off", &why), OK);
+    assert_int_equal(fold_step(&w.fold, 10), 0);
+    unsigned n = 0;
+    while (fold_get(&w.fold, n, &key, &value)) {
+        assert_int_equal(fold_set(&w.fold, key, value, &why), OK); /* what it says, it takes */
+        n++;
+    }
+    assert_int_equal(n, 4);
+    assert_true(fold_get(&w.fold, 0, &key, &value));
+    assert_string_equal(key, "run");
+    assert_string_equal(value, "off");
+    assert_int_equal(fold_set(&w.fold, "run", "on", &why), OK);
+    w.fold.ticks = fake_ticks;
+    fold_step(&w.fold, 10);
+    assert_int_equal(counters(&w).scan_ticks, 10);
+    world_fini(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counters_have_ksm_meanings),
+        cmocka_unit_test(test_volatile_pages_are_left_alone),
+        cmocka_unit_test(test_pinned_pages_are_skipped),
+        cmocka_unit_test(test_detach_in_the_middle_of_a_pass),
+        cmocka_unit_test(test_budget_bounds_a_step),
+        cmocka_unit_test(test_set_and_get),
+        cmocka_unit_test(test_random_runs),
+        cmocka_unit_test(test_each_allocation_failed_in_turn),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
