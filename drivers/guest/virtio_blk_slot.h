@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Private to the virtio-blk model: one request on its way, and the interface between taking
+ * requests (virtio_blk.c) and working them off (virtio_blk_io.c).
+ *
+ * A slot goes START -> PIECE -> (disk) -> LANDED -> [COPY] -> PIECE ... -> FINISH, and can stay at
+ * any of these stages until it can go on: everything it needs to try again is in the slot, and a
+ * stage changes nothing until it is certain to succeed.
+ */
+#ifndef DRIVERS_GUEST_VIRTIO_BLK_SLOT_H
+#define DRIVERS_GUEST_VIRTIO_BLK_SLOT_H
+
+#include "drivers/guest/virtio_blk.h"
+
+/* Feature bits (virtio 1.2, 5.2.3), request types and status (5.2.6). */
+#define VIRTIO_BLK_F_SEG_MAX 2
+#define VIRTIO_BLK_F_RO 5
+#define VIRTIO_BLK_F_BLK_SIZE 6
+#define VIRTIO_BLK_F_FLUSH 9
+#define VIRTIO_BLK_F_TOPOLOGY 10
+#define VIRTIO_BLK_F_DISCARD 13
+#define VIRTIO_BLK_F_WRITE_ZEROES 14
+
+#define VIRTIO_BLK_T_IN 0u
+#define VIRTIO_BLK_T_OUT 1u
+#define VIRTIO_BLK_T_FLUSH 4u
+#define VIRTIO_BLK_T_GET_ID 8u
+#define VIRTIO_BLK_T_DISCARD 11u
+#define VIRTIO_BLK_T_WRITE_ZEROES 13u
+
+#define VIRTIO_BLK_S_OK 0u
+#define VIRTIO_BLK_S_IOERR 1u
+#define VIRTIO_BLK_S_UNSUPP 2u
+
+/* Sectors that one zone of a DISCARD or WRITE_ZEROES may have: 32 MiB, so that no request keeps a
+ * disk busy for long. */
+#define VIRTIO_BLK_ZONE_SECTORS 65536u
+
+enum slot_stage {
+    STAGE_START,  /* the chain is known, its header is not */
+    STAGE_PIECE,  /* build and submit what comes next */
+    STAGE_DISK,   /* the disk has req */
+    STAGE_LANDED, /* the disk is done, `result` says how */
+    STAGE_COPY,   /* the bounce page holds data for the guest */
+    STAGE_FINISH, /* status byte, used ring */
+    STAGE_BAD,    /* cannot be answered: drop it and break the queue */
+};
+
+/* What a slot does after a stage. */
+enum slot_next {
+    NEXT_STAGE,     /* go on with the stage that is set now */
+    NEXT_DISK,      /* the slot is the disk's now: leave it alone */
+    NEXT_STALLED,   /* wait until another request gives back the bounce page or pins */
+    NEXT_NO_MEMORY, /* wait for frames */
+};
+
+/* Where in a chain's buffers the data goes on. */
+struct slot_cursor {
+    unsigned buf;
+    uint32_t off;
+};
+
+/*
+ * One page of the piece in flight, in the order of the data: segs[] merges neighbouring frames,
+ * this does not. It keeps the guest's name of the page beside the machine's, so that whoever
+ * completes the request could also map a frame there instead of copying into it.
+ */
+struct slot_page {
+    gfn_t gfn;
+    mfn_t mfn;
+};
+
+struct slot_zone {
+    uint64_t sector;
+    uint32_t sectors;
+};
+
+struct virtio_blk_slot {
+    STAILQ_ENTRY(virtio_blk_slot) link;
+    struct virtio_blk *dev;
+    enum slot_stage stage;
+    struct vq_chain chain;
+    struct vq_buf bufs[VIRTIO_BLK_BUFS];
+    /* The status byte's page stays pinned from START to FINISH, so that FINISH cannot fail. */
+    bool status_pinned;
+    uint8_t status;
+    uint16_t status_off;
+    mfn_t status_mfn;
+    /* The request: what is still to do. */
+    uint32_t type;
+    uint64_t sector;
+    uint64_t left; /* bytes of data */
+    uint32_t written;
+    struct slot_cursor at;
+    bool wants_flush; /* a flush comes after the data (or is all there is) */
+    unsigned n_zones, next_zone;
+    struct slot_zone zones[VIRTIO_BLK_ZONES];
+    /* The piece at the disk. */
+    struct blk_req req;
+    enum status result;
+    uint32_t piece_bytes;
+    unsigned n_pages;
+    struct blk_seg segs[VIRTIO_BLK_PIECE];
+    struct slot_page pages[VIRTIO_BLK_PIECE];
+};
+
+_Static_assert(sizeof(struct virtio_blk_slot) <= PAGE_SIZE, "a slot is given one page");
+
+/* Carries out the slot's stage. */
+enum slot_next virtio_blk_slot_step(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* Gives back what the slot holds: pins, the bounce page. Not while the disk has it. */
+void virtio_blk_slot_release(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* The disk's completion: virtio_blk.c. */
+void virtio_blk_slot_landed(struct blk_req *r, enum status s);
+
+#endif
