@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The serial console of a running machine, and the rules by which a run ends.
+
+The emulator connects to a socket of ours, so no byte is lost in either direction: it waits while
+we are behind, and hands the machine's UART a byte only when there is room.
+"""
+
+import ctypes
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+import tty
+
+from emu.problem import Problem
+
+PROMPT = r"pagefold> "
+# Of the hypervisor itself, at the start of a line; guests' lines are behind [NAME].
+FAILED = re.compile(r"^(?:pagefold> )?(?:PANIC\b|PAGEFOLD-EXIT (?!0\b)\d+)", re.M)
+ENDED = re.compile(r"^(?:pagefold> )?PAGEFOLD-EXIT 0\b", re.M)
+LAST_WORDS_SECONDS = 5  # for a panic's dump, and to power off
+CTRL_A = 0x01
+TIMED_OUT = 124
+
+
+def unescape(text):
+    """A typed command: C escapes, and Enter at its end unless it ends with \\c."""
+    enter = not text.endswith("\\c")
+    text = text if enter else text[:-2]
+    known = {"n": "\n", "r": "\r", "t": "\t", "e": "\x1b", "\\": "\\"}
+
+    def one(match):
+        if match.group(1):
+            return chr(int(match.group(1), 16))
+        return known.get(match.group(2), match.group(0))
+
+    text = re.sub(r"\\(?:x([0-9a-fA-F]{2})|(.))", one, text)
+    return text.encode("utf-8", "surrogateescape") + (b"\r" if enter else b"")
+
+
+class Listener:
+    """The sockets at which an emulator finds its serial port."""
+
+    def __init__(self, work, kind):
+        self.path = os.path.join(work, "com1")
+        self.port = 0
+        if kind == "bochs":
+            self.socket = socket.socket()
+            self.socket.bind(("127.0.0.1", 0))
+            self.port = self.socket.getsockname()[1]
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.bind(self.path)
+        self.socket.listen(1)
+
+    def places(self):
+        return self.port, self.path
+
+
+def start(command, listener, work):
+    """Starts the emulator and waits until its serial port is connected."""
+    def die_with_parent():
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+    output = os.path.join(work, "emulator.log")
+    with open(output, "wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=subprocess.STDOUT, cwd=work, start_new_session=True,
+                                   preexec_fn=die_with_parent)
+    deadline = time.monotonic() + 30
+    while not select.select([listener.socket], [], [], 0.1)[0]:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            with open(output, encoding="utf-8", errors="replace") as log:
+                lines = [line.strip() for line in log if line.strip(" =-\n")]
+            told = [line for line in lines if re.search(r"^\[|PANIC|rror|qemu-system", line)]
+            reason = (told or lines or ["no message"])[-1]
+            raise Problem(f"{os.path.basename(command[0])} did not start: {reason[:200]}")
+    link = listener.socket.accept()[0]
+    listener.socket.close()
+    return process, link
+
+
+class Session:
+    """One run: see run()."""
+
+    def __init__(self, process, link, sends, until, timeout, log):
+        self.process = process
+        self.link = link
+        self.sends = list(sends)  # (gate regex, bytes) in order
+        self.until = re.compile(until, re.M) if until else None
+        self.deadline = time.monotonic() + timeout if timeout else None
+        self.log = log
+        self.text = ""      # what may still be searched, without carriage returns
+        self.gate_from = 0  # where the search for the next send's gate begins
+        self.sent_all_at = None if self.sends else 0
+        self.matched_at = None
+        self.failed = False
+        self.ended = False
+        self.stop_at = None
+        self.out_tty = sys.stdout.isatty()
+        self.in_fd = None
+        self.in_tty = False
+        self.in_held = b""
+        self.escaped = False
+        self.last_byte = b""
+
+    def run(self):
+        """Returns the exit status: 0 regex seen or orderly end, 1 failure, 124 timeout, 130 quit."""
+        saved = self.open_input()
+        try:
+            return self.loop()
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            if not self.text.endswith("\n"):
+                self.show(b"\r\n" if self.out_tty else b"\n")
+            if saved:
+                termios.tcsetattr(self.in_fd, termios.TCSADRAIN, saved)
+
+    def open_input(self):
+        try:
+            self.in_fd = sys.stdin.fileno()
+            self.in_tty = os.isatty(self.in_fd)
+        except (OSError, ValueError, AttributeError):
+            self.in_fd = None
+            return None
+        if not self.in_tty or os.tcgetpgrp(self.in_fd) != os.getpgrp():
+            if self.in_tty:
+                self.in_fd = None  # in the background: reading would stop us
+            return None
+        saved = termios.tcgetattr(self.in_fd)
+        tty.setraw(self.in_fd)
+        sys.stderr.write("[Ctrl-A x quits]\r\n")
+        return saved
+
+    def loop(self):
+        open_link = True
+        while open_link:
+            self.type_what_is_due()
+            status = self.finished()
+            if status is not None:
+                return status
+            wait = [self.link] + ([self.in_fd] if self.wants_input() else [])
+            ready = select.select(wait, [], [], self.patience())[0]
+            if self.in_fd in ready and not self.read_input():
+                return 130
+            if self.link in ready:
+                open_link = self.read_output()
+        return self.machine_ended()
+
+    def patience(self):
+        now = time.monotonic()
+        times = [t - now for t in (self.deadline, self.stop_at) if t is not None]
+        return max(0.0, min(times)) if times else None
+
+    # ---- output -----------------------------------------------------------------------------
+
+    def read_output(self):
+        try:
+            data = self.link.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            return False
+        plain = (self.last_byte + data).replace(b"\r\n", b"\n")
+        self.last_byte = b"\r" if plain.endswith(b"\r") else b""
+        plain = plain[:len(plain) - len(self.last_byte)]
+        if self.log:
+            self.log.write(plain)
+            self.log.flush()
+        self.show(data if self.out_tty else plain)
+        self.search(plain.decode("utf-8", "replace").replace("\r", "\n"))
+        return True
+
+    def show(self, data):
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            # `tools/run … | head`: nobody reads any more; the run itself goes on.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def search(self, new):
+        # From the start of the last line that was seen before: a match may have begun there.
+        begin = max(self.text.rfind("\n") + 1, len(self.text) - 8192, 0)
+        self.text += new
+        if self.until and self.matched_at is None:
+            match = self.until.search(self.text, begin)
+            if match:
+                self.matched_at = match.end()
+        if FAILED.search(self.text, begin) and not self.failed:
+            self.failed = True
+            self.stop_at = time.monotonic() + LAST_WORDS_SECONDS
+        if ENDED.search(self.text, begin) and not self.ended:
+            self.ended = True
+            self.stop_at = self.stop_at or time.monotonic() + LAST_WORDS_SECONDS
+        drop = min(len(self.text) - 65536, self.gate_from if self.sends else len(self.text))
+        if drop > 65536:
+            self.text = self.text[drop:]
+            self.gate_from = max(0, self.gate_from - drop)
+            if self.sent_all_at is not None:
+                self.sent_all_at -= drop
+            if self.matched_at is not None:
+                self.matched_at -= drop
+
+    # ---- input ------------------------------------------------------------------------------
+
+    def type_what_is_due(self):
+        while self.sends:
+            match = re.compile(self.sends[0][0], re.M).search(self.text, self.gate_from)
+            if not match:
+                return
+            self.write(self.sends.pop(0)[1])
+            self.gate_from = len(self.text)
+            if not self.sends:
+                self.sent_all_at = len(self.text)
+
+    def wants_input(self):
+        # A pipe's lines wait for the first prompt: before it, the UART may be reset.
+        return self.in_fd is not None and (self.in_tty or PROMPT in self.text or
+                                           self.gate_from > 0)
+
+    def read_input(self):
+        """Hands input on; False when the user quits."""
+        data = os.read(self.in_fd, 4096)
+        if not data:
+            self.in_fd = None
+            return True
+        if not self.in_tty:
+            self.write(data.replace(b"\n", b"\r"))
+            return True
+        out = bytearray()
+        for byte in data:
+            if self.escaped:
+                self.escaped = False
+                if byte in b"xX":
+                    return False
+                if byte == CTRL_A:
+                    out.append(byte)
+            elif byte == CTRL_A:
+                self.escaped = True
+            else:
+                out.append(byte)
+        self.write(bytes(out))
+        return True
+
+    def write(self, data):
+        try:
+            self.link.sendall(data)
+        except OSError:
+            pass  # the machine has just ended; the next read tells
+
+    # ---- the end ----------------------------------------------------------------------------
+
+    def finished(self):
+        now = time.monotonic()
+        if self.failed or self.ended:
+            return (1 if self.failed else 0) if now >= self.stop_at else None
+        if self.matched_at is not None and self.answered():
+            return 0
+        if self.deadline is not None and now >= self.deadline:
+            return TIMED_OUT
+        return None
+
+    def answered(self):
+        """A run with typed commands goes on until the last one is typed and, when the regex was
+        seen before it, until the prompt is back, so that its answer is in the output."""
+        if self.sent_all_at is None:
+            return False
+        return self.matched_at >= self.sent_all_at or self.sent_all_at == 0 or \
+            re.search(PROMPT, self.text[self.sent_all_at:]) is not None
+
+    def machine_ended(self):
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+        if self.failed:
+            return 1
+        if self.until and self.matched_at is None:
+            sys.stderr.write("run: the machine stopped before the --until text was seen\n")
+        return 0
+
+
+def stop(process):
+    """Ends the emulator, kindly first."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
