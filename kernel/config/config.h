@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration: an INI file with one [host] section and a [vm NAME] section for each VM.
+ *
+ *     ; a comment, also with #; at the end of a line it needs a blank before it
+ *     [host]
+ *     scan.pages = 1000
+ *     [vm web1]
+ *     kernel = vmlinuz
+ *     cmdline = console=ttyS0 root=/dev/vda ro
+ *     disk = ata0p1,ro
+ *
+ * Inside double quotes nothing is a comment; quotes around a whole value are taken off. Every key
+ * but `kernel` has a default. Whatever is not understood is an error that names the line and says
+ * what to do. The [host] keys are one table, which the monitor also sets and prints from.
+ *
+ * Pure; the text is any bytes at all.
+ */
+#ifndef KERNEL_CONFIG_CONFIG_H
+#define KERNEL_CONFIG_CONFIG_H
+
+#include "base/status.h"
+#include "base/types.h"
+#include "mm/cache.h"
+
+#define CONFIG_VMS 64
+#define CONFIG_DISKS 8
+#define CONFIG_NAME 64    /* bytes of a name, its NUL included */
+#define CONFIG_VM_NAME 32 /* likewise, of a VM or a share group */
+#define CONFIG_CMDLINE 1024
+#define CONFIG_VALUE 64 /* enough for any [host] value as text */
+#define CONFIG_VM_MEMORY_MIN (UINT64_C(4) << 20)
+#define CONFIG_VM_MEMORY_MAX (UINT64_C(1) << 39)
+
+enum config_fold_index { CONFIG_INDEX_TREE };
+enum config_fold_volatility { CONFIG_VOLATILITY_CHECKSUM };
+
+struct config_host {
+    uint64_t stats_interval_ns; /* 0: none are printed */
+    uint32_t scan_pages;        /* per wake-up, at least 1 */
+    uint64_t scan_sleep_ns;     /* between wake-ups */
+    unsigned scan_cpu_max;      /* percent, 1 to 100 */
+    bool fold_run;
+    bool fold_zero;
+    enum config_fold_index fold_index;
+    enum config_fold_volatility fold_volatility;
+    enum cache_mode cache_mode;
+    unsigned cache_max_percent; /* of the machine's memory; 0: cache_max_bytes holds instead */
+    uint64_t cache_max_bytes;
+};
+
+struct config_disk {
+    char name[CONFIG_NAME]; /* without suffixes: "ata0p1", "module:NAME" */
+    bool read_only;
+};
+
+struct config_vm {
+    char name[CONFIG_VM_NAME];
+    unsigned line;         /* of its section, for messages */
+    uint64_t memory_bytes; /* a multiple of PAGE_SIZE */
+    char kernel[CONFIG_NAME];
+    char initrd[CONFIG_NAME]; /* "": none */
+    char cmdline[CONFIG_CMDLINE];
+    unsigned n_disks;
+    struct config_disk disks[CONFIG_DISKS];
+    char share[CONFIG_VM_NAME];
+    bool start; /* at boot; otherwise by the monitor */
+    unsigned cpus;
+};
+
+struct config {
+    struct config_host host;
+    unsigned n_vms;
+    struct config_vm vms[CONFIG_VMS];
+};
+
+void config_host_defaults(struct config_host *h);
+
+/*
+ * Parses `len` bytes of text. E_INVAL, E_NOTFOUND (unknown key), E_EXISTS (a second one of
+ * something), E_NOMEM (too many VMs or disks): why holds one line, "config:LINE: ...", and *out
+ * must not be used.
+ */
+enum status config_parse(const char *text, size_t len, struct config *out, char *why,
+                         size_t why_size) MUST_CHECK;
+
+/*
+ * Sets one [host] key by its full name ("scan.pages"). E_NOTFOUND: no such key, E_INVAL: a bad
+ * value; why says what is possible, and nothing has changed.
+ */
+enum status config_host_set(struct config_host *h, const char *key, const char *value, char *why,
+                            size_t why_size) MUST_CHECK;
+/* The i-th [host] key, and its value in h as text (CONFIG_VALUE bytes); false past the last. */
+bool config_host_get(const struct config_host *h, unsigned i, const char **key, char *value,
+                     size_t value_size);
+/* What the i-th key is for and which values it takes, in a few words; NULL past the last. */
+const char *config_host_help(unsigned i);
+
+/* cache.max in bytes, on a machine with memory_bytes. */
+uint64_t config_cache_bytes(const struct config_host *h, uint64_t memory_bytes);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The tables of keys, and finding a key (or the one that was meant) by its name. */
+#include "kernel/config/keys.h"
+
+#include "base/bits.h"
+#include "base/string.h"
+
+#define HOST(member) .offset = offsetof(struct config_host, member)
+#define VM(member) .offset = offsetof(struct config_vm, member)
+#define SECOND_NS UINT64_C(1000000000)
+
+const struct key host_keys[] = {
+    {"stats.interval", KEY_DURATION, HOST(stats_interval_ns), .min = SECOND_NS / 10,
+     .max = 3600 * SECOND_NS, .def = "1s", .help = "100ms to 3600s, or off"},
+    {"scan.pages", KEY_COUNT, HOST(scan_pages), .min = 1, .max = 1000000, .def = "1000",
+     .help = "1 to 1000000 (pages per wake-up)"},
+    {"scan.sleep", KEY_DURATION, HOST(scan_sleep_ns), .min = 0, .max = 3600 * SECOND_NS,
+     .def = "20ms", .help = "0 to 3600s (between wake-ups), with a unit: us, ms or s"},
+    {"scan.cpu_max", KEY_PERCENT, HOST(scan_cpu_max), .min = 1, .max = 100, .def = "20%",
+     .help = "1% to 100%"},
+    {"fold.run", KEY_SWITCH, HOST(fold_run), .def = "on", .help = "on or off"},
+    {"fold.zero", KEY_SWITCH, HOST(fold_zero), .def = "on", .help = "on or off"},
+    {"fold.index", KEY_CHOICE, HOST(fold_index), .def = "tree", .help = "tree",
+     .choices = {[CONFIG_INDEX_TREE] = "tree"}},
+    {"fold.volatility", KEY_CHOICE, HOST(fold_volatility), .def = "checksum", .help = "checksum",
+     .choices = {[CONFIG_VOLATILITY_CHECKSUM] = "checksum"}},
+    {"cache.mode", KEY_CHOICE, HOST(cache_mode), .def = "inclusive", .help = "off or inclusive",
+     .choices = {[CACHE_OFF] = "off", [CACHE_INCLUSIVE] = "inclusive"}},
+    {"cache.max", KEY_SHARE, HOST(cache_max_percent),
+     .offset2 = offsetof(struct config_host, cache_max_bytes), .min = 65536,
+     .max = UINT64_C(1) << 42, .def = "25%",
+     .help = "1% to 90% of memory, or a size of 64K or more"},
+};
+const unsigned n_host_keys = ARRAY_LEN(host_keys);
+
+const struct key vm_keys[] = {
+    {"memory", KEY_SIZE, VM(memory_bytes), .min = CONFIG_VM_MEMORY_MIN, .max = CONFIG_VM_MEMORY_MAX,
+     .def = "256M", .help = "4M to 512G, a multiple of 4K (the page size)"},
+    {"kernel", KEY_NAME, VM(kernel), .max = CONFIG_NAME, .def = NULL,
+     .help = "a module's name: 1 to 63 characters without blanks"},
+    {"initrd", KEY_NAME, VM(initrd), .max = CONFIG_NAME, .def = "",
+     .help = "a module's name: 1 to 63 characters without blanks"},
+    {"cmdline", KEY_TEXT, VM(cmdline), .max = CONFIG_CMDLINE, .def = "",
+     .help = "at most 1023 printable characters"},
+    {"disk", KEY_DISK, VM(disks), .def = "",
+     .help = "a disk or partition (ata0, ata0p1) or module:NAME, with `,ro` for read-only"},
+    {"share", KEY_IDENT, VM(share), .max = CONFIG_VM_NAME, .def = "default",
+     .help = "1 to 31 letters, digits, dots, underscores and hyphens"},
+    {"start", KEY_SWITCH, VM(start), .def = "on", .help = "on or off"},
+    {"cpus", KEY_COUNT, VM(cpus), .min = 1, .max = 1, .def = "1", .help = "1"},
+};
+const unsigned n_vm_keys = ARRAY_LEN(vm_keys);
+
+const struct key *key_find(const struct key *keys, unsigned n, const char *name)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (strcmp(keys[i].name, name) == 0) {
+            return &keys[i];
+        }
+    }
+    return NULL;
+}
+
+#define GUESS_LENGTH 24
+
+/* Edit distance with swaps of neighbours (optimal string alignment); both below GUESS_LENGTH. */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[3][GUESS_LENGTH + 1];
+    unsigned *before = row[0], *last = row[1], *now = row[2];
+    size_t n = strlen(a), m = strlen(b);
+
+    for (unsigned j = 0; j <= m; j++) {
+        last[j] = j;
+        before[j] = j;
+    }
+    for (unsigned i = 1; i <= n; i++) {
+        now[0] = i;
+        for (unsigned j = 1; j <= m; j++) {
+            unsigned d = last[j - 1] + (a[i - 1] != b[j - 1]);
+
+            d = MIN(d, last[j] + 1);
+            d = MIN(d, now[j - 1] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                d = MIN(d, before[j - 2] + 1);
+            }
+            now[j] = d;
+        }
+        unsigned *old = before;
+        before = last;
+        last = now;
+        now = old;
+    }
+    return last[m];
+}
+
+const struct key *key_guess(const struct key *keys, unsigned n, const char *name)
+{
+    const struct key *best = NULL;
+    unsigned least = 3; /* more than two slips is another word */
+
+    if (strlen(name) >= GUESS_LENGTH) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        unsigned d = distance(name, keys[i].name);
+
+        if (d < least && d < strlen(keys[i].name) / 2) {
+            least = d;
+            best = &keys[i];
+        }
+    }
+    return best;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A key's value: from text into the configuration's structs, and back. */
+#include "base/bits.h"
+#include "base/format.h"
+#include "base/string.h"
+#include "kernel/config/keys.h"
+#include "kernel/config/value.h"
+
+bool key_is_ident(const char *text, size_t size)
+{
+    size_t n = 0;
+
+    for (; text[n] != '\0'; n++) {
+        char c = text[n], lower = (char)(c | 0x20);
+
+        if (!(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9') && c != '.' && c != '_' &&
+            c != '-') {
+            return false;
+        }
+    }
+    return n > 0 && n < size && text[0] != '-';
+}
+
+const char *key_quote(char *to, size_t size, const char *text)
+{
+    size_t n = 0;
+
+    for (; n + 1 < size && text[n] != '\0'; n++) {
+        to[n] = text[n] >= 0x20 && text[n] <= 0x7e ? text[n] : '?';
+    }
+    to[n] = '\0';
+    return to;
+}
+
+/* Whether text fits into size bytes and holds no control characters, and no blanks unless wanted.
+ */
+static bool is_printable(const char *text, size_t size, bool blanks)
+{
+    size_t n = 0;
+
+    for (; text[n] != '\0'; n++) {
+        if (text[n] < 0x20 || text[n] > 0x7e || (text[n] == ' ' && !blanks)) {
+            return false;
+        }
+    }
+    return n < size;
+}
+
+static bool set_text(const struct key *k, char *to, const char *value)
+{
+    bool ok = k->kind == KEY_IDENT ? key_is_ident(value, k->max)
+                                   : is_printable(value, k->max, k->kind == KEY_TEXT);
+
+    if (!ok || (k->kind == KEY_NAME && value[0] == '\0')) {
+        return false;
+    }
+    memcpy(to, value, strlen(value) + 1);
+    return true;
+}
+
+static bool in_bounds(const struct key *k, uint64_t v)
+{
+    return v >= k->min && v <= k->max;
+}
+
+static bool set_duration(const struct key *k, uint64_t *to, const char *value)
+{
+    uint64_t v;
+
+    if (k->min > 0 && strcmp(value, "off") == 0) {
+        *to = 0;
+        return true;
+    }
+    if (!value_parse_duration(value, &v) || !in_bounds(k, v)) {
+        return false;
+    }
+    *to = v;
+    return true;
+}
+
+static bool set_share(const struct key *k, char *section, const char *value)
+{
+    unsigned percent;
+    uint64_t bytes;
+
+    if (value_parse_percent(value, &percent)) {
+        if (percent < 1 || percent > 90) {
+            return false;
+        }
+        *(unsigned *)(section + k->offset) = percent;
+        *(uint64_t *)(section + k->offset2) = 0;
+        return true;
+    }
+    if (!value_parse_size(value, &bytes) || !in_bounds(k, bytes)) {
+        return false;
+    }
+    *(unsigned *)(section + k->offset) = 0;
+    *(uint64_t *)(section + k->offset2) = bytes;
+    return true;
+}
+
+static bool set_number(const struct key *k, char *to, const char *value)
+{
+    uint64_t v;
+    unsigned percent;
+
+    switch (k->kind) {
+    case KEY_COUNT:
+        if (!value_parse_count(value, &v) || !in_bounds(k, v)) {
+            return false;
+        }
+        *(uint32_t *)to = (uint32_t)v;
+        return true;
+    case KEY_SIZE:
+        if (!value_parse_size(value, &v) || !in_bounds(k, v) || (v & PAGE_MASK) != 0) {
+            return false;
+        }
+        *(uint64_t *)to = v;
+        return true;
+    case KEY_PERCENT:
+        if (!value_parse_percent(value, &percent) || !in_bounds(k, percent)) {
+            return false;
+        }
+        *(unsigned *)to = percent;
+        return true;
+    case KEY_SWITCH:
+        if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0) {
+            return false;
+        }
+        *(bool *)to = value[1] == 'n';
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool set_choice(const struct key *k, int *to, const char *value)
+{
+    for (int i = 0; i < KEY_CHOICES; i++) {
+        if (k->choices[i] != NULL && strcmp(k->choices[i], value) == 0) {
+            *to = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* NAME[,ro]: appends to the VM's disks. */
+static enum status add_disk(const struct key *k, struct config_vm *vm, const char *value, char *why,
+                            size_t why_size)
+{
+    struct config_disk d = {.read_only = false};
+    const char *comma = strchr(value, ',');
+    size_t n = comma != NULL ? (size_t)(comma - value) : strlen(value);
+    bool module = strncmp(value, "module:", 7) == 0;
+
+    if (n == 0 || n >= sizeof(d.name) || (module && n == 7) ||
+        !is_printable(value, SIZE_MAX, false)) {
+        (void)format(why, why_size, "disk must be %s", k->help);
+        return E_INVAL;
+    }
+    memcpy(d.name, value, n);
+    while (comma != NULL) {
+        const char *suffix = comma + 1;
+        char shown[24];
+
+        comma = strchr(suffix, ',');
+        n = comma != NULL ? (size_t)(comma - suffix) : strlen(suffix);
+        if (n == 2 && strncmp(suffix, "ro", n) == 0) {
+            d.read_only = true;
+        } else if (n == 8 && strncmp(suffix, "snapshot", n) == 0) {
+            (void)format(
+                why, why_size,
+                "disk '%s': `,snapshot` is not supported; use `,ro`, or a copy of the disk",
+                d.name);
+            return E_UNSUPPORTED;
+        } else {
+            (void)key_quote(shown, MIN(sizeof(shown), n + 1), suffix);
+            (void)format(why, why_size, "disk '%s': unknown suffix ',%s'; there is `,ro`", d.name,
+                         shown);
+            return E_INVAL;
+        }
+    }
+    for (unsigned i = 0; i < vm->n_disks; i++) {
+        if (strcmp(vm->disks[i].name, d.name) == 0) {
+            (void)format(why, why_size, "disk '%s' is given twice to this VM; remove one", d.name);
+            return E_EXISTS;
+        }
+    }
+    if (vm->n_disks == CONFIG_DISKS) {
+        (void)format(why, why_size, "a VM has at most %u disks; remove this one", CONFIG_DISKS);
+        return E_NOMEM;
+    }
+    vm->disks[vm->n_disks++] = d;
+    return OK;
+}
+
+enum status key_set(const struct key *k, void *section, const char *value, char *why,
+                    size_t why_size)
+{
+    char *to = (char *)section + k->offset;
+    char shown[40];
+    bool ok;
+
+    switch (k->kind) {
+    case KEY_DISK:
+        return add_disk(k, section, value, why, why_size);
+    case KEY_CHOICE:
+        ok = set_choice(k, (int *)to, value);
+        break;
+    case KEY_SHARE:
+        ok = set_share(k, section, value);
+        break;
+    case KEY_DURATION:
+        ok = set_duration(k, (uint64_t *)to, value);
+        break;
+    case KEY_NAME:
+    case KEY_IDENT:
+    case KEY_TEXT:
+        ok = set_text(k, to, value);
+        break;
+    default:
+        ok = set_number(k, to, value);
+        break;
+    }
+    if (!ok) {
+        (void)format(why, why_size, "%s = '%s': it must be %s", k->name,
+                     key_quote(shown, sizeof(shown), value), k->help);
+        return E_INVAL;
+    }
+    return OK;
+}
+
+void key_print(const struct key *k, const void *section, char *value, size_t value_size)
+{
+    const char *at = (const char *)section + k->offset;
+    uint64_t bytes;
+
+    switch (k->kind) {
+    case KEY_COUNT:
+        (void)format(value, value_size, "%u", *(const uint32_t *)at);
+        break;
+    case KEY_SIZE:
+        value_print_size(value, value_size, *(const uint64_t *)at);
+        break;
+    case KEY_DURATION:
+        if (k->min > 0 && *(const uint64_t *)at == 0) {
+            (void)format(value, value_size, "off");
+        } else {
+            value_print_duration(value, value_size, *(const uint64_t *)at);
+        }
+        break;
+    case KEY_PERCENT:
+        (void)format(value, value_size, "%u%%", *(const unsigned *)at);
+        break;
+    case KEY_SHARE:
+        memcpy(&bytes, (const char *)section + k->offset2, sizeof(bytes));
+        if (*(const unsigned *)at != 0) {
+            (void)format(value, value_size, "%u%%", *(const unsigned *)at);
+        } else {
+            value_print_size(value, value_size, bytes);
+        }
+        break;
+    case KEY_SWITCH:
+        (void)format(value, value_size, "%s", *(const bool *)at ? "on" : "off");
+        break;
+    case KEY_CHOICE:
+        (void)format(value, value_size, "%s", k->choices[*(const int *)at]);
+        break;
+    case KEY_NAME:
+    case KEY_IDENT:
+    case KEY_TEXT:
+        (void)format(value, value_size, "%s", at);
+        break;
+    case KEY_DISK:
+        (void)format(value, value_size, "%s", "");
+        break;
+    }
+}
