@@ -323,6 +323,8 @@ static const struct blk_ops disk_ops = {.submit = disk_submit};
 
 void tdisk_init(struct tdisk *d, struct tguest *g, uint64_t sectors)
 {
+    uint8_t pattern[BLK_SECTOR];
+
     memset(d, 0, sizeof(*d));
     d->dev = (struct blk_dev){.ops = &disk_ops,
                               .name = "tdisk",
@@ -332,8 +334,13 @@ void tdisk_init(struct tdisk *d, struct tguest *g, uint64_t sectors)
     d->machine = g->arena;
     d->data = malloc(sectors * BLK_SECTOR);
     assert(d->data);
-    for (uint64_t i = 0; i < sectors * BLK_SECTOR; i++) {
-        d->data[i] = (uint8_t)(i * 31 + i / BLK_SECTOR);
+    /* Every sector differs from every other, and every part of one from its other parts. */
+    for (unsigned i = 0; i < BLK_SECTOR; i++) {
+        pattern[i] = (uint8_t)(i * 31 + i / 256);
+    }
+    for (uint64_t i = 0; i < sectors; i++) {
+        memcpy(d->data + i * BLK_SECTOR, pattern, BLK_SECTOR);
+        store_le64(d->data + i * BLK_SECTOR, i);
     }
 }
 
