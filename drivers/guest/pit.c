@@ -25,6 +25,7 @@ static uint64_t now_ticks(const struct pit *p)
 static void arm(struct pit *p, uint64_t tick, uint64_t soonest_ns)
 {
     uint64_t edge = pit_next_edge(&p->ch[0], tick);
+    struct pit_channel later = p->ch[0]; /* looking ahead must not change the present */
     uint64_t ns;
 
     if (edge == UINT64_MAX) {
@@ -33,7 +34,7 @@ static void arm(struct pit *p, uint64_t tick, uint64_t soonest_ns)
     }
     ns = ticks_to_ns(edge, PIT_HZ);
     if (ns < soonest_ns) { /* too fast: the first edge at or after that moment */
-        edge = pit_next_edge(&p->ch[0], ticks_from_ns(soonest_ns, PIT_HZ));
+        edge = pit_next_edge(&later, ticks_from_ns(soonest_ns, PIT_HZ));
         ns = edge == UINT64_MAX ? soonest_ns : ticks_to_ns(edge, PIT_HZ);
     }
     timerq_arm(p->q, &p->timer, ns);
