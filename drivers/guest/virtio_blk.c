@@ -293,7 +293,6 @@ static bool reset(void *dev)
 }
 
 static const struct virtio_pci_type type = {
-    .name = "virtio-blk",
     .device = PCI_DEVICE_VIRTIO_BLK,
     .class_code = PCI_CLASS_MASS_STORAGE,
     .config_bytes = CFG_BYTES,
@@ -305,12 +304,12 @@ void virtio_blk_init(struct virtio_blk *d, const struct virtio_blk_cfg *cfg)
 {
     memset(d, 0, sizeof(*d));
     d->cfg = *cfg;
-    memcpy(d->serial, cfg->serial, strnlen(cfg->serial, sizeof(d->serial)));
+    memcpy(d->serial, cfg->serial, strnlen(cfg->serial, VIRTIO_BLK_ID_BYTES));
     STAILQ_INIT(&d->free);
     STAILQ_INIT(&d->ready);
     STAILQ_INIT(&d->stalled);
     virtqueue_init(&d->vq, cfg->p2m);
-    virtio_pci_init(&d->pci, &type, d, offered_features(cfg->disk), &d->vq, 1);
+    virtio_pci_init(&d->pci, &type, d->serial, d, offered_features(cfg->disk), &d->vq, 1);
     fill_config(d);
 }
 

@@ -66,12 +66,12 @@ struct virtio_blk {
     struct virtio_pci pci; /* the transport; pci.pci is what the guest's PCI bus gets */
     struct virtqueue vq;
     struct virtio_blk_cfg cfg;
-    char serial[VIRTIO_BLK_ID_BYTES];
-    bool wants_memory;                   /* stopped for want of a frame */
-    bool quiesced;                       /* no new requests, ever */
-    bool working;                        /* inside virtio_blk_work: completions only queue up */
-    bool kicked;                         /* the available ring may hold something */
-    struct virtio_blk_slot *bounce_user; /* who has the bounce page */
+    char serial[VIRTIO_BLK_ID_BYTES + 1]; /* ends with NUL: also the name in messages */
+    bool wants_memory;                    /* stopped for want of a frame */
+    bool quiesced;                        /* no new requests, ever */
+    bool working;                         /* inside virtio_blk_work: completions only queue up */
+    bool kicked;                          /* the available ring may hold something */
+    struct virtio_blk_slot *bounce_user;  /* who has the bounce page */
     uint32_t n_slots;
     uint32_t n_busy;      /* slots not free */
     uint32_t n_in_flight; /* slots whose blk_req the disk has */

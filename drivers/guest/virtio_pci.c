@@ -68,7 +68,7 @@ void virtio_pci_break(struct virtio_pci *v, const char *why)
     }
     if (!v->complained) {
         v->complained = true;
-        log_warn("%s: the guest's driver broke the device: %s", v->type->name, why);
+        log_warn("%s: the guest broke its virtio device: %s", v->name, why);
     }
     v->status |= VIRTIO_STATUS_NEEDS_RESET;
     /* 2.1.2: only a driver that was told of the device being ready expects to hear of this. */
@@ -390,8 +390,8 @@ static unsigned add_cap(struct virtio_pci *v, uint8_t cfg_type, uint32_t offset,
     return at;
 }
 
-void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_type *type, void *dev,
-                     uint64_t features, struct virtqueue *queues, unsigned n_queues)
+void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_type *type, const char *name,
+                     void *dev, uint64_t features, struct virtqueue *queues, unsigned n_queues)
 {
     const struct pci_ids ids = {
         .vendor = VENDOR_RED_HAT,
@@ -407,6 +407,7 @@ void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_type *type, v
     ASSERT(n_queues <= VIRTIO_PCI_QUEUES && type->config_bytes <= VIRTIO_PCI_CONFIG_BYTES);
     memset(v, 0, sizeof(*v));
     v->type = type;
+    v->name = name;
     v->dev = dev;
     v->queues = queues;
     v->n_queues = n_queues;

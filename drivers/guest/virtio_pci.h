@@ -45,7 +45,6 @@
 
 /* What a kind of device brings along. */
 struct virtio_pci_type {
-    const char *name;      /* for messages */
     uint16_t device;       /* PCI device id */
     uint32_t class_code;   /* as struct pci_ids has it */
     unsigned config_bytes; /* of device configuration, multiple of 4 */
@@ -59,6 +58,7 @@ struct virtio_pci_type {
 struct virtio_pci {
     struct pci_dev pci; /* what goes into a slot of the guest's bus */
     const struct virtio_pci_type *type;
+    const char *name; /* for messages */
     void *dev;
     struct virtqueue *queues;
     unsigned n_queues;
@@ -80,10 +80,11 @@ struct virtio_pci {
 
 /*
  * Makes the PCI function, with n_queues + 1 MSI-X vectors. `features` without VERSION_1, which is
- * always offered. The caller fills v->config and puts v->pci into a slot.
+ * always offered; `name` must live as long as v. The caller fills v->config and puts v->pci into a
+ * slot.
  */
-void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_type *type, void *dev,
-                     uint64_t features, struct virtqueue *queues, unsigned n_queues);
+void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_type *type, const char *name,
+                     void *dev, uint64_t features, struct virtqueue *queues, unsigned n_queues);
 
 /* Interrupts the driver for used buffers of a queue. */
 void virtio_pci_used(struct virtio_pci *v, unsigned queue);

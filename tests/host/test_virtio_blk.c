@@ -246,6 +246,38 @@ static void intx_is_taken_back_by_the_isr(void **state)
     rig_free(r);
 }
 
+static void msix_replaces_intx(void **state)
+{
+    struct tvblk *r = rig_new(4);
+    struct tdesc d = {DATA, 512, true};
+    const struct pci_bar *table = &r->d.pci.pci.bars[VIRTIO_PCI_MSIX_BAR];
+    uint32_t control = 0x80000000u | TVBLK_SLOT << 11 | (r->d.pci.pci.msix.cap + 2);
+
+    (void)state;
+    pci_config_write(&r->bus, 0x80000000u | TVBLK_SLOT << 11 | PCI_COMMAND, 2,
+                     PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    pci_config_write(&r->bus, control, 2, 0x8000);
+    for (unsigned v = 0; v < 2; v++) {
+        table->write(table->ctx, 16 * v, 4, 0xfee00000);
+        table->write(table->ctx, 16 * v + 4, 4, 0);
+        table->write(table->ctx, 16 * v + 8, 4, 0x40 + v);
+        table->write(table->ctx, 16 * v + 12, 4, 0);
+    }
+    tvblk_start(r, FEATURES, 16, RING);
+    tvblk_out(r, 0x1a, 2, 1);
+    tvblk_out(r, 0x10, 2, 0);
+    assert_int_equal(ask(r, T_IN, 0, &d, 1), S_OK);
+    assert_int_equal(r->messages, 1);
+    assert_int_equal(r->last_message, 0x41);
+    assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR, 1), 0);
+    tdriver_offer(&r->t, 99);
+    tvblk_kick(r); /* the queue breaks: configuration interrupt */
+    assert_int_equal(r->messages, 2);
+    assert_int_equal(r->last_message, 0x40);
+    assert_int_equal(r->line_raised, 0);
+    rig_free(r);
+}
+
 /* ---- data ---------------------------------------------------------------------------------- */
 
 #define REGIONS 8
@@ -485,6 +517,8 @@ static void bad_requests_fail_by_themselves(void **state)
         {T_OUT, 0, {UINT64_C(1) << 52, 4096, false}, S_IOERR},
         {T_OUT, SECTORS, {DATA, 512, false}, S_IOERR},
         {T_OUT, 0, {DATA, 513, false}, S_IOERR},
+        {T_IN, 0, {RAM_PAGES * PAGE_SIZE - 511, 512, true}, S_IOERR},
+        {T_OUT, 0, {RAM_PAGES * PAGE_SIZE - 511, 512, false}, S_IOERR},
         {T_GET_ID, 0, {RAM_PAGES * PAGE_SIZE, 20, true}, S_IOERR},
         {2, 0, {DATA, 512, true}, S_UNSUPP},
         {T_DISCARD, 0, {DATA, 15, false}, S_IOERR},
@@ -875,6 +909,7 @@ int main(void)
         cmocka_unit_test(features_are_checked),
         cmocka_unit_test(the_config_window_reaches_the_bar),
         cmocka_unit_test(intx_is_taken_back_by_the_isr),
+        cmocka_unit_test(msix_replaces_intx),
         cmocka_unit_test(data_agrees_with_the_oracle),
         cmocka_unit_test(the_header_may_be_split),
         cmocka_unit_test(the_id_is_the_serial),
