@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Private to the VT-x backend: the vCPU, the controls' bits, and checked VMCS access. */
+#ifndef ARCH_VMX_H
+#define ARCH_VMX_H
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm.h"
+#include "arch/x86_64/vmcs_fields.h"
+#include "base/bits.h"
+
+/* VM-execution, exit and entry controls: SDM vol. 3, 25.6 to 25.8. */
+enum {
+    PIN_EXTERNAL_INTERRUPT_EXITING = 1 << 0,
+    PIN_NMI_EXITING = 1 << 3,
+    PIN_VIRTUAL_NMIS = 1 << 5,
+    PIN_PREEMPTION_TIMER = 1 << 6,
+
+    CPU_INTERRUPT_WINDOW_EXITING = 1 << 2,
+    CPU_USE_TSC_OFFSETTING = 1 << 3,
+    CPU_HLT_EXITING = 1 << 7,
+    CPU_MWAIT_EXITING = 1 << 10,
+    CPU_CR3_LOAD_EXITING = 1 << 15,
+    CPU_CR3_STORE_EXITING = 1 << 16,
+    CPU_CR8_LOAD_EXITING = 1 << 19,
+    CPU_CR8_STORE_EXITING = 1 << 20,
+    CPU_NMI_WINDOW_EXITING = 1 << 22,
+    CPU_UNCONDITIONAL_IO_EXITING = 1 << 24,
+    CPU_USE_MSR_BITMAPS = 1 << 28,
+    CPU_MONITOR_EXITING = 1 << 29,
+
+    CPU2_ENABLE_EPT = 1 << 1,
+    CPU2_DESCRIPTOR_TABLE_EXITING = 1 << 2,
+    CPU2_ENABLE_RDTSCP = 1 << 3,
+    CPU2_ENABLE_VPID = 1 << 5,
+    CPU2_WBINVD_EXITING = 1 << 6,
+    CPU2_UNRESTRICTED_GUEST = 1 << 7,
+    CPU2_PAUSE_LOOP_EXITING = 1 << 10,
+    CPU2_ENABLE_INVPCID = 1 << 12,
+    CPU2_ENABLE_XSAVES = 1 << 20,
+
+    EXIT_SAVE_DEBUG_CONTROLS = 1 << 2,
+    EXIT_HOST_ADDRESS_SPACE_SIZE = 1 << 9,
+    EXIT_SAVE_IA32_PAT = 1 << 18,
+    EXIT_LOAD_IA32_PAT = 1 << 19,
+    EXIT_SAVE_IA32_EFER = 1 << 20,
+    EXIT_LOAD_IA32_EFER = 1 << 21,
+
+    ENTRY_LOAD_DEBUG_CONTROLS = 1 << 2,
+    ENTRY_IA32E_MODE_GUEST = 1 << 9,
+    ENTRY_LOAD_IA32_PAT = 1 << 14,
+    ENTRY_LOAD_IA32_EFER = 1 << 15,
+};
+#define CPU_ACTIVATE_SECONDARY_CONTROLS BIT32(31)
+#define CPU_PAUSE_EXITING BIT32(30)
+
+/* Interruption information: SDM vol. 3, 25.8.3 and 25.9.2. */
+#define INTR_VALID BIT32(31)
+#define INTR_ERROR_CODE BIT32(11)
+#define INTR_TYPE_MASK 0x700u
+#define INTR_EXTERNAL (0u << 8)
+#define INTR_NMI (2u << 8)
+#define INTR_HARD_EXCEPTION (3u << 8)
+#define INTR_SOFT_INTERRUPT (4u << 8)
+#define INTR_PRIV_EXCEPTION (5u << 8)
+#define INTR_SOFT_EXCEPTION (6u << 8)
+
+/* Guest interruptibility state: SDM vol. 3, 25.4.2. */
+#define BLOCKING_BY_STI BIT32(0)
+#define BLOCKING_BY_MOV_SS BIT32(1)
+#define BLOCKING_BY_NMI BIT32(3)
+
+enum {
+    VEC_DB = 1,
+    VEC_UD = 6,
+    VEC_GP = 13,
+    VEC_PF = 14,
+};
+
+/* Order of the general registers as the instruction formats number them. */
+enum { RAX, RCX, RDX, RBX, RSP_UNUSED, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
+
+struct vmx_controls {
+    uint32_t pin, cpu, cpu2, exit, entry;
+};
+
+/* What the whole machine's VT-x looks like; set once by vmx_caps_init, read-only afterwards. */
+struct vmx_caps {
+    struct vmx_controls controls;
+    uint32_t revision;
+    bool has_ad, has_vpid, has_preempt, has_invept_single;
+    unsigned preempt_shift; /* the timer counts TSC bits above this one */
+    uint64_t cr0_must, cr0_may, cr4_must, cr4_may;
+    uint64_t xcr0_may; /* XSAVE features that guests get */
+};
+extern struct vmx_caps vmx_caps;
+
+struct xstate; /* one page: the guest's x87/SSE/AVX... state while it is not on a CPU */
+
+struct hvm_space {
+    struct frames *frames;
+    mfn_t root;
+    uint64_t tables;
+    bool stale; /* translations may be cached that the tables no longer hold: INVEPT at entry */
+};
+
+struct hvm_vcpu {
+    uint64_t gpr[16]; /* at offset 0: vmx_entry.S; gpr[4] is unused (RSP is in the VMCS) */
+    bool launched;    /* VMRESUME, not VMLAUNCH */
+    bool irq_check;   /* look at irq_pending before the next entry */
+    bool nmi_pending;
+    bool yield;
+    bool broken;
+    bool window_open; /* interrupt-window exiting is on */
+    uint32_t reinject_info, reinject_error, reinject_len; /* an event whose delivery was cut short */
+    struct hvm_space *space;
+    struct p2m *p2m;
+    struct frames *frames;
+    const struct hvm_ops *ops;
+    void *ctx;
+    unsigned id;
+    mfn_t vmcs, xsave;
+    uint32_t cpu_controls; /* last written primary controls */
+    uint64_t tsc_offset;
+    uint64_t xcr0;
+    uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+    uint64_t dr[4], dr6, cr2;
+    uint64_t misc_enable, mtrr_def_type, mtrr[32];
+    uint64_t counts[HVM_COUNTS];
+    uint64_t entries;
+    uint16_t vpid;
+    char reason[160];
+};
+
+/* vmx_entry.S: enters the guest; returns 0 after an exit, 1 when VMLAUNCH/VMRESUME itself failed
+ * (its RFLAGS are in *flags then). */
+int vmx_enter(struct hvm_vcpu *v, bool launched, uint64_t *flags);
+
+/* vmx_caps.c */
+enum status vmx_caps_init(void) MUST_CHECK;
+/* vmx_dump.c */
+const char *vmx_field_name(uint32_t field);
+const char *vmx_error_name(uint32_t error);
+const char *vmx_reason_name(uint32_t reason);
+void vmx_dump_vmcs(void);
+/* A VMX instruction failed: says which, on what field, and why. Fatal only for our own bugs. */
+_Noreturn void vmx_insn_failed(const char *insn, uint64_t operand);
+/* vmx_setup.c */
+void vmx_vmcs_init(struct hvm_vcpu *v);
+void vmx_make_current(struct hvm_vcpu *v);
+/* xstate.c */
+void xstate_init_machine(void);
+void xstate_reset(struct hvm_vcpu *v);
+void xstate_switch(struct hvm_vcpu *from, struct hvm_vcpu *to);
+/* Whether XSETBV of XCR0 to `value` is legal for a guest. */
+bool xstate_xcr0_valid(uint64_t value);
+/* vmx_exit.c: handles the exit of the current VMCS. True: enter again. False: *out says why not. */
+bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out);
+/* Stops this guest with a reason (printf); returns false for use as a handler's result. */
+bool vmx_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void vmx_advance(void); /* past the instruction that exited */
+void vmx_advance_by(unsigned length); /* likewise, where the exit does not tell the length */
+void vmx_inject(struct hvm_vcpu *v, unsigned vector, bool has_error, uint32_t error);
+bool vmx_inject_gp(struct hvm_vcpu *v); /* always true */
+/* Handlers in files of their own. */
+bool vmx_exit_cpuid(struct hvm_vcpu *v, enum hvm_exit *out);
+void vmx_cpuid_init(void);
+void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4]);
+bool vmx_exit_rdmsr(struct hvm_vcpu *v, enum hvm_exit *out);
+bool vmx_exit_wrmsr(struct hvm_vcpu *v, enum hvm_exit *out);
+mfn_t vmx_msr_bitmap(void);
+enum status vmx_msr_init(struct frames *f) MUST_CHECK;
+bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out);
+bool vmx_exit_io(struct hvm_vcpu *v, enum hvm_exit *out);
+bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out);
+/* vmx_mmio.c: emulates the instruction at RIP, which touches device memory. */
+bool vmx_emulate_mmio(struct hvm_vcpu *v, enum hvm_exit *out);
+void vmx_set_efer(uint64_t efer);
+/* CR4 bits that a guest may set by itself, by what CPUID shows it. */
+uint64_t vmx_guest_cr4_bits(void);
+/* ept.c */
+uint64_t ept_pointer(const struct hvm_space *s);
+void ept_flush_if_stale(struct hvm_space *s);
+
+static inline void cpuid_into(uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+    struct cpuid_regs c = cpuid(leaf, sub);
+
+    r[0] = c.eax;
+    r[1] = c.ebx;
+    r[2] = c.ecx;
+    r[3] = c.edx;
+}
+
+static inline uint64_t vmcs_read(enum vmcs_field f)
+{
+    uint64_t value;
+    bool fail;
+    __asm__ volatile("vmread %2, %0" : "=r"(value), "=@ccbe"(fail) : "r"((uint64_t)f));
+    if (__builtin_expect(fail, 0)) {
+        vmx_insn_failed("VMREAD", f);
+    }
+    return value;
+}
+
+static inline void vmcs_write(enum vmcs_field f, uint64_t value)
+{
+    bool fail;
+    __asm__ volatile("vmwrite %1, %2" : "=@ccbe"(fail) : "r"(value), "r"((uint64_t)f) : "memory");
+    if (__builtin_expect(fail, 0)) {
+        vmx_insn_failed("VMWRITE", f);
+    }
+}
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What CPUID tells a guest: the host's leaves, less what a guest cannot have here, plus the
+ * hypervisor leaves. Computed once, because asking the CPU costs an exit when we are nested.
+ *
+ * Leaf 0x40000000 carries KVM's signature with no paravirtual feature offered but "no port 0x80
+ * delays": Linux takes it as leave to use the x2APIC without interrupt remapping. Pagefold's own
+ * signature is at 0x40000100, as several hypervisors do that speak more than one dialect.
+ */
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/vmx.h"
+#include "base/string.h"
+
+#define HYP_BASE 0x40000000u
+#define HYP_OWN 0x40000100u
+#define EXT_BASE 0x80000000u
+#define MAX_BASIC 0x16u /* up to the frequency leaves */
+#define MAX_EXT 0x80000008u
+#define KVM_FEATURE_NOP_IO_DELAY BIT32(1)
+
+struct leaf {
+    uint32_t r[4];
+};
+
+static struct leaf basic[MAX_BASIC + 1]; /* subleaf 0 of each */
+static struct leaf ext[MAX_EXT - EXT_BASE + 1];
+static struct leaf cache_subs[8]; /* leaf 4 */
+static struct leaf xsave_subs[64]; /* leaf 0xd; 1 and up */
+static uint64_t cr4_bits;
+
+/* Leaf 1 ECX: not MONITOR, DTES64, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA. */
+#define LEAF1_ECX_HIDE                                                                             \
+    (BIT32(2) | BIT32(3) | BIT32(4) | BIT32(5) | BIT32(6) | BIT32(7) | BIT32(8) | BIT32(10) |      \
+     BIT32(11) | BIT32(14) | BIT32(15) | BIT32(18))
+#define LEAF1_ECX_X2APIC BIT32(21)
+#define LEAF1_ECX_TSC_DEADLINE BIT32(24)
+#define LEAF1_ECX_OSXSAVE BIT32(27)
+#define LEAF1_ECX_HYPERVISOR BIT32(31)
+/* Leaf 1 EDX: not MCE and MCA (no banks to show), DS, ACPI thermal, HTT, TM, PBE. MTRR is shown:
+ * the registers are kept, though EPT decides alone. */
+#define LEAF1_EDX_HIDE                                                                             \
+    (BIT32(7) | BIT32(14) | BIT32(21) | BIT32(22) | BIT32(28) | BIT32(29) | BIT32(31))
+#define LEAF1_EDX_APIC BIT32(9)
+/* Leaf 7 EBX: what runs without help from the hypervisor. */
+#define LEAF7_EBX_SHOW                                                                             \
+    (BIT32(0) | BIT32(3) | BIT32(5) | BIT32(6) | BIT32(7) | BIT32(8) | BIT32(9) | BIT32(10) |      \
+     BIT32(13) | BIT32(16) | BIT32(17) | BIT32(18) | BIT32(19) | BIT32(20) | BIT32(21) |           \
+     BIT32(23) | BIT32(24) | BIT32(28) | BIT32(29) | BIT32(30) | BIT32(31))
+#define LEAF7_EBX_INVPCID BIT32(10)
+#define LEAF7_ECX_SHOW                                                                             \
+    (BIT32(1) | BIT32(2) | BIT32(3) | BIT32(6) | BIT32(8) | BIT32(9) | BIT32(10) | BIT32(11) |     \
+     BIT32(12) | BIT32(14) | BIT32(22) | BIT32(27) | BIT32(28))
+#define LEAF7_ECX_OSPKE BIT32(4)
+#define LEAF7_EDX_SHOW (BIT32(2) | BIT32(3) | BIT32(4) | BIT32(8) | BIT32(14))
+
+static void init_feature_leaves(void)
+{
+    struct leaf *l1 = &basic[1], *l7 = &basic[7];
+
+    l1->r[2] = (l1->r[2] & ~(uint32_t)(LEAF1_ECX_HIDE | LEAF1_ECX_OSXSAVE)) | LEAF1_ECX_X2APIC |
+               LEAF1_ECX_TSC_DEADLINE | LEAF1_ECX_HYPERVISOR;
+    l1->r[3] = (l1->r[3] & ~LEAF1_EDX_HIDE) | LEAF1_EDX_APIC;
+    l1->r[1] = (l1->r[1] & 0x0000ffff) | 1u << 16; /* one logical CPU; the APIC id is per vCPU */
+    l7->r[0] = 0;
+    l7->r[1] &= LEAF7_EBX_SHOW;
+    l7->r[2] &= LEAF7_ECX_SHOW;
+    l7->r[3] &= LEAF7_EDX_SHOW;
+    if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_INVPCID)) {
+        l7->r[1] &= ~LEAF7_EBX_INVPCID;
+    }
+    if (!(vmx_caps.xcr0_may & BIT(5))) { /* no AVX-512 state: none of its instructions */
+        l7->r[1] &= ~(uint32_t)(BIT32(16) | BIT32(17) | BIT32(21) | BIT32(28) | BIT32(30) |
+                                BIT32(31));
+        l7->r[2] &= ~(uint32_t)(BIT32(1) | BIT32(6) | BIT32(11) | BIT32(12) | BIT32(14));
+        l7->r[3] &= ~(uint32_t)(BIT32(2) | BIT32(3) | BIT32(8));
+    }
+    if (!(vmx_caps.xcr0_may & BIT(9))) {
+        l7->r[2] &= ~BIT32(3); /* PKU */
+    }
+}
+
+static uint32_t crystal_ratio(uint64_t khz)
+{
+    return khz * 1000 > UINT32_MAX ? 2 : 1;
+}
+
+uint64_t hvm_apic_bus_hz(void)
+{
+    uint64_t khz = clock_tsc_khz();
+
+    return khz * 1000 / crystal_ratio(khz);
+}
+
+static void init_other_leaves(uint32_t max_basic)
+{
+    uint64_t khz = clock_tsc_khz();
+
+    for (uint32_t i = 0; i < ARRAY_LEN(cache_subs); i++) {
+        cpuid_into(4, i, cache_subs[i].r);
+        cache_subs[i].r[0] &= 0x3fff; /* one core, one thread */
+        if (max_basic < 4 || !(cache_subs[i].r[0] & 0x1f)) {
+            memset(&cache_subs[i], 0, sizeof(cache_subs[i]));
+        }
+    }
+    memset(&basic[5], 0, sizeof(basic[5]));   /* MONITOR */
+    memset(&basic[6], 0, sizeof(basic[6]));   /* power management */
+    basic[6].r[0] = BIT32(2);                 /* ARAT: the APIC timer never stops */
+    memset(&basic[9], 0, sizeof(basic[9]));   /* DCA */
+    memset(&basic[0xa], 0, sizeof(basic[0xa])); /* no performance counters */
+    memset(&basic[0xb], 0, sizeof(basic[0xb]));
+    for (uint32_t i = 0xe; i <= 0x14; i++) {
+        memset(&basic[i], 0, sizeof(basic[i]));
+    }
+    /* The crystal, which is the APIC timer's clock too, and the TSC's ratio to it. Guests multiply
+     * kHz in 32 bits, so the ratio stays small: the crystal runs at the TSC's rate, or at half of
+     * it where that does not fit the leaf. */
+    basic[0x15] = (struct leaf){{1, crystal_ratio(khz), (uint32_t)hvm_apic_bus_hz(), 0}};
+    basic[0x16] = (struct leaf){{(uint32_t)(khz / 1000), (uint32_t)(khz / 1000), 1000, 0}};
+    basic[0].r[0] = MAX_BASIC;
+}
+
+static void init_xsave_leaves(void)
+{
+    struct leaf *d = &basic[0xd];
+
+    d->r[0] = (uint32_t)vmx_caps.xcr0_may;
+    d->r[3] = (uint32_t)(vmx_caps.xcr0_may >> 32);
+    d->r[2] = 576;
+    for (uint32_t i = 1; i < ARRAY_LEN(xsave_subs); i++) {
+        cpuid_into(0xd, i, xsave_subs[i].r);
+        if (i == 1) {
+            /* XSAVEOPT, XSAVEC, XGETBV(1); no XSAVES and no supervisor state. */
+            xsave_subs[1].r[0] &= 7;
+            xsave_subs[1].r[1] = xsave_subs[1].r[2] = xsave_subs[1].r[3] = 0;
+        } else if (!(vmx_caps.xcr0_may & BIT(i))) {
+            memset(&xsave_subs[i], 0, sizeof(xsave_subs[i]));
+        } else if (xsave_subs[i].r[0] + xsave_subs[i].r[1] > d->r[2]) {
+            d->r[2] = xsave_subs[i].r[0] + xsave_subs[i].r[1];
+        }
+    }
+    if (!(basic[1].r[2] & BIT32(26))) {
+        memset(d, 0, sizeof(*d));
+        memset(xsave_subs, 0, sizeof(xsave_subs));
+    }
+}
+
+/* Size of the standard-format area for the features in xcr0: SDM vol. 1, 13.4.3. */
+static uint32_t xsave_size(uint64_t xcr0)
+{
+    uint32_t size = 576;
+
+    for (uint32_t i = 2; i < ARRAY_LEN(xsave_subs); i++) {
+        uint32_t end = xsave_subs[i].r[0] + xsave_subs[i].r[1];
+        if ((xcr0 & BIT(i)) && end > size) {
+            size = end;
+        }
+    }
+    return size;
+}
+
+/* Likewise in compacted format, as XSAVEC writes it. */
+static uint32_t xsave_compacted_size(uint64_t xcr0)
+{
+    uint32_t size = 576;
+
+    for (uint32_t i = 2; i < ARRAY_LEN(xsave_subs); i++) {
+        if (xcr0 & BIT(i)) {
+            if (xsave_subs[i].r[2] & BIT32(1)) {
+                size = (uint32_t)ALIGN_UP(size, 64);
+            }
+            size += xsave_subs[i].r[0];
+        }
+    }
+    return size;
+}
+
+static void init_cr4_bits(void)
+{
+    static const struct {
+        unsigned leaf, reg, bit;
+        uint64_t cr4;
+    } by_feature[] = {
+        {1, 3, 1, BIT(0) | BIT(1)},  /* VME, PVI */
+        {1, 3, 4, BIT(2)},           /* TSD */
+        {1, 3, 2, BIT(3)},           /* DE */
+        {1, 3, 3, BIT(4)},           /* PSE */
+        {1, 3, 6, BIT(5)},           /* PAE */
+        {1, 3, 13, BIT(7)},          /* PGE */
+        {1, 3, 24, BIT(9) | BIT(10)}, /* OSFXSR, OSXMMEXCPT */
+        {7, 2, 2, BIT(11)},          /* UMIP */
+        {7, 1, 0, BIT(16)},          /* FSGSBASE */
+        {1, 2, 17, BIT(17)},         /* PCIDE */
+        {1, 2, 26, BIT(18)},         /* OSXSAVE */
+        {7, 1, 7, BIT(20)},          /* SMEP */
+        {7, 1, 20, BIT(21)},         /* SMAP */
+        {7, 2, 3, BIT(22)},          /* PKE */
+    };
+
+    cr4_bits = BIT(6) | BIT(8); /* MCE, PCE: harmless without what they enable */
+    for (unsigned i = 0; i < ARRAY_LEN(by_feature); i++) {
+        if (basic[by_feature[i].leaf].r[by_feature[i].reg] & BIT32(by_feature[i].bit)) {
+            cr4_bits |= by_feature[i].cr4;
+        }
+    }
+    cr4_bits &= vmx_caps.cr4_may;
+}
+
+uint64_t vmx_guest_cr4_bits(void)
+{
+    return cr4_bits;
+}
+
+void vmx_cpuid_init(void)
+{
+    uint32_t r[4];
+
+    cpuid_into(0, 0, r);
+    uint32_t max_basic = r[0];
+    for (uint32_t i = 0; i <= MAX_BASIC && i <= max_basic; i++) {
+        cpuid_into(i, 0, basic[i].r);
+    }
+    cpuid_into(EXT_BASE, 0, r);
+    uint32_t max_ext = MIN(r[0], MAX_EXT);
+    for (uint32_t i = EXT_BASE; i <= max_ext; i++) {
+        cpuid_into(i, 0, ext[i - EXT_BASE].r);
+    }
+    ext[0].r[0] = max_ext;
+    ext[1].r[2] &= ~(uint32_t)BIT32(2); /* no SVM */
+    if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP)) {
+        ext[1].r[3] &= ~BIT32(27);
+    }
+    ext[7].r[3] |= BIT32(8); /* invariant TSC */
+    init_feature_leaves();
+    init_other_leaves(max_basic);
+    init_xsave_leaves();
+    init_cr4_bits();
+}
+
+static void hypervisor_leaf(uint32_t leaf, uint32_t r[4])
+{
+    memset(r, 0, 16);
+    if (leaf == HYP_BASE) {
+        r[0] = HYP_BASE + 1;
+        memcpy(&r[1], "KVMKVMKVM\0\0\0", 12);
+    } else if (leaf == HYP_BASE + 1) {
+        r[0] = KVM_FEATURE_NOP_IO_DELAY;
+    } else if (leaf == HYP_OWN) {
+        r[0] = HYP_OWN;
+        memcpy(&r[1], "Pagefold\0\0\0\0", 12);
+    }
+}
+
+void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+    const struct leaf *l = NULL;
+
+    if (leaf - HYP_BASE < 0x200) {
+        hypervisor_leaf(leaf, r);
+        return;
+    }
+    if (leaf >= EXT_BASE) {
+        l = leaf <= ext[0].r[0] ? &ext[leaf - EXT_BASE] : NULL;
+    } else if (leaf <= MAX_BASIC) {
+        l = &basic[leaf];
+        if (sub != 0 && leaf != 1) {
+            static const struct leaf none;
+            if (leaf == 4) {
+                l = sub < ARRAY_LEN(cache_subs) ? &cache_subs[sub] : &none;
+            } else if (leaf == 0xd) {
+                l = sub < ARRAY_LEN(xsave_subs) ? &xsave_subs[sub] : &none;
+            } else if (leaf == 7) {
+                l = &none;
+            }
+        }
+    }
+    if (!l) {
+        l = &basic[0x16]; /* beyond the last: the highest basic leaf, as Intel's CPUs do */
+    }
+    memcpy(r, l->r, 16);
+    if (leaf == 1) {
+        r[1] |= v->id << 24;
+        r[2] |= (vmcs_read(GUEST_CR4) & CR4_OSXSAVE) ? LEAF1_ECX_OSXSAVE : 0;
+    } else if (leaf == 7 && sub == 0) {
+        r[2] |= (vmcs_read(GUEST_CR4) & BIT(22)) ? LEAF7_ECX_OSPKE : 0;
+    } else if (leaf == 4 && sub == 0) {
+        memcpy(r, cache_subs[0].r, 16);
+    } else if (leaf == 0xd && sub == 0) {
+        r[1] = xsave_size(v->xcr0);
+    } else if (leaf == 0xd && sub == 1 && (r[0] & BIT32(1))) {
+        r[1] = xsave_compacted_size(v->xcr0);
+    }
+}
+
+bool vmx_exit_cpuid(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    uint32_t r[4];
+
+    (void)out;
+    v->counts[HVM_N_CPUID]++;
+    vmx_cpuid(v, (uint32_t)v->gpr[RAX], (uint32_t)v->gpr[RCX], r);
+    v->gpr[RAX] = r[0];
+    v->gpr[RBX] = r[1];
+    v->gpr[RCX] = r[2];
+    v->gpr[RDX] = r[3];
+    vmx_advance();
+    return true;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What each VM exit does: the table by basic exit reason (SDM vol. 3, appendix C) and the small
+ * handlers; the larger ones have files of their own. */
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/vmx.h"
+#include "base/format.h"
+#include "base/log.h"
+
+#define REASON_ENTRY_FAILURE BIT32(31)
+
+bool vmx_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    format_va(v->reason, sizeof(v->reason), fmt, ap);
+    va_end(ap);
+    v->broken = true;
+    *out = HVM_EXIT_BROKEN;
+    return false;
+}
+
+void vmx_advance(void)
+{
+    vmx_advance_by((unsigned)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH));
+}
+
+void vmx_advance_by(unsigned length)
+{
+    uint64_t rip = vmcs_read(GUEST_RIP) + length;
+    uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
+
+    if (!(vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
+        rip = (uint32_t)rip; /* outside 64-bit mode RIP wraps at 32 bits */
+    }
+    vmcs_write(GUEST_RIP, rip);
+    if (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) {
+        vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
+                   blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    }
+    if (vmcs_read(GUEST_RFLAGS) & RFLAGS_TF) {
+        vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS,
+                   vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) | BIT(14)); /* BS */
+    }
+}
+
+void vmx_inject(struct hvm_vcpu *v, unsigned vector, bool has_error, uint32_t error)
+{
+    /* In real mode exceptions push no error code: SDM vol. 3, 27.2.1.3. */
+    has_error = has_error && (vmcs_read(GUEST_CR0) & CR0_PE);
+    v->reinject_info =
+        INTR_VALID | INTR_HARD_EXCEPTION | vector | (has_error ? INTR_ERROR_CODE : 0);
+    v->reinject_error = error;
+    v->reinject_len = 0;
+}
+
+bool vmx_inject_gp(struct hvm_vcpu *v)
+{
+    vmx_inject(v, VEC_GP, true, 0);
+    return true;
+}
+
+static bool exit_exception_or_nmi(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    uint32_t info = (uint32_t)vmcs_read(VM_EXIT_INTERRUPTION_INFO);
+
+    v->counts[HVM_N_IRQ]++;
+    if ((info & INTR_TYPE_MASK) == INTR_NMI) {
+        __asm__ volatile("int $2"); /* the host's own: the exit consumed it */
+    } else if ((info & 0xff) == 18) {
+        __asm__ volatile("int $18");
+    } else {
+        return vmx_break(v, out, "unexpected exception exit, interruption info %#x", info);
+    }
+    return true;
+}
+
+static bool exit_host_interrupt(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    v->counts[HVM_N_IRQ]++;
+    *out = HVM_EXIT_DEADLINE; /* it is taken in the host's next interrupt window */
+    return false;
+}
+
+static bool exit_triple_fault(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    v->counts[HVM_N_OTHER]++;
+    *out = HVM_EXIT_SHUTDOWN;
+    return false;
+}
+
+static bool exit_window(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    (void)out;
+    v->counts[HVM_N_WINDOW]++;
+    v->irq_check = true;
+    return true;
+}
+
+static bool exit_hlt(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    v->counts[HVM_N_HLT]++;
+    vmx_advance();
+    v->irq_check = true;
+    if (v->nmi_pending || v->ops->irq_pending(v->ctx)) {
+        return true;
+    }
+    *out = HVM_EXIT_HALT;
+    return false;
+}
+
+static bool exit_pause(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    v->counts[HVM_N_OTHER]++;
+    vmx_advance();
+    *out = HVM_EXIT_PAUSE;
+    return false;
+}
+
+/* INVD and WBINVD: guest memory is coherent, there is nothing behind the caches to lose. */
+static bool exit_nothing(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    (void)out;
+    v->counts[HVM_N_OTHER]++;
+    vmx_advance();
+    return true;
+}
+
+/* Instructions that CPUID tells the guest it does not have. */
+static bool exit_undefined(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    (void)out;
+    v->counts[HVM_N_OTHER]++;
+    vmx_inject(v, VEC_UD, false, 0);
+    return true;
+}
+
+static bool exit_rdpmc(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    (void)out;
+    v->counts[HVM_N_OTHER]++;
+    return vmx_inject_gp(v);
+}
+
+static bool exit_xsetbv(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    uint64_t value = (uint32_t)v->gpr[RAX] | v->gpr[RDX] << 32;
+
+    (void)out;
+    v->counts[HVM_N_OTHER]++;
+    if ((uint32_t)v->gpr[RCX] != 0 || !xstate_xcr0_valid(value)) {
+        return vmx_inject_gp(v);
+    }
+    v->xcr0 = value;
+    write_xcr0(value);
+    vmx_advance();
+    return true;
+}
+
+static bool exit_task_switch(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    v->counts[HVM_N_OTHER]++;
+    return vmx_break(v, out, "hardware task switch at rip %#llx: not supported",
+                     (unsigned long long)vmcs_read(GUEST_RIP));
+}
+
+static bool exit_ept_misconfiguration(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    uint64_t gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+    struct p2m_entry e = {MFN(0), false};
+    enum status s = hvm_space_ops()->lookup(v->space, gpa_to_gfn(GPA(gpa)), &e);
+
+    v->counts[HVM_N_OTHER]++;
+    return vmx_break(v, out, "EPT misconfiguration at guest-physical %#llx (%s, frame %#llx)",
+                     (unsigned long long)gpa, status_name(s), (unsigned long long)e.mfn.n);
+}
+
+struct exit_entry {
+    bool (*handle)(struct hvm_vcpu *v, enum hvm_exit *out);
+    bool in_delivery; /* can happen while an event is delivered: look at IDT-vectoring info */
+};
+
+#define UNDEFINED {exit_undefined, false}
+
+static const struct exit_entry exits[] = {
+    [0] = {exit_exception_or_nmi, true},
+    [1] = {exit_host_interrupt, true},
+    [2] = {exit_triple_fault, false},
+    [7] = {exit_window, false},
+    [8] = {exit_window, false},
+    [9] = {exit_task_switch, true},
+    [10] = {vmx_exit_cpuid, false},
+    [11] = UNDEFINED, /* GETSEC */
+    [12] = {exit_hlt, false},
+    [13] = {exit_nothing, false}, /* INVD */
+    [15] = {exit_rdpmc, false},
+    [18] = UNDEFINED, /* VMCALL to VMXON */
+    [19] = UNDEFINED,
+    [20] = UNDEFINED,
+    [21] = UNDEFINED,
+    [22] = UNDEFINED,
+    [23] = UNDEFINED,
+    [24] = UNDEFINED,
+    [25] = UNDEFINED,
+    [26] = UNDEFINED,
+    [27] = UNDEFINED,
+    [28] = {vmx_exit_cr, false},
+    [30] = {vmx_exit_io, false},
+    [31] = {vmx_exit_rdmsr, false},
+    [32] = {vmx_exit_wrmsr, false},
+    [36] = UNDEFINED, /* MWAIT */
+    [39] = UNDEFINED, /* MONITOR */
+    [40] = {exit_pause, false},
+    [48] = {vmx_exit_ept_violation, true},
+    [49] = {exit_ept_misconfiguration, true},
+    [50] = UNDEFINED, /* INVEPT */
+    [52] = {exit_host_interrupt, true}, /* preemption timer */
+    [53] = UNDEFINED,                   /* INVVPID */
+    [54] = {exit_nothing, false},       /* WBINVD */
+    [55] = {exit_xsetbv, false},
+    [59] = UNDEFINED, /* VMFUNC */
+};
+
+/* An exit in the middle of delivering an event: the event is delivered again (SDM vol. 3, 28.2.4). */
+static void save_cut_short(struct hvm_vcpu *v)
+{
+    uint32_t info = (uint32_t)vmcs_read(IDT_VECTORING_INFO);
+
+    if (!(info & INTR_VALID)) {
+        return;
+    }
+    v->reinject_info = info & ~BIT32(12);
+    v->reinject_error =
+        (info & INTR_ERROR_CODE) ? (uint32_t)vmcs_read(IDT_VECTORING_ERROR_CODE) : 0;
+    v->reinject_len = (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
+    if ((info & INTR_TYPE_MASK) == INTR_NMI) {
+        /* Delivery begins anew, so the block that it set must go: SDM vol. 3, 28.2.3. */
+        vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
+                   vmcs_read(GUEST_INTERRUPTIBILITY_STATE) & ~(uint64_t)BLOCKING_BY_NMI);
+    }
+}
+
+bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    uint32_t reason = (uint32_t)vmcs_read(EXIT_REASON), basic = reason & 0xffff;
+
+    if (__builtin_expect(reason & REASON_ENTRY_FAILURE, 0)) {
+        log_error("VT-x: entry failed: %s, qualification %#llx", vmx_reason_name(basic),
+                  (unsigned long long)vmcs_read(EXIT_QUALIFICATION));
+        vmx_dump_vmcs();
+        return vmx_break(v, out, "VM entry failed: %s", vmx_reason_name(basic));
+    }
+    if (basic >= ARRAY_LEN(exits) || !exits[basic].handle) {
+        vmx_dump_vmcs();
+        return vmx_break(v, out, "unexpected VM exit %u (%s)", basic, vmx_reason_name(basic));
+    }
+    if (exits[basic].in_delivery) {
+        save_cut_short(v);
+    }
+    return exits[basic].handle(v, out);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guest memory by linear address: see vmx_mem.h. */
+#include "arch/x86_64/vmx_mem.h"
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/decode/gwalk.h"
+#include "mm/p2m.h"
+
+static enum status read_table(void *ctx, gpa_t at, void *to, unsigned n)
+{
+    struct hvm_vcpu *v = ctx;
+
+    return p2m_read(v->p2m, at, to, n);
+}
+
+static enum vmx_mem translate(struct hvm_vcpu *v, uint64_t linear, unsigned access, gpa_t *gpa)
+{
+    const struct gwalk_mode mode = {
+        .cr0 = vmcs_read(GUEST_CR0),
+        .cr3 = vmcs_read(GUEST_CR3),
+        .cr4 = vmcs_read(GUEST_CR4),
+        .efer = vmcs_read(GUEST_IA32_EFER),
+        .ac = vmcs_read(GUEST_RFLAGS) & RFLAGS_AC,
+    };
+    const struct gwalk_reader reader = {read_table, v};
+    uint32_t error = 0;
+
+    /* The privilege level is SS's DPL: SDM vol. 3, 25.4.1. */
+    if ((vmcs_read(GUEST_SS_ACCESS_RIGHTS) >> 5 & 3) == 3) {
+        access |= GWALK_USER;
+    }
+    switch (gwalk(&mode, &reader, linear, access, gpa, &error)) {
+    case OK:
+        return VMX_MEM_OK;
+    case E_FAULT:
+        /* Delivered like any exception; CR2 is not in the VMCS and the host does not fault. */
+        write_cr2(linear);
+        vmx_inject(v, VEC_PF, true, error);
+        return VMX_MEM_FAULT;
+    case E_NOMEM:
+        return VMX_MEM_NO_MEMORY;
+    default:
+        return VMX_MEM_NOT_RAM;
+    }
+}
+
+static enum vmx_mem from_status(enum status s)
+{
+    return s == OK ? VMX_MEM_OK : s == E_NOMEM ? VMX_MEM_NO_MEMORY : VMX_MEM_NOT_RAM;
+}
+
+enum vmx_mem vmx_mem_read(struct hvm_vcpu *v, uint64_t linear, void *to, unsigned n)
+{
+    uint8_t *p = to;
+
+    while (n > 0) {
+        unsigned part = MIN(n, (unsigned)(PAGE_SIZE - (linear & PAGE_MASK)));
+        gpa_t gpa;
+        enum vmx_mem m = translate(v, linear, 0, &gpa);
+        if (m == VMX_MEM_OK) {
+            m = from_status(p2m_read(v->p2m, gpa, p, part));
+        }
+        if (m != VMX_MEM_OK) {
+            return m;
+        }
+        linear += part;
+        p += part;
+        n -= part;
+    }
+    return VMX_MEM_OK;
+}
+
+enum vmx_mem vmx_mem_write(struct hvm_vcpu *v, uint64_t linear, const void *from, unsigned n)
+{
+    const uint8_t *p = from;
+
+    while (n > 0) {
+        unsigned part = MIN(n, (unsigned)(PAGE_SIZE - (linear & PAGE_MASK)));
+        gpa_t gpa;
+        enum vmx_mem m = translate(v, linear, GWALK_WRITE, &gpa);
+        if (m == VMX_MEM_OK) {
+            m = from_status(p2m_write(v->p2m, gpa, p, part));
+        }
+        if (m != VMX_MEM_OK) {
+            return m;
+        }
+        linear += part;
+        p += part;
+        n -= part;
+    }
+    return VMX_MEM_OK;
+}
+
+enum vmx_mem vmx_mem_fetch(struct hvm_vcpu *v, void *to, unsigned n, unsigned *got)
+{
+    uint64_t linear = vmcs_read(GUEST_RIP);
+    uint8_t *p = to;
+
+    if (!(vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
+        linear = (uint32_t)(linear + vmcs_read(GUEST_CS_BASE));
+    }
+    *got = 0;
+    while (*got < n) {
+        unsigned part = MIN(n - *got, (unsigned)(PAGE_SIZE - (linear & PAGE_MASK)));
+        gpa_t gpa;
+        enum vmx_mem m;
+        if (*got > 0 && (linear & PAGE_MASK) == 0) {
+            /* The next page counts only if the instruction reaches it; its own fetch succeeded, so
+             * a fault there means that it does not. Ask without injecting. */
+            const uint64_t saved_info = v->reinject_info;
+            m = translate(v, linear, GWALK_FETCH, &gpa);
+            if (m == VMX_MEM_FAULT) {
+                v->reinject_info = (uint32_t)saved_info;
+                return VMX_MEM_OK;
+            }
+        } else {
+            m = translate(v, linear, GWALK_FETCH, &gpa);
+        }
+        if (m == VMX_MEM_OK) {
+            m = from_status(p2m_read(v->p2m, gpa, p + *got, part));
+        }
+        if (m != VMX_MEM_OK) {
+            return *got > 0 && m != VMX_MEM_NO_MEMORY ? VMX_MEM_OK : m;
+        }
+        linear += part;
+        *got += part;
+    }
+    return VMX_MEM_OK;
+}

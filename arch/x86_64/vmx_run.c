@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The run loop: event injection, the deadline, entry, and back. */
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/vmx.h"
+#include "base/format.h"
+#include "base/log.h"
+
+static void set_window(struct hvm_vcpu *v, uint32_t bit, bool on)
+{
+    uint32_t want = on ? v->cpu_controls | bit : v->cpu_controls & ~bit;
+
+    if (want != v->cpu_controls) {
+        v->cpu_controls = want;
+        vmcs_write(PRIMARY_VM_EXECUTION_CONTROL, want);
+    }
+}
+
+static void enter_event(uint32_t info, uint32_t error, uint32_t len)
+{
+    vmcs_write(VM_ENTRY_INTERRUPTION_INFO, info);
+    if (info & INTR_ERROR_CODE) {
+        vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, error);
+    }
+    vmcs_write(VM_ENTRY_INSTRUCTION_LENGTH, len);
+}
+
+/*
+ * One event an entry (SDM vol. 3, 27.6): first what an exit cut short, then an NMI, then an
+ * external interrupt. What cannot be delivered now opens the window that exits when it can.
+ */
+static void prepare_events(struct hvm_vcpu *v)
+{
+    if (v->reinject_info) {
+        enter_event(v->reinject_info, v->reinject_error, v->reinject_len);
+        v->reinject_info = 0;
+        return;
+    }
+    uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
+    if (v->nmi_pending) {
+        if (!(blocking & (BLOCKING_BY_NMI | BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))) {
+            v->nmi_pending = false;
+            set_window(v, CPU_NMI_WINDOW_EXITING, false);
+            enter_event(INTR_VALID | INTR_NMI | 2, 0, 0);
+            return;
+        }
+        set_window(v, CPU_NMI_WINDOW_EXITING, true);
+    }
+    if (!v->ops->irq_pending(v->ctx)) {
+        v->irq_check = v->nmi_pending;
+        set_window(v, CPU_INTERRUPT_WINDOW_EXITING, false);
+        return;
+    }
+    if ((vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) &&
+        !(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))) {
+        int vector = v->ops->irq_ack(v->ctx);
+        if (vector >= 0) {
+            enter_event(INTR_VALID | INTR_EXTERNAL | (uint32_t)vector, 0, 0);
+        }
+        if (!v->ops->irq_pending(v->ctx)) {
+            v->irq_check = v->nmi_pending;
+            set_window(v, CPU_INTERRUPT_WINDOW_EXITING, false);
+            return;
+        }
+    }
+    set_window(v, CPU_INTERRUPT_WINDOW_EXITING, true);
+}
+
+static void arm_deadline(uint64_t now, uint64_t deadline)
+{
+    if (vmx_caps.has_preempt) {
+        uint64_t left = ((deadline - now) >> vmx_caps.preempt_shift) + 1;
+        vmcs_write(VMX_PREEMPTION_TIMER_VALUE, MIN(left, UINT32_MAX));
+    } else {
+        clock_arm(clock_tsc_to_ns(deadline));
+    }
+}
+
+static void entry_failed(struct hvm_vcpu *v, uint64_t flags)
+{
+    uint32_t error = (flags & RFLAGS_ZF) ? (uint32_t)vmcs_read(VM_INSTRUCTION_ERROR) : 0;
+
+    v->broken = true;
+    format(v->reason, sizeof(v->reason), "%s failed: %s", v->launched ? "VMRESUME" : "VMLAUNCH",
+           error ? vmx_error_name(error) : "no current VMCS");
+    log_error("VT-x: %s", v->reason);
+    vmx_dump_vmcs();
+}
+
+enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
+{
+    vmx_make_current(v);
+    v->yield = false;
+    for (;;) {
+        uint64_t now = rdtsc(), deadline = *deadline_tsc, flags;
+        enum hvm_exit out;
+
+        if (v->broken) {
+            return HVM_EXIT_BROKEN;
+        }
+        if (v->yield) {
+            return HVM_EXIT_WORK;
+        }
+        if (now >= deadline) {
+            return HVM_EXIT_DEADLINE;
+        }
+        if (v->irq_check | (v->reinject_info != 0)) {
+            prepare_events(v);
+        }
+        if (v->space->stale) {
+            ept_flush_if_stale(v->space);
+        }
+        arm_deadline(now, deadline);
+        if (vmx_enter(v, v->launched, &flags) != 0) {
+            entry_failed(v, flags);
+            return HVM_EXIT_BROKEN;
+        }
+        v->launched = true;
+        v->entries++;
+        if (!vmx_handle_exit(v, &out)) {
+            return out;
+        }
+    }
+}
+
+void hvm_yield(struct hvm_vcpu *v)
+{
+    v->yield = true;
+}
+
+void hvm_irq_kick(struct hvm_vcpu *v)
+{
+    v->irq_check = true;
+}
+
+void hvm_nmi(struct hvm_vcpu *v)
+{
+    v->nmi_pending = true;
+    v->irq_check = true;
+}
+
+const char *hvm_broken_reason(const struct hvm_vcpu *v)
+{
+    return v->reason;
+}
+
+const uint64_t *hvm_counts(const struct hvm_vcpu *v)
+{
+    return v->counts;
+}
+
+uint64_t hvm_guest_tsc(const struct hvm_vcpu *v)
+{
+    return rdtsc() + v->tsc_offset;
+}
+
+uint64_t hvm_guest_to_host_tsc(const struct hvm_vcpu *v, uint64_t guest_tsc)
+{
+    return guest_tsc - v->tsc_offset;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guest state that no VMCS field holds: x87/SSE/AVX/AVX-512 registers, XCR0, debug registers and
+ * the MSRs of SYSCALL. The hypervisor uses none of it, so the last guest's stays in the CPU until
+ * another vCPU runs there.
+ */
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/vmx.h"
+#include "base/page.h"
+
+#define XCR0_X87 BIT(0)
+#define XCR0_SSE BIT(1)
+#define XCR0_AVX BIT(2)
+#define XCR0_AVX512 (BIT(5) | BIT(6) | BIT(7))
+#define XCR0_PKRU BIT(9)
+
+static bool has_xsave;
+
+void xstate_init_machine(void)
+{
+    uint32_t r[4];
+
+    cpuid_into(1, 0, r);
+    has_xsave = r[2] & BIT32(26);
+    if (!has_xsave) {
+        vmx_caps.xcr0_may = XCR0_X87 | XCR0_SSE;
+        write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+        return;
+    }
+    write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE);
+    cpuid_into(0xd, 0, r);
+    uint64_t may = r[0] | (uint64_t)r[3] << 32;
+    may &= XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU;
+    if ((may & XCR0_AVX512) != XCR0_AVX512 || !(may & XCR0_AVX)) {
+        may &= ~XCR0_AVX512;
+    }
+    /* One page holds the standard-format area of all that we let through (at most 2,696 bytes by
+     * SDM vol. 1, 13.4); should a CPU want more, leave the newer components out. */
+    write_xcr0(may);
+    cpuid_into(0xd, 0, r);
+    if (r[1] > PAGE_SIZE) {
+        may &= XCR0_X87 | XCR0_SSE | XCR0_AVX;
+        write_xcr0(may);
+    }
+    vmx_caps.xcr0_may = may;
+}
+
+bool xstate_xcr0_valid(uint64_t value)
+{
+    /* SDM vol. 1, 13.3: x87 always; AVX needs SSE; the AVX-512 parts come together and need AVX. */
+    if (!(value & XCR0_X87) || (value & ~vmx_caps.xcr0_may)) {
+        return false;
+    }
+    if ((value & XCR0_AVX) && !(value & XCR0_SSE)) {
+        return false;
+    }
+    return !(value & XCR0_AVX512) ||
+           ((value & XCR0_AVX512) == XCR0_AVX512 && (value & XCR0_AVX));
+}
+
+void xstate_reset(struct hvm_vcpu *v)
+{
+    uint8_t *area = frame_bytes(v->frames, v->xsave);
+
+    page_zero(area);
+    store_le16(area, 0x37f);       /* FCW */
+    store_le32(area + 24, 0x1f80); /* MXCSR */
+    v->xcr0 = XCR0_X87;
+}
+
+static void save(struct hvm_vcpu *v)
+{
+    uint8_t *area = frame_bytes(v->frames, v->xsave);
+
+    if (has_xsave) {
+        write_xcr0(vmx_caps.xcr0_may);
+        __asm__ volatile("xsave64 (%0)"
+                         :
+                         : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX)
+                         : "memory");
+    } else {
+        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+    }
+    v->star = rdmsr(MSR_IA32_STAR);
+    v->lstar = rdmsr(MSR_IA32_LSTAR);
+    v->cstar = rdmsr(MSR_IA32_CSTAR);
+    v->fmask = rdmsr(MSR_IA32_FMASK);
+    v->kernel_gs_base = rdmsr(MSR_IA32_KERNEL_GS_BASE);
+    if (vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP) {
+        v->tsc_aux = rdmsr(MSR_IA32_TSC_AUX);
+    }
+    __asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2; mov %%dr3, %3; mov %%dr6, %4"
+                     : "=r"(v->dr[0]), "=r"(v->dr[1]), "=r"(v->dr[2]), "=r"(v->dr[3]),
+                       "=r"(v->dr6));
+}
+
+static void load(const struct hvm_vcpu *v)
+{
+    const uint8_t *area = frame_bytes(v->frames, v->xsave);
+
+    if (has_xsave) {
+        write_xcr0(vmx_caps.xcr0_may);
+        __asm__ volatile("xrstor64 (%0)"
+                         :
+                         : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX)
+                         : "memory");
+        write_xcr0(v->xcr0);
+    } else {
+        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+    }
+    wrmsr(MSR_IA32_STAR, v->star);
+    wrmsr(MSR_IA32_LSTAR, v->lstar);
+    wrmsr(MSR_IA32_CSTAR, v->cstar);
+    wrmsr(MSR_IA32_FMASK, v->fmask);
+    wrmsr(MSR_IA32_KERNEL_GS_BASE, v->kernel_gs_base);
+    if (vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP) {
+        wrmsr(MSR_IA32_TSC_AUX, v->tsc_aux);
+    }
+    __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr6"
+                     :
+                     : "r"(v->dr[0]), "r"(v->dr[1]), "r"(v->dr[2]), "r"(v->dr[3]), "r"(v->dr6));
+}
+
+void xstate_switch(struct hvm_vcpu *from, struct hvm_vcpu *to)
+{
+    if (from) {
+        save(from);
+        from->cr2 = read_cr2(); /* ours never changes: the hypervisor takes no page faults */
+    }
+    if (to) {
+        load(to);
+        write_cr2(to->cr2);
+    }
+}

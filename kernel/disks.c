@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Finding the host's disks, their partitions and disk modules; and the cache over each of them. */
+#include "kernel/disks.h"
+
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/irq.h"
+#include "base/bits.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "base/string.h"
+#include "drivers/block/blkcache.h"
+#include "drivers/block/partition.h"
+#include "drivers/block/ramdisk.h"
+#include "drivers/host/ata.h"
+#include "kernel/bootmem.h"
+#include "kernel/machine.h"
+#include "kernel/sched.h"
+
+#define MODULE_PREFIX "module:"
+#define MODULE_ID_BASE 256u /* leaf ids: ATA disks 0..3, modules from here */
+#define JOBS 256u
+#define IOS 128u
+#define LIST_BYTES 512
+
+STAILQ_HEAD(disk_list, disk);
+struct disk {
+    struct blkcache_dev cached;
+    char name[CONFIG_NAME + sizeof(MODULE_PREFIX)]; /* the whole of it; blk_dev cuts */
+    STAILQ_ENTRY(disk) link;
+};
+
+static struct disk_list disks = STAILQ_HEAD_INITIALIZER(disks);
+static struct ata_channel channels[2];
+static unsigned n_channels;
+static struct blkcache blkcache;
+static struct timer ata_timer;
+static char list[LIST_BYTES];
+
+/* ---- ATA ---------------------------------------------------------------------------------- */
+
+static void *bytes_at(void *ctx, hpa_t a)
+{
+    (void)ctx;
+    return machine_frames.window + a.a;
+}
+
+static void arm_ata_timer(void)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (unsigned i = 0; i < n_channels; i++) {
+        next = MIN(next, channels[i].deadline_ns);
+    }
+    if (next != UINT64_MAX) {
+        sched_arm(&ata_timer, next);
+    } else {
+        timerq_cancel(&sched_timers, &ata_timer);
+    }
+}
+
+static void deadline_changed(void *ctx)
+{
+    (void)ctx;
+    arm_ata_timer();
+}
+
+static void ata_due(void *ctx, uint64_t now_ns)
+{
+    (void)ctx;
+    for (unsigned i = 0; i < n_channels; i++) {
+        (void)ata_tick(&channels[i], now_ns);
+    }
+    arm_ata_timer();
+}
+
+static void on_irq(void *ctx)
+{
+    (void)ata_irq(ctx); /* the line may be shared: not ours is no error */
+}
+
+static const struct ata_host ata_host = {
+    .now_ns = clock_now_ns,
+    .bytes_at = bytes_at,
+    .deadline_changed = deadline_changed,
+};
+
+static void poll_disks(void *ctx)
+{
+    (void)ctx;
+    irq_window();
+    ata_due(NULL, clock_now_ns());
+}
+
+static void add_disk(struct blk_dev *dev, const char *name)
+{
+    struct disk *d = boot_alloc(sizeof(*d), 64);
+
+    blkcache_dev_init(&d->cached, &blkcache, dev);
+    format(d->name, sizeof(d->name), "%s", name);
+    STAILQ_INSERT_TAIL(&disks, d, link);
+    size_t used = strlen(list);
+    format(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", name);
+}
+
+static void add_partitions(struct blk_dev *disk)
+{
+    static struct partition_table table;
+    uint8_t *buf = boot_alloc(PAGE_SIZE, PAGE_SIZE);
+    const struct partition_probe probe = {
+        .disk = disk,
+        .va = buf,
+        .pa = HPA((uint64_t)(buf - machine_frames.window)),
+        .poll = poll_disks,
+    };
+    enum status s = partition_probe(&probe, &table);
+
+    if (s != OK) {
+        log_warn("%s: its partition table cannot be used: %s; the whole disk still can",
+                 disk->name, status_name(s));
+        return;
+    }
+    if (table.n_refused > 0) {
+        log_warn("%s: %u partitions lie outside the disk or over another and were left out",
+                 disk->name, table.n_refused);
+    }
+    for (unsigned i = 0; i < table.n; i++) {
+        struct partition_dev *p = boot_alloc(sizeof(*p), 64);
+        if (partition_dev_init(p, disk, &table.parts[i]) == OK) {
+            add_disk(&p->dev, p->dev.name);
+        }
+    }
+}
+
+static void add_ata_disks(void)
+{
+    struct ata_dma_mem mem[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        mem[i].va = boot_alloc(ATA_DMA_BYTES, PAGE_SIZE);
+        mem[i].pa = HPA((uint64_t)((uint8_t *)mem[i].va - machine_frames.window));
+        mem[i].bytes = ATA_DMA_BYTES;
+    }
+    enum status s = ata_find_pci(channels, &ata_host, mem);
+    if (s != OK) {
+        log_info("no IDE controller with bus-master DMA: %s", status_name(s));
+        return;
+    }
+    for (n_channels = 0; n_channels < 2; n_channels++) {
+        struct ata_channel *ch = &channels[n_channels];
+        s = irq_register(ch->irq, on_irq, ch);
+        if (s != OK) {
+            log_error("ata: interrupt line %u: %s; its disks are left out", ch->irq,
+                      status_name(s));
+            return;
+        }
+        (void)ata_probe(ch, 2 * n_channels, 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        struct ata_disk *d = &channels[i / 2].disks[i % 2];
+        if (!d->present) {
+            continue;
+        }
+        log_info("%s: %s, %llu MiB", d->dev.name, d->model,
+                 (unsigned long long)d->dev.sectors >> 11);
+        add_disk(&d->dev, d->dev.name);
+        add_partitions(&d->dev);
+    }
+}
+
+/* ---- boot modules that the configuration names as disks ------------------------------------ */
+
+static void add_module_disk(const char *name)
+{
+    static uint32_t next_id = MODULE_ID_BASE;
+    const uint8_t *bytes;
+    uint64_t n;
+
+    if (disks_find(name) || !machine_module(name + strlen(MODULE_PREFIX), &bytes, &n)) {
+        return; /* the VM that wants it will say so */
+    }
+    struct ramdisk *rd = boot_alloc(sizeof(*rd), 64);
+    enum status s = ramdisk_init(rd, name, next_id++, machine_frames.window,
+                                 machine_frames.count << PAGE_SHIFT,
+                                 HPA((uint64_t)(bytes - machine_frames.window)), n, false);
+    if (s != OK) {
+        log_error("%s: not usable as a disk: %s", name, status_name(s));
+        return;
+    }
+    add_disk(&rd->dev, name);
+}
+
+void disks_init(const struct config *config)
+{
+    void *mem = boot_alloc(blkcache_bytes(JOBS, IOS), 64);
+    enum status s = blkcache_init(&blkcache, &machine_cache, mem, JOBS, IOS);
+
+    ASSERT(s == OK);
+    timer_init(&ata_timer, ata_due, NULL);
+    add_ata_disks();
+    for (unsigned i = 0; i < config->n_vms; i++) {
+        for (unsigned d = 0; d < config->vms[i].n_disks; d++) {
+            const char *name = config->vms[i].disks[d].name;
+            if (strncmp(name, MODULE_PREFIX, strlen(MODULE_PREFIX)) == 0) {
+                add_module_disk(name);
+            }
+        }
+    }
+}
+
+struct blk_dev *disks_find(const char *name)
+{
+    struct disk *d;
+
+    STAILQ_FOREACH (d, &disks, link) {
+        if (strcmp(d->name, name) == 0) {
+            return &d->cached.dev;
+        }
+    }
+    return NULL;
+}
+
+const char *disks_list(void)
+{
+    return list[0] ? list : "none";
+}
+
+unsigned disks_in_flight(void)
+{
+    unsigned n = 0;
+    struct disk *d;
+
+    STAILQ_FOREACH (d, &disks, link) {
+        n += d->cached.in_flight;
+    }
+    return n;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The machine's disks by the names that a configuration uses: ata0, ata0p1, module:NAME. */
+#ifndef KERNEL_DISKS_H
+#define KERNEL_DISKS_H
+
+#include "drivers/block/blk.h"
+#include "kernel/config/config.h"
+
+/* Finds the host's disks and partitions and puts the cache over each. What is broken is logged and
+ * left out. Needs interrupts and the cache. */
+void disks_init(const struct config *config);
+/* The disk with the cache over it, or NULL. */
+struct blk_dev *disks_find(const char *name);
+/* Their names in one line, for messages; "none" when there are none. */
+const char *disks_list(void);
+/* All disks' requests in flight (for power-off: wait until it is 0). */
+unsigned disks_in_flight(void);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What there is one of: the frame table, the cache, the folding engine, the share groups. */
+#ifndef KERNEL_MACHINE_H
+#define KERNEL_MACHINE_H
+
+#include "boot/multiboot2.h"
+#include "kernel/config/config.h"
+#include "mm/cache.h"
+#include "mm/fold.h"
+#include "mm/frame.h"
+#include "mm/p2m.h"
+
+extern struct frames machine_frames;
+extern struct cache machine_cache;
+extern struct fold machine_fold;
+extern struct share_group *groups; /* n_groups of them, one for each name in the configuration */
+extern unsigned n_groups;
+extern struct config machine_config;
+
+/* A boot module by name, or false. Its bytes stay where they are for ever. */
+bool machine_module(const char *name, const uint8_t **bytes, uint64_t *n);
+
+/* The rest of start-up, after memory and interrupts work (kernel/main.c calls it): configuration,
+ * VT-x, disks, VMs, console. Never returns. */
+_Noreturn void kernel_run(const struct mb2_info *boot);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The second half of start-up: from the boot modules to the loop, an ordered list. */
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/poweroff.h"
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/string.h"
+#include "drivers/host/cmos.h"
+#include "kernel/bootmem.h"
+#include "kernel/console.h"
+#include "kernel/disks.h"
+#include "kernel/machine.h"
+#include "kernel/monitor.h"
+#include "kernel/scan.h"
+#include "kernel/sched.h"
+#include "kernel/stats.h"
+#include "kernel/vm.h"
+#include "kernel/vm_memory.h"
+
+#define CONFIG_MODULE "config"
+
+struct frames machine_frames;
+struct cache machine_cache;
+struct fold machine_fold;
+struct share_group *groups;
+unsigned n_groups;
+struct config machine_config;
+
+static const struct mb2_info *boot_info;
+
+bool machine_module(const char *name, const uint8_t **bytes, uint64_t *n)
+{
+    const struct mb2_module *m = mb2_module_find(boot_info, name);
+
+    if (!m) {
+        return false;
+    }
+    *bytes = window(HPA(m->start));
+    *n = m->end - m->start;
+    return true;
+}
+
+/* What the user gave us to work with is wrong: say it in one line and stop. */
+static _Noreturn void refuse(const char *why)
+{
+    log_error("Pagefold cannot start: %s", why);
+    machine_exit(1);
+}
+
+static void read_config(void)
+{
+    const uint8_t *text;
+    uint64_t n;
+    char why[256];
+
+    if (!machine_module(CONFIG_MODULE, &text, &n)) {
+        refuse("there is no boot module 'config'; add `module2 FILE config` to grub.cfg, or use "
+               "tools/run");
+    }
+    if (config_parse((const char *)text, n, &machine_config, why, sizeof(why)) != OK) {
+        refuse(why);
+    }
+}
+
+static void make_groups(void)
+{
+    const struct config *c = &machine_config;
+
+    groups = boot_alloc(sizeof(*groups) * MAX(c->n_vms, 1u), 64);
+    for (unsigned i = 0; i < c->n_vms; i++) {
+        unsigned g = 0;
+        while (g < n_groups && strcmp(groups[g].name, c->vms[i].share) != 0) {
+            g++;
+        }
+        if (g == n_groups) {
+            groups[n_groups++].name = c->vms[i].share;
+        }
+    }
+}
+
+static void init_groups(void)
+{
+    for (unsigned i = 0; i < n_groups; i++) {
+        if (share_group_init(&groups[i], &machine_frames, groups[i].name, i) != OK) {
+            refuse("no memory for the share groups' zero pages");
+        }
+    }
+}
+
+static void make_cache(void)
+{
+    const struct config_host *h = &machine_config.host;
+    uint64_t memory = 0, blocks;
+    unsigned n;
+    const struct bootmem_range *ram = bootmem_ram(&n);
+
+    for (unsigned i = 0; i < n; i++) {
+        memory += ram[i].end - ram[i].start;
+    }
+    blocks = MAX(config_cache_bytes(h, memory) >> PAGE_SHIFT, 1u);
+    uint64_t bytes = cache_bytes(blocks);
+    /* The seed only has to be unknown to guests: they never see the host's TSC at this moment. */
+    if (bytes == 0 || cache_init(&machine_cache, &machine_frames, boot_alloc(bytes, 64), blocks,
+                                 rdtsc() * UINT64_C(0x9e3779b97f4a7c15)) != OK) {
+        refuse("config: cache.max is too large");
+    }
+    cache_set_mode(&machine_cache, h->cache_mode);
+}
+
+static bool all_vms_work(void *ctx)
+{
+    bool more = false;
+
+    (void)ctx;
+    for (unsigned i = 0; i < n_vms; i++) {
+        more |= vm_work(vms[i]);
+    }
+    return more;
+}
+
+static void configure_fold(void)
+{
+    fold_init(&machine_fold, &machine_frames, rdtsc);
+    machine_fold.run = machine_config.host.fold_run;
+    machine_fold.zero = machine_config.host.fold_zero;
+}
+
+static void start_vms(void)
+{
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->config->start && vm_start(vms[i]) != OK) {
+            log_error("%s: not started", vms[i]->config->name);
+        }
+    }
+}
+
+void kernel_run(const struct mb2_info *boot)
+{
+    uint64_t frames = bootmem_frame_count();
+
+    boot_info = boot;
+    read_config();
+    cmos_init(clock_now_ns());
+    frames_init(&machine_frames, boot_alloc(frames * sizeof(struct frame), PAGE_SIZE), frames,
+                window(HPA(0)));
+    sched_init();
+    console_init(); /* interrupts on the serial line from here */
+    make_groups();
+    make_cache();
+    disks_init(&machine_config);
+    vms_init(&machine_config);
+    stats_init(&machine_config);
+    monitor_init(&machine_config);
+    scan_init(&machine_config);
+
+    bootmem_finish(&machine_frames); /* no boot_alloc below */
+    machine_frames.reclaim = cache_reclaim;
+    machine_frames.reclaim_ctx = &machine_cache;
+    init_groups();
+    configure_fold();
+    if (hvm_init(&machine_frames) != OK) {
+        refuse("VT-x could not be switched on; the lines above say why");
+    }
+    sched_add_work(vm_memory_work, NULL);
+    sched_add_work(all_vms_work, NULL);
+    if (n_vms == 0) {
+        log_warn("the configuration has no [vm NAME] section: only the monitor runs");
+    }
+    start_vms();
+    sched_loop();
+}

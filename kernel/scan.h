@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The page scanner's place in the loop: when it may run, and for how many pages. */
+#ifndef KERNEL_SCAN_H
+#define KERNEL_SCAN_H
+
+#include "kernel/config/config.h"
+#include "mm/p2m.h"
+
+void scan_init(const struct config *config);
+/* A VM's memory joins or leaves the folding. */
+void scan_attach(struct p2m *p);
+void scan_detach(struct p2m *p);
+/* The moment from which scan_step has something to do; TIMER_NEVER when there is nothing. */
+uint64_t scan_next_ns(void);
+/* Scans a bounded number of pages. `busy`: guests wait for the CPU. */
+void scan_step(bool busy);
+/* Takes scan.pages, scan.sleep and scan.cpu_max from *host, which the monitor has changed. */
+enum status scan_configure(const struct config_host *host) MUST_CHECK;
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The scheduler's loop: see sched.h. */
+#include "kernel/sched.h"
+
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/irq.h"
+#include "base/bits.h"
+#include "base/log.h"
+#include "kernel/scan.h"
+#include "kernel/vm.h"
+
+#define WORKS 12
+
+struct timerq sched_timers;
+
+static TAILQ_HEAD(, vcpu) run_queue;
+static struct {
+    sched_work_fn *fn;
+    void *ctx;
+} works[WORKS];
+static unsigned n_works;
+static struct sched_times times;
+static struct vcpu *running;
+static uint64_t quantum_end_ns;
+static volatile uint64_t deadline_tsc; /* read by hvm_run at each entry */
+
+void sched_init(void)
+{
+    TAILQ_INIT(&run_queue);
+    timerq_init(&sched_timers, clock_now_ns);
+}
+
+void sched_add_work(sched_work_fn *fn, void *ctx)
+{
+    ASSERT(n_works < WORKS);
+    works[n_works].fn = fn;
+    works[n_works++].ctx = ctx;
+}
+
+const struct sched_times *sched_times(void)
+{
+    return &times;
+}
+
+void sched_wake(struct vcpu *v)
+{
+    v->halted = false;
+    if (v->vm->state != VM_RUN || v->queued || v == running) {
+        return;
+    }
+    v->queued = true;
+    TAILQ_INSERT_TAIL(&run_queue, v, run_link);
+}
+
+void sched_remove(struct vcpu *v)
+{
+    if (v->queued) {
+        v->queued = false;
+        TAILQ_REMOVE(&run_queue, v, run_link);
+    }
+}
+
+void sched_timers_changed(void)
+{
+    uint64_t next = timerq_next(&sched_timers);
+
+    deadline_tsc = clock_ns_to_tsc(next < quantum_end_ns ? next : quantum_end_ns);
+}
+
+void sched_arm(struct timer *t, uint64_t deadline_ns)
+{
+    timerq_arm(&sched_timers, t, deadline_ns);
+    sched_timers_changed();
+}
+
+void sched_poke(void)
+{
+    deadline_tsc = 0;
+}
+
+/* What became of a vCPU's turn. */
+static void after_run(struct vcpu *v, enum hvm_exit why)
+{
+    struct vm *vm = v->vm;
+
+    switch (why) {
+    case HVM_EXIT_DEADLINE:
+    case HVM_EXIT_PAUSE:
+    case HVM_EXIT_WORK:
+        sched_wake(v);
+        break;
+    case HVM_EXIT_HALT:
+        v->halted = true;
+        break;
+    case HVM_EXIT_NO_MEMORY:
+        vm_wait_for_memory(vm);
+        break;
+    case HVM_EXIT_SHUTDOWN:
+        log_warn("%s: triple fault; the VM is reset", vm->config->name);
+        vm_stop(vm, true, "triple fault");
+        break;
+    case HVM_EXIT_BROKEN:
+        log_error("%s: stopped: %s", vm->config->name, hvm_broken_reason(v->hvm));
+        hvm_dump(v->hvm);
+        vm_stop(vm, false, hvm_broken_reason(v->hvm));
+        break;
+    }
+}
+
+/* Runs v until its quantum ends or something else is due. A vCPU that was interrupted by a timer
+ * goes to the queue's end like any other: with eight VMs that costs fairness nothing, as the timer
+ * belongs to whoever it wakes. */
+static void run(struct vcpu *v)
+{
+    uint64_t start = clock_now_ns();
+
+    sched_remove(v);
+    quantum_end_ns = start + SCHED_QUANTUM_NS;
+    sched_timers_changed();
+    running = v;
+    enum hvm_exit why = hvm_run(v->hvm, &deadline_tsc);
+    running = NULL;
+    uint64_t used = clock_now_ns() - start;
+    v->run_ns += used;
+    times.guest_ns += used;
+    after_run(v, why);
+}
+
+static bool do_works(void)
+{
+    bool more = false;
+
+    for (unsigned i = 0; i < n_works; i++) {
+        more |= works[i].fn(works[i].ctx);
+    }
+    return more;
+}
+
+static void idle(void)
+{
+    uint64_t start = clock_now_ns();
+
+    clock_arm(MIN(timerq_next(&sched_timers), scan_next_ns()));
+    irq_idle();
+    times.idle_ns += clock_now_ns() - start;
+}
+
+void sched_loop(void)
+{
+    for (;;) {
+        irq_window();
+        uint64_t now = clock_now_ns();
+        if (timerq_next(&sched_timers) <= now) {
+            timerq_run(&sched_timers, now);
+        }
+        bool more = do_works();
+        bool busy = !TAILQ_EMPTY(&run_queue);
+        if (scan_next_ns() <= now) {
+            uint64_t start = clock_now_ns();
+            scan_step(busy);
+            times.scan_ns += clock_now_ns() - start;
+        }
+        struct vcpu *v = TAILQ_FIRST(&run_queue);
+        if (v) {
+            run(v);
+        } else if (!more && scan_next_ns() > clock_now_ns() &&
+                   timerq_next(&sched_timers) > clock_now_ns()) {
+            idle();
+        }
+    }
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM's life: see the states in vm.h. */
+#include "kernel/vm.h"
+
+#include "arch/x86_64/clock.h"
+#include "base/bits.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "base/string.h"
+#include "kernel/bootmem.h"
+#include "kernel/console.h"
+#include "kernel/loader.h"
+#include "kernel/machine.h"
+#include "kernel/scan.h"
+#include "kernel/sched.h"
+#include "kernel/vm_memory.h"
+
+struct vm **vms;
+unsigned n_vms;
+
+/* Pages given back in one step of stopping: a few hundred microseconds at most. */
+#define DROP_PAGES 512u
+
+static struct share_group *group_find(const char *name)
+{
+    for (unsigned i = 0; i < n_groups; i++) {
+        if (strcmp(groups[i].name, name) == 0) {
+            return &groups[i];
+        }
+    }
+    panic("no share group '%s': groups_init missed it", name);
+}
+
+void vms_init(const struct config *config)
+{
+    n_vms = config->n_vms;
+    vms = boot_alloc(sizeof(*vms) * MAX(n_vms, 1u), sizeof(void *));
+    for (unsigned i = 0; i < n_vms; i++) {
+        struct vm *vm = boot_alloc(sizeof(*vm), 64);
+        vms[i] = vm;
+        vm->config = &config->vms[i];
+        vm->number = (uint16_t)(i + 1);
+        vm->group = group_find(vm->config->share);
+        vm->space = boot_alloc(hvm_space_bytes(), 64);
+        vm->n_vcpus = VM_VCPUS;
+        for (unsigned c = 0; c < vm->n_vcpus; c++) {
+            vm->vcpus[c].vm = vm;
+            vm->vcpus[c].id = c;
+            vm->vcpus[c].hvm = boot_alloc(hvm_vcpu_bytes(), 64);
+        }
+        vm->console = console_port_new(vm);
+    }
+}
+
+struct vm *vm_find(const char *name)
+{
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (strcmp(vms[i]->config->name, name) == 0) {
+            return vms[i];
+        }
+    }
+    return NULL;
+}
+
+const char *vm_state_name(const struct vm *vm)
+{
+    static const char *const names[] = {
+        [VM_OFF] = "off",
+        [VM_RUN] = "running",
+        [VM_PAUSED] = "paused",
+        [VM_NO_MEMORY] = "no-memory",
+        [VM_STOPPING] = "stopping",
+    };
+    return names[vm->state];
+}
+
+static enum status init_memory(struct vm *vm)
+{
+    uint64_t pages = vm->config->memory_bytes >> PAGE_SHIFT;
+    uint64_t low = MIN(pages, LOADER_LOW_RAM_MAX >> PAGE_SHIFT);
+    struct p2m_run runs[2] = {{GFN(0), low}, {GFN(LOADER_HIGH_RAM >> PAGE_SHIFT), pages - low}};
+    enum status s = hvm_space_init(vm->space, &machine_frames);
+
+    if (s != OK) {
+        return s;
+    }
+    s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group, vm->number,
+                 runs, pages > low ? 2 : 1);
+    if (s != OK) {
+        hvm_space_fini(vm->space);
+    }
+    return s;
+}
+
+static void fini_memory(struct vm *vm)
+{
+    p2m_drop_all(&vm->p2m); /* what vm_work left, if anything */
+    hvm_space_fini(vm->space);
+}
+
+static void fini_vcpus(struct vm *vm, unsigned n)
+{
+    while (n > 0) {
+        hvm_vcpu_fini(vm->vcpus[--n].hvm);
+    }
+}
+
+static enum status init_vcpus(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        struct vcpu *v = &vm->vcpus[i];
+        enum status s = hvm_vcpu_init(v->hvm, vm->space, &vm->p2m, &vm_hvm_ops, v, i);
+        if (s != OK) {
+            fini_vcpus(vm, i);
+            return s;
+        }
+        v->halted = i > 0;
+        v->run_ns = 0;
+    }
+    return OK;
+}
+
+enum status vm_start(struct vm *vm)
+{
+    enum status s;
+
+    if (vm->state != VM_OFF) {
+        return E_BUSY;
+    }
+    vm->restart = false;
+    vm->stop_reason[0] = '\0';
+    s = init_memory(vm);
+    if (s != OK) {
+        goto fail;
+    }
+    s = init_vcpus(vm);
+    if (s != OK) {
+        goto fail_memory;
+    }
+    s = vm_devices_init(vm);
+    if (s != OK) {
+        goto fail_vcpus;
+    }
+    s = vm_load(vm);
+    if (s != OK) {
+        goto fail_devices;
+    }
+    scan_attach(&vm->p2m);
+    vm->state = VM_RUN;
+    vm->boots++;
+    vm->started_ns = clock_now_ns();
+    sched_wake(&vm->vcpus[0]);
+    log_info("%s: started, %llu MiB, %u disk%s", vm->config->name,
+             (unsigned long long)vm->config->memory_bytes >> 20, vm->n_disks,
+             vm->n_disks == 1 ? "" : "s");
+    return OK;
+
+fail_devices:
+    vm_devices_fini(vm);
+fail_vcpus:
+    fini_vcpus(vm, vm->n_vcpus);
+fail_memory:
+    fini_memory(vm);
+fail:
+    if (s == E_NOMEM) {
+        log_error("%s: not started: out of memory (%llu frames free)", vm->config->name,
+                  (unsigned long long)machine_frames.by_state[FRAME_FREE]);
+    }
+    format(vm->stop_reason, sizeof(vm->stop_reason), "could not be started: %s", status_name(s));
+    return s;
+}
+
+enum status vm_pause(struct vm *vm)
+{
+    if (vm->state != VM_RUN && vm->state != VM_NO_MEMORY) {
+        return E_INVAL;
+    }
+    vm_memory_leave(vm);
+    vm->state = VM_PAUSED;
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        sched_remove(&vm->vcpus[i]);
+    }
+    return OK;
+}
+
+enum status vm_resume(struct vm *vm)
+{
+    if (vm->state != VM_PAUSED) {
+        return E_INVAL;
+    }
+    vm->state = VM_RUN;
+    vm->disk_work = true;
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        if (!vm->vcpus[i].halted) {
+            sched_wake(&vm->vcpus[i]);
+        }
+        hvm_irq_kick(vm->vcpus[i].hvm);
+    }
+    return OK;
+}
+
+void vm_stop(struct vm *vm, bool restart, const char *why)
+{
+    if (vm->state == VM_OFF) {
+        return;
+    }
+    vm->restart |= restart;
+    if (vm->state == VM_STOPPING) {
+        return;
+    }
+    vm_memory_leave(vm);
+    vm->state = VM_STOPPING;
+    format(vm->stop_reason, sizeof(vm->stop_reason), "%s", why);
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        sched_remove(&vm->vcpus[i]);
+        hvm_yield(vm->vcpus[i].hvm);
+    }
+    scan_detach(&vm->p2m);
+}
+
+/* A step of stopping; true while there is more to do at once. */
+static bool stop_step(struct vm *vm)
+{
+    bool quiet = true;
+
+    for (unsigned i = 0; i < vm->n_disks; i++) {
+        quiet &= virtio_blk_quiesce(&vm->disks[i].blk);
+    }
+    if (!quiet) {
+        return false; /* the disk's completion wakes the loop */
+    }
+    if (p2m_drop_some(&vm->p2m, DROP_PAGES)) {
+        return true;
+    }
+    vm_devices_fini(vm);
+    fini_vcpus(vm, vm->n_vcpus);
+    fini_memory(vm);
+    vm->state = VM_OFF;
+    log_info("%s: off (%s)", vm->config->name, vm->stop_reason);
+    if (vm->restart) {
+        enum status s = vm_start(vm);
+        if (s != OK) {
+            log_error("%s: not restarted: %s", vm->config->name, status_name(s));
+        }
+    }
+    return false;
+}
+
+bool vm_work(struct vm *vm)
+{
+    if (vm->state == VM_STOPPING) {
+        return stop_step(vm);
+    }
+    if (!vm->disk_work || vm->state == VM_OFF) {
+        return false;
+    }
+    vm->disk_work = false;
+    for (unsigned i = 0; i < vm->n_disks; i++) {
+        struct virtio_blk *d = &vm->disks[i].blk;
+        vm->disk_work |= virtio_blk_work(d);
+        if (d->wants_memory) {
+            vm_wait_for_memory(vm);
+        }
+    }
+    return vm->disk_work;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A virtual machine: its memory, its vCPUs, its devices, and its life.
+ *
+ *     OFF --start--> RUN <--pause/resume--> PAUSED
+ *                    RUN <--no frame / frames free again--> NO_MEMORY
+ *     RUN|PAUSED|NO_MEMORY --stop, power-off, broken--> STOPPING --quiesced, freed--> OFF
+ *     (reset: STOPPING with `restart`, then started again)
+ *
+ * Stopping takes time: disk requests in flight end first, and memory goes back a bounded number of
+ * pages at a time. vm_work does a step of it; everything runs in the scheduler's loop (kernel/
+ * sched.h), so nothing here needs a lock.
+ */
+#ifndef KERNEL_VM_H
+#define KERNEL_VM_H
+
+#include "arch/x86_64/hvm.h"
+#include "base/status.h"
+#include "base/timer.h"
+#include "base/types.h"
+#include "drivers/block/blkcache.h"
+#include "drivers/guest/acpipm.h"
+#include "drivers/guest/iobus.h"
+#include "drivers/guest/irq.h"
+#include "drivers/guest/lapic.h"
+#include "drivers/guest/pci.h"
+#include "drivers/guest/pic.h"
+#include "drivers/guest/pit.h"
+#include "drivers/guest/rtc.h"
+#include "drivers/guest/uart.h"
+#include "drivers/guest/virtio_blk.h"
+#include "kernel/config/config.h"
+#include "mm/p2m.h"
+
+#include <bsd/sys/queue.h>
+
+#define VM_VCPUS 1 /* vCPUs a VM can have today; the structures take more */
+#define VM_DISKS 8
+
+enum vm_state { VM_OFF, VM_RUN, VM_PAUSED, VM_NO_MEMORY, VM_STOPPING };
+
+struct vm;
+
+struct vcpu {
+    struct vm *vm;
+    unsigned id;
+    struct hvm_vcpu *hvm;
+    struct lapic lapic;
+    bool halted;     /* in HLT: only an interrupt makes it runnable */
+    bool queued;     /* on the run queue */
+    uint64_t run_ns; /* CPU time since the VM was started */
+    TAILQ_ENTRY(vcpu) run_link;
+};
+
+struct vm_disk {
+    struct virtio_blk blk;
+    struct blk_dev *dev; /* the cache over a host disk */
+    struct blk_dev view; /* the same as this VM may use it */
+    mfn_t bounce;
+    mfn_t slots[VIRTIO_BLK_SLOTS];
+    unsigned n_slots;
+};
+
+struct vm {
+    const struct config_vm *config;
+    uint16_t number; /* index in `vms`, from 1: 0 is nobody's */
+    enum vm_state state;
+    bool restart;         /* start again once it is off */
+    bool paused_by_user;  /* stays paused when frames come back */
+    char stop_reason[192]; /* why it went off, for `vms` */
+    uint64_t started_ns;
+    uint64_t said_no_memory_ns; /* kernel/vm_memory.c: when the console last heard */
+    bool say_memory_back;
+    uint64_t boots;
+
+    struct hvm_space *space;
+    struct p2m p2m;
+    struct share_group *group;
+
+    unsigned n_vcpus;
+    struct vcpu vcpus[VM_VCPUS];
+
+    struct iobus pio, mmio;
+    struct irq_sink irq;
+    struct pic pic;
+    struct pit pit;
+    struct rtc rtc;
+    struct uart uart;
+    struct pci_bus pci;
+    struct acpipm pm;
+    unsigned n_disks;
+    struct vm_disk disks[VM_DISKS];
+    bool disk_work; /* some disk asked for virtio_blk_work */
+
+    struct console_port *console; /* kernel/console.h: where the UART's bytes go */
+};
+
+/* All VMs of the configuration, made once at boot. */
+extern struct vm **vms;
+extern unsigned n_vms;
+
+/* Makes the structures of every configured VM, all off. Panics when memory is too small for them:
+ * that happens at boot only. */
+void vms_init(const struct config *config);
+struct vm *vm_find(const char *name);
+const char *vm_state_name(const struct vm *vm);
+
+/* Builds the machine and starts it. E_BUSY when it is not off; otherwise the failure has been
+ * logged with what to do about it, and the VM is off again. */
+enum status vm_start(struct vm *vm) MUST_CHECK;
+/* E_INVAL when the state does not allow it. */
+enum status vm_pause(struct vm *vm) MUST_CHECK;
+enum status vm_resume(struct vm *vm) MUST_CHECK;
+/* Begins to stop it; `why` is kept for `vms`. No effect when it is off or stopping already, but
+ * for restart, which wins. */
+void vm_stop(struct vm *vm, bool restart, const char *why);
+/* It needs a frame and there is none: waits until there is (kernel/vm_memory.c). */
+void vm_wait_for_memory(struct vm *vm);
+
+/* One bounded step of what a VM has to do outside the guest: disks, stopping. True: call again
+ * soon. */
+bool vm_work(struct vm *vm);
+
+/* Between vm.c and its parts. */
+enum status vm_devices_init(struct vm *vm) MUST_CHECK; /* vm_devices.c */
+void vm_devices_fini(struct vm *vm);
+extern const struct hvm_ops vm_hvm_ops; /* vm_ops.c; ctx is the struct vcpu */
+void vm_irq_init(struct vm *vm);
+enum status vm_load(struct vm *vm) MUST_CHECK; /* vm_load.c: kernel into memory, registers set */
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The PC that a guest sees: makes its devices, wires them, and takes them away. */
+#include "arch/x86_64/clock.h"
+#include "base/bits.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "base/string.h"
+#include "drivers/host/cmos.h"
+#include "kernel/console.h"
+#include "kernel/disks.h"
+#include "kernel/loader.h"
+#include "kernel/machine.h"
+#include "kernel/sched.h"
+#include "kernel/vm.h"
+
+/* Requests in flight a disk; each slot is one page. */
+#define DISK_SLOTS 16
+/* PCI slot of a VM's first disk; slot 0 is the host bridge. */
+#define FIRST_DISK_SLOT 2
+
+static void uart_tx(void *ctx, uint8_t byte)
+{
+    struct vm *vm = ctx;
+
+    console_port_tx(vm->console, byte);
+}
+
+static bool uart_room(void *ctx)
+{
+    struct vm *vm = ctx;
+
+    return console_port_room(vm->console);
+}
+
+static const struct uart_ops uart_ops = {.tx = uart_tx, .tx_room = uart_room};
+
+static void power_off(void *ctx)
+{
+    struct vm *vm = ctx;
+
+    log_info("%s: powered off", vm->config->name);
+    vm_stop(vm, false, "powered off by the guest");
+}
+
+static void reset(void *ctx)
+{
+    struct vm *vm = ctx;
+
+    log_info("%s: reset by the guest", vm->config->name);
+    vm_stop(vm, true, "reset by the guest");
+}
+
+static const struct acpipm_ops pm_ops = {.power_off = power_off, .reset = reset};
+
+static void disk_wake(void *ctx)
+{
+    struct vm *vm = ctx;
+
+    vm->disk_work = true;
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        hvm_yield(vm->vcpus[i].hvm);
+    }
+}
+
+static void disk_free(struct vm_disk *d)
+{
+    while (d->n_slots > 0) {
+        frames_free(&machine_frames, d->slots[--d->n_slots]);
+    }
+    frames_free(&machine_frames, d->bounce);
+}
+
+/* A VM's view of a host disk: read-only when its configuration says so. */
+static void view_submit(struct blk_dev *view, struct blk_req *r)
+{
+    struct vm_disk *d = container_of(view, struct vm_disk, view);
+
+    d->dev->ops->submit(d->dev, r);
+}
+
+static const struct blk_ops view_ops = {.submit = view_submit};
+
+static enum status add_disk(struct vm *vm, unsigned n)
+{
+    struct vm_disk *d = &vm->disks[n];
+    const struct config_disk *c = &vm->config->disks[n];
+    char serial[VIRTIO_BLK_ID_BYTES + 1];
+    enum status s;
+
+    d->dev = disks_find(c->name);
+    if (!d->dev) {
+        log_error("%s: there is no disk '%s'; this machine has: %s", vm->config->name, c->name,
+                  disks_list());
+        return E_NOTFOUND;
+    }
+    d->view = *d->dev;
+    d->view.ops = &view_ops;
+    d->view.read_only |= c->read_only;
+    d->n_slots = 0;
+    s = frames_alloc(&machine_frames, FRAME_HYP, &d->bounce);
+    if (s != OK) {
+        return s;
+    }
+    format(serial, sizeof(serial), "%s-disk%u", vm->config->name, n);
+    virtio_blk_init(&d->blk,
+                    &(struct virtio_blk_cfg){.p2m = &vm->p2m,
+                                             .disk = &d->view,
+                                             .serial = serial,
+                                             .bounce = d->bounce,
+                                             .wake = disk_wake,
+                                             .wake_ctx = vm});
+    while (d->n_slots < DISK_SLOTS) {
+        mfn_t page;
+        s = frames_alloc(&machine_frames, FRAME_HYP, &page);
+        if (s == OK) {
+            d->slots[d->n_slots++] = page;
+            s = virtio_blk_add_slot(&d->blk, frame_bytes(&machine_frames, page));
+        }
+        if (s != OK) {
+            goto fail;
+        }
+    }
+    s = pci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n);
+    if (s == OK) {
+        return OK;
+    }
+fail:
+    disk_free(d);
+    return s;
+}
+
+static void stop_timers(struct vm *vm)
+{
+    pit_stop(&vm->pit);
+    rtc_stop(&vm->rtc);
+    acpipm_stop(&vm->pm);
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        lapic_stop(&vm->vcpus[i].lapic);
+    }
+}
+
+enum status vm_devices_init(struct vm *vm)
+{
+    uint64_t low = MIN(vm->config->memory_bytes, LOADER_LOW_RAM_MAX);
+    enum status s;
+
+    iobus_init(&vm->pio);
+    iobus_init(&vm->mmio);
+    vm_irq_init(vm);
+    pit_init(&vm->pit, &sched_timers, &vm->irq);
+    rtc_init(&vm->rtc, &sched_timers, &vm->irq, cmos_now_s(clock_now_ns()));
+    rtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
+    uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);
+    acpipm_init(&vm->pm, &sched_timers, &vm->irq, &pm_ops, vm);
+    pci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);
+    if ((s = pic_attach(&vm->pic, &vm->pio)) != OK || (s = pit_attach(&vm->pit, &vm->pio)) != OK ||
+        (s = rtc_attach(&vm->rtc, &vm->pio)) != OK ||
+        (s = uart_attach(&vm->uart, &vm->pio)) != OK ||
+        (s = acpipm_attach(&vm->pm, &vm->pio)) != OK || (s = pci_attach(&vm->pci)) != OK) {
+        goto fail;
+    }
+    for (unsigned line = 10; line <= 11; line++) {
+        pic_set_level_triggered(&vm->pic, line); /* PCI's INTx lines */
+    }
+    vm->disk_work = false;
+    for (vm->n_disks = 0; vm->n_disks < vm->config->n_disks; vm->n_disks++) {
+        s = add_disk(vm, vm->n_disks);
+        if (s != OK) {
+            goto fail_disks;
+        }
+    }
+    return OK;
+
+fail_disks:
+    while (vm->n_disks > 0) {
+        disk_free(&vm->disks[--vm->n_disks]);
+    }
+fail:
+    stop_timers(vm);
+    if (s != E_NOTFOUND) {
+        log_error("%s: making its devices: %s", vm->config->name, status_name(s));
+    }
+    return s;
+}
+
+void vm_devices_fini(struct vm *vm)
+{
+    while (vm->n_disks > 0) {
+        disk_free(&vm->disks[--vm->n_disks]);
+    }
+    stop_timers(vm);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Fills a new VM's memory: ACPI tables, kernel, initrd; and sets its first vCPU's registers. */
+#include "base/log.h"
+#include "drivers/guest/acpi_tables.h"
+#include "kernel/loader.h"
+#include "kernel/machine.h"
+#include "kernel/vm.h"
+
+static enum status put_acpi(struct vm *vm, gpa_t *rsdp)
+{
+    static uint8_t tables[LOADER_ACPI_BYTES];
+    enum status s = acpi_tables_build(tables, sizeof(tables), GPA(LOADER_ACPI), vm->n_vcpus, rsdp);
+
+    return s == OK ? p2m_write(&vm->p2m, GPA(LOADER_ACPI), tables, sizeof(tables)) : s;
+}
+
+enum status vm_load(struct vm *vm)
+{
+    const struct config_vm *c = vm->config;
+    struct loader_input in = {.cmdline = c->cmdline};
+    struct loader_entry e;
+    char why[160] = "";
+    enum status s;
+
+    if (!machine_module(c->kernel, &in.kernel, &in.kernel_bytes)) {
+        log_error("%s: there is no boot module '%s' (its kernel); add `module2 FILE %s` to "
+                  "grub.cfg, or use tools/run",
+                  c->name, c->kernel, c->kernel);
+        return E_NOTFOUND;
+    }
+    if (c->initrd[0] && !machine_module(c->initrd, &in.initrd, &in.initrd_bytes)) {
+        log_error("%s: there is no boot module '%s' (its initrd); add `module2 FILE %s` to "
+                  "grub.cfg, or use tools/run",
+                  c->name, c->initrd, c->initrd);
+        return E_NOTFOUND;
+    }
+    s = put_acpi(vm, &in.rsdp);
+    if (s != OK) {
+        log_error("%s: writing its ACPI tables: %s", c->name, status_name(s));
+        return s;
+    }
+    s = loader_load(&vm->p2m, &in, &e, why, sizeof(why));
+    if (s != OK) {
+        log_error("%s: cannot load %s: %s", c->name, c->kernel, why);
+        return s;
+    }
+    if (e.long_mode) {
+        hvm_vcpu_boot64(vm->vcpus[0].hvm, &(struct hvm_boot64){.rip = e.rip,
+                                                               .rsp = e.rsp,
+                                                               .rsi = e.rsi,
+                                                               .cr3 = e.cr3,
+                                                               .gdt_base = e.gdt_base,
+                                                               .gdt_limit = e.gdt_limit});
+    } else {
+        hvm_vcpu_boot32(vm->vcpus[0].hvm, &(struct hvm_boot32){.rip = (uint32_t)e.rip,
+                                                               .esp = (uint32_t)e.rsp,
+                                                               .esi = (uint32_t)e.rsi,
+                                                               .gdt_base = e.gdt_base,
+                                                               .gdt_limit = e.gdt_limit});
+    }
+    return OK;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VMs that wait for a frame.
+ *
+ * By the time a VM gets here the cache has given its clean frames (frames.reclaim). It waits until
+ * enough are free again (folding, or another VM's end), then goes on with the access that failed:
+ * nothing of the guest is lost. The console hears of the first wait, and of the end.
+ */
+#include "kernel/vm_memory.h"
+
+#include "arch/x86_64/clock.h"
+#include "base/log.h"
+#include "kernel/machine.h"
+#include "kernel/sched.h"
+#include "kernel/vm.h"
+
+/* Enough for the page, its tables, and some progress, so that it does not come straight back. */
+#define WAKE_FREE 32u
+/* A VM that keeps running dry says so this often at most. */
+#define SAY_EVERY_NS UINT64_C(5000000000)
+
+static unsigned waiting;
+
+void vm_wait_for_memory(struct vm *vm)
+{
+    if (vm->state != VM_RUN) {
+        return;
+    }
+    vm->state = VM_NO_MEMORY;
+    waiting++;
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        sched_remove(&vm->vcpus[i]);
+    }
+    uint64_t now = clock_now_ns();
+    if (!vm->said_no_memory_ns || now - vm->said_no_memory_ns >= SAY_EVERY_NS) {
+        vm->said_no_memory_ns = now;
+        vm->say_memory_back = true;
+        log_warn("%s: paused: the machine is out of memory (%llu of %llu frames free); it goes on "
+                 "when frames are free again: stop a VM, or wait for folding",
+                 vm->config->name, (unsigned long long)machine_frames.by_state[FRAME_FREE],
+                 (unsigned long long)machine_frames.count);
+    }
+}
+
+void vm_memory_leave(struct vm *vm)
+{
+    if (vm->state == VM_NO_MEMORY) {
+        waiting--;
+    }
+}
+
+bool vm_memory_work(void *ctx)
+{
+    (void)ctx;
+    if (waiting == 0 || machine_frames.by_state[FRAME_FREE] < WAKE_FREE) {
+        return false;
+    }
+    for (unsigned i = 0; i < n_vms; i++) {
+        struct vm *vm = vms[i];
+        if (vm->state != VM_NO_MEMORY) {
+            continue;
+        }
+        waiting--;
+        vm->state = VM_RUN;
+        vm->disk_work = true; /* a disk may be what wanted the frame */
+        if (vm->say_memory_back) {
+            vm->say_memory_back = false;
+            log_info("%s: goes on: memory is free again", vm->config->name);
+        }
+        for (unsigned c = 0; c < vm->n_vcpus; c++) {
+            if (!vm->vcpus[c].halted) {
+                sched_wake(&vm->vcpus[c]);
+            }
+        }
+    }
+    return true;
+}
