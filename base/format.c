@@ -11,7 +11,7 @@ struct sink {
 };
 
 struct spec {
-    bool left, zero, has_precision;
+    bool left, zero, alternate, has_precision;
     size_t width, precision;
     enum { LEN_HH, LEN_H, LEN_INT, LEN_L, LEN_LL, LEN_Z, LEN_J } length;
 };
@@ -185,9 +185,10 @@ static uint64_t next_unsigned(struct args *a, const struct spec *sp)
 static void parse_spec(const char **p, struct spec *sp, struct args *a)
 {
     *sp = (struct spec){0};
-    for (; **p == '-' || **p == '0'; (*p)++) {
+    for (; **p == '-' || **p == '0' || **p == '#'; (*p)++) {
         sp->left |= **p == '-';
         sp->zero |= **p == '0';
+        sp->alternate |= **p == '#';
     }
     if (**p == '*') {
         int64_t w = va_arg(a->ap, int);
@@ -234,9 +235,12 @@ static bool convert(struct sink *s, const struct spec *sp, char conversion, stru
         put_number(s, &number, "", next_unsigned(a, sp), 10, false);
         return true;
     case 'x':
-    case 'X':
-        put_number(s, &number, "", next_unsigned(a, sp), 16, conversion == 'X');
+    case 'X': {
+        uint64_t v = next_unsigned(a, sp);
+        const char *prefix = !sp->alternate || v == 0 ? "" : conversion == 'X' ? "0X" : "0x";
+        put_number(s, &number, prefix, v, 16, conversion == 'X');
         return true;
+    }
     case 'p':
         put_number(s, &number, "0x", (uintptr_t)va_arg(a->ap, void *), 16, false);
         return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bounded printf. Supports flags - 0, width and precision (also *), the lengths hh h l ll z j, and
+ * Bounded printf. Supports flags - 0 # (the last for x X), width and precision (also *), the lengths hh h l ll z j, and
  * the conversions d i u x X p s c %. Anything else is printed as it stands.
  */
 #ifndef BASE_FORMAT_H

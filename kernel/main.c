@@ -3,6 +3,7 @@
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/early_uart.h"
 #include "arch/x86_64/features.h"
+#include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/irq.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/poweroff.h"
@@ -45,6 +46,19 @@ static void read_acpi(void)
         log_warn("%s", why);
     }
     machine_set_acpi(&acpi);
+    ioapic_mask_all(&acpi);
+}
+
+static unsigned long long ram_mib(void)
+{
+    unsigned n;
+    const struct bootmem_range *ram = bootmem_ram(&n);
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        bytes += ram[i].end - ram[i].start;
+    }
+    return bytes >> 20;
 }
 
 void kernel_main(uint32_t magic, uint32_t mbi)
@@ -72,13 +86,12 @@ void kernel_main(uint32_t magic, uint32_t mbi)
     paging_init(); /* W^X, guard pages; all RAM is in the window now */
     bootmem_set_limit(UINT64_MAX);
 
-    read_acpi(); /* how to turn the machine off */
+    read_acpi(); /* how to turn the machine off; I/O APICs quiet */
     irq_init();  /* PIC and local APIC; every line is masked still */
     if (!clock_init(why, sizeof(why))) {
         refuse(why);
     }
-    log_info("%llu MiB of memory, %u boot modules, booted by %s%s",
-             (unsigned long long)(bootmem_frame_count() >> (20 - PAGE_SHIFT)), boot.n_modules,
-             boot.loader, boot.efi ? " from UEFI" : "");
+    log_info("%llu MiB of memory, %u boot modules, loaded by %s%s", ram_mib(), boot.n_modules,
+             boot.loader[0] ? boot.loader : "a nameless boot loader", boot.efi ? " from UEFI" : "");
     kernel_run(&boot); /* configuration, VT-x, disks, VMs, console */
 }

@@ -51,15 +51,15 @@ static bool measure(struct round *r)
     out8(PIT_COMMAND, PIT_CH2_MODE0);
     out8(PIT_CH2, ROUND_COUNT & 0xff);
     out8(PIT_CH2, ROUND_COUNT >> 8);
-    lapic_timer_oneshot(UINT32_MAX);
+    host_lapic_timer_oneshot(UINT32_MAX);
     out8(PORT_B, b | PORT_B_GATE2);
     uint64_t start = rdtsc();
-    uint32_t apic = lapic_timer_left();
+    uint32_t apic = host_lapic_timer_left();
     for (unsigned i = 0; i < MAX_POLLS; i++) {
         if (in8(PORT_B) & PORT_B_OUT2) {
             r->tsc = rdtsc() - start;
-            r->apic = apic - lapic_timer_left();
-            lapic_timer_oneshot(0);
+            r->apic = apic - host_lapic_timer_left();
+            host_lapic_timer_oneshot(0);
             out8(PORT_B, b);
             return true;
         }
@@ -90,8 +90,9 @@ static bool calibrate(uint64_t *khz, uint64_t *timer_khz)
             n++;
         }
     }
-    *khz = tsc * PIT_HZ / (n * ROUND_COUNT * 1000);
-    *timer_khz = apic * PIT_HZ / (n * ROUND_COUNT * 1000);
+    uint64_t span = n * ROUND_COUNT * 1000;
+    *khz = (tsc * PIT_HZ + span / 2) / span;
+    *timer_khz = (apic * PIT_HZ + span / 2) / span;
     return true;
 }
 
@@ -114,7 +115,7 @@ bool clock_init(char *why, size_t n)
         return false;
     }
     tsc_base = rdtsc();
-    lapic_timer_mode(false);
+    host_lapic_timer_mode(false);
     if (!calibrate(&khz, &timer_khz)) {
         format(why, n, "the interval timer (PIT channel 2) does not count");
         return false;
@@ -127,15 +128,15 @@ bool clock_init(char *why, size_t n)
     if (stated && stated - MIN(stated, khz) <= khz / 100 && khz - MIN(stated, khz) <= khz / 100) {
         khz = stated;
     }
-    if (!lapic_has_tsc_deadline() && timer_khz < MIN_KHZ / 10) {
+    if (!host_lapic_has_tsc_deadline() && timer_khz < MIN_KHZ / 10) {
         format(why, n, "the local APIC's timer does not count");
         return false;
     }
     ticks_per_ns = (khz << SHIFT) / 1000000;
     ns_per_tick = (UINT64_C(1000000) << SHIFT) / khz;
     tsc_khz = khz;
-    apic_khz = lapic_has_tsc_deadline() ? 0 : timer_khz;
-    lapic_timer_mode(apic_khz == 0);
+    apic_khz = host_lapic_has_tsc_deadline() ? 0 : timer_khz;
+    host_lapic_timer_mode(apic_khz == 0);
     if (!(cpuid(0x80000000, 0).eax >= 0x80000007 &&
           cpuid(0x80000007, 0).edx & CPUID_80000007_EDX_INVARIANT_TSC)) {
         log_debug("clock: the CPU does not promise that its TSC is invariant");
@@ -184,21 +185,21 @@ void clock_arm(uint64_t deadline_ns)
     armed_ns = deadline_ns;
     if (deadline_ns == CLOCK_NEVER) {
         if (apic_khz) {
-            lapic_timer_oneshot(0);
+            host_lapic_timer_oneshot(0);
         } else {
-            lapic_timer_deadline(0);
+            host_lapic_timer_deadline(0);
         }
         return;
     }
     if (!apic_khz) {
         uint64_t tsc = clock_ns_to_tsc(deadline_ns);
-        lapic_timer_deadline(tsc ? tsc : 1);
+        host_lapic_timer_deadline(tsc ? tsc : 1);
         return;
     }
     uint64_t now = clock_now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
     /* A second at most, so that the product below cannot overflow; it fires early then. */
     uint64_t count = MIN(left, UINT64_C(1000000000)) * apic_khz / 1000000 + 1;
-    lapic_timer_oneshot((uint32_t)MIN(count, UINT32_MAX));
+    host_lapic_timer_oneshot((uint32_t)MIN(count, UINT32_MAX));
 }
 
 void clock_fired(void)

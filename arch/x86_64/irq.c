@@ -22,8 +22,8 @@ static uint64_t timer_count, spurious_count;
 
 void irq_init(void)
 {
-    pic_init();
-    lapic_init();
+    host_pic_init();
+    host_lapic_init();
 }
 
 enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx)
@@ -38,7 +38,7 @@ enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx)
     l->handler[l->n].fn = fn;
     l->handler[l->n].ctx = ctx;
     l->n++;
-    pic_unmask(line);
+    host_pic_unmask(line);
     return OK;
 }
 
@@ -55,7 +55,7 @@ void irq_unregister(unsigned line, void (*fn)(void *ctx), void *ctx)
         }
     }
     if (l->n == 0) {
-        pic_mask(line);
+        host_pic_mask(line);
     }
 }
 
@@ -63,7 +63,7 @@ static void line_dispatch(unsigned line)
 {
     struct line *l = &lines[line];
 
-    if (pic_is_spurious(line)) {
+    if (host_pic_is_spurious(line)) {
         spurious_count++;
         return;
     }
@@ -72,10 +72,10 @@ static void line_dispatch(unsigned line)
         l->handler[i].fn(l->handler[i].ctx);
     }
     if (l->n == 0) {
-        pic_mask(line); /* nobody could ever quieten it */
+        host_pic_mask(line); /* nobody could ever quieten it */
     }
     /* After the handlers: a level-triggered line is quiet by then. */
-    pic_eoi(line);
+    host_pic_eoi(line);
 }
 
 void irq_dispatch(unsigned vector)
@@ -85,12 +85,12 @@ void irq_dispatch(unsigned vector)
     } else if (vector == VECTOR_TIMER) {
         timer_count++;
         clock_fired();
-        lapic_eoi();
+        host_lapic_eoi();
     } else if (vector == VECTOR_SPURIOUS) {
         spurious_count++; /* SDM vol. 3, 11.9: no EOI */
     } else {
         spurious_count++;
-        lapic_eoi();
+        host_lapic_eoi();
     }
 }
 

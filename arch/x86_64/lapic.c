@@ -45,7 +45,7 @@ static void apic_write(unsigned reg, uint32_t v)
     }
 }
 
-void lapic_init(void)
+void host_lapic_init(void)
 {
     uint64_t base = rdmsr(MSR_IA32_APIC_BASE);
 
@@ -67,25 +67,25 @@ void lapic_init(void)
     apic_write(APIC_LVT_LINT0, LVT_EXTINT);
     apic_write(APIC_LVT_LINT1, LVT_NMI);
     apic_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
-    lapic_eoi(); /* what the firmware may have left in service */
+    host_lapic_eoi(); /* what the firmware may have left in service */
 }
 
-void lapic_eoi(void)
+void host_lapic_eoi(void)
 {
     apic_write(APIC_EOI, 0);
 }
 
-uint32_t lapic_id(void)
+uint32_t host_lapic_id(void)
 {
     return mmio ? apic_read(APIC_ID) >> 24 : apic_read(APIC_ID);
 }
 
-bool lapic_has_tsc_deadline(void)
+bool host_lapic_has_tsc_deadline(void)
 {
     return cpuid(1, 0).ecx & CPUID_1_ECX_TSC_DEADLINE;
 }
 
-void lapic_timer_mode(bool deadline)
+void host_lapic_timer_mode(bool deadline)
 {
     apic_write(APIC_TIMER_INITIAL, 0);
     apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
@@ -97,17 +97,17 @@ void lapic_timer_mode(bool deadline)
     }
 }
 
-void lapic_timer_oneshot(uint32_t count)
+void host_lapic_timer_oneshot(uint32_t count)
 {
     apic_write(APIC_TIMER_INITIAL, count);
 }
 
-uint32_t lapic_timer_left(void)
+uint32_t host_lapic_timer_left(void)
 {
     return apic_read(APIC_TIMER_CURRENT);
 }
 
-void lapic_timer_deadline(uint64_t tsc)
+void host_lapic_timer_deadline(uint64_t tsc)
 {
     wrmsr(MSR_IA32_TSC_DEADLINE, tsc);
 }

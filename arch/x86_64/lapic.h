@@ -6,18 +6,18 @@
 #include "base/types.h"
 
 /* Works in xAPIC mode and, where the firmware turned it on, in x2APIC mode. Panics without one. */
-void lapic_init(void);
-void lapic_eoi(void);
-uint32_t lapic_id(void);
+void host_lapic_init(void);
+void host_lapic_eoi(void);
+uint32_t host_lapic_id(void);
 /* Whether the timer can take an absolute TSC (CPUID.1:ECX.TSC_DEADLINE). */
-bool lapic_has_tsc_deadline(void);
+bool host_lapic_has_tsc_deadline(void);
 
 /* The timer, one-shot at a divider of 1: `count` of its own ticks from now; 0 stops it. */
-void lapic_timer_oneshot(uint32_t count);
-uint32_t lapic_timer_left(void);
+void host_lapic_timer_oneshot(uint32_t count);
+uint32_t host_lapic_timer_left(void);
 /* The timer at this TSC value, once; 0 stops it; one in the past fires at once. */
-void lapic_timer_deadline(uint64_t tsc);
+void host_lapic_timer_deadline(uint64_t tsc);
 /* Chooses between the two; the timer is stopped. */
-void lapic_timer_mode(bool deadline);
+void host_lapic_timer_mode(bool deadline);
 
 #endif

@@ -28,7 +28,7 @@ static void slow_out8(uint16_t port, uint8_t v)
     out8(0x80, 0);
 }
 
-void pic_init(void)
+void host_pic_init(void)
 {
     slow_out8(PIC1, ICW1_INIT_ICW4);
     slow_out8(PIC2, ICW1_INIT_ICW4);
@@ -42,19 +42,19 @@ void pic_init(void)
     write_masks();
 }
 
-void pic_mask(unsigned line)
+void host_pic_mask(unsigned line)
 {
     masked |= (uint16_t)(1u << line);
     write_masks();
 }
 
-void pic_unmask(unsigned line)
+void host_pic_unmask(unsigned line)
 {
     masked &= (uint16_t) ~(1u << line);
     write_masks();
 }
 
-void pic_eoi(unsigned line)
+void host_pic_eoi(unsigned line)
 {
     if (line >= 8) {
         out8(PIC2, (uint8_t)(OCW2_SPECIFIC_EOI | (line - 8)));
@@ -63,7 +63,7 @@ void pic_eoi(unsigned line)
     out8(PIC1, (uint8_t)(OCW2_SPECIFIC_EOI | line));
 }
 
-bool pic_is_spurious(unsigned line)
+bool host_pic_is_spurious(unsigned line)
 {
     if (line != 7 && line != 15) {
         return false;

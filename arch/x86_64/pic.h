@@ -7,15 +7,15 @@
 
 #define PIC_CASCADE 2 /* the line that the second controller hangs on */
 
-void pic_init(void); /* everything masked */
-void pic_mask(unsigned line);
-void pic_unmask(unsigned line);
-void pic_eoi(unsigned line);
+void host_pic_init(void); /* everything masked */
+void host_pic_mask(unsigned line);
+void host_pic_unmask(unsigned line);
+void host_pic_eoi(unsigned line);
 /*
  * Whether the interrupt just taken on `line` was none: the line fell before it was acknowledged,
  * and the controller answered with its lowest priority (7 or 15). Sends the EOI that the first
  * controller still wants for a spurious 15.
  */
-bool pic_is_spurious(unsigned line);
+bool host_pic_is_spurious(unsigned line);
 
 #endif

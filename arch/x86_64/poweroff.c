@@ -61,14 +61,17 @@ static void acpi_s5(void)
     spin(100000);
 }
 
-void machine_poweroff(void)
+/* A real machine stays on after a failure, so that its last words can be read. */
+static _Noreturn void stop(bool power_off)
 {
     cpu_cli();
     early_uart_drain();
     for (const char *s = "Shutdown"; *s; s++) {
         out8(BOCHS_SHUTDOWN_PORT, (uint8_t)*s);
     }
-    acpi_s5();
+    if (power_off) {
+        acpi_s5();
+    }
     if (in_emulator()) {
         out16(QEMU_Q35_PM1A, PM1_SLP_EN);
         out16(QEMU_PIIX4_PM1A, PM1_SLP_EN);
@@ -80,6 +83,11 @@ void machine_poweroff(void)
     }
 }
 
+void machine_poweroff(void)
+{
+    stop(true);
+}
+
 void machine_exit(int code)
 {
     char line[40];
@@ -87,7 +95,7 @@ void machine_exit(int code)
     cpu_cli();
     format(line, sizeof(line), "\nPAGEFOLD-EXIT %d\n", code);
     early_uart_puts(line);
-    machine_poweroff();
+    stop(code == 0);
 }
 
 void machine_reboot(void)
