@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Operation sequences on frames, p2ms and folding, against the oracle that never shares. */
+#include "support_world.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct world w;
+
+    if (size < 2) {
+        return 0;
+    }
+    world_init(&w, 8 + data[0] % 96u);
+    w.starve_at = data[1];
+    world_run(&w, data + 2, size - 2, 8);
+    world_compare(&w);
+    world_settle(&w);
+    world_compare(&w);
+    world_fini(&w);
+    return 0;
+}
