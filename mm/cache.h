@@ -4,13 +4,14 @@
  *
  * An entry is FREE, BUSY or VALID. A new entry is BUSY: its holder reads the block into its frame
  * and then publishes or abandons it. A BUSY entry is found by lookups, but never evicted: a device
- * may be writing to its frame. A VALID entry is a clean copy of the sectors of its mask (one bit for
- * each of the block's eight) and may be evicted at any time, unless its frame is pinned. The holder
- * of a write makes it BUSY again while the disk reads from its frame (cache_hold).
+ * may be writing to its frame. A VALID entry is a clean copy of the sectors of its mask (one bit
+ * for each of the block's eight) and may be evicted at any time, unless its frame is pinned. The
+ * holder of a write makes it BUSY again while the disk reads from its frame (cache_hold).
  *
- * Replacement is SIEVE (Zhang et al., NSDI 2024): a queue in order of insertion with a `visited` bit
- * that a hit sets, and a hand that moves from old to new, clears set bits and evicts the first entry
- * that it finds clear. A hit moves nothing, and blocks read once leave before blocks read twice.
+ * Replacement is SIEVE (Zhang et al., NSDI 2024): a queue in order of insertion with a `visited`
+ * bit that a hit sets, and a hand that moves from old to new, clears set bits and evicts the first
+ * entry that it finds clear. A hit moves nothing, and blocks read once leave before blocks read
+ * twice.
  *
  * The frames are FRAME_CACHE with one reference, the cache's. Not here: I/O, waiting, and copying,
  * which are drivers/block/blkcache. Locking: as the frame table.
@@ -43,10 +44,10 @@ struct cache_entry {
     uint32_t disk;
     uint32_t frame;
     uint32_t hash_next;
-    uint32_t prev;  /* VALID: the next newer entry. BUSY: whatever its holder keeps there */
-    uint32_t next;  /* VALID: the next older entry. FREE: the next free one */
+    uint32_t prev; /* VALID: the next newer entry. BUSY: whatever its holder keeps there */
+    uint32_t next; /* VALID: the next older entry. FREE: the next free one */
     uint8_t flags;
-    uint8_t mask;   /* sectors of the block that the frame holds */
+    uint8_t mask; /* sectors of the block that the frame holds */
     uint16_t spare;
 };
 
@@ -108,8 +109,8 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
 void cache_hold(struct cache *c, uint32_t e);
 /* Drops an entry; the holder's duty for BUSY ones. Counted as an invalidation. */
 void cache_remove(struct cache *c, uint32_t e);
-/* Drops the VALID entries in [first, first + n) of a disk, dooms BUSY ones. Bounded by what is held,
- * not by n. */
+/* Drops the VALID entries in [first, first + n) of a disk, dooms BUSY ones. Bounded by what is
+ * held, not by n. */
 void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n);
 /* Drops all VALID entries, dooms BUSY ones. */
 void cache_drop_all(struct cache *c);

@@ -38,8 +38,7 @@ static enum status check_entries(const struct audit *a, uint64_t *frames_sum)
         }
         used++;
         busy += (x->flags & CACHE_E_BUSY) != 0;
-        if ((x->flags & CACHE_E_BUSY) == 0 &&
-            (x->mask == 0 || (x->flags & CACHE_E_DOOMED) != 0)) {
+        if ((x->flags & CACHE_E_BUSY) == 0 && (x->mask == 0 || (x->flags & CACHE_E_DOOMED) != 0)) {
             return WRONG(a, "valid entry %u has mask %x, flags %x", e, x->mask, x->flags);
         }
         if (x->frame >= c->frames->count) {
@@ -100,7 +99,8 @@ static enum status check_queue(const struct audit *a)
     bool hand_seen = c->hand == CACHE_NIL;
 
     for (uint32_t e = c->head; e != CACHE_NIL; e = c->entries[e].next) {
-        if (e >= c->n_max || (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY)) != CACHE_E_USED) {
+        if (e >= c->n_max ||
+            (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY)) != CACHE_E_USED) {
             return WRONG(a, "the queue leads to entry %u, which is not valid", e);
         }
         if (c->entries[e].prev != newer) {
@@ -129,9 +129,9 @@ static enum status check_free(const struct audit *a)
             return WRONG(a, "the free list is broken at entry %u", e);
         }
     }
-    return n == c->n_max - c->used ? OK
-                                   : WRONG(a, "%u entries free, %u used, of %u", n, c->used,
-                                           c->n_max);
+    return n == c->n_max - c->used
+               ? OK
+               : WRONG(a, "%u entries free, %u used, of %u", n, c->used, c->n_max);
 }
 
 /* The CACHE frames are exactly the entries' frames: as many, each once. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The gate in front of every block device: a request that passes it can be trusted by the driver. */
+/* The gate in front of every block device: a request that passes it can be trusted by the driver.
+ */
 #include "drivers/block/blk.h"
 
 #include "base/bits.h"

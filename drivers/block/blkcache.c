@@ -176,7 +176,8 @@ static void admit(struct blkcache *bc)
     *j = (struct blkcache_job){.d = r->dev_priv, .r = r};
     j->at = job_start(j);
     j->end = j->at + r->sectors;
-    TAILQ_FOREACH (earlier, &bc->active, active) {
+    TAILQ_FOREACH(earlier, &bc->active, active)
+    {
         j->blockers += conflicts(earlier, j);
     }
     TAILQ_INSERT_TAIL(&bc->active, j, active);

@@ -18,8 +18,8 @@
  * are not cached are written from the guest's memory and stay uncached.
  *
  * When there is no frame for a block, the guest's memory is read into directly. When the pool of
- * jobs is used up, requests wait in order of arrival. All completions run from a loop, never nested,
- * so `done` may submit again. Locking: as the frame table.
+ * jobs is used up, requests wait in order of arrival. All completions run from a loop, never
+ * nested, so `done` may submit again. Locking: as the frame table.
  */
 #ifndef DRIVERS_BLOCK_BLKCACHE_H
 #define DRIVERS_BLOCK_BLKCACHE_H

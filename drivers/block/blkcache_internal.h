@@ -14,12 +14,12 @@ struct blkcache_job {
     STAILQ_ENTRY(blkcache_job) queue; /* ready, want_io, or some io's waiters */
     struct blkcache_dev *d;
     struct blk_req *r;
-    uint64_t at, end;     /* leaf sectors: READ: the next to be served; the end */
-    uint32_t blockers;    /* earlier jobs that must end first */
-    uint32_t pending;     /* ios in flight */
-    bool parked;          /* in some queue, so somebody will call it on */
-    bool joining;         /* waited for another's fill: the next hit is a miss in truth */
-    enum status status;   /* the first error */
+    uint64_t at, end;   /* leaf sectors: READ: the next to be served; the end */
+    uint32_t blockers;  /* earlier jobs that must end first */
+    uint32_t pending;   /* ios in flight */
+    bool parked;        /* in some queue, so somebody will call it on */
+    bool joining;       /* waited for another's fill: the next hit is a miss in truth */
+    enum status status; /* the first error */
 };
 
 enum io_kind {

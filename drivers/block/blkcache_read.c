@@ -47,8 +47,8 @@ static uint32_t serve_hits(struct blkcache_job *j)
 }
 
 /*
- * Reads the missing blocks from j->at on into new frames, as many as are missing in a row and can be
- * had. False when not even one can.
+ * Reads the missing blocks from j->at on into new frames, as many as are missing in a row and can
+ * be had. False when not even one can.
  */
 static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
 {
@@ -194,7 +194,8 @@ static void fill_finished(struct blkcache_io *io)
                       (size_t)((hi - lo) * BLK_SECTOR), true);
         cache_publish(c, e, blkcache_mask(block, io->from, end));
     }
-    STAILQ_FOREACH (w, &io->waiters, queue) {
+    STAILQ_FOREACH(w, &io->waiters, queue)
+    {
         if (w->status == OK) {
             serve_hits(w);
         }

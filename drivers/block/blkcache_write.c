@@ -56,8 +56,7 @@ static unsigned update_cached(struct blkcache_job *j, struct blkcache_io *io)
         frames_pin(c->frames, cache_frame(c, e));
         io->entries[io->n_entries++] = e;
         ASSERT(n_segs < IO_SEGS);
-        io->segs[n_segs++] =
-            (struct blk_seg){HPA(mfn_to_hpa(cache_frame(c, e)).a + at), bytes};
+        io->segs[n_segs++] = (struct blk_seg){HPA(mfn_to_hpa(cache_frame(c, e)).a + at), bytes};
     }
     blkcache_slice(j->r, job_offset(j, direct), (j->end - direct) * BLK_SECTOR, io->segs, &n_segs);
     return n_segs;

@@ -13,9 +13,10 @@ struct ramdisk {
 };
 
 /*
- * Makes the disk of [base, base + bytes); a last part of a sector is left out. `name` is cut to fit.
- * `window` + machine address must be readable and writable for [0, memory_bytes), which holds both
- * the disk and every segment of its requests. E_RANGE: the disk does not lie in it, or is empty.
+ * Makes the disk of [base, base + bytes); a last part of a sector is left out. `name` is cut to
+ * fit. `window` + machine address must be readable and writable for [0, memory_bytes), which holds
+ * both the disk and every segment of its requests. E_RANGE: the disk does not lie in it, or is
+ * empty.
  */
 enum status ramdisk_init(struct ramdisk *rd, const char *name, uint32_t id, void *window,
                          uint64_t memory_bytes, hpa_t base, uint64_t bytes,

@@ -36,8 +36,8 @@ static void stop_dma(struct ata_channel *ch)
 static void taskfile(struct ata_channel *ch, uint8_t command, bool ext, uint64_t lba,
                      uint32_t count, uint8_t features)
 {
-    uint8_t dev = (uint8_t)(ATA_DEV_BASE | ATA_DEV_LBA |
-                            (disk_of(ch)->drive != 0 ? ATA_DEV_SLAVE : 0));
+    uint8_t dev =
+        (uint8_t)(ATA_DEV_BASE | ATA_DEV_LBA | (disk_of(ch)->drive != 0 ? ATA_DEV_SLAVE : 0));
 
     if (ext) {
         /* The registers are two deep: the high halves first. */
@@ -165,8 +165,8 @@ static void command_failed(struct ata_channel *ch, uint8_t status, uint8_t bm)
 {
     ch->n_errors++;
     log_warn("%s: command failed at sector %llu: status %02x, error %02x, bus master %02x",
-             disk_of(ch)->dev.name, (unsigned long long)(ch->cur->sector + ch->done_sectors), status,
-             (status & ATA_S_ERR) != 0 ? port_in8((uint16_t)(ch->cmd + ATA_ERROR)) : 0, bm);
+             disk_of(ch)->dev.name, (unsigned long long)(ch->cur->sector + ch->done_sectors),
+             status, (status & ATA_S_ERR) != 0 ? port_in8((uint16_t)(ch->cmd + ATA_ERROR)) : 0, bm);
     begin_reset(ch); /* ends in a retry or in finish() */
 }
 

@@ -2,10 +2,10 @@
 /*
  * ATA disks on a PIIX-style IDE controller: bus-master DMA, one command at a time per channel.
  *
- * A channel is idle, runs a command, or resets. Commands end by interrupt (ata_irq) or, when that is
- * lost, by the deadline (ata_tick). An error is tried again after a soft reset, ATA_RETRIES times,
- * then the request fails with E_IO; resetting is a sequence of deadlines and never waits in place.
- * Only ata_probe polls, at start-up. ATAPI devices are ignored.
+ * A channel is idle, runs a command, or resets. Commands end by interrupt (ata_irq) or, when that
+ * is lost, by the deadline (ata_tick). An error is tried again after a soft reset, ATA_RETRIES
+ * times, then the request fails with E_IO; resetting is a sequence of deadlines and never waits in
+ * place. Only ata_probe polls, at start-up. ATAPI devices are ignored.
  *
  * DMA reaches the first 4 GiB; what lies above goes through the bounce buffer.
  * ATA/ATAPI-7 (volumes 1 and 2); Programming Interface for Bus Master IDE Controller, revision 1.0.
@@ -43,7 +43,14 @@ struct ata_host {
     void (*deadline_changed)(void *ctx);
 };
 
-enum ata_state { ATA_IDLE, ATA_RUNNING, ATA_RESET_HOLD, ATA_RESET_SETTLE, ATA_RESET_BUSY, ATA_DEAD };
+enum ata_state {
+    ATA_IDLE,
+    ATA_RUNNING,
+    ATA_RESET_HOLD,
+    ATA_RESET_SETTLE,
+    ATA_RESET_BUSY,
+    ATA_DEAD
+};
 
 struct ata_channel;
 
@@ -62,12 +69,12 @@ struct ata_channel {
     uint8_t irq;           /* ISA line in compatibility mode, else the PCI line */
     struct ata_disk disks[2];
     enum ata_state state;
-    uint64_t deadline_ns;     /* UINT64_MAX: none */
-    uint64_t reset_end_ns;    /* when a reset that does not end is given up */
+    uint64_t deadline_ns;  /* UINT64_MAX: none */
+    uint64_t reset_end_ns; /* when a reset that does not end is given up */
     struct blk_req_list queue;
-    struct blk_req *cur;      /* being worked on, in one or more commands */
-    uint64_t done_sectors;    /* of cur, by commands that ended well */
-    uint32_t cmd_sectors;     /* of the running command */
+    struct blk_req *cur;   /* being worked on, in one or more commands */
+    uint64_t done_sectors; /* of cur, by commands that ended well */
+    uint32_t cmd_sectors;  /* of the running command */
     unsigned retries;
     uint64_t n_commands, n_errors, n_timeouts, n_resets, n_bounced; /* statistics */
 };

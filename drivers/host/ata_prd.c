@@ -71,8 +71,8 @@ static void walk_begin(struct walk *w, const struct blk_req *r, uint64_t skip)
 }
 
 /* The next piece of at most max bytes; 0 when the segments or the bounce buffer are used up. */
-static uint32_t walk_next(struct walk *w, const struct ata_channel *ch, uint32_t max, uint64_t *addr,
-                          bool *bounce)
+static uint32_t walk_next(struct walk *w, const struct ata_channel *ch, uint32_t max,
+                          uint64_t *addr, bool *bounce)
 {
     if (w->seg >= w->r->n_segs) {
         return 0;
@@ -104,8 +104,7 @@ static uint32_t build_zeroes(struct ata_channel *ch, struct prd_table *t, uint32
     return max;
 }
 
-uint32_t ata_prd_build(struct ata_channel *ch, const struct blk_req *r, uint64_t skip,
-                       uint32_t max)
+uint32_t ata_prd_build(struct ata_channel *ch, const struct blk_req *r, uint64_t skip, uint32_t max)
 {
     struct prd_table t = {.next = ch->mem.va};
     uint32_t left = max * BLK_SECTOR, n;

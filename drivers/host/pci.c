@@ -82,7 +82,8 @@ static bool is_bridge(const struct pci_func *f)
     return f->class_code == 0x06 && f->subclass == 0x04 && f->header == 1;
 }
 
-/* Buses still to be walked: a bit each, so that bridges which name one twice, or one another, end. */
+/* Buses still to be walked: a bit each, so that bridges which name one twice, or one another, end.
+ */
 struct scan {
     uint64_t todo[4], seen[4];
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sequences of operations on the cached block device, checked by the oracle of the property test. */
+/* Sequences of operations on the cached block device, checked by the oracle of the property test.
+ */
 #include "support_blkcache.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

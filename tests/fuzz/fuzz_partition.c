@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Partition tables from raw bytes: the input's sectors stand at the disk's beginning and end. In one
- * of two modes the GPT's sums are made right first, so that what lies behind them is reached.
+ * Partition tables from raw bytes: the input's sectors stand at the disk's beginning and end. In
+ * one of two modes the GPT's sums are made right first, so that what lies behind them is reached.
  */
 #include "base/bits.h"
 #include "base/status.h"

@@ -311,9 +311,8 @@ static void bm_out(void *ctx, uint16_t port, unsigned size, uint32_t v)
 
 void ata_fake_init(struct ata_fake *f)
 {
-    *f = (struct ata_fake){.low = calloc(1, ATA_FAKE_BYTES),
-                           .high = calloc(1, ATA_FAKE_BYTES),
-                           .status = 0x50};
+    *f = (struct ata_fake){
+        .low = calloc(1, ATA_FAKE_BYTES), .high = calloc(1, ATA_FAKE_BYTES), .status = 0x50};
     f->ports[0] = (struct fake_ports){ATA_FAKE_CMD, 8, cmd_in, cmd_out, f};
     f->ports[1] = (struct fake_ports){ATA_FAKE_CTL, 1, ctl_in, ctl_out, f};
     f->ports[2] = (struct fake_ports){ATA_FAKE_BM, 8, bm_in, bm_out, f};

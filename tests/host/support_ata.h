@@ -15,7 +15,7 @@
 #define ATA_FAKE_CTL 0x3f6
 #define ATA_FAKE_BM 0xc000
 
-#define ATA_FAKE_LOW UINT64_C(0x00100000) /* machine memory: 2 MiB here */
+#define ATA_FAKE_LOW UINT64_C(0x00100000)  /* machine memory: 2 MiB here */
 #define ATA_FAKE_HIGH UINT64_C(0xffff0000) /* and 2 MiB across the 4 GiB line */
 #define ATA_FAKE_BYTES (2u << 20)
 

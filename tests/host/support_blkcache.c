@@ -213,8 +213,8 @@ static void check_read(struct world *w, const struct slot *sl)
                 ok |= w->cand[s][c].stamp == stamp && w->cand[s][c].dead >= sl->begin;
             }
             if (!ok) {
-                fprintf(stderr, "sector %llu: stale or foreign stamp %llx\n",
-                        (unsigned long long)s, (unsigned long long)stamp);
+                fprintf(stderr, "sector %llu: stale or foreign stamp %llx\n", (unsigned long long)s,
+                        (unsigned long long)stamp);
             }
             CHECK(ok);
         }
@@ -280,8 +280,8 @@ static void client_submit(struct world *w)
 {
     unsigned index = pick(w, SLOTS);
     struct slot *sl = &w->slots[index];
-    static const enum blk_op ops[] = {BLK_READ,  BLK_READ,  BLK_READ,    BLK_READ,
-                                      BLK_WRITE, BLK_WRITE, BLK_DISCARD, BLK_ZEROES, BLK_FLUSH};
+    static const enum blk_op ops[] = {BLK_READ,  BLK_READ,    BLK_READ,   BLK_READ, BLK_WRITE,
+                                      BLK_WRITE, BLK_DISCARD, BLK_ZEROES, BLK_FLUSH};
 
     if (sl->busy) {
         return;

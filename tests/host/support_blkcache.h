@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A world for testing the cached block device: clients on three views of one disk (whole, and two
- * partitions that do not begin on a block), a disk that completes late, out of order, torn or not at
- * all, and a flat oracle that knows for each sector which contents a read may return.
+ * partitions that do not begin on a block), a disk that completes late, out of order, torn or not
+ * at all, and a flat oracle that knows for each sector which contents a read may return.
  *
  * Every decision is taken from a stream of numbers, random or a fuzzer's. A broken rule aborts.
  */
@@ -18,11 +18,11 @@ struct bcw_source {
 };
 
 struct bcw_options {
-    uint32_t n_jobs, n_ios;  /* pools of blkcache */
-    uint32_t cache_frames;   /* frames free at the start */
+    uint32_t n_jobs, n_ios; /* pools of blkcache */
+    uint32_t cache_frames;  /* frames free at the start */
     uint32_t cache_max;
-    uint32_t fail_percent;   /* of lower requests */
-    bool sync;               /* the disk completes inside submit */
+    uint32_t fail_percent; /* of lower requests */
+    bool sync;             /* the disk completes inside submit */
 };
 
 /* Runs until the stream ends or `steps` are done, drains, audits. Returns the cache's counters. */

@@ -252,8 +252,8 @@ static void test_check_detects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bounds),   cmocka_unit_test(test_scan_resistance),
-        cmocka_unit_test(test_reclaim),  cmocka_unit_test(test_property),
+        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_scan_resistance),
+        cmocka_unit_test(test_reclaim),       cmocka_unit_test(test_property),
         cmocka_unit_test(test_check_detects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,7 +111,7 @@ static void test_scan(void **state)
     add(0, 2, 0, 0x060400, 1)->regs[6] = 5u << 8;
     add(5, 0, 0, 0x060400, 1)->regs[6] = 2u << 8; /* a lower bus behind a higher */
     add(2, 31, 0, 0x010180, 0);
-    add(2, 31, 1, 0x020000, 0); /* not seen: function 0 says that it is alone */
+    add(2, 31, 1, 0x020000, 0);                   /* not seen: function 0 says that it is alone */
     add(2, 7, 0, 0x060400, 1)->regs[6] = 5u << 8; /* leads back up */
     pci_scan(count, &n);
     assert_int_equal(n, 7);

@@ -145,8 +145,8 @@ static void test_hostile_mbr(void **state)
     (void)state;
     memset(disk, 0, sizeof(disk));
     put_mbr(disk, 0, 0x83, 1000, 1000);
-    put_mbr(disk, 1, 0x83, 1999, 10);           /* overlaps by a sector */
-    put_mbr(disk, 2, 0x83, 60000, 5537);        /* ends a sector past the disk */
+    put_mbr(disk, 1, 0x83, 1999, 10);    /* overlaps by a sector */
+    put_mbr(disk, 2, 0x83, 60000, 5537); /* ends a sector past the disk */
     put_mbr(disk, 3, 0x83, 0xffffffff, 0xffffffff);
     assert_int_equal(scan(&t), OK);
     assert_true(t.n == 1 && t.n_refused == 3);
