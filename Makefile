@@ -83,9 +83,9 @@ $H/fuzzobj/%.o: %.c
 	$Q mkdir -p $(@D)
 	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 $H/libpagefold.a: $(HOBJ)
-	$Q rm -f $@ && ar rcs $@ $^
+	$Q rm -f $@ && ar qcs $@ $^
 $H/libfuzz.a: $(FOBJ)
-	$Q rm -f $@ && ar rcs $@ $^
+	$Q rm -f $@ && ar qcs $@ $^
 
 # A test is tests/host/test_NAME.c; what several of them use is in tests/host/support_*.c.
 TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
@@ -98,11 +98,72 @@ $H/fuzz_%: tests/fuzz/fuzz_%.c $(SUPPORT) $H/libfuzz.a
 	$(call say,FUZZCC,$@)
 	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libfuzz.a
 
-# The tests call the installer by themselves when something is missing, so this runs before make
-# looks for the tests' prerequisites.
 host-binaries: $(TESTS)
 fuzz-binaries: $(FUZZERS)
 .PHONY: host-binaries fuzz-binaries
+
+# ---- what one types ------------------------------------------------------------------------
+# A recipe that needs packages or guests calls the installer first and only then builds, with a
+# second make: nothing needs to be on the machine when this file is read.
+JOBS := $(shell nproc 2>/dev/null || echo 1)
+BUILD := $(MAKE) --no-print-directory -j$(JOBS)
+DEMO := build/demo/demo.conf build/demo/shell.conf
+
+## make            build/pagefold.elf
+## make setup      install what is needed (packages, Bochs, the Debian guests' files)
+## make demo       three Debian guests that share their memory, in an emulator; ends with a table
+## make run        the console of CONFIG=FILE (default: two shells); more options in ARGS='...'
+## make iso        build/pagefold.iso for a USB stick, from CONFIG=FILE
+## make test       test-host and test-emu
+## make test-host  unit tests, and each fuzzer for a few seconds
+## make test-emu   tests on emulated machines
+## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
+## make lint       formatting, layers, headers, licence lines
+## make format     format the source
+## make gdb        debug the start-up of CONFIG=FILE in QEMU
+## make clean      remove build/
+CONFIG ?= build/demo/shell.conf
+ARGS ?= $(if $(filter build/demo/%,$(CONFIG)),--disk build/demo/disk.img$(,)snapshot)
+, := ,
+
+setup:
+	$Q tools/setup
+demo: setup
+	$Q $(BUILD) all
+	$Q tools/demo
+$(DEMO):
+	$Q tools/demo --prepare
+run: setup
+	$Q $(BUILD) all $(filter $(DEMO),$(CONFIG))
+	$Q tools/run $(CONFIG) $(ARGS)
+iso: setup
+	$Q $(BUILD) all $(filter $(DEMO),$(CONFIG))
+	$Q tools/run --iso build/pagefold.iso $(CONFIG)
+	@echo "build/pagefold.iso is ready: copy it to a USB stick, for example with dd"
+test: setup
+	$Q $(BUILD) all host-binaries fuzz-binaries
+	$Q tools/test host fuzz emu
+test-host: setup
+	$Q $(BUILD) host-binaries fuzz-binaries
+	$Q tools/test host fuzz
+test-emu: setup
+	$Q $(BUILD) all
+	$Q tools/test emu
+fuzz: setup
+	$Q $(BUILD) fuzz-binaries
+	$Q FUZZ_SECONDS=$${FUZZ_SECONDS:-60} tools/test fuzz
+
+FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
+lint: $(GEN)
+	$Q clang-format --dry-run -Werror $(FORMATTED)
+	$Q tools/lint-layers
+	@echo "lint: clean"
+format:
+	$Q clang-format -i $(FORMATTED)
+gdb: setup
+	$Q $(BUILD) all $(filter $(DEMO),$(CONFIG))
+	$Q tools/run --machine qemu-tcg --gdb --log build/gdb.log $(CONFIG) < /dev/null > /dev/null & \
+	    gdb -q -ex 'target remote localhost:1234' $O/pagefold.elf
 
 clean:
 	rm -rf build

@@ -11,7 +11,8 @@ import re
 
 from emu.problem import Problem, readable_file
 
-LINE = re.compile(r"^(\s*)([A-Za-z_.]+)(\s*=\s*)(.*?)(\s*(?:[;#].*)?)$")
+# Inside double quotes nothing is a comment; a comment behind a value needs a blank before it.
+LINE = re.compile(r'^(\s*)([A-Za-z_.]+)(\s*=\s*)((?:"[^"]*"|.)*?)(\s+[;#].*|\s*)$')
 SUFFIX = re.compile(r"(?:,[a-z]+)*$")
 
 
@@ -44,11 +45,16 @@ def load(path, modules):
     return "\n".join(rewrite(line, n, path, folder, modules) for n, line in enumerate(lines, 1)) + "\n"
 
 
+def unquote(value):
+    return value[1:-1] if re.fullmatch(r'"[^"]*"', value) else value
+
+
 def rewrite(line, number, path, folder, modules):
     match = LINE.match(line)
     if not match or line.lstrip().startswith((";", "#")):
         return line
     indent, key, equals, value, rest = match.groups()
+    value = unquote(value)
     where = f"{path}:{number}: {key}"
     if key in ("kernel", "initrd"):
         name, suffix = value, ""
@@ -63,3 +69,28 @@ def rewrite(line, number, path, folder, modules):
         raise Problem(f"{where}: names no file")
     name = os.path.join(folder, os.path.expanduser(name))
     return indent + key + equals + prefix + modules.add(readable_file(name, where)) + suffix + rest
+
+
+def vm_section(path, name=None):
+    """The keys of the VM called name, or of the first one, as a dict; files relative to path."""
+    readable_file(path, "configuration")
+    keys, current = None, None
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            section = re.match(r"^\s*\[(\w+)\s*([^\]]*?)\s*\]", line)
+            if section:
+                current = section.group(2) if section.group(1) == "vm" else None
+                if current is not None and keys is None and name in (None, current):
+                    keys, name = {}, current
+                continue
+            match = LINE.match(line.rstrip("\n"))
+            if match and keys is not None and current == name:
+                keys[match.group(2)] = unquote(match.group(4))
+    if keys is None:
+        raise Problem(f"{path}: has no [vm {name or 'NAME'}]")
+    folder = os.path.dirname(os.path.abspath(path))
+    for key in ("kernel", "initrd"):
+        if key in keys:
+            keys[key] = readable_file(os.path.join(folder, os.path.expanduser(keys[key])),
+                                      f"{path}: {key}")
+    return keys

@@ -149,6 +149,8 @@ class Session:
                 return status
             wait = [self.link] + ([self.in_fd] if self.wants_input() else [])
             ready = select.select(wait, [], [], self.patience())[0]
+            if not self.in_tty:
+                time.sleep(0.005)  # let output gather: Bochs sends byte by byte
             if self.in_fd in ready and not self.read_input():
                 return 130
             if self.link in ready:
