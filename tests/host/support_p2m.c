@@ -78,11 +78,22 @@ static enum status fake_next(void *ctx, gfn_t from, gfn_t end, gfn_t *at, struct
     return E_NOTFOUND;
 }
 
+static void run_race(struct fake_map *m)
+{
+    if (m->race) {
+        m->race(m->race_ctx, m);
+    }
+}
+
 static enum status fake_map(void *ctx, gfn_t gfn, mfn_t mfn, bool writable)
 {
     struct fake_map *m = ctx;
 
     ASSERT(gfn.n < m->pages && mfn.n < m->frames->count);
+    run_race(m);
+    if (m->fail_maps) {
+        return E_NOMEM;
+    }
     struct fake_slot *e = &m->entries[gfn.n];
     if (!e->present) {
         if (m->fail_after == 0) {
@@ -118,9 +129,7 @@ static void fake_flush(void *ctx)
     struct fake_map *m = ctx;
 
     m->flushes++;
-    if (m->before_flush) {
-        m->before_flush(m->before_flush_ctx, m);
-    }
+    run_race(m);
     for (unsigned c = 0; c < FAKE_CPUS; c++) {
         for (unsigned a = 0; a < FAKE_ALIASES; a++) {
             memset(m->cached[c][a], 0, m->pages * sizeof(*m->entries));

@@ -32,9 +32,10 @@ struct fake_map {
     struct fake_slot *entries;
     struct fake_slot *cached[FAKE_CPUS][FAKE_ALIASES];
     uint64_t flushes;
-    /* Called by a flush before it takes effect: what other CPUs do at the last moment. */
-    void (*before_flush)(void *ctx, struct fake_map *m);
-    void *before_flush_ctx;
+    /* Called before a flush or a new entry takes effect: what other CPUs do at the last moment. */
+    void (*race)(void *ctx, struct fake_map *m);
+    void *race_ctx;
+    bool fail_maps;      /* no entry at all can be set, not even in place of another */
     uint64_t fail_after; /* this many entries can still be added to holes; UINT64_MAX: any number */
 };
 

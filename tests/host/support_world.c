@@ -81,8 +81,8 @@ void world_audit(struct world *w)
 /* ---- VMs ----------------------------------------------------------------------------------- */
 
 /*
- * While this CPU is in the hypervisor, another one runs the same guest and writes through whatever
- * it has cached, up to the moment of the flush.
+ * While this CPU is in the hypervisor, another one runs the same guest: it loads translations, and
+ * writes through whatever it has cached, up to the moment of the flush.
  */
 static void race(void *ctx, struct fake_map *m)
 {
@@ -95,8 +95,11 @@ static void race(void *ctx, struct fake_map *m)
         }
         for (unsigned k = 0; k < 16; k++) {
             uint64_t gfn = rnd_below(&w->race, WORLD_PAGES + 2);
-            const struct fake_slot *c =
+            struct fake_slot *c =
                 &m->cached[rnd_below(&w->race, FAKE_CPUS)][rnd_below(&w->race, FAKE_ALIASES)][gfn];
+            if (!c->present) {
+                *c = m->entries[gfn];
+            }
             if (c->present && c->writable) {
                 uint8_t value = (uint8_t)rnd_below(&w->race, 2);
                 ((uint8_t *)frame_bytes(&w->f, c->mfn))[7] = value;
@@ -119,8 +122,8 @@ static void vm_create(struct world *w, unsigned i)
     ASSERT(s == OK);
     v->oracle = calloc(WORLD_PAGES + 2, PAGE_SIZE);
     ASSERT(v->oracle);
-    v->map.before_flush = race;
-    v->map.before_flush_ctx = w;
+    v->map.race = race;
+    v->map.race_ctx = w;
     v->live = true;
     v->life++;
     fold_attach(&w->fold, &v->p2m);
@@ -134,6 +137,7 @@ static void vm_destroy(struct world *w, unsigned i, bool in_steps)
     while (in_steps && p2m_drop_some(&v->p2m, 3)) {
         world_audit(w);
         fold_step(&w->fold, 2);
+        race(w, &v->map); /* what is gone from the map is gone from its CPUs */
     }
     p2m_drop_all(&v->p2m);
     fake_map_fini(&v->map);
@@ -319,10 +323,10 @@ static void op_cache(struct world *w)
 
 /* ---- running ------------------------------------------------------------------------------- */
 
-static void set_fail(struct world *w, uint64_t fail_after)
+static void set_fail(struct world *w, bool fail)
 {
     for (unsigned i = 0; i < WORLD_VMS; i++) {
-        w->vms[i].map.fail_after = fail_after;
+        w->vms[i].map.fail_maps = fail;
     }
 }
 
@@ -373,7 +377,7 @@ void world_run(struct world *w, const uint8_t *data, size_t n, unsigned audit_ev
             /* The free frames are hidden; those that this operation frees go on a list of theirs.
              */
             w->f.free_head = FRAME_NIL;
-            set_fail(w, 0);
+            set_fail(w, true);
         }
         operation(w);
         if (w->starving) {
@@ -382,7 +386,7 @@ void world_run(struct world *w, const uint8_t *data, size_t n, unsigned audit_ev
                 end = &w->f.table[*end].left;
             }
             *end = hidden;
-            set_fail(w, UINT64_MAX);
+            set_fail(w, false);
             w->starving = false;
         }
         w->ops++;
@@ -481,7 +485,7 @@ void world_settle(struct world *w)
         }
     }
     for (unsigned i = 0; i < WORLD_VMS; i++) {
-        w->vms[i].map.before_flush = NULL; /* nobody writes any more */
+        w->vms[i].map.race = NULL; /* nobody writes any more */
     }
     ASSERT(fold_set(&w->fold, "run", "on", &why) == OK);
     ASSERT(fold_set(&w->fold, "fold.zero", "on", &why) == OK);

@@ -82,6 +82,7 @@ static void scene_init(struct scene *s)
     world_init(w, 64);
     world_run(w, create, sizeof(create), 1);
     for (unsigned vm = 0; vm < 4; vm++) {
+        w->vms[vm].map.race = NULL;
         for (unsigned g = 1; g < 7; g++) {
             memset(page, g == 1 ? 0xEE : g == 6 ? 0xDD : (int)(vm * 8 + g), PAGE_SIZE);
             assert_int_equal(p2m_write(&w->vms[vm].p2m, GPA(g * PAGE_SIZE), page, PAGE_SIZE), OK);

@@ -80,6 +80,9 @@ static void scene(struct world *w)
 
     world_init(w, 200);
     world_run(w, create, sizeof(create), 1);
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        w->vms[i].map.race = NULL; /* one thing at a time */
+    }
 }
 
 static void set_page(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
@@ -222,6 +225,102 @@ static void test_budget_bounds_a_step(void **state)
     world_fini(&w);
 }
 
+/* A device's write counts as a change, even of the same bytes: it sets no dirty bit. */
+static void test_device_writes_make_volatile(void **state)
+{
+    (void)state;
+    struct world w;
+    mfn_t m;
+
+    scene(&w);
+    set_page(&w, 0, 1, 5);
+    passes(&w, 2);
+    assert_int_equal(counters(&w).pages_volatile, 0);
+    set_page(&w, 0, 1, 5);
+    passes(&w, 1);
+    assert_int_equal(counters(&w).pages_volatile, 1);
+    passes(&w, 1);
+    assert_int_equal(counters(&w).pages_volatile, 0);
+    assert_int_equal(p2m_get_write(&w.vms[0].p2m, GFN(1), &m), OK);
+    p2m_put(&w.vms[0].p2m, m);
+    passes(&w, 1);
+    assert_int_equal(counters(&w).pages_volatile, 1);
+    world_fini(&w);
+}
+
+/* Frames leave a half torn down unstable tree; the audit follows its links. */
+static void test_frames_leave_during_teardown(void **state)
+{
+    (void)state;
+    for (unsigned steps = 0; steps < 3; steps++) {
+        struct world w;
+
+        scene(&w);
+        for (unsigned vm = 0; vm < 3; vm++) {
+            for (unsigned g = 0; g < WORLD_PAGES; g++) {
+                set_page(&w, vm, g < WORLD_PAGES / 2 ? g : g + 2, (uint8_t)(vm * 16 + g + 1));
+            }
+        }
+        passes(&w, 2);
+        assert_int_equal(w.fold.unstable, 3 * WORLD_PAGES);
+        assert_int_equal(w.fold.phase, FOLD_TEARDOWN);
+        fold_step(&w.fold, steps);
+        for (unsigned vm = 0; vm < 3; vm++) {
+            while (p2m_drop_some(&w.vms[vm].p2m, 1)) {
+                world_audit(&w);
+            }
+            memset(w.vms[vm].oracle, 0, (WORLD_PAGES + 2) * PAGE_SIZE);
+        }
+        assert_int_equal(w.fold.unstable, 0);
+        passes(&w, 1);
+        world_compare(&w);
+        world_fini(&w);
+    }
+}
+
+static void write_all(void *ctx, struct fake_map *m)
+{
+    const struct world *w = ctx;
+    const struct fake_slot *c = &m->cached[0][0][1];
+
+    if (c->present && c->writable) {
+        memset(frame_bytes(&w->f, c->mfn), 0xBB, PAGE_SIZE);
+    }
+}
+
+/* Two equal pages turn, while they are being frozen, into what the stable index holds already. */
+static void test_pages_that_become_stable_content(void **state)
+{
+    (void)state;
+    struct world w;
+
+    scene(&w);
+    for (unsigned vm = 0; vm < 3; vm++) {
+        set_page(&w, vm, 2, 0xBB);
+    }
+    passes(&w, 2);
+    assert_int_equal(counters(&w).pages_shared, 1);
+    for (unsigned vm = 0; vm < 2; vm++) {
+        set_page(&w, vm, 1, 0xAA);
+        /* The CPU has the right to write cached. */
+        assert_int_equal(fake_guest_write(&w.vms[vm].p2m, 0, 0, GFN(1), 0, 0xAA), OK);
+    }
+    passes(&w, 1);
+    for (unsigned vm = 0; vm < 2; vm++) {
+        w.vms[vm].map.race = write_all;
+        memset(w.vms[vm].oracle[1], 0xBB, PAGE_SIZE);
+    }
+    passes(&w, 2);
+    world_audit(&w); /* among others: no content stands twice in the stable index */
+    assert_int_equal(counters(&w).pages_shared, 1);
+    assert_int_equal(counters(&w).pages_sharing, 4);
+    for (unsigned vm = 0; vm < 2; vm++) {
+        w.vms[vm].map.race = NULL;
+    }
+    world_compare(&w);
+    world_fini(&w);
+}
+
 static uint64_t fake_ticks(void)
 {
     static uint64_t now;
@@ -274,6 +373,9 @@ int main(void)
         cmocka_unit_test(test_pinned_pages_are_skipped),
         cmocka_unit_test(test_detach_in_the_middle_of_a_pass),
         cmocka_unit_test(test_budget_bounds_a_step),
+        cmocka_unit_test(test_device_writes_make_volatile),
+        cmocka_unit_test(test_frames_leave_during_teardown),
+        cmocka_unit_test(test_pages_that_become_stable_content),
         cmocka_unit_test(test_set_and_get),
         cmocka_unit_test(test_random_runs),
         cmocka_unit_test(test_each_allocation_failed_in_turn),
