@@ -495,7 +495,33 @@ static void the_id_is_the_serial(void **state)
     assert_int_equal(ask(r, T_GET_ID, 0, &d, 1), S_OK);
     tguest_get(&r->g, DATA + 5, id, 20);
     assert_string_equal(id, "web1-disk0");
+    /* The ring is empty, and a kick is asked for when that changes. */
+    assert_int_equal(tguest_get16(&r->g, r->t.used + 4 + 8 * 16), r->t.avail_idx);
     rig_free(r);
+}
+
+static void the_id_waits_for_a_frame(void **state)
+{
+    struct tvblk *r = calloc(1, sizeof(*r));
+    struct tdesc d = {0x60000, 20, true};
+    uint32_t len;
+
+    (void)state;
+    tvblk_init(r, 200, 180, SECTORS, 1);
+    tvblk_start(r, FEATURES, 16, RING);
+    assert_true(send(r, 0, T_GET_ID, 0, &d, 1, false) >= 0);
+    tguest_starve(&r->g, 0);
+    tvblk_kick(r);
+    assert_true(r->d.wants_memory && r->wakes > 0);
+    assert_false(virtio_blk_work(&r->d));
+    assert_int_equal(tdriver_take(&r->t, &len), -1);
+    tguest_feed(&r->g);
+    tvblk_work(r);
+    assert_false(r->d.wants_memory);
+    assert_true(tdriver_take(&r->t, &len) >= 0);
+    assert_int_equal(status_of(r, 0), S_OK);
+    tvblk_fini(r); /* finds a page that was pinned twice */
+    free(r);
 }
 
 static void bad_requests_fail_by_themselves(void **state)
@@ -745,6 +771,7 @@ static void a_reset_waits_for_what_is_in_flight(void **state)
     tvblk_out(r, 0x14, 1, 0);
     assert_true(tvblk_in(r, 0x14, 1) != 0);
     tvblk_out(r, 0x14, 1, 1);
+    tvblk_out(r, 0x20, 4, RING); /* too early: ignored */
     tvblk_kick(r);
     tdisk_complete(&r->disk, 0, OK);
     tvblk_work(r);
@@ -752,6 +779,7 @@ static void a_reset_waits_for_what_is_in_flight(void **state)
     tdisk_complete(&r->disk, 0, E_IO);
     tvblk_work(r);
     assert_int_equal(tvblk_in(r, 0x14, 1), 0);
+    assert_int_equal(tvblk_in(r, 0x20, 4), 0);
     assert_int_equal(r->disk.n, 0);
     assert_int_equal(r->g.frames.pinned, 0);
     assert_int_equal(status_of(r, 0), S_NONE);
@@ -913,6 +941,7 @@ int main(void)
         cmocka_unit_test(data_agrees_with_the_oracle),
         cmocka_unit_test(the_header_may_be_split),
         cmocka_unit_test(the_id_is_the_serial),
+        cmocka_unit_test(the_id_waits_for_a_frame),
         cmocka_unit_test(bad_requests_fail_by_themselves),
         cmocka_unit_test(zeroes_and_discards),
         cmocka_unit_test(a_read_only_disk_stays_as_it_is),
