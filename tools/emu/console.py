@@ -21,7 +21,8 @@ from emu.problem import Problem
 
 PROMPT = r"pagefold> "
 # Of the hypervisor itself, at the start of a line; guests' lines are behind [NAME].
-FAILED = re.compile(r"^(?:pagefold> )?(?:PANIC\b|PAGEFOLD-EXIT (?!0\b)\d+)", re.M)
+FAILED = re.compile(r"^(?:pagefold> )?"
+                    r"(?:PANIC\b|PAGEFOLD-CHECK-FAILED|PAGEFOLD-EXIT (?!0\b)\d+)", re.M)
 ENDED = re.compile(r"^(?:pagefold> )?PAGEFOLD-EXIT 0\b", re.M)
 LAST_WORDS_SECONDS = 5  # for a panic's dump, and to power off
 CTRL_A = 0x01
