@@ -27,6 +27,7 @@
 #define LSR_DR 0x01
 #define LSR_OE 0x02
 #define LSR_THRE 0x20
+#define LSR_TEMT 0x40
 
 #define BUS_EMPTY 0xff /* what every register reads when there is no port */
 
@@ -35,8 +36,6 @@
 /* Rounds of one interrupt, and bytes received in one round. */
 #define ROUNDS 8
 #define RX_MAX 64
-/* Reads of LSR until a byte must have left: 16 bytes take 1.4 ms, a read about 1 us on hardware. */
-#define PUT_TRIES 100000u
 
 static uint8_t get(const struct host_uart *u, unsigned reg)
 {
@@ -168,16 +167,12 @@ void host_uart_poll(struct host_uart *u)
     }
 }
 
-void host_uart_put_wait(uint16_t base, uint8_t byte)
+bool host_uart_sending(const struct host_uart *u)
 {
-    for (unsigned i = 0; i < PUT_TRIES; i++) {
-        uint8_t lsr = port_in8((uint16_t)(base + LSR));
-        if (lsr == BUS_EMPTY) {
-            return;
-        }
-        if (lsr & LSR_THRE) {
-            break;
-        }
-    }
-    port_out8((uint16_t)(base + THR), byte);
+    return u->present && (u->ier & IER_THRE);
+}
+
+bool host_uart_idle(const struct host_uart *u)
+{
+    return !u->present || (get(u, LSR) & LSR_TEMT); /* also when it has gone: all ones */
 }

@@ -5,7 +5,7 @@
  * Received bytes are handed to ops->rx; whenever the transmitter is empty, ops->tx is asked for
  * more. The owner calls host_uart_irq from the port's interrupt, and host_uart_kick after there is
  * something to send. Where interrupts do not arrive, calling host_uart_poll now and then does all
- * the same. Nothing here waits, but for host_uart_put_wait, which is for panics.
+ * the same. Nothing here waits.
  *
  * A port that is not there (every register reads 0xff), or goes away later, is left alone: the
  * calls do nothing then. Locking: one CPU at a time.
@@ -46,7 +46,9 @@ void host_uart_kick(struct host_uart *u);
 /* Receives and sends what is possible now, interrupts or not. */
 void host_uart_poll(struct host_uart *u);
 
-/* Sends one byte of the port at base, waiting for room a bounded time; no state needed. */
-void host_uart_put_wait(uint16_t base, uint8_t byte);
+/* Whether the transmitter is at work and will ask for more by itself. */
+bool host_uart_sending(const struct host_uart *u);
+/* Whether the last byte written has left the wire; true for a port that is not there. */
+bool host_uart_idle(const struct host_uart *u);
 
 #endif

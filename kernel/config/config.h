@@ -33,9 +33,11 @@
 #define CONFIG_VM_MEMORY_MAX (UINT64_C(1) << 39)
 
 enum config_fold_index { CONFIG_INDEX_TREE };
+enum config_when_off { CONFIG_WHEN_OFF_STAY, CONFIG_WHEN_OFF_POWEROFF };
 enum config_fold_volatility { CONFIG_VOLATILITY_CHECKSUM };
 
 struct config_host {
+    enum config_when_off when_off; /* what to do once every VM is off */
     uint64_t stats_interval_ns; /* 0: none are printed */
     uint32_t scan_pages;        /* per wake-up, at least 1 */
     uint64_t scan_sleep_ns;     /* between wake-ups */

@@ -10,6 +10,9 @@
 #define SECOND_NS UINT64_C(1000000000)
 
 const struct key host_keys[] = {
+    {"host.when_off", KEY_CHOICE, HOST(when_off), .def = "stay",
+     .help = "stay or poweroff (once every VM is off)",
+     .choices = {[CONFIG_WHEN_OFF_STAY] = "stay", [CONFIG_WHEN_OFF_POWEROFF] = "poweroff"}},
     {"stats.interval", KEY_DURATION, HOST(stats_interval_ns), .min = SECOND_NS / 10,
      .max = 3600 * SECOND_NS, .def = "1s", .help = "100ms to 3600s, or off"},
     {"scan.pages", KEY_COUNT, HOST(scan_pages), .min = 1, .max = 1000000, .def = "1000",

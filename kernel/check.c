@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `check`: see check.h. What is audited, and how, is in mm/audit and mm/cache_check. */
+#include "kernel/check.h"
+
+#include "base/bits.h"
+#include "kernel/bootmem.h"
+#include "kernel/console.h"
+#include "kernel/machine.h"
+#include "kernel/vm.h"
+#include "mm/audit.h"
+
+static uint32_t *scratch;
+static struct p2m **maps;
+static struct share_group **group_list;
+/* Hypervisor frames when all VMs were off: the same number each time, or something leaks. */
+static uint64_t hyp_all_off;
+
+void check_init(void)
+{
+    scratch = boot_alloc(machine_frames.count * sizeof(*scratch), 64);
+    maps = boot_alloc(sizeof(struct p2m *) * MAX(n_vms, 1u), 64);
+    group_list = boot_alloc(sizeof(struct share_group *) * MAX(n_groups, 1u), 64);
+}
+
+uint64_t check_bytes(void)
+{
+    return machine_frames.count * sizeof(*scratch);
+}
+
+static void report(void *ctx, const char *line)
+{
+    (void)ctx;
+    console_printf("check: %s\n", line);
+}
+
+static void cache_references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
+{
+    const struct cache *c = ctx;
+
+    for (uint32_t e = 0; e < c->n_max; e++) {
+        if (c->entries[e].flags & CACHE_E_USED) {
+            found(arg, cache_frame(c, e));
+        }
+    }
+}
+
+/* Each VM's memory is given back whole when it goes off, tables included. */
+static unsigned check_leaks(unsigned live)
+{
+    uint64_t hyp = machine_frames.by_state[FRAME_HYP];
+
+    if (live > 0) {
+        return 0;
+    }
+    if (hyp_all_off != 0 && hyp != hyp_all_off) {
+        console_printf("check: all VMs are off, and the hypervisor has %llu frames; it was %llu\n",
+                       (unsigned long long)hyp, (unsigned long long)hyp_all_off);
+        return 1;
+    }
+    hyp_all_off = hyp;
+    return 0;
+}
+
+/* The tables that an address space counts must be enough for its entries: one of the lowest level
+ * for each 512, and at most one more of each level for each of those. */
+static unsigned check_tables(const struct vm *vm)
+{
+    uint64_t tables = hvm_space_tables(vm->space), least = (vm->p2m.present + 511) / 512;
+
+    if (tables < least || tables > machine_frames.by_state[FRAME_HYP]) {
+        console_printf("check: %s: %llu EPT tables for %llu entries\n", vm->config->name,
+                       (unsigned long long)tables, (unsigned long long)vm->p2m.present);
+        return 1;
+    }
+    return 0;
+}
+
+unsigned check_run(void)
+{
+    struct audit a = {.frames = &machine_frames,
+                      .maps = maps,
+                      .groups = group_list,
+                      .n_groups = n_groups,
+                      .fold = &machine_fold,
+                      .scratch = scratch,
+                      .others = cache_references,
+                      .others_ctx = &machine_cache,
+                      .report = report};
+    uint64_t entries = 0;
+    unsigned bad = 0;
+    char why[160];
+
+    for (unsigned i = 0; i < n_groups; i++) {
+        group_list[i] = &groups[i];
+    }
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->state != VM_OFF) {
+            maps[a.n_maps++] = &vms[i]->p2m;
+            entries += vms[i]->p2m.present;
+            bad += check_tables(vms[i]);
+        }
+    }
+    bad += audit_run(&a);
+    if (cache_check(&machine_cache, why, sizeof(why)) != OK) {
+        console_printf("check: cache: %s\n", why);
+        bad++;
+    }
+    bad += check_leaks(a.n_maps);
+    if (bad == 0) {
+        console_printf("check: OK (%llu frames, %llu p2m entries)\n",
+                       (unsigned long long)machine_frames.count, (unsigned long long)entries);
+    } else {
+        console_printf("check: FAILED %u\nPAGEFOLD-CHECK-FAILED\n", bad);
+    }
+    return bad;
+}

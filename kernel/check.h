@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The monitor's `check`: the audit of memory, folding and cache over the live machine. */
+#ifndef KERNEL_CHECK_H
+#define KERNEL_CHECK_H
+
+#include "base/types.h"
+
+/* Takes the memory that the audit needs. At boot; the frame table has its size. */
+void check_init(void);
+/* Prints `check: OK (...)`, or each violation and then `check: FAILED n` and a line
+ * PAGEFOLD-CHECK-FAILED for tools. Returns the number of violations. */
+unsigned check_run(void);
+/* Bytes that check_init took, for `mem`. */
+uint64_t check_bytes(void);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The monitor's prompt and its table of commands: see monitor.h. */
+#include "kernel/monitor.h"
+
+#include "base/bits.h"
+#include "kernel/check.h"
+#include "kernel/console.h"
+#include "kernel/monitor/command.h"
+#include "kernel/monitor/lineedit.h"
+#include "kernel/power.h"
+#include "kernel/report.h"
+
+#define PROMPT "pagefold> "
+
+static struct lineedit edit;
+
+static monitor_command_fn help;
+
+static void check(void *ctx, unsigned argc, char *const *argv)
+{
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    (void)check_run();
+}
+
+static void report(void *ctx, unsigned argc, char *const *argv)
+{
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    report_print();
+}
+
+static void poweroff(void *ctx, unsigned argc, char *const *argv)
+{
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    power_off(false);
+}
+
+static void reboot(void *ctx, unsigned argc, char *const *argv)
+{
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    power_off(true);
+}
+
+static const struct command commands[] = {
+    {"help", "", "this list", 0, 0, help},
+    {"vms", "", "the VMs: state, memory, sharing", 0, 0, monitor_vms},
+    {"stats", "[json | interval TIME]", "all counters, as text or one JSON line; or how often "
+     "JSON lines come (off: never)", 0, 2, monitor_stats},
+    {"top", "", "live table, until a key is pressed", 0, 0, monitor_top},
+    {"fold", "[KEY VALUE]", "the scanner's and folding's settings", 0, 2, monitor_fold},
+    {"cache", "[KEY VALUE]", "the disk cache's settings", 0, 2, monitor_cache},
+    {"mem", "", "the machine's memory by use", 0, 0, monitor_mem},
+    {"check", "", "prove that memory, folding and cache are sound", 0, 0, check},
+    {"report", "", "what was promised, used and saved", 0, 0, report},
+    {"console", "NAME", "type at a guest; Ctrl-] returns here", 1, 1, monitor_console},
+    {"start", "NAME", "start a VM that is off", 1, 1, monitor_start},
+    {"pause", "NAME", "stop running a VM, keep its memory", 1, 1, monitor_pause},
+    {"resume", "NAME", "let a paused VM go on", 1, 1, monitor_resume},
+    {"stop", "NAME", "turn a VM off at once", 1, 1, monitor_stop},
+    {"shutdown", "NAME", "press a VM's power button", 1, 1, monitor_shutdown},
+    {"restart", "NAME", "stop a VM and start it again", 1, 1, monitor_restart},
+    {"log", "[LINES]", "the last log lines", 0, 1, monitor_log},
+    {"version", "", "what this is", 0, 0, monitor_version},
+    {"when-off", "[stay | poweroff]", "what happens once every VM is off", 0, 1, monitor_when_off},
+    {"poweroff", "", "stop all VMs, report, turn the machine off", 0, 0, poweroff},
+    {"reboot", "", "stop all VMs, report, restart the machine", 0, 0, reboot},
+};
+
+static void help(void *ctx, unsigned argc, char *const *argv)
+{
+    char text[160];
+
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        (void)command_help(&commands[i], text, sizeof(text));
+        console_printf("%s\n", text);
+    }
+}
+
+/* The prompt comes back, unless the terminal belongs to somebody else now. */
+static void prompt_again(void)
+{
+    if (console_wants_lines() && !power_is_ending()) {
+        console_prompt();
+    }
+}
+
+static void run_line(const char *line)
+{
+    char why[200];
+
+    if (command_run(commands, ARRAY_LEN(commands), line, NULL, why, sizeof(why)) != OK) {
+        console_printf("%s\n", why);
+    }
+}
+
+static void on_key(void *ctx, uint8_t key)
+{
+    (void)ctx;
+    if (monitor_top_is_on()) {
+        monitor_top_end();
+        prompt_again();
+        return;
+    }
+    switch (lineedit_key(&edit, key)) {
+    case LINEEDIT_LINE:
+        console_prompt_end();
+        run_line(lineedit_line(&edit));
+        prompt_again();
+        break;
+    case LINEEDIT_MORE:
+    case LINEEDIT_END: /* there is nowhere to leave to */
+        break;
+    }
+}
+
+static bool is_ready(void *ctx)
+{
+    (void)ctx;
+    return !power_is_ending();
+}
+
+static size_t render(void *ctx, char *buf, size_t size)
+{
+    (void)ctx;
+    size_t n = lineedit_render(&edit, buf, size);
+
+    return size == 0 ? 0 : MIN(n, size - 1);
+}
+
+static void put(void *ctx, const char *bytes, size_t n)
+{
+    (void)ctx;
+    console_edit(bytes, n);
+}
+
+static const struct console_user user = {.key = on_key, .ready = is_ready, .render = render};
+
+void monitor_init(const struct config *config)
+{
+    lineedit_init(&edit, PROMPT, put, NULL);
+    check_init();
+    power_init(config);
+    monitor_top_init();
+    console_set_user(&user);
+    console_prompt();
+}

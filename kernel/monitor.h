@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The monitor: the prompt on the console, and its commands.
+ *
+ * A command runs to its end in one turn of the loop and writes into the console's buffer; what takes
+ * longer (stopping a VM, `top`, `poweroff`) goes on by itself while the prompt is back or away.
+ */
+#ifndef KERNEL_MONITOR_H
+#define KERNEL_MONITOR_H
+
+#include "base/types.h"
+#include "kernel/config/config.h"
+
+/* After console_init, vms_init and stats_init. */
+void monitor_init(const struct config *config);
+
+/* Between the monitor's parts. argv[0] is the command's name; the number of arguments is right. */
+typedef void monitor_command_fn(void *ctx, unsigned argc, char *const *argv);
+
+/* monitor_show.c: what there is. */
+monitor_command_fn monitor_vms, monitor_stats, monitor_mem, monitor_log, monitor_version;
+/* monitor_vm.c: one VM's life. */
+monitor_command_fn monitor_start, monitor_pause, monitor_resume, monitor_stop, monitor_shutdown,
+    monitor_restart, monitor_console;
+/* monitor_set.c: the keys of [host] at run time. */
+monitor_command_fn monitor_fold, monitor_cache, monitor_when_off;
+
+/* monitor_top.c: the live table. Any key ends it. */
+monitor_command_fn monitor_top;
+void monitor_top_init(void);
+bool monitor_top_is_on(void);
+void monitor_top_end(void);
+
+#endif

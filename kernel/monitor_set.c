@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The monitor's `fold`, `cache` and `when-off`: the [host] keys of the configuration at run time. */
+#include "base/format.h"
+#include "base/log.h"
+#include "base/string.h"
+#include "kernel/console.h"
+#include "kernel/machine.h"
+#include "kernel/monitor.h"
+#include "kernel/power.h"
+#include "kernel/scan.h"
+#include "kernel/stats.h"
+
+#define HOST (&machine_config.host)
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Makes the parts follow what the configuration says now. */
+static void apply(void)
+{
+    uint64_t memory = 0;
+
+    if (scan_configure(HOST) != OK) {
+        log_error("monitor: the scanner refuses its settings");
+    }
+    machine_fold.run = HOST->fold_run;
+    machine_fold.zero = HOST->fold_zero;
+    for (unsigned s = 0; s < FRAME_STATES; s++) {
+        memory += s == FRAME_RESERVED ? 0 : machine_frames.by_state[s];
+    }
+    if (machine_cache.mode != HOST->cache_mode) {
+        cache_set_mode(&machine_cache, HOST->cache_mode);
+    }
+    cache_set_max(&machine_cache, config_cache_bytes(HOST, memory << PAGE_SHIFT) >> PAGE_SHIFT);
+}
+
+static void print_keys(const char *prefix)
+{
+    const char *key;
+    char value[CONFIG_VALUE];
+
+    for (unsigned i = 0; config_host_get(HOST, i, &key, value, sizeof(value)); i++) {
+        if (begins(key, prefix)) {
+            console_printf("%-16s = %-10s  %s\n", key, value, config_host_help(i));
+        }
+    }
+}
+
+/* `key` is a full name, or its last part: then the prefixes are tried in turn. */
+static void set_key(const char *const *prefixes, const char *key, const char *value)
+{
+    char why[200], name[CONFIG_NAME];
+    enum status s = E_NOTFOUND;
+
+    for (unsigned i = 0; prefixes[i] && s == E_NOTFOUND; i++) {
+        format(name, sizeof(name), "%s%s", begins(key, prefixes[i]) ? "" : prefixes[i], key);
+        s = config_host_set(HOST, name, value, why, sizeof(why));
+    }
+    if (s != OK) {
+        console_printf("%s\n", why);
+        return;
+    }
+    apply();
+    print_keys(name);
+}
+
+static void keys(const char *const *prefixes, unsigned argc, char *const *argv)
+{
+    if (argc == 2) {
+        console_printf("usage: %s [KEY VALUE]\n", argv[0]);
+    } else if (argc == 3) {
+        set_key(prefixes, argv[1], argv[2]);
+    } else {
+        for (unsigned i = 0; prefixes[i]; i++) {
+            print_keys(prefixes[i]);
+        }
+    }
+}
+
+void monitor_fold(void *ctx, unsigned argc, char *const *argv)
+{
+    static const char *const prefixes[] = {"fold.", "scan.", NULL};
+    struct stats s;
+
+    (void)ctx;
+    keys(prefixes, argc, argv);
+    if (argc == 1) {
+        stats_read(&s);
+        console_printf("pages_shared %llu, pages_sharing %llu, pages_zero %llu, full_scans %llu\n",
+                       (unsigned long long)s.fold.pages_shared,
+                       (unsigned long long)s.fold.pages_sharing,
+                       (unsigned long long)s.fold.pages_zero,
+                       (unsigned long long)s.fold.full_scans);
+    }
+}
+
+void monitor_cache(void *ctx, unsigned argc, char *const *argv)
+{
+    static const char *const prefixes[] = {"cache.", NULL};
+    const struct cache *c = &machine_cache;
+
+    (void)ctx;
+    keys(prefixes, argc, argv);
+    console_printf("%u of at most %u blocks held (the table has room for %u); hits %llu, misses "
+                   "%llu\n",
+                   c->used, c->max, c->n_max, (unsigned long long)c->stats.hits,
+                   (unsigned long long)c->stats.misses);
+}
+
+void monitor_when_off(void *ctx, unsigned argc, char *const *argv)
+{
+    char why[200];
+
+    (void)ctx;
+    if (argc == 2) {
+        if (config_host_set(HOST, "host.when_off", argv[1], why, sizeof(why)) != OK) {
+            console_printf("%s\n", why);
+            return;
+        }
+        power_when_off(HOST->when_off == CONFIG_WHEN_OFF_POWEROFF);
+    }
+    console_printf("when every VM is off: %s\n", power_ends_when_off() ? "poweroff" : "stay");
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The monitor's commands that only show something. */
+#include "base/log.h"
+#include "base/string.h"
+#include "kernel/check.h"
+#include "kernel/console.h"
+#include "kernel/log.h"
+#include "kernel/machine.h"
+#include "kernel/monitor.h"
+#include "kernel/stats.h"
+#include "kernel/vm.h"
+
+#ifndef PAGEFOLD_VERSION
+#define PAGEFOLD_VERSION "0.1"
+#endif
+
+#define LOG_LINES 1000u
+
+/* Pages as MiB with one decimal, for "%llu.%llu". */
+#define MIB(pages) (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
+
+void monitor_vms(void *ctx, unsigned argc, char *const *argv)
+{
+    struct stats_vm s;
+
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    console_printf("%-16s %-10s %7s %9s %9s %9s %6s  %s\n", "NAME", "STATE", "MEMORY", "PRESENT",
+                   "SHARED", "ZERO", "BOOTS", "GROUP");
+    for (unsigned i = 0; i < n_vms; i++) {
+        const struct vm *vm = vms[i];
+        stats_read_vm(vm, &s);
+        console_printf("%-16s %-10s %6lluM %9llu %9llu %9llu %6llu  %s", vm->config->name,
+                       vm_state_name(vm), (unsigned long long)s.memory_mib,
+                       (unsigned long long)s.present, (unsigned long long)s.shared,
+                       (unsigned long long)s.zero, (unsigned long long)s.boots,
+                       vm->config->share);
+        if (vm->stop_reason[0] && (vm->state == VM_OFF || vm->state == VM_STOPPING)) {
+            console_printf("  (%s)", vm->stop_reason);
+        }
+        console_printf("\n");
+    }
+}
+
+void monitor_stats(void *ctx, unsigned argc, char *const *argv)
+{
+    char why[200];
+
+    (void)ctx;
+    if (argc == 1) {
+        stats_print();
+    } else if (argc == 2 && strcmp(argv[1], "json") == 0) {
+        (void)stats_print_json(); /* has said why not */
+    } else if (argc == 3 && strcmp(argv[1], "interval") == 0) {
+        struct config_host *h = &machine_config.host;
+        if (config_host_set(h, "stats.interval", argv[2], why, sizeof(why)) != OK) {
+            console_printf("%s\n", why);
+            return;
+        }
+        stats_set_interval(h->stats_interval_ns);
+    } else {
+        console_printf("usage: stats [json | interval TIME]\n");
+    }
+}
+
+static void print_frames(const char *name, uint64_t frames, const char *what)
+{
+    console_printf("%-12s %10llu frames %8llu.%llu MiB  %s\n", name, (unsigned long long)frames,
+                   MIB(frames), what);
+}
+
+static void print_bytes(const char *name, uint64_t bytes, const char *what)
+{
+    console_printf("%-12s %10llu KiB  %s\n", name, (unsigned long long)bytes >> 10, what);
+}
+
+void monitor_mem(void *ctx, unsigned argc, char *const *argv)
+{
+    static const char *const what[FRAME_STATES] = {
+        [FRAME_RESERVED] = "firmware, devices, holes",
+        [FRAME_FREE] = "",
+        [FRAME_HYP] = "the hypervisor, its tables, boot modules",
+        [FRAME_PRIVATE] = "one guest page each",
+        [FRAME_SHARED] = "folded",
+        [FRAME_ZERO] = "zero pages, one a share group",
+        [FRAME_CACHE] = "the disk cache",
+    };
+    const struct frames *f = &machine_frames;
+    uint64_t tables = 0, promised = 0, present = 0;
+
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    for (unsigned s = 0; s < FRAME_STATES; s++) {
+        print_frames(frame_state_name((enum frame_state)s), f->by_state[s], what[s]);
+    }
+    print_frames("total", f->count, "");
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->state != VM_OFF) {
+            tables += hvm_space_tables(vms[i]->space);
+            promised += vms[i]->config->memory_bytes >> PAGE_SHIFT;
+            present += vms[i]->p2m.present;
+        }
+    }
+    print_frames("ept tables", tables, "of the hypervisor's, by VMs that are not off");
+    print_frames("pinned", f->pinned, "in use by a device at the moment");
+    print_frames("promised", promised, "to VMs that are not off");
+    print_frames("present", present, "pages that they have touched");
+    print_bytes("frame table", f->count * sizeof(struct frame), "32 bytes a frame");
+    print_bytes("cache table", cache_bytes(machine_cache.n_max), "32 bytes a block, and its hash");
+    print_bytes("check", check_bytes(), "4 bytes a frame, for `check`");
+}
+
+static void print_log_line(void *ctx, const char *line)
+{
+    (void)ctx;
+    console_printf("%s\n", line);
+}
+
+void monitor_log(void *ctx, unsigned argc, char *const *argv)
+{
+    unsigned n = 0;
+
+    (void)ctx;
+    for (const char *c = argc == 2 ? argv[1] : ""; *c; c++) {
+        if (*c < '0' || *c > '9' || n > LOG_LINES) {
+            console_printf("usage: log [LINES], 1 to %u\n", LOG_LINES);
+            return;
+        }
+        n = n * 10 + (unsigned)(*c - '0');
+    }
+    log_each(n == 0 || n > LOG_LINES ? LOG_LINES : n, print_log_line, NULL);
+}
+
+void monitor_version(void *ctx, unsigned argc, char *const *argv)
+{
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    console_printf("Pagefold " PAGEFOLD_VERSION "%s\n",
+#ifdef PAGEFOLD_DEBUG
+                   " (debug build)"
+#else
+                   ""
+#endif
+    );
+}

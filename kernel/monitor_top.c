@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The monitor's `top`: a table that draws itself anew each second, until a key is pressed. */
+#include "arch/x86_64/clock.h"
+#include "base/bits.h"
+#include "base/format.h"
+#include "base/string.h"
+#include "kernel/bootmem.h"
+#include "kernel/console.h"
+#include "kernel/machine.h"
+#include "kernel/monitor.h"
+#include "kernel/sched.h"
+#include "kernel/stats.h"
+#include "kernel/vm.h"
+
+#define EVERY_NS UINT64_C(1000000000)
+#define HOME "\033[H"
+#define CLEAR "\033[H\033[2J"
+#define END_LINE "\033[K\n"
+#define CLEAR_BELOW "\033[J"
+#define VMS_SHOWN 17u /* what is left of 24 lines */
+#define ROW 160u
+
+/* One more reading, to show what happened since. */
+static struct stats last;
+static struct stats_vm *last_vms;
+static bool on;
+static struct timer timer;
+
+#define MIB(pages) (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
+
+static void row(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void row(const char *fmt, ...)
+{
+    char text[ROW];
+    va_list ap;
+
+    va_start(ap, fmt);
+    format_va(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    console_printf("%.79s" END_LINE, text);
+}
+
+static unsigned long long percent(uint64_t part_ms, uint64_t ms)
+{
+    return ms > 0 ? MIN(part_ms * 100 / ms, 100u) : 0;
+}
+
+static unsigned long long per_second(uint64_t now, uint64_t before, uint64_t ms)
+{
+    return now > before && ms > 0 ? (now - before) * 1000 / ms : 0;
+}
+
+static uint64_t exits(const struct stats_vm *v)
+{
+    uint64_t n = 0;
+
+    for (unsigned k = 0; k < HVM_COUNTS; k++) {
+        n += v->exits[k];
+    }
+    return n;
+}
+
+static void draw_vm(unsigned i, uint64_t ms)
+{
+    struct stats_vm now;
+    const struct stats_vm *b = &last_vms[i];
+
+    stats_read_vm(vms[i], &now);
+    row("%-16s %-9s %5lluM %6llu.%lluM %8llu %8llu %4llu%% %9llu",
+        vms[i]->config->name, vm_state_name(vms[i]), (unsigned long long)now.memory_mib,
+        MIB(now.present), (unsigned long long)now.shared, (unsigned long long)now.zero,
+        now.run_ms > b->run_ms ? percent(now.run_ms - b->run_ms, ms) : 0,
+        per_second(exits(&now), exits(b), ms));
+    last_vms[i] = now;
+}
+
+static void draw(void)
+{
+    struct stats s;
+
+    stats_read(&s);
+    uint64_t ms = s.t_ms - last.t_ms;
+    console_printf(HOME);
+    row("Pagefold  up %llu.%llu s   CPU: guests %llu%%  scanner %llu%%  idle %llu%%",
+        (unsigned long long)s.t_ms / 1000, (unsigned long long)s.t_ms % 1000 / 100,
+        percent(s.host.guest_ms - last.host.guest_ms, ms),
+        percent(s.host.scan_ms - last.host.scan_ms, ms),
+        percent(s.host.idle_ms - last.host.idle_ms, ms));
+    row("memory  free %llu.%llu M  private %llu.%llu M  folded %llu.%llu M  cache %llu.%llu M",
+        MIB(s.host.frames_free), MIB(s.host.frames_private), MIB(s.host.frames_shared),
+        MIB(s.host.frames_cache));
+    row("fold    shared %llu  sharing %llu  zero %llu  saved %llu.%llu M  passes %llu",
+        (unsigned long long)s.fold.pages_shared, (unsigned long long)s.fold.pages_sharing,
+        (unsigned long long)s.fold.pages_zero, MIB(s.fold.pages_sharing + s.fold.pages_zero),
+        (unsigned long long)s.fold.full_scans);
+    row("        scanned %llu/s  merges %llu/s  cow_breaks %llu/s",
+        per_second(s.fold.pages_scanned, last.fold.pages_scanned, ms),
+        per_second(s.fold.merges, last.fold.merges, ms),
+        per_second(s.fold.cow_breaks, last.fold.cow_breaks, ms));
+    row("cache   %s  blocks %llu of %llu  hits %llu/s  misses %llu/s",
+        cache_mode_name(machine_cache.mode), (unsigned long long)s.cache.blocks_used,
+        (unsigned long long)s.cache.blocks_max, per_second(s.cache.hits, last.cache.hits, ms),
+        per_second(s.cache.misses, last.cache.misses, ms));
+    row("%-16s %-9s %6s %9s %8s %8s %5s %9s", "NAME", "STATE", "MEM", "PRESENT", "SHARED", "ZERO",
+        "CPU", "EXITS/s");
+    for (unsigned i = 0; i < n_vms && i < VMS_SHOWN; i++) {
+        draw_vm(i, ms);
+    }
+    console_printf(CLEAR_BELOW);
+    last = s;
+}
+
+static void due(void *ctx, uint64_t now_ns)
+{
+    (void)ctx;
+    if (on) {
+        draw();
+        sched_arm(&timer, now_ns + EVERY_NS);
+    }
+}
+
+void monitor_top_init(void)
+{
+    last_vms = boot_alloc(sizeof(*last_vms) * MAX(n_vms, 1u), 8);
+    timer_init(&timer, due, NULL);
+}
+
+bool monitor_top_is_on(void)
+{
+    return on;
+}
+
+void monitor_top(void *ctx, unsigned argc, char *const *argv)
+{
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    memset(&last, 0, sizeof(last));
+    memset(last_vms, 0, sizeof(*last_vms) * n_vms);
+    on = true;
+    console_screen(true);
+    console_printf(CLEAR);
+    draw();
+    sched_arm(&timer, clock_now_ns() + EVERY_NS);
+}
+
+void monitor_top_end(void)
+{
+    on = false;
+    timerq_cancel(&sched_timers, &timer);
+    console_screen(false);
+}

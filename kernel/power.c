@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Power-off, step by step, as work of the loop: see power.h. */
+#include "kernel/power.h"
+
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/poweroff.h"
+#include "base/log.h"
+#include "drivers/block/blk.h"
+#include "kernel/console.h"
+#include "kernel/disks.h"
+#include "kernel/report.h"
+#include "kernel/sched.h"
+#include "kernel/stats.h"
+#include "kernel/vm.h"
+
+/* A console that nobody reads, or a disk that does not answer, must not keep the machine on. */
+#define PATIENCE_NS UINT64_C(30000000000)
+#define LOOK_NS UINT64_C(2000000)
+
+enum step { STEP_NONE, STEP_STOP, STEP_FLUSH, STEP_FLUSHING, STEP_REPORT, STEP_DRAIN };
+
+static enum step step;
+static bool then_reboot, ends_when_off;
+static uint64_t deadline_ns;
+static struct timer timer; /* wakes the loop where nothing else would */
+/* The disk to be flushed next, and its request. */
+static unsigned at_vm, at_disk;
+static struct blk_req flush;
+static bool flush_busy;
+
+static void timer_due(void *ctx, uint64_t now_ns)
+{
+    (void)ctx;
+    (void)now_ns; /* being awake is enough */
+}
+
+static void enter(enum step s)
+{
+    step = s;
+    deadline_ns = clock_now_ns() + PATIENCE_NS;
+}
+
+/* True while the loop has to come back; keeps it from sleeping for ever. */
+static bool wait(void)
+{
+    if (!timer.armed) {
+        sched_arm(&timer, clock_now_ns() + LOOK_NS);
+    }
+    return false;
+}
+
+static bool impatient(const char *what)
+{
+    if (clock_now_ns() < deadline_ns) {
+        return false;
+    }
+    log_warn("power-off: %s; not waiting any longer", what);
+    return true;
+}
+
+static unsigned vms_on(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < n_vms; i++) {
+        n += vms[i]->state != VM_OFF;
+    }
+    return n;
+}
+
+static void flushed(struct blk_req *r, enum status s)
+{
+    const struct blk_dev *d = r->ctx;
+
+    flush_busy = false;
+    if (s != OK && s != E_UNSUPPORTED) {
+        log_error("%s: flushing it: %s", d->name, status_name(s));
+    }
+}
+
+/* Flushes the next disk that a VM of the configuration can write to; false when there is none. */
+static bool flush_next(void)
+{
+    for (; at_vm < n_vms; at_vm++, at_disk = 0) {
+        const struct config_vm *c = vms[at_vm]->config;
+        while (at_disk < c->n_disks) {
+            const struct config_disk *cd = &c->disks[at_disk++];
+            struct blk_dev *d = disks_find(cd->name);
+            if (d && !d->read_only && !cd->read_only) {
+                flush = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
+                flush_busy = true;
+                blk_submit(d, &flush);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A VM that was to start at boot and never did makes the run a failed one. */
+static int exit_code(void)
+{
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->config->start && vms[i]->boots == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static bool look_when_off(void)
+{
+    bool any = false;
+
+    if (!ends_when_off || vms_on() > 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < n_vms; i++) {
+        any |= vms[i]->boots > 0 || vms[i]->config->start;
+    }
+    if (any) {
+        log_info("all VMs are off: the machine follows");
+        power_off(false);
+    }
+    return any;
+}
+
+static bool power_work(void *ctx)
+{
+    (void)ctx;
+    switch (step) {
+    case STEP_NONE:
+        return look_when_off();
+    case STEP_STOP:
+        if (vms_on() > 0 && !impatient("a VM does not stop")) {
+            return wait();
+        }
+        at_vm = at_disk = 0;
+        enter(STEP_FLUSH);
+        return true;
+    case STEP_FLUSH:
+        enter(flush_next() ? STEP_FLUSHING : STEP_REPORT);
+        return true;
+    case STEP_FLUSHING:
+        if (flush_busy) {
+            if (!impatient("a disk does not answer")) {
+                return wait();
+            }
+            enter(STEP_REPORT); /* the request is still the disk's: no other may be made */
+        } else {
+            enter(STEP_FLUSH);
+        }
+        return true;
+    case STEP_REPORT:
+        report_print();
+        enter(STEP_DRAIN);
+        return true;
+    case STEP_DRAIN:
+    default:
+        if (!console_drained() && clock_now_ns() < deadline_ns) {
+            return wait();
+        }
+        if (then_reboot) {
+            machine_reboot();
+        }
+        machine_exit(exit_code());
+    }
+}
+
+void power_off(bool reboot)
+{
+    if (step != STEP_NONE) {
+        return;
+    }
+    then_reboot = reboot;
+    stats_note_peak();
+    for (unsigned i = 0; i < n_vms; i++) {
+        vm_stop(vms[i], false, reboot ? "the machine is restarted" : "the machine is turned off");
+        vms[i]->restart = false; /* also where it was resetting already */
+    }
+    stats_set_interval(0);
+    enter(STEP_STOP);
+}
+
+bool power_is_ending(void)
+{
+    return step != STEP_NONE;
+}
+
+void power_when_off(bool poweroff)
+{
+    ends_when_off = poweroff;
+}
+
+bool power_ends_when_off(void)
+{
+    return ends_when_off;
+}
+
+void power_init(const struct config *config)
+{
+    ends_when_off = config->host.when_off == CONFIG_WHEN_OFF_POWEROFF;
+    timer_init(&timer, timer_due, NULL);
+    sched_add_work(power_work, NULL);
+}

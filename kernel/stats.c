@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reading the statistics, and the table of their names: see stats.h. */
+#include "kernel/stats.h"
+
+#include "arch/x86_64/clock.h"
+#include "base/bits.h"
+#include "kernel/bootmem.h"
+#include "kernel/console.h"
+#include "kernel/machine.h"
+#include "kernel/sched.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+/* How often the peak is looked at. */
+#define PEAK_NS (250 * NS_PER_MS)
+
+#define FIELD(section, member, text)                                                               \
+    {                                                                                              \
+        .name = #member, .offset = offsetof(struct stats_##section, member), .help = (text)        \
+    }
+#define EXITS(which, member, text)                                                                 \
+    {                                                                                              \
+        .name = "exits_" #member,                                                                  \
+        .offset = offsetof(struct stats_vm, exits) + (which) * sizeof(uint64_t), .help = (text)    \
+    }
+
+static const struct stats_field host_fields[] = {
+    FIELD(host, frames_total, "4 KiB frames in the frame table"),
+    FIELD(host, frames_reserved, "not usable memory: firmware, devices, holes"),
+    FIELD(host, frames_free, "free"),
+    FIELD(host, frames_hyp, "the hypervisor's own: image, tables, EPT pages, boot modules"),
+    FIELD(host, frames_private, "one guest page each"),
+    FIELD(host, frames_shared, "folded: one frame for several guest pages"),
+    FIELD(host, frames_zero, "zero pages, one for each share group"),
+    FIELD(host, frames_cache, "held by the disk cache alone"),
+    FIELD(host, frames_pinned, "of all these, in use by a device at the moment"),
+    FIELD(host, guest_ms, "CPU time in guests, their exits included"),
+    FIELD(host, scan_ms, "CPU time of the page scanner"),
+    FIELD(host, idle_ms, "time asleep"),
+    FIELD(host, vms_on, "VMs that are not off"),
+    FIELD(host, memory_promised_pages, "sum of their memory"),
+    FIELD(host, console_tx_bytes, "sent on the serial line"),
+    FIELD(host, console_rx_bytes, "received on the serial line"),
+    FIELD(host, console_lost_lines, "log lines that found the console's buffer full"),
+};
+
+static const struct stats_field fold_fields[] = {
+    FIELD(fold, pages_shared, "folded frames in use"),
+    FIELD(fold, pages_sharing, "guest pages that map one, beyond the first of each: frames saved"),
+    FIELD(fold, pages_unshared, "in the last pass: looked for, and without an equal"),
+    FIELD(fold, pages_volatile, "in the last pass: changed since the one before"),
+    FIELD(fold, pages_zero, "guest pages that map a zero page"),
+    FIELD(fold, full_scans, "passes over all memory"),
+    FIELD(fold, pages_scanned, "guest pages looked at"),
+    FIELD(fold, pages_skipped, "of these, pinned or not the guest's own to fold"),
+    FIELD(fold, merges, "pages folded into an equal one"),
+    FIELD(fold, zero_merges, "pages of zeroes folded into the zero page"),
+    FIELD(fold, cow_breaks, "writes to a folded page: a copy was made"),
+    FIELD(fold, zero_breaks, "writes to the zero page: a frame was given"),
+    FIELD(fold, compares, "pairs of pages compared"),
+    FIELD(fold, hashes, "checksums computed"),
+    FIELD(fold, scan_ticks, "TSC ticks spent scanning"),
+};
+
+static const struct stats_field cache_fields[] = {
+    FIELD(cache, blocks_max, "the bound, in 4 KiB blocks"),
+    FIELD(cache, blocks_used, "blocks held"),
+    FIELD(cache, blocks_busy, "of these, being read or written"),
+    FIELD(cache, hits, "blocks of read requests found"),
+    FIELD(cache, misses, "blocks of read requests read from the disk"),
+    FIELD(cache, joined, "misses that waited for another's read of the same block"),
+    FIELD(cache, insertions, "blocks taken in"),
+    FIELD(cache, evictions, "blocks dropped for room"),
+    FIELD(cache, invalidations, "blocks dropped for a write, a discard or an error"),
+    FIELD(cache, bypassed, "blocks read past the cache for want of a frame"),
+    FIELD(cache, copied_bytes, "copied between the cache and guests"),
+};
+
+static const struct stats_field vm_fields[] = {
+    FIELD(vm, memory_mib, "memory as configured, in MiB"),
+    FIELD(vm, boots, "times it was started"),
+    FIELD(vm, run_ms, "CPU time since it was started"),
+    FIELD(vm, present, "pages it has touched, whatever they map"),
+    FIELD(vm, shared, "of these, mapping a folded frame"),
+    FIELD(vm, zero, "of these, mapping the zero page"),
+    FIELD(vm, demand_zero, "pages given on first touch"),
+    FIELD(vm, cow_breaks, "copies made for writes to folded pages"),
+    FIELD(vm, zero_breaks, "frames given for writes to the zero page"),
+    FIELD(vm, takeovers, "writes to a folded page by its last user: no copy"),
+    FIELD(vm, merges, "its pages folded into an equal one"),
+    FIELD(vm, zero_merges, "its pages of zeroes folded"),
+    EXITS(HVM_N_CPUID, cpuid, "exits by CPUID"),
+    EXITS(HVM_N_IO, io, "by port I/O"),
+    EXITS(HVM_N_MMIO, mmio, "by memory-mapped I/O"),
+    EXITS(HVM_N_MSR, msr, "by RDMSR and WRMSR"),
+    EXITS(HVM_N_EPT, ept, "by EPT violations on memory"),
+    EXITS(HVM_N_HLT, hlt, "by HLT"),
+    EXITS(HVM_N_IRQ, irq, "by host interrupts and the preemption timer"),
+    EXITS(HVM_N_WINDOW, window, "by interrupt windows"),
+    EXITS(HVM_N_OTHER, other, "by anything else"),
+    FIELD(vm, disk_reads, "read requests"),
+    FIELD(vm, disk_writes, "write requests"),
+    FIELD(vm, disk_flushes, "flush requests"),
+    FIELD(vm, disk_errors, "requests that failed"),
+    FIELD(vm, disk_read_bytes, "read by the guest, from cache or disk"),
+    FIELD(vm, disk_written_bytes, "written by the guest"),
+};
+
+static struct stats peak;
+static struct stats_vm *peak_vms;
+static bool have_peak;
+static struct timer peak_timer, json_timer;
+static uint64_t interval_ns;
+
+const struct stats_field *stats_fields(enum stats_section s, unsigned *n)
+{
+    switch (s) {
+    case STATS_HOST:
+        *n = ARRAY_LEN(host_fields);
+        return host_fields;
+    case STATS_FOLD:
+        *n = ARRAY_LEN(fold_fields);
+        return fold_fields;
+    case STATS_CACHE:
+        *n = ARRAY_LEN(cache_fields);
+        return cache_fields;
+    default:
+        *n = ARRAY_LEN(vm_fields);
+        return vm_fields;
+    }
+}
+
+const char *stats_section_name(enum stats_section s)
+{
+    static const char *const names[] = {"host", "fold", "cache", "vms"};
+
+    return names[s];
+}
+
+uint64_t stats_value(const void *section, const struct stats_field *f)
+{
+    return *(const uint64_t *)((const char *)section + f->offset);
+}
+
+const void *stats_section(const struct stats *s, enum stats_section which)
+{
+    switch (which) {
+    case STATS_HOST:
+        return &s->host;
+    case STATS_FOLD:
+        return &s->fold;
+    case STATS_CACHE:
+        return &s->cache;
+    default:
+        return NULL;
+    }
+}
+
+static void read_host(struct stats_host *h)
+{
+    const struct frames *f = &machine_frames;
+    const struct sched_times *t = sched_times();
+
+    *h = (struct stats_host){
+        .frames_total = f->count,
+        .frames_reserved = f->by_state[FRAME_RESERVED],
+        .frames_free = f->by_state[FRAME_FREE],
+        .frames_hyp = f->by_state[FRAME_HYP],
+        .frames_private = f->by_state[FRAME_PRIVATE],
+        .frames_shared = f->by_state[FRAME_SHARED],
+        .frames_zero = f->by_state[FRAME_ZERO],
+        .frames_cache = f->by_state[FRAME_CACHE],
+        .frames_pinned = f->pinned,
+        .guest_ms = t->guest_ns / NS_PER_MS,
+        .scan_ms = t->scan_ns / NS_PER_MS,
+        .idle_ms = t->idle_ns / NS_PER_MS,
+    };
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->state != VM_OFF) {
+            h->vms_on++;
+            h->memory_promised_pages += vms[i]->config->memory_bytes >> PAGE_SHIFT;
+        }
+    }
+    console_counts(&h->console_tx_bytes, &h->console_rx_bytes, &h->console_lost_lines);
+}
+
+static void read_fold(struct stats_fold *out)
+{
+    struct fold_counters c;
+
+    fold_read(&machine_fold, &c);
+    *out = (struct stats_fold){
+        .pages_shared = c.pages_shared,
+        .pages_sharing = c.pages_sharing,
+        .pages_unshared = c.pages_unshared,
+        .pages_volatile = c.pages_volatile,
+        .pages_zero = c.pages_zero,
+        .full_scans = c.full_scans,
+        .pages_scanned = c.pages_scanned,
+        .pages_skipped = c.pages_skipped,
+        .merges = c.merges,
+        .zero_merges = c.zero_merges,
+        .cow_breaks = c.cow_breaks,
+        .zero_breaks = c.zero_breaks,
+        .compares = c.compares,
+        .hashes = c.hashes,
+        .scan_ticks = c.scan_ticks,
+    };
+}
+
+static void read_cache(struct stats_cache *out)
+{
+    const struct cache *c = &machine_cache;
+
+    *out = (struct stats_cache){
+        .blocks_max = c->max,
+        .blocks_used = c->used,
+        .blocks_busy = c->busy,
+        .hits = c->stats.hits,
+        .misses = c->stats.misses,
+        .joined = c->stats.joined,
+        .insertions = c->stats.insertions,
+        .evictions = c->stats.evictions,
+        .invalidations = c->stats.invalidations,
+        .bypassed = c->stats.bypassed,
+        .copied_bytes = c->stats.copied_bytes,
+    };
+}
+
+void stats_read(struct stats *out)
+{
+    out->t_ms = clock_now_ns() / NS_PER_MS;
+    read_host(&out->host);
+    read_fold(&out->fold);
+    read_cache(&out->cache);
+}
+
+/* A VM that went off keeps the counters of its last life: nothing clears them before the next. */
+void stats_read_vm(const struct vm *vm, struct stats_vm *out)
+{
+    const struct p2m *p = &vm->p2m;
+
+    *out = (struct stats_vm){
+        .memory_mib = vm->config->memory_bytes >> 20,
+        .boots = vm->boots,
+    };
+    if (vm->boots == 0) {
+        return;
+    }
+    out->present = p->present;
+    out->shared = p->shared_maps;
+    out->zero = p->zero_maps;
+    out->demand_zero = p->demand_zero;
+    out->cow_breaks = p->cow_breaks;
+    out->zero_breaks = p->zero_breaks;
+    out->takeovers = p->takeovers;
+    out->merges = p->merges;
+    out->zero_merges = p->zero_merges;
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        const uint64_t *counts = hvm_counts(vm->vcpus[i].hvm);
+        for (unsigned k = 0; k < HVM_COUNTS; k++) {
+            out->exits[k] += counts[k];
+        }
+        out->run_ms += vm->vcpus[i].run_ns / NS_PER_MS;
+    }
+    for (unsigned i = 0; i < vm->config->n_disks; i++) {
+        const struct virtio_blk_stats *d = &vm->disks[i].blk.stats;
+        out->disk_reads += d->reads;
+        out->disk_writes += d->writes;
+        out->disk_flushes += d->flushes;
+        out->disk_errors += d->errors;
+        out->disk_read_bytes += d->read_bytes;
+        out->disk_written_bytes += d->write_bytes;
+    }
+}
+
+static uint64_t saved(const struct stats *s)
+{
+    return s->fold.pages_sharing + s->fold.pages_zero;
+}
+
+void stats_note_peak(void)
+{
+    struct stats now;
+
+    stats_read(&now);
+    if (have_peak && saved(&now) < saved(&peak)) {
+        return;
+    }
+    if (have_peak && saved(&now) == 0 && now.host.vms_on < peak.host.vms_on) {
+        return; /* nothing is ever saved: the moment with the most VMs says more */
+    }
+    have_peak = true;
+    peak = now;
+    for (unsigned i = 0; i < n_vms; i++) {
+        stats_read_vm(vms[i], &peak_vms[i]);
+    }
+}
+
+const struct stats *stats_peak(const struct stats_vm **per_vm)
+{
+    stats_note_peak();
+    *per_vm = peak_vms;
+    return &peak;
+}
+
+static void peak_due(void *ctx, uint64_t now_ns)
+{
+    (void)ctx;
+    stats_note_peak();
+    sched_arm(&peak_timer, now_ns + PEAK_NS);
+}
+
+static void json_due(void *ctx, uint64_t now_ns)
+{
+    (void)ctx;
+    if (interval_ns == 0) {
+        return;
+    }
+    if (console_wants_lines()) {
+        (void)stats_print_json(); /* counted when it does not fit */
+    }
+    uint64_t next = json_timer.deadline_ns + interval_ns;
+    sched_arm(&json_timer, next > now_ns ? next : now_ns + interval_ns);
+}
+
+void stats_set_interval(uint64_t ns)
+{
+    interval_ns = ns;
+    timerq_cancel(&sched_timers, &json_timer);
+    if (ns > 0) {
+        sched_arm(&json_timer, clock_now_ns() + ns);
+    }
+}
+
+uint64_t stats_interval(void)
+{
+    return interval_ns;
+}
+
+void stats_init(const struct config *config)
+{
+    stats_print_init();
+    peak_vms = boot_alloc(sizeof(*peak_vms) * MAX(n_vms, 1u), 8);
+    timer_init(&peak_timer, peak_due, NULL);
+    timer_init(&json_timer, json_due, NULL);
+    sched_arm(&peak_timer, clock_now_ns() + PEAK_NS);
+    stats_set_interval(config->host.stats_interval_ns);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Statistics: one reading of all counters, and one table of their names.
+ *
+ * The names in the text, in the JSON lines and in the README are those of stats_fields; a counter
+ * that is not in that table does not exist. All values are unsigned integers, with their unit in
+ * the name where it is not a plain count; pages and blocks are 4 KiB.
+ *
+ * While the machine runs, a timer notes the reading with the most memory saved, for the report at
+ * the end, when the VMs are off and share nothing any more.
+ */
+#ifndef KERNEL_STATS_H
+#define KERNEL_STATS_H
+
+#include "arch/x86_64/hvm.h"
+#include "base/types.h"
+#include "kernel/config/config.h"
+#include "kernel/vm.h"
+
+struct stats_host {
+    uint64_t frames_total, frames_reserved, frames_free, frames_hyp, frames_private, frames_shared,
+        frames_zero, frames_cache, frames_pinned;
+    uint64_t guest_ms, scan_ms, idle_ms;
+    uint64_t vms_on, memory_promised_pages, console_tx_bytes, console_rx_bytes,
+        console_lost_lines;
+};
+
+struct stats_fold {
+    uint64_t pages_shared, pages_sharing, pages_unshared, pages_volatile, pages_zero;
+    uint64_t full_scans, pages_scanned, pages_skipped;
+    uint64_t merges, zero_merges, cow_breaks, zero_breaks, compares, hashes, scan_ticks;
+};
+
+struct stats_cache {
+    uint64_t blocks_max, blocks_used, blocks_busy;
+    uint64_t hits, misses, joined, insertions, evictions, invalidations, bypassed, copied_bytes;
+};
+
+struct stats_vm {
+    uint64_t memory_mib, boots, run_ms;
+    uint64_t present, shared, zero;
+    uint64_t demand_zero, cow_breaks, zero_breaks, takeovers, merges, zero_merges;
+    uint64_t exits[HVM_COUNTS];
+    uint64_t disk_reads, disk_writes, disk_flushes, disk_errors, disk_read_bytes,
+        disk_written_bytes;
+};
+
+struct stats {
+    uint64_t t_ms; /* since boot */
+    struct stats_host host;
+    struct stats_fold fold;
+    struct stats_cache cache;
+};
+
+enum stats_section { STATS_HOST, STATS_FOLD, STATS_CACHE, STATS_VM, STATS_SECTIONS };
+
+struct stats_field {
+    const char *name;
+    uint16_t offset; /* of a uint64_t in the section's struct */
+    const char *help;
+};
+
+/* The fields of a section, in the order in which they are printed. */
+const struct stats_field *stats_fields(enum stats_section s, unsigned *n);
+const char *stats_section_name(enum stats_section s);
+uint64_t stats_value(const void *section, const struct stats_field *f);
+/* A section's struct inside s; NULL for STATS_VM, which is one for each VM. */
+const void *stats_section(const struct stats *s, enum stats_section which);
+
+/* Starts the timers: the one that notes the peak and, with stats.interval, the one for JSON lines.
+ * After vms_init and console_init. */
+void stats_init(const struct config *config);
+/* Changes the interval of the JSON lines; 0 is none. */
+void stats_set_interval(uint64_t ns);
+uint64_t stats_interval(void);
+
+void stats_read(struct stats *out);
+void stats_read_vm(const struct vm *vm, struct stats_vm *out);
+
+/* The reading with the most pages saved so far (pages_sharing + pages_zero), and the VMs' part of
+ * it, n_vms of them. Looks at the present state first, so it is never behind it. */
+const struct stats *stats_peak(const struct stats_vm **per_vm);
+/* To be called before something takes memory away from VMs. */
+void stats_note_peak(void);
+
+/* Writes the statistics as text, or as one JSON line, to the console. A JSON line that does not fit
+ * in the console's buffer is left out and counted; false then. */
+void stats_print(void);
+bool stats_print_json(void);
+void stats_print_init(void); /* stats_print.c's memory; from stats_init */
+
+#endif
