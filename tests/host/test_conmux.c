@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kernel/monitor/conmux: a small terminal reads what is pulled and must show whole lines only. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bits.h"
+#include "kernel/monitor/conmux.h"
+
+#define PORTS 3
+#define OUT 8192
+#define PROMPT "pagefold> "
+
+static struct conmux m;
+static struct conmux_port ports[PORTS];
+static char port_bytes[PORTS][CONMUX_PORT_BYTES], out[OUT], echo[CONMUX_ECHO_BYTES];
+static char typed[64];
+
+/* The terminal: finished lines, and the one under the cursor. */
+static char lines[20000][600];
+static unsigned n_lines;
+static char row[2000];
+static size_t row_n;
+static bool cr;
+static unsigned escape;
+
+static void term(const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char c = bytes[i];
+        if (escape > 0 || c == 27) { /* "ESC [ K" is all that the multiplexer itself sends */
+            assert_int_equal(c, "\033[K"[escape]);
+            escape = (escape + 1) % 3;
+            if (escape == 0 && cr) {
+                row_n = 0;
+            }
+            continue;
+        }
+        if (c == '\r') {
+            cr = true;
+            continue;
+        }
+        if (c == '\n') {
+            assert_true(cr);
+            assert_true(n_lines < ARRAY_LEN(lines));
+            row[row_n] = 0;
+            snprintf(lines[n_lines++], sizeof(lines[0]), "%.500s", row);
+            row_n = 0;
+        } else {
+            if (cr) {
+                row_n = 0;
+            }
+            row[row_n++] = c;
+            assert_true(row_n < sizeof(row));
+        }
+        cr = false;
+    }
+    row[row_n] = 0;
+}
+
+static size_t pull(size_t max)
+{
+    static char all[1 << 20], *end;
+    char buf[4096];
+    size_t n, sum = 0;
+
+    end = all;
+    while (sum < max && (n = conmux_pull(&m, buf, MIN(max - sum, sizeof(buf)))) > 0) {
+        assert_true((size_t)(end - all) + n < sizeof(all));
+        memcpy(end, buf, n);
+        end += n;
+        sum += n;
+    }
+    term(all, sum);
+    return sum;
+}
+
+static size_t render(void *ctx, char *buf, size_t size)
+{
+    (void)ctx;
+    return (size_t)snprintf(buf, size, "\r" PROMPT "%s\033[K", typed);
+}
+
+static int setup(void **state)
+{
+    static const char *const names[PORTS] = {"a", "bb", "ccc"};
+
+    (void)state;
+    conmux_init(&m, out, OUT, echo);
+    for (unsigned i = 0; i < PORTS; i++) {
+        conmux_add(&m, &ports[i], names[i], port_bytes[i]);
+    }
+    m.render = render;
+    typed[0] = 0;
+    n_lines = 0;
+    row_n = 0;
+    cr = false;
+    escape = 0;
+    return 0;
+}
+
+static void guest(unsigned p, const char *text)
+{
+    for (; *text; text++) {
+        assert_true(conmux_port_room(&m, &ports[p]));
+        conmux_port_put(&m, &ports[p], *text);
+    }
+}
+
+static void write(const char *text)
+{
+    assert_true(conmux_write(&m, text, strlen(text)));
+}
+
+static void test_whole_lines(void **state)
+{
+    (void)state;
+    guest(0, "one\r\ntw");
+    guest(1, "x\n\nleft");
+    guest(0, "o\n");
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 4);
+    assert_string_equal(lines[0], "[a] one");
+    assert_string_equal(lines[1], "[bb] x");
+    assert_string_equal(lines[2], "[a] two");
+    assert_string_equal(lines[3], "[bb] ");
+    assert_true(conmux_empty(&m));
+}
+
+static void test_controls_are_taken_out(void **state)
+{
+    (void)state;
+    guest(0, "\033[2J\033[1;31mred\033[0m\a\tok\bx\r50%\r\n\033");
+    guest(0, "c\033[");
+    guest(0, "\n\033\n");
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 3);
+    assert_string_equal(lines[0], "[a] red okx 50%");
+    assert_string_equal(lines[1], "[a] ");
+    assert_string_equal(lines[2], "[a] ");
+}
+
+static void test_long_line(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3000; i++) {
+        conmux_port_put(&m, &ports[0], 'x');
+    }
+    conmux_port_put(&m, &ports[0], '\n');
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 3); /* 1024, 1024, 952 and the newline */
+}
+
+static void test_prompt_comes_back(void **state)
+{
+    (void)state;
+    conmux_prompt(&m);
+    pull(SIZE_MAX);
+    assert_string_equal(row, PROMPT);
+    strcpy(typed, "he");
+    conmux_edit(&m, "he", 2);
+    pull(SIZE_MAX);
+    assert_string_equal(row, PROMPT "he");
+    guest(0, "line\n");
+    pull(SIZE_MAX);
+    assert_string_equal(lines[0], "[a] line");
+    assert_string_equal(row, "");
+    assert_true(conmux_unsettled(&m));
+    conmux_settle(&m);
+    pull(SIZE_MAX);
+    assert_string_equal(row, PROMPT "he");
+    /* A key while it is away brings it back at once, before more lines. */
+    guest(0, "another\n");
+    pull(SIZE_MAX);
+    strcpy(typed, "hel");
+    conmux_edit(&m, "l", 1);
+    pull(SIZE_MAX);
+    assert_string_equal(row, PROMPT "hel");
+    conmux_prompt_end(&m);
+    write("answer\n");
+    pull(SIZE_MAX);
+    assert_string_equal(lines[2], PROMPT "hel");
+    assert_string_equal(lines[3], "answer");
+    /* Enter while it is away shows what was entered. */
+    conmux_prompt(&m);
+    pull(SIZE_MAX);
+    guest(1, "away\n");
+    pull(SIZE_MAX);
+    conmux_prompt_end(&m);
+    pull(SIZE_MAX);
+    assert_string_equal(lines[n_lines - 2], "[bb] away");
+    assert_string_equal(lines[n_lines - 1], PROMPT "hel");
+}
+
+/* Two guests flood; the monitor's lines and echo come out within a stage, and turns are fair. */
+static void test_flood(void **state)
+{
+    (void)state;
+    unsigned seen[PORTS] = {0};
+
+    conmux_prompt(&m);
+    for (unsigned i = 0; i < 400; i++) {
+        guest(0, "a flood of words\n");
+        guest(1, "another flood\n");
+    }
+    guest(2, "me\n");
+    pull(500);
+    strcpy(typed, "vms");
+    conmux_edit(&m, "vms", 3);
+    conmux_prompt_end(&m);
+    write("table\n");
+    pull(200);
+    unsigned at = 0;
+    while (at < n_lines && strcmp(lines[at], "table") != 0) {
+        at++;
+    }
+    assert_true(at < n_lines);
+    pull(SIZE_MAX);
+    for (unsigned i = 0; i < 6; i++) {
+        seen[0] += strncmp(lines[i], "[a]", 3) == 0;
+        seen[1] += strncmp(lines[i], "[bb]", 4) == 0;
+        seen[2] += strncmp(lines[i], "[ccc]", 5) == 0;
+    }
+    assert_true(seen[0] >= 2 && seen[1] >= 2 && seen[2] == 1);
+    assert_int_equal(n_lines, 803);
+}
+
+static void test_room(void **state)
+{
+    (void)state;
+    unsigned n = 0;
+
+    while (conmux_port_room(&m, &ports[0])) {
+        conmux_port_put(&m, &ports[0], n++ % 64 == 63 ? '\n' : 'y');
+    }
+    assert_int_equal(n, CONMUX_PORT_BYTES);
+    conmux_port_put(&m, &ports[0], 'z'); /* lost, harmless */
+    assert_null(conmux_unblocked(&m));
+    assert_true(conmux_port_room(&m, &ports[1]));
+    pull(1200);
+    assert_ptr_equal(conmux_unblocked(&m), &ports[0]);
+    assert_null(conmux_unblocked(&m));
+    assert_true(conmux_port_room(&m, &ports[0]));
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, CONMUX_PORT_BYTES / 64);
+}
+
+static void test_lost_is_told(void **state)
+{
+    (void)state;
+    char big[OUT];
+
+    memset(big, 'x', sizeof(big));
+    big[sizeof(big) - 1] = '\n';
+    assert_false(conmux_write(&m, big, sizeof(big))); /* its newline is two */
+    write("fits\n");
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 2);
+    assert_string_equal(lines[0], "fits");
+    assert_non_null(strstr(lines[1], "1 lines lost"));
+}
+
+static void test_attach(void **state)
+{
+    (void)state;
+    char raw[CONMUX_PORT_BYTES];
+    size_t n;
+
+    guest(0, "old 1\nold 2\n");
+    guest(1, "seen\n");
+    pull(SIZE_MAX);
+    guest(1, "pending, not shown\n");
+    conmux_attach(&m, &ports[0]);
+    n = conmux_pull(&m, raw, sizeof(raw));
+    assert_int_equal(n, 12);
+    assert_memory_equal(raw, "old 1\nold 2\n", 12);
+    guest(0, "\033[2Jraw$ ");
+    guest(1, "hidden\n");
+    n = conmux_pull(&m, raw, sizeof(raw));
+    assert_int_equal(n, 9);
+    assert_memory_equal(raw, "\033[2Jraw$ ", 9);
+    /* A log line stands in a line of its own. */
+    write("log\n");
+    n = conmux_pull(&m, raw, sizeof(raw));
+    assert_int_equal(n, 7);
+    assert_memory_equal(raw, "\r\nlog\r\n", 7);
+    assert_true(conmux_empty(&m));
+    assert_int_equal(conmux_back(&m), 2);
+    conmux_prompt(&m);
+    guest(1, "again\n");
+    pull(SIZE_MAX);
+    assert_string_equal(lines[n_lines - 1], "[bb] again");
+}
+
+/* Long history: the last lines of it, from a line's start. */
+static void test_history(void **state)
+{
+    (void)state;
+    char line[32], raw[CONMUX_PORT_BYTES];
+
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf(line, sizeof(line), "line %u\n", i);
+        guest(0, line);
+        pull(SIZE_MAX);
+    }
+    conmux_attach(&m, &ports[0]);
+    size_t n = conmux_pull(&m, raw, sizeof(raw));
+    assert_true(n > CONMUX_HISTORY_BYTES - 16 && n <= CONMUX_HISTORY_BYTES);
+    assert_memory_equal(raw, "line ", 5);
+    assert_memory_equal(raw + n - 10, "line 2999\n", 10);
+}
+
+static void test_screen(void **state)
+{
+    (void)state;
+    char raw[256];
+
+    guest(0, "x\n");
+    conmux_screen(&m);
+    write("\033[Htable\n");
+    guest(0, "y\n");
+    size_t n = conmux_pull(&m, raw, sizeof(raw));
+    assert_int_equal(n, 10);
+    assert_int_equal(conmux_pull(&m, raw, sizeof(raw)), 0);
+    assert_int_equal(conmux_back(&m), 2);
+}
+
+/* Anything in any order, pulled in pieces of any size: every line arrives once, whole, in order. */
+static void test_property(void **state)
+{
+    for (unsigned seed = 1; seed <= 30; seed++) {
+        unsigned sent[PORTS + 1] = {0}, got[PORTS + 1] = {0}, half[PORTS] = {0};
+
+        setup(state);
+        srand(seed);
+        for (unsigned step = 0; step < 3000; step++) {
+            char text[64];
+            unsigned p = (unsigned)rand() % PORTS;
+            switch (rand() % 8) {
+            case 0:
+            case 1:
+                if (CONMUX_PORT_BYTES - (ports[p].written - ports[p].sent) > 64) {
+                    if (!half[p]) {
+                        snprintf(text, sizeof(text), "line %u", sent[p]);
+                    } else {
+                        snprintf(text, sizeof(text), " end\r\n");
+                        sent[p]++;
+                    }
+                    half[p] ^= 1;
+                    guest(p, text);
+                }
+                break;
+            case 2:
+                snprintf(text, sizeof(text), "mon %u\n", sent[PORTS]);
+                sent[PORTS] += conmux_write(&m, text, strlen(text));
+                break;
+            case 3:
+                conmux_prompt(&m);
+                break;
+            case 4:
+                if (m.prompt_wanted) {
+                    size_t n = strlen(typed);
+                    if (n < 20) {
+                        strcpy(typed + n, "k");
+                        conmux_edit(&m, "k", 1);
+                    } else {
+                        conmux_prompt_end(&m);
+                        typed[0] = 0;
+                    }
+                }
+                break;
+            case 5:
+                conmux_settle(&m);
+                break;
+            default:
+                /* Escape sequences are not cut for the terminal's sake. */
+                pull((size_t)(rand() % 5) == 0 ? SIZE_MAX : CONMUX_STAGE);
+                break;
+            }
+        }
+        pull(SIZE_MAX);
+        assert_true(conmux_empty(&m));
+        static const char *const prefixes[] = {"[a] ", "[bb] ", "[ccc] "};
+        for (unsigned i = 0; i < n_lines; i++) {
+            char want[64];
+            bool found = strncmp(lines[i], PROMPT, strlen(PROMPT)) == 0 ||
+                         strstr(lines[i], "lines lost") != NULL;
+            for (unsigned p = 0; p < PORTS && !found; p++) {
+                snprintf(want, sizeof(want), "%sline %u end", prefixes[p], got[p]);
+                if (strcmp(lines[i], want) == 0) {
+                    got[p]++;
+                    found = true;
+                }
+            }
+            snprintf(want, sizeof(want), "mon %u", got[PORTS]);
+            if (!found && strcmp(lines[i], want) == 0) {
+                got[PORTS]++;
+                found = true;
+            }
+            if (!found) {
+                fail_msg("seed %u: line %u is '%s'", seed, i, lines[i]);
+            }
+        }
+        for (unsigned p = 0; p <= PORTS; p++) {
+            assert_int_equal(got[p], sent[p]);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_whole_lines, setup),
+        cmocka_unit_test_setup(test_controls_are_taken_out, setup),
+        cmocka_unit_test_setup(test_long_line, setup),
+        cmocka_unit_test_setup(test_prompt_comes_back, setup),
+        cmocka_unit_test_setup(test_flood, setup),
+        cmocka_unit_test_setup(test_room, setup),
+        cmocka_unit_test_setup(test_lost_is_told, setup),
+        cmocka_unit_test_setup(test_attach, setup),
+        cmocka_unit_test_setup(test_history, setup),
+        cmocka_unit_test_setup(test_screen, setup),
+        cmocka_unit_test_setup(test_property, setup),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
