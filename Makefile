@@ -90,9 +90,10 @@ $H/libfuzz.a: $(FOBJ)
 # A test is tests/host/test_NAME.c; what several of them use is in tests/host/support_*.c.
 TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
 SUPPORT := $(wildcard tests/host/support_*.c)
+LIBS_test_insn := -lZydis # a second opinion on every decoded instruction
 $H/test_%: tests/host/test_%.c $(SUPPORT) $H/libpagefold.a
 	$(call say,HOSTCC,$@)
-	$Q $(HOSTCC) $(HFLAGS) $(SAN) -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libpagefold.a -lcmocka
+	$Q $(HOSTCC) $(HFLAGS) $(SAN) -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libpagefold.a -lcmocka $(LIBS_$(@F))
 FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(wildcard tests/fuzz/fuzz_*.c))
 $H/fuzz_%: tests/fuzz/fuzz_%.c $(SUPPORT) $H/libfuzz.a
 	$(call say,FUZZCC,$@)

@@ -38,7 +38,7 @@ static uint64_t next_signed(struct cursor *c, unsigned size)
     for (unsigned i = 0; i < size; i++) {
         v |= (uint64_t)next(c) << 8 * i;
     }
-    if (size < 8 && (v & BIT(8 * size - 1))) {
+    if (size > 0 && size < 8 && (v & BIT(8 * size - 1))) {
         v |= ~(BIT(8 * size) - 1);
     }
     return v;
