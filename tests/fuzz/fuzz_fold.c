@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     world_init(&w, 8 + data[0] % 96u);
     w.starve_at = data[1];
+    w.starve_maps = data[0] & 1;
     world_run(&w, data + 2, size - 2, 8);
     world_compare(&w);
     world_settle(&w);

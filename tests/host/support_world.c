@@ -47,6 +47,24 @@ static void print_violation(void *ctx, const char *line)
     fprintf(stderr, "check: %s\n", line);
 }
 
+/*
+ * The part of invariant 1 that no walk of the maps can see: between operations, no CPU holds a
+ * translation to another frame than the map has, nor a right to write that the map has not.
+ */
+static void check_cached(const struct world *w, const struct fake_map *m)
+{
+    for (uint64_t i = 0; i < FAKE_CPUS * FAKE_ALIASES * m->pages; i++) {
+        uint64_t gfn = i % m->pages, k = i / m->pages;
+        const struct fake_slot *c = &m->cached[k / FAKE_ALIASES][k % FAKE_ALIASES][gfn];
+        const struct fake_slot *e = &m->entries[gfn];
+
+        if (c->present && (!e->present || c->mfn.n != e->mfn.n || c->writable > e->writable)) {
+            panic("operation %u left a stale translation of gfn %llu", w->ops,
+                  (unsigned long long)gfn);
+        }
+    }
+}
+
 void world_audit(struct world *w)
 {
     struct p2m *maps[WORLD_VMS];
@@ -69,6 +87,7 @@ void world_audit(struct world *w)
     for (unsigned i = 0; i < WORLD_VMS; i++) {
         if (w->vms[i].live) {
             maps[a.n_maps++] = &w->vms[i].p2m;
+            check_cached(w, &w->vms[i].map);
         }
     }
     unsigned violations = audit_run(&a);
@@ -373,22 +392,23 @@ void world_run(struct world *w, const uint8_t *data, size_t n, unsigned audit_ev
         uint32_t hidden = w->f.free_head;
 
         w->starving = w->ops == w->starve_at;
-        if (w->starving) {
-            /* The free frames are hidden; those that this operation frees go on a list of theirs.
-             */
-            w->f.free_head = FRAME_NIL;
+        if (w->starving && w->starve_maps) {
             set_fail(w, true);
+        } else if (w->starving) {
+            /* The free frames are hidden; what this operation frees goes on a list of its own. */
+            w->f.free_head = FRAME_NIL;
         }
         operation(w);
-        if (w->starving) {
+        if (w->starving && w->starve_maps) {
+            set_fail(w, false);
+        } else if (w->starving) {
             uint32_t *end = &w->f.free_head;
             while (*end != FRAME_NIL) {
                 end = &w->f.table[*end].left;
             }
             *end = hidden;
-            set_fail(w, false);
-            w->starving = false;
         }
+        w->starving = false;
         w->ops++;
         if (w->ops % audit_every == 0) {
             world_audit(w);

@@ -45,8 +45,8 @@ struct world {
     const uint8_t *data;
     size_t left;
     unsigned ops;
-    unsigned
-        starve_at; /* during this operation no frame and no table can be had; UINT_MAX: never */
+    unsigned starve_at; /* during this operation no frame can be had; UINT_MAX: never */
+    bool starve_maps;   /* instead, no entry can be set then */
     bool starving;
 };
 

@@ -56,11 +56,12 @@ static void test_each_allocation_failed_in_turn(void **state)
     unsigned ops = 1;
 
     fill_random(data, sizeof(data), 4711);
-    for (unsigned k = 0; k < ops; k++) {
+    for (unsigned k = 0; k < 2 * ops; k++) {
         struct world w;
 
         world_init(&w, 90);
-        w.starve_at = k;
+        w.starve_at = k / 2;
+        w.starve_maps = k % 2;
         world_run(&w, data, sizeof(data), 64);
         ops = w.ops;
         world_compare(&w);
@@ -265,7 +266,8 @@ static void test_frames_leave_during_teardown(void **state)
         assert_int_equal(w.fold.unstable, 3 * WORLD_PAGES);
         assert_int_equal(w.fold.phase, FOLD_TEARDOWN);
         fold_step(&w.fold, steps);
-        for (unsigned vm = 0; vm < 3; vm++) {
+        /* From the high end: the teardown comes from the low one. */
+        for (unsigned vm = 3; vm-- > 0;) {
             while (p2m_drop_some(&w.vms[vm].p2m, 1)) {
                 world_audit(&w);
             }
