@@ -259,7 +259,7 @@ static void test_frames_leave_during_teardown(void **state)
         scene(&w);
         for (unsigned vm = 0; vm < 3; vm++) {
             for (unsigned g = 0; g < WORLD_PAGES; g++) {
-                set_page(&w, vm, g < WORLD_PAGES / 2 ? g : g + 2, (uint8_t)(vm * 16 + g + 1));
+                set_page(&w, vm, g < WORLD_PAGES / 2 ? g : g + 2, (uint8_t)(g * 3 + vm + 1));
             }
         }
         passes(&w, 2);
