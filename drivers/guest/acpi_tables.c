@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/string.h"
 #include "drivers/guest/acpipm.h"
+#include "drivers/guest/ioapic.h"
 #include "drivers/guest/lapic.h"
 #include "drivers/guest/rtc_time.h"
 #include "dsdt.h" /* made from guests/acpi/dsdt.asl: dsdt_aml_code */
@@ -16,6 +17,9 @@
 #define XSDT_TABLES 2u
 #define MADT_LAPIC_BYTES 8u
 #define MADT_NMI_BYTES 6u
+#define MADT_IOAPIC_BYTES 12u
+#define MADT_OVERRIDE_BYTES 10u
+#define MADT_OVERRIDES 4u
 #define TABLE_ALIGN 64u
 
 /* FADT fields (ACPI 6.4, table 5.9) */
@@ -75,7 +79,8 @@ static void lay_out(struct layout *l, unsigned n_cpus)
     l->fadt = at;
     at = (uint32_t)ALIGN_UP(at + FADT_BYTES, TABLE_ALIGN);
     l->madt = at;
-    l->madt_bytes = HEADER_BYTES + 8 + n_cpus * MADT_LAPIC_BYTES + MADT_NMI_BYTES;
+    l->madt_bytes = HEADER_BYTES + 8 + n_cpus * MADT_LAPIC_BYTES + MADT_IOAPIC_BYTES +
+                    MADT_OVERRIDES * MADT_OVERRIDE_BYTES + MADT_NMI_BYTES;
     at = (uint32_t)ALIGN_UP(at + l->madt_bytes, TABLE_ALIGN);
     l->dsdt = at;
     l->end = at + (uint32_t)sizeof(dsdt_aml_code);
@@ -169,6 +174,18 @@ static void put_facs(uint8_t *t)
     t[32] = 2; /* version; there is no checksum */
 }
 
+/* How an ISA line reaches the I/O APIC where it is not "input of the same number, edge, high". */
+static uint8_t *put_override(uint8_t *p, uint8_t line, uint32_t input, uint16_t flags)
+{
+    p[0] = 2;
+    p[1] = MADT_OVERRIDE_BYTES;
+    p[2] = 0; /* ISA */
+    p[3] = line;
+    store_le32(p + 4, input);
+    store_le16(p + 8, flags);
+    return p + MADT_OVERRIDE_BYTES;
+}
+
 static void put_madt(uint8_t *t, uint32_t len, unsigned n_cpus)
 {
     uint8_t *p = t + HEADER_BYTES + 8;
@@ -179,11 +196,19 @@ static void put_madt(uint8_t *t, uint32_t len, unsigned n_cpus)
     for (unsigned i = 0; i < n_cpus; i++) {
         p[0] = 0; /* processor local APIC */
         p[1] = MADT_LAPIC_BYTES;
-        p[2] = (uint8_t)i; /* ACPI processor UID */
-        p[3] = (uint8_t)i; /* APIC id */
+        p[2] = (uint8_t)i;    /* ACPI processor UID */
+        p[3] = (uint8_t)i;    /* APIC id */
         store_le32(p + 4, 1); /* enabled */
         p += MADT_LAPIC_BYTES;
     }
+    p[0] = 1; /* I/O APIC */
+    p[1] = MADT_IOAPIC_BYTES;
+    store_le32(p + 4, IOAPIC_BASE);
+    p += MADT_IOAPIC_BYTES; /* its id and first interrupt are 0 */
+    p = put_override(p, 0, IOAPIC_TIMER_INPUT, 0);
+    p = put_override(p, ACPIPM_SCI, ACPIPM_SCI, 0xd); /* level, high */
+    p = put_override(p, 10, 10, 0xd);                 /* PCI's lines, likewise */
+    p = put_override(p, 11, 11, 0xd);
     p[0] = 4; /* local APIC NMI */
     p[1] = MADT_NMI_BYTES;
     p[2] = 0xff; /* on all processors */

@@ -222,12 +222,8 @@ void acpipm_stop(struct acpipm *p)
 void acpipm_init(struct acpipm *p, struct timerq *q, const struct irq_sink *irqs,
                  const struct acpipm_ops *ops, void *ctx)
 {
-    *p = (struct acpipm){.ops = ops,
-                         .ctx = ctx,
-                         .irqs = *irqs,
-                         .q = q,
-                         .control = CNT_SCI_EN,
-                         .port92 = PORT92_A20};
+    *p = (struct acpipm){
+        .ops = ops, .ctx = ctx, .irqs = *irqs, .q = q, .control = CNT_SCI_EN, .port92 = PORT92_A20};
     timer_init(&p->timer, timer_fired, p);
     p->seen_ticks = now_ticks(p);
 }

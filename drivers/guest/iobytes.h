@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Byte-wide devices on the iobus: a wider access is split into byte accesses to successive ports, as
- * the ISA bus does; what lies past the device's last port reads as ones.
+ * Byte-wide devices on the iobus: a wider access is split into byte accesses to successive ports,
+ * as the ISA bus does; what lies past the device's last port reads as ones.
  */
 #ifndef DRIVERS_GUEST_IOBYTES_H
 #define DRIVERS_GUEST_IOBYTES_H

@@ -64,13 +64,15 @@ void lapic_ack(struct lapic *l, unsigned vector)
     }
 }
 
-/* There is no IOAPIC, hence nobody to tell about level-triggered ones. */
 void lapic_eoi(struct lapic *l)
 {
     int vector = highest(l->isr);
 
     if (vector >= 0) {
         clear_bit(l->isr, (unsigned)vector);
+        if (test_bit(l->tmr, (unsigned)vector) && l->ops->eoi) {
+            l->ops->eoi(l->ctx, (uint8_t)vector); /* level-triggered: the I/O APIC waits for it */
+        }
     }
 }
 

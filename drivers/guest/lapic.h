@@ -45,10 +45,12 @@ struct lapic_ops {
     void (*nmi)(void *ctx);
     void (*init)(void *ctx);
     void (*sipi)(void *ctx, uint8_t vector);
+    /* The end of a level-triggered interrupt, for the I/O APIC. May be NULL. */
+    void (*eoi)(void *ctx, uint8_t vector);
     /* lapic_highest or lapic_accepts_extint may answer otherwise now: wake or kick the vCPU. */
     void (*changed)(void *ctx);
-    /* The moment of the timer queue's clock at which this vCPU's TSC reads `tsc` (its current moment
-     * or earlier if that is past; TIMER_NEVER if out of reach). */
+    /* The moment of the timer queue's clock at which this vCPU's TSC reads `tsc` (its current
+     * moment or earlier if that is past; TIMER_NEVER if out of reach). */
     uint64_t (*tsc_to_ns)(void *ctx, uint64_t tsc);
 };
 
@@ -57,7 +59,7 @@ struct lapic {
     uint64_t base_msr;               /* IA32_APIC_BASE */
     uint64_t icr;
     uint64_t tsc_deadline;
-    uint32_t id;         /* x2APIC id; the xAPIC id is xapic_id */
+    uint32_t id; /* x2APIC id; the xAPIC id is xapic_id */
     uint8_t xapic_id;
     uint8_t tpr;
     uint32_t svr, ldr, dfr, esr, esr_pending;
@@ -80,7 +82,8 @@ void lapic_init(struct lapic *l, uint32_t id, const struct lapic_ops *ops, void 
                 struct timerq *q, uint64_t bus_hz, bool bsp);
 /* The reset state: xAPIC, software-disabled, all masked. Timer stopped. */
 void lapic_reset(struct lapic *l);
-/* What firmware leaves on the boot processor: enabled, LINT0 = ExtINT (virtual wire), LINT1 = NMI. */
+/* What firmware leaves on the boot processor: enabled, LINT0 = ExtINT (virtual wire), LINT1 = NMI.
+ */
 void lapic_virtual_wire(struct lapic *l);
 /* An INIT signal: as reset, but keeps the id, the mode and the enable bits of IA32_APIC_BASE. */
 void lapic_init_signal(struct lapic *l);

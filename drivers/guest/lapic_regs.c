@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The local APIC's registers, through its MMIO page and through MSRs (SDM vol. 3, 11.4 and 11.12). */
+/* The local APIC's registers, through its MMIO page and through MSRs (SDM vol. 3, 11.4 and 11.12).
+ */
 #include "base/bits.h"
 #include "drivers/guest/lapic.h"
 #include "drivers/guest/lapic_internal.h"
@@ -27,15 +28,16 @@ enum {
     REG_SELF_IPI = 0x3f,
 };
 
-#define VERSION (0x14u | (LVT_COUNT - 1) << 16) /* an integrated APIC; no EOI-broadcast suppression */
+#define VERSION                                                                                    \
+    (0x14u | (LVT_COUNT - 1) << 16) /* an integrated APIC; no EOI-broadcast suppression */
 #define SVR_BITS 0x3ffu
-#define ICR_BITS 0x000ccfffu        /* what can be written of the low word */
+#define ICR_BITS 0x000ccfffu /* what can be written of the low word */
 #define DIVIDE_BITS 0xbu
 #define LVT_READ_ONLY 0x5000u /* delivery status, remote IRR */
 
 /* Bits that can be written in each LVT entry. */
 static const uint32_t lvt_bits[LVT_COUNT] = {
-    [LVT_TIMER] = 0x700ff,   [LVT_THERMAL] = 0x107ff, [LVT_PERFORMANCE] = 0x107ff,
+    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERFORMANCE] = 0x107ff,
     [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
 };
 
@@ -158,7 +160,8 @@ static bool write_reg(struct lapic *l, unsigned reg, uint32_t value)
     }
 }
 
-/* The timer mode that does not exist, or that the owner gave us no TSC for, is taken as one-shot. */
+/* The timer mode that does not exist, or that the owner gave us no TSC for, is taken as one-shot.
+ */
 static bool timer_mode_exists(const struct lapic *l, uint32_t value)
 {
     unsigned mode = LVT_TIMER_MODE(value);

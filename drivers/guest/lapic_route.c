@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Who gets an interrupt message: IPIs and MSIs over the local APICs of one VM (SDM vol. 3, 11.6.2). */
+/* Who gets an interrupt message: IPIs and MSIs over the local APICs of one VM (SDM vol. 3, 11.6.2).
+ */
 #include "base/bits.h"
 #include "drivers/guest/lapic.h"
 #include "drivers/guest/lapic_internal.h"

@@ -32,7 +32,8 @@ static struct iobus *bar_bus(const struct pci_dev *d, const struct pci_bar *bar)
 }
 
 /* Whether a BAR may be decoded at base: memory only inside the bridge's window, so that no BAR ever
- * covers RAM or the APIC; I/O at ports that exist, not at 0, where sizing leaves it for a moment. */
+ * covers RAM or the APIC; I/O at ports that exist, not at 0, where sizing leaves it for a moment.
+ */
 static bool bar_fits(const struct pci_bar *bar, uint32_t base)
 {
     if (bar->io) {
@@ -67,8 +68,8 @@ static void bar_claim(struct pci_dev *d, unsigned n)
 
     if (!bar->mapped && bar_wanted(d, n)) {
         bar->base = bar_address(d, n);
-        bar->mapped = iobus_add(bar_bus(d, bar), bar->base, bar->size, bar->read, bar->write,
-                                bar->ctx) == OK;
+        bar->mapped =
+            iobus_add(bar_bus(d, bar), bar->base, bar->size, bar->read, bar->write, bar->ctx) == OK;
     }
 }
 
@@ -187,7 +188,8 @@ static struct pci_dev *addressed(const struct pci_bus *b, uint32_t address)
     return bus == 0 && function == 0 ? b->slots[slot] : NULL;
 }
 
-/* How many of `size` bytes lie in the dword that offset `off` is in: mechanism #1 has four ports. */
+/* How many of `size` bytes lie in the dword that offset `off` is in: mechanism #1 has four ports.
+ */
 static unsigned in_dword(unsigned off, unsigned size)
 {
     return MIN(size, 4 - (off & 3));
@@ -283,8 +285,8 @@ void pci_dev_init(struct pci_dev *d, const struct pci_ids *ids, const struct pci
     store_le16(&d->config[PCI_SUBSYSTEM_VENDOR], ids->subsystem_vendor);
     store_le16(&d->config[PCI_SUBSYSTEM_ID], ids->subsystem);
     store_le32(&d->config[PCI_REVISION], ids->class_code << 8 | ids->revision);
-    store_le16(&d->write_mask[PCI_COMMAND], PCI_COMMAND_IO | PCI_COMMAND_MEMORY |
-                                                PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF);
+    store_le16(&d->write_mask[PCI_COMMAND],
+               PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF);
     d->write_mask[PCI_IRQ_LINE] = 0xff;
 }
 
@@ -370,9 +372,10 @@ void pci_bus_reset(struct pci_bus *b)
 void pci_bus_init(struct pci_bus *b, struct iobus *ports, struct iobus *mmio,
                   const struct irq_sink *irqs)
 {
-    /* An Intel 440FX host bridge in name: a PC's firmware and kernels know it and leave it alone. */
-    static const struct pci_ids host = {.vendor = 0x8086, .device = 0x1237, .class_code = 0x060000,
-                                        .revision = 2};
+    /* An Intel 440FX host bridge in name: a PC's firmware and kernels know it and leave it alone.
+     */
+    static const struct pci_ids host = {
+        .vendor = 0x8086, .device = 0x1237, .class_code = 0x060000, .revision = 2};
 
     *b = (struct pci_bus){.ports = ports,
                           .mmio = mmio,

@@ -4,8 +4,8 @@
  *
  * Usage: pci_bus_init, pci_attach; for each device pci_dev_init, then its BARs, capabilities and
  * MSI-X, then pci_add. What firmware would do is done there: BARs get addresses (I/O from
- * PCI_IO_BASE, memory from PCI_MEM_BASE) and are decoded. The guest may move or switch them off; the
- * ranges on the two iobuses follow. A BAR's handlers see offsets from the BAR's start.
+ * PCI_IO_BASE, memory from PCI_MEM_BASE) and are decoded. The guest may move or switch them off;
+ * the ranges on the two iobuses follow. A BAR's handlers see offsets from the BAR's start.
  *
  * The caller owns every struct, which must live as long as the bus. One vCPU at a time may be in
  * here (the VM's lock). Source: PCI Local Bus Specification 3.0, chapter 6.
@@ -79,8 +79,8 @@ struct pci_msix {
 };
 
 struct pci_dev_ops {
-    /* Either may be NULL. Called before the guest reads [off, off + size) of configuration space, so
-     * that bytes can be brought up to date in dev->config. */
+    /* Either may be NULL. Called before the guest reads [off, off + size) of configuration space,
+     * so that bytes can be brought up to date in dev->config. */
     void (*config_read)(struct pci_dev *d, unsigned off, unsigned size);
     /* Called after the guest's write has gone (through the mask) into dev->config. */
     void (*config_write)(struct pci_dev *d, unsigned off, unsigned size);
@@ -137,8 +137,8 @@ enum status pci_add_bar(struct pci_dev *d, unsigned n, bool io, uint32_t size, i
                         io_write_fn *write, void *ctx) MUST_CHECK;
 /*
  * Appends a capability of `len` bytes (with its two header bytes, which are filled in here) and
- * returns its offset in *off. The rest is copied from `body` (len - 2 bytes), read-only to the guest
- * unless the caller opens dev->write_mask. E_NOMEM: no room.
+ * returns its offset in *off. The rest is copied from `body` (len - 2 bytes), read-only to the
+ * guest unless the caller opens dev->write_mask. E_NOMEM: no room.
  */
 enum status pci_add_capability(struct pci_dev *d, uint8_t id, const void *body, unsigned len,
                                unsigned *off) MUST_CHECK;

@@ -14,7 +14,7 @@
 #define MSIX_BAR_BYTES 4096
 #define PBA_OFFSET 0x800
 
-_Static_assert(PCI_MSIX_MAX * ENTRY_BYTES <= PBA_OFFSET, "the table ends before the PBA");
+_Static_assert(PCI_MSIX_MAX *ENTRY_BYTES <= PBA_OFFSET, "the table ends before the PBA");
 _Static_assert(PCI_MSIX_MAX <= 64, "the PBA is one 64-bit word");
 
 static uint16_t control(const struct pci_dev *d)

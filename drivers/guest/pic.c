@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The 8259A pair: priorities, command words and the interrupt acknowledge (Intel 8259A data sheet). */
+/* The 8259A pair: priorities, command words and the interrupt acknowledge (Intel 8259A data sheet).
+ */
 #include "drivers/guest/pic.h"
 
 #include "base/bits.h"
@@ -44,8 +45,8 @@ static int highest(const struct pic_chip *c, uint8_t bits)
 
 static int chip_request(const struct pic *p, unsigned chip);
 
-/* IRR as the chip sees it: the slave's output is the master's input 2, which stays up as long as the
- * slave asks, so that a second request of the slave needs no new edge. */
+/* IRR as the chip sees it: the slave's output is the master's input 2, which stays up as long as
+ * the slave asks, so that a second request of the slave needs no new edge. */
 static uint8_t chip_irr(const struct pic *p, unsigned chip)
 {
     uint8_t irr = p->chips[chip].irr;

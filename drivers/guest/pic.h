@@ -14,11 +14,11 @@
 
 struct pic_chip {
     uint8_t irr, isr, imr, lines, elcr;
-    uint8_t base;        /* vector of input 0 (ICW2) */
-    uint8_t lowest;      /* the input with the lowest priority: 7 unless rotated */
-    uint8_t icw_next;    /* 0: operational; 2, 3, 4: the ICW expected at the odd port */
+    uint8_t base;     /* vector of input 0 (ICW2) */
+    uint8_t lowest;   /* the input with the lowest priority: 7 unless rotated */
+    uint8_t icw_next; /* 0: operational; 2, 3, 4: the ICW expected at the odd port */
     bool icw4_follows;
-    bool single;         /* ICW1 SNGL: no ICW3 follows */
+    bool single; /* ICW1 SNGL: no ICW3 follows */
     bool aeoi, rotate_aeoi, special_nested, special_mask, poll, read_isr;
 };
 

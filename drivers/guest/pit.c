@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The 8254's ports, latches, gates and channel 0's interrupt; the counting itself is pit_count.c. */
+/* The 8254's ports, latches, gates and channel 0's interrupt; the counting itself is pit_count.c.
+ */
 #include "drivers/guest/pit.h"
 
 #include "base/bits.h"

@@ -20,9 +20,9 @@
 struct rtc {
     uint8_t cmos[128]; /* time registers: as last written or read; A..D apart from live bits */
     uint8_t index;
-    uint64_t base_s;    /* seconds since the first day of the year 0 ... */
-    uint64_t base_ns;   /* ... at this moment of the queue's clock (modulo 2^64), while it runs */
-    uint64_t seen_ns;   /* up to here update, alarm and periodic flags have been worked out */
+    uint64_t base_s;  /* seconds since the first day of the year 0 ... */
+    uint64_t base_ns; /* ... at this moment of the queue's clock (modulo 2^64), while it runs */
+    uint64_t seen_ns; /* up to here update, alarm and periodic flags have been worked out */
     struct timerq *q;
     struct timer timer;
     struct irq_sink irqs;

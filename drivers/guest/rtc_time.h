@@ -2,8 +2,8 @@
 /*
  * The RTC's registers as a date: Gregorian calendar, BCD or binary, 12 or 24 hours.
  *
- * Seconds are counted from the first day of the year 0 (proleptic), so that no register contents give
- * a negative number.
+ * Seconds are counted from the first day of the year 0 (proleptic), so that no register contents
+ * give a negative number.
  */
 #ifndef DRIVERS_GUEST_RTC_TIME_H
 #define DRIVERS_GUEST_RTC_TIME_H
@@ -31,7 +31,8 @@
 
 #define RTC_EPOCH_1970 (UINT64_C(719528) * 86400) /* 1970-01-01 in our count */
 
-/* Writes the time and date registers of cmos for the moment s, in the format that register B says. */
+/* Writes the time and date registers of cmos for the moment s, in the format that register B says.
+ */
 void rtc_time_encode(uint8_t *cmos, uint64_t s);
 /* The moment that they name; what is not a date is brought to the nearest one. */
 uint64_t rtc_time_decode(const uint8_t *cmos);

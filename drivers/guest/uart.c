@@ -248,7 +248,8 @@ static uint8_t read_reg(void *dev, unsigned port)
 static void write_ier(struct uart *u, uint8_t value)
 {
     /* Enabling the interrupt while the transmitter is empty raises it at once: drivers start their
-     * output that way, and Linux takes the port for a broken one if it does not happen each time. */
+     * output that way, and Linux takes the port for a broken one if it does not happen each time.
+     */
     if (value & IER_THRE && !(u->ier & IER_THRE) && u->tx.n == 0) {
         u->thre_pending = true;
     }

@@ -47,8 +47,8 @@ struct uart {
 void uart_init(struct uart *u, const struct uart_ops *ops, void *ctx, const struct irq_sink *irqs,
                unsigned line);
 enum status uart_attach(struct uart *u, struct iobus *ports) MUST_CHECK; /* at UART_COM1 */
-/* A character from the console. False, and nothing taken, while the receive FIFO is full or the port
- * is looped back; ops->rx_room tells when to go on. */
+/* A character from the console. False, and nothing taken, while the receive FIFO is full or the
+ * port is looped back; ops->rx_room tells when to go on. */
 bool uart_rx(struct uart *u, uint8_t byte);
 /* The console has room again. */
 void uart_tx_resume(struct uart *u);

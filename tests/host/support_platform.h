@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* For tests of device models: a clock that stands still until told, and a listener to interrupts. */
+/* For tests of device models: a clock that stands still until told, and a listener to interrupts.
+ */
 #ifndef SUPPORT_PLATFORM_H
 #define SUPPORT_PLATFORM_H
 

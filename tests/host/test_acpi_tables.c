@@ -168,8 +168,8 @@ static void test_iasl(void **state)
                                             "Reset Register Supported (V2) : 1",
                                             "Hardware Reduced (V5) : 0",
                                             NULL};
-    static const char *const madt_says[] = {"PC-AT Compatibility : 1",
-                                            "Local Apic ID : 02", "Interrupt Input LINT : 01", NULL};
+    static const char *const madt_says[] = {"PC-AT Compatibility : 1", "Local Apic ID : 02",
+                                            "Interrupt Input LINT : 01", NULL};
     static const char *const dsdt_says[] = {"_S5", "PNP0A03", "PNP0501", "PNP0B00", "_PRT", NULL};
     char dir[] = "/tmp/acpi_tablesXXXXXX", cmd[64];
     uint8_t *xsdt, *fadt, *dsdt;
@@ -192,7 +192,8 @@ static void test_iasl(void **state)
     assert_int_equal(system(cmd), 0);
 }
 
-/* The wiring in the DSDT's _PRT is that of pci_slot_irq: package {slot << 16 | 0xffff, 0, 0, line}. */
+/* The wiring in the DSDT's _PRT is that of pci_slot_irq: package {slot << 16 | 0xffff, 0, 0, line}.
+ */
 static void test_prt(void **state)
 {
     uint8_t *xsdt = xsdt_of(1);

@@ -201,12 +201,24 @@ static void test_x2apic_faults(void **state)
         uint64_t bits; /* that may be set in a write; 0 and `zero`: only 0 may be written */
         bool zero;
     } known[] = {
-        {0x02, true, 0, false},       {0x03, true, 0, false},      {0x08, true, 0xff, false},
-        {0x0a, true, 0, false},       {0x0b, false, 0, true},      {0x0d, true, 0, false},
-        {0x0f, true, 0x3ff, false},   {0x28, true, 0, true},       {0x32, true, 0x750ff, false},
-        {0x33, true, 0x157ff, false}, {0x34, true, 0x157ff, false}, {0x35, true, 0x1f7ff, false},
-        {0x36, true, 0x1f7ff, false}, {0x37, true, 0x150ff, false}, {0x38, true, 0xffffffff, false},
-        {0x39, true, 0, false},       {0x3e, true, 0xb, false},    {0x3f, false, 0xff, false},
+        {0x02, true, 0, false},
+        {0x03, true, 0, false},
+        {0x08, true, 0xff, false},
+        {0x0a, true, 0, false},
+        {0x0b, false, 0, true},
+        {0x0d, true, 0, false},
+        {0x0f, true, 0x3ff, false},
+        {0x28, true, 0, true},
+        {0x32, true, 0x750ff, false},
+        {0x33, true, 0x157ff, false},
+        {0x34, true, 0x157ff, false},
+        {0x35, true, 0x1f7ff, false},
+        {0x36, true, 0x1f7ff, false},
+        {0x37, true, 0x150ff, false},
+        {0x38, true, 0xffffffff, false},
+        {0x39, true, 0, false},
+        {0x3e, true, 0xb, false},
+        {0x3f, false, 0xff, false},
         {0x30, true, 0xffffffff000ccfff, false},
     };
 
@@ -301,7 +313,8 @@ static void test_deadline(void **state)
     uint64_t v;
 
     (void)state;
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 1), OK); /* another mode: no effect */
+    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 1),
+                     OK); /* another mode: no effect */
     assert_int_equal(lapic_msr_read(l, LAPIC_MSR_TSC_DEADLINE, &v), OK);
     assert_int_equal(v, 0);
     put(0x320, 0x40043);

@@ -97,7 +97,7 @@ static void test_enumeration(void **state)
     assert_int_equal(get(3, 8, 4), 0x01800001);
     assert_int_equal(get(3, 0x2c, 4), 0x00021af4);
     assert_int_equal(get(4, 0, 4), 0xffffffff);
-    assert_int_equal(pci_config_read(&bus, 0x80010000u, 4), 0xffffffff); /* bus 1 */
+    assert_int_equal(pci_config_read(&bus, 0x80010000u, 4), 0xffffffff);      /* bus 1 */
     assert_int_equal(pci_config_read(&bus, 3 << 11 | 1 << 8, 4), 0xffffffff); /* function 1 */
     assert_int_equal(get(3, 0x34, 1), 0x40);
     assert_int_equal(get(3, 0x40, 4), 0x01105009);
@@ -112,7 +112,7 @@ static void test_enumeration(void **state)
     assert_int_equal(get(3, 0x40, 4), 0x01105009);
     assert_int_equal(get(3, 0x3c, 1), 0x55);
     assert_int_equal(get(3, 2, 4) & 0xffff, 0x1042); /* past the dword: ones, no other register */
-    iobus_write(&ports, 0xcf8, 4, 3 << 11); /* not enabled */
+    iobus_write(&ports, 0xcf8, 4, 3 << 11);          /* not enabled */
     assert_int_equal(iobus_read(&ports, 0xcfc, 4), 0xffffffff);
     iobus_write(&ports, 0xcf8, 1, 0x80);
     assert_int_equal(iobus_read(&ports, 0xcf8, 4), 3 << 11);

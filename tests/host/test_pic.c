@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The PIC pair: initialisation as Linux does it, nesting, rotation, level lines, spurious requests. */
+/* The PIC pair: initialisation as Linux does it, nesting, rotation, level lines, spurious requests.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -172,10 +173,14 @@ static void test_modes(void **state)
     out(0x20, 0x0c);
     assert_int_equal(in(0x21), 0);
     assert_int_equal(in(0x21), 0x02);
+    out(0x20, 0x0b);
+    assert_int_equal(in(0x20), 0x42);
+    out(0x20, 0x20); /* ends 6: the masked 1 is not meant */
+    assert_int_equal(in(0x20), 0x02);
 }
 
-/* In fully nested mode, whatever happens: what is acknowledged is the highest that was asked for and
- * not masked, and it is higher than all that is in service. */
+/* In fully nested mode, whatever happens: what is acknowledged is the highest that was asked for
+ * and not masked, and it is higher than all that is in service. */
 static void test_oracle(void **state)
 {
     uint64_t seed = 7;

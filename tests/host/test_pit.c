@@ -226,8 +226,7 @@ static void test_irq(void **state)
             timerq_run(&q, fake_ns);
             assert_int_equal(irqs.rises[0], rises + 1);
             assert_int_equal(timerq_next(&q) > fake_ns, 1);
-            assert_int_equal(
-                (ticks_from_ns(timerq_next(&q), PIT_HZ) - start) % 20000, 0);
+            assert_int_equal((ticks_from_ns(timerq_next(&q), PIT_HZ) - start) % 20000, 0);
         }
     }
     program(0, 0, 1193); /* once */

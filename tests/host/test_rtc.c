@@ -207,7 +207,7 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calendar), cmocka_unit_test(test_set),
+        cmocka_unit_test(test_calendar),   cmocka_unit_test(test_set),
         cmocka_unit_test(test_interrupts), cmocka_unit_test(test_alarm),
         cmocka_unit_test(test_memory),
     };

@@ -109,6 +109,8 @@ static void test_thre(void **state)
     }
     out(1, 0x02);
     in(2);
+    out(1, 0x02);
+    assert_int_equal(in(2) & 0x0f, 0x01); /* enabled already: nothing new */
     out(0, 'x');
     assert_int_equal(in(2) & 0x0f, 0x02); /* sent: empty again */
     out(4, 0);
