@@ -21,6 +21,7 @@
 #include "drivers/block/blkcache.h"
 #include "drivers/guest/acpipm.h"
 #include "drivers/guest/iobus.h"
+#include "drivers/guest/ioapic.h"
 #include "drivers/guest/irq.h"
 #include "drivers/guest/lapic.h"
 #include "drivers/guest/pci.h"
@@ -83,6 +84,7 @@ struct vm {
     struct iobus pio, mmio;
     struct irq_sink irq;
     struct pic pic;
+    struct ioapic ioapic;
     struct pit pit;
     struct rtc rtc;
     struct uart uart;

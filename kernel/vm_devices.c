@@ -153,7 +153,8 @@ enum status vm_devices_init(struct vm *vm)
     uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);
     acpipm_init(&vm->pm, &sched_timers, &vm->irq, &pm_ops, vm);
     pci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);
-    if ((s = pic_attach(&vm->pic, &vm->pio)) != OK || (s = pit_attach(&vm->pit, &vm->pio)) != OK ||
+    if ((s = pic_attach(&vm->pic, &vm->pio)) != OK || (s = ioapic_attach(&vm->ioapic, &vm->mmio)) != OK ||
+        (s = pit_attach(&vm->pit, &vm->pio)) != OK ||
         (s = rtc_attach(&vm->rtc, &vm->pio)) != OK ||
         (s = uart_attach(&vm->uart, &vm->pio)) != OK ||
         (s = acpipm_attach(&vm->pm, &vm->pio)) != OK || (s = pci_attach(&vm->pci)) != OK) {

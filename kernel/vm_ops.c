@@ -28,6 +28,7 @@ static void set_line(void *ctx, unsigned line, bool level)
     struct vm *vm = ctx;
 
     pic_set_line(&vm->pic, line, level);
+    ioapic_set_line(&vm->ioapic, line, level);
 }
 
 static unsigned all_lapics(struct vm *vm, struct lapic **out)
@@ -70,6 +71,13 @@ static void init_signal(void *ctx)
     vm_stop(v->vm, true, "INIT signal");
 }
 
+static void eoi(void *ctx, uint8_t vector)
+{
+    struct vcpu *v = ctx;
+
+    ioapic_eoi(&v->vm->ioapic, vector);
+}
+
 static void lapic_changed(void *ctx)
 {
     struct vcpu *v = ctx;
@@ -95,6 +103,7 @@ static const struct lapic_ops lapic_ops = {
     .ipi = ipi,
     .nmi = nmi,
     .init = init_signal,
+    .eoi = eoi,
     .changed = lapic_changed,
     .tsc_to_ns = tsc_to_ns,
 };
@@ -103,6 +112,7 @@ void vm_irq_init(struct vm *vm)
 {
     vm->irq = (struct irq_sink){.set_line = set_line, .message = message, .ctx = vm};
     pic_init(&vm->pic, pic_changed, vm);
+    ioapic_init(&vm->ioapic, &vm->irq);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
         lapic_init(&v->lapic, i, &lapic_ops, v, &sched_timers, hvm_apic_bus_hz(), i == 0);

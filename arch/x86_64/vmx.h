@@ -121,6 +121,7 @@ struct hvm_vcpu {
     mfn_t vmcs, xsave;
     uint32_t cpu_controls; /* last written primary controls */
     uint64_t tsc_offset;
+    uint64_t tsc_adjust; /* IA32_TSC_ADJUST: what the guest has added to its TSC */
     uint64_t xcr0;
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
     uint64_t dr[4], dr6, cr2;

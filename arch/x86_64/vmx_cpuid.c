@@ -47,6 +47,7 @@ static uint64_t cr4_bits;
     (BIT32(0) | BIT32(3) | BIT32(5) | BIT32(6) | BIT32(7) | BIT32(8) | BIT32(9) | BIT32(10) |      \
      BIT32(13) | BIT32(16) | BIT32(17) | BIT32(18) | BIT32(19) | BIT32(20) | BIT32(21) |           \
      BIT32(23) | BIT32(24) | BIT32(28) | BIT32(29) | BIT32(30) | BIT32(31))
+#define LEAF7_EBX_TSC_ADJUST BIT32(1)
 #define LEAF7_EBX_INVPCID BIT32(10)
 #define LEAF7_ECX_SHOW                                                                             \
     (BIT32(1) | BIT32(2) | BIT32(3) | BIT32(6) | BIT32(8) | BIT32(9) | BIT32(10) | BIT32(11) |     \
@@ -63,7 +64,8 @@ static void init_feature_leaves(void)
     l1->r[3] = (l1->r[3] & ~LEAF1_EDX_HIDE) | LEAF1_EDX_APIC;
     l1->r[1] = (l1->r[1] & 0x0000ffff) | 1u << 16; /* one logical CPU; the APIC id is per vCPU */
     l7->r[0] = 0;
-    l7->r[1] &= LEAF7_EBX_SHOW;
+    /* TSC_ADJUST is ours to emulate: with it Linux trusts the TSC without a watchdog. */
+    l7->r[1] = (l7->r[1] & LEAF7_EBX_SHOW) | LEAF7_EBX_TSC_ADJUST;
     l7->r[2] &= LEAF7_ECX_SHOW;
     l7->r[3] &= LEAF7_EDX_SHOW;
     if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_INVPCID)) {

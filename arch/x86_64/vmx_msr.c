@@ -93,6 +93,13 @@ static bool is_apic(uint32_t msr)
            (msr >= MSR_X2APIC_BASE && msr <= MSR_X2APIC_BASE + 0xff);
 }
 
+static void move_tsc(struct hvm_vcpu *v, uint64_t by)
+{
+    v->tsc_offset += by;
+    v->tsc_adjust += by;
+    vmcs_write(TSC_OFFSET, v->tsc_offset);
+}
+
 /* The slot of an MTRR in v->mtrr, or NULL: kept for the guest to read back, without effect, since
  * EPT says write-back and the guest's PAT does the rest. */
 static uint64_t *mtrr_slot(struct hvm_vcpu *v, uint32_t msr)
@@ -129,6 +136,9 @@ static bool read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value)
     switch (msr) {
     case MSR_IA32_EFER:
         *value = vmcs_read(GUEST_IA32_EFER);
+        return true;
+    case MSR_IA32_TSC_ADJUST:
+        *value = v->tsc_adjust;
         return true;
     case MSR_IA32_MISC_ENABLE:
         *value = v->misc_enable | BIT(0) | BIT(11) | BIT(12); /* fast strings; no BTS, no PEBS */
@@ -167,9 +177,11 @@ static bool write_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t value)
     switch (msr) {
     case MSR_IA32_EFER:
         return write_efer(value);
-    case MSR_IA32_TSC:
-        v->tsc_offset = value - rdtsc();
-        vmcs_write(TSC_OFFSET, v->tsc_offset);
+    case MSR_IA32_TSC: /* SDM vol. 3, 18.17.3: the same is added to both */
+        move_tsc(v, value - hvm_guest_tsc(v));
+        return true;
+    case MSR_IA32_TSC_ADJUST:
+        move_tsc(v, value - v->tsc_adjust);
         return true;
     case MSR_IA32_MISC_ENABLE:
         v->misc_enable = value & BIT(0);

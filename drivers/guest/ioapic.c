@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The I/O APIC's registers and delivery: see ioapic.h; Intel 82093AA data sheet, section 3. */
+#include "drivers/guest/ioapic.h"
+
+#include "base/bits.h"
+#include "base/string.h"
+
+#define REG_SELECT 0x00
+#define REG_WINDOW 0x10
+#define REG_EOI 0x40 /* version 0x20 and later */
+#define INDEX_ID 0
+#define INDEX_VERSION 1
+#define INDEX_ARBITRATION 2
+#define INDEX_TABLE 0x10
+#define VERSION 0x20u
+
+#define ENTRY_VECTOR UINT64_C(0xff)
+#define ENTRY_MODE(e) ((e) >> 8 & 7)
+#define ENTRY_LOGICAL BIT(11)
+#define ENTRY_REMOTE_IRR BIT(14)
+#define ENTRY_LEVEL BIT(15)
+#define ENTRY_MASKED BIT(16)
+#define ENTRY_DEST(e) ((e) >> 56)
+/* Delivery status and remote IRR are not the guest's to write. */
+#define ENTRY_WRITABLE (UINT64_C(0xff0000000001ffff) & ~(BIT(12) | ENTRY_REMOTE_IRR))
+
+#define MSI_BASE 0xfee00000u
+#define MSI_LOGICAL 0x4u
+#define MSI_ASSERT 0x4000u
+#define MSI_LEVEL 0x8000u
+
+static void deliver(struct ioapic *a, unsigned n)
+{
+    uint64_t *e = &a->entries[n];
+    bool level = *e & ENTRY_LEVEL;
+
+    if ((*e & ENTRY_MASKED) || !(level ? a->lines & BIT32(n) : a->pending & BIT32(n)) ||
+        (level && (*e & ENTRY_REMOTE_IRR))) {
+        return;
+    }
+    a->pending &= ~BIT32(n);
+    if (level) {
+        *e |= ENTRY_REMOTE_IRR;
+    }
+    uint64_t addr = MSI_BASE | ENTRY_DEST(*e) << 12 | ((*e & ENTRY_LOGICAL) ? MSI_LOGICAL : 0);
+    uint32_t data = (uint32_t)((*e & ENTRY_VECTOR) | ENTRY_MODE(*e) << 8) |
+                    (level ? MSI_LEVEL | MSI_ASSERT : 0);
+    a->irqs.message(a->irqs.ctx, addr, data);
+}
+
+void ioapic_set_line(struct ioapic *a, unsigned line, bool level)
+{
+    if (line >= 16) {
+        return;
+    }
+    unsigned n = line == 0 ? IOAPIC_TIMER_INPUT : line;
+    bool was = a->lines & BIT32(n);
+    if (level == was) {
+        return;
+    }
+    a->lines ^= BIT32(n);
+    /* An edge on a masked input is lost, as in the chip. */
+    if (level && !(a->entries[n] & (ENTRY_LEVEL | ENTRY_MASKED))) {
+        a->pending |= BIT32(n);
+    }
+    if (level) {
+        deliver(a, n);
+    }
+}
+
+void ioapic_eoi(struct ioapic *a, uint8_t vector)
+{
+    for (unsigned n = 0; n < IOAPIC_INPUTS; n++) {
+        uint64_t *e = &a->entries[n];
+        if ((*e & ENTRY_REMOTE_IRR) && (*e & ENTRY_VECTOR) == vector) {
+            *e &= ~ENTRY_REMOTE_IRR;
+            deliver(a, n);
+        }
+    }
+}
+
+static void write_entry(struct ioapic *a, unsigned half, uint32_t value)
+{
+    unsigned n = half / 2;
+    uint64_t *e = &a->entries[n], old = *e;
+    uint64_t next = half % 2 ? (uint32_t)old | (uint64_t)value << 32
+                             : (old & ~UINT64_C(0xffffffff)) | value;
+
+    *e = (next & ENTRY_WRITABLE) | (old & ENTRY_REMOTE_IRR);
+    /* An entry turned to edge has nothing to wait for: how Linux ends a stuck level interrupt. */
+    if (!(*e & ENTRY_LEVEL)) {
+        *e &= ~ENTRY_REMOTE_IRR;
+    }
+    deliver(a, n);
+}
+
+static uint64_t read(void *dev, uint64_t addr, unsigned size)
+{
+    const struct ioapic *a = dev;
+    uint32_t i = a->select;
+
+    (void)size;
+    if (addr == REG_SELECT) {
+        return i;
+    }
+    if (addr != REG_WINDOW) {
+        return 0;
+    }
+    if (i == INDEX_ID || i == INDEX_ARBITRATION) {
+        return a->id;
+    }
+    if (i == INDEX_VERSION) {
+        return VERSION | (IOAPIC_INPUTS - 1) << 16;
+    }
+    if (i >= INDEX_TABLE && i < INDEX_TABLE + 2 * IOAPIC_INPUTS) {
+        uint64_t e = a->entries[(i - INDEX_TABLE) / 2];
+        return i % 2 ? e >> 32 : (uint32_t)e;
+    }
+    return 0;
+}
+
+static void write(void *dev, uint64_t addr, unsigned size, uint64_t value)
+{
+    struct ioapic *a = dev;
+    uint32_t i = a->select;
+
+    (void)size;
+    if (addr == REG_SELECT) {
+        a->select = value & 0xff;
+    } else if (addr == REG_EOI) {
+        ioapic_eoi(a, (uint8_t)value);
+    } else if (addr == REG_WINDOW && i == INDEX_ID) {
+        a->id = (uint32_t)value & 0x0f000000;
+    } else if (addr == REG_WINDOW && i >= INDEX_TABLE && i < INDEX_TABLE + 2 * IOAPIC_INPUTS) {
+        write_entry(a, i - INDEX_TABLE, (uint32_t)value);
+    }
+}
+
+void ioapic_init(struct ioapic *a, const struct irq_sink *irqs)
+{
+    memset(a, 0, sizeof(*a));
+    a->irqs = *irqs;
+    for (unsigned n = 0; n < IOAPIC_INPUTS; n++) {
+        a->entries[n] = ENTRY_MASKED;
+    }
+}
+
+enum status ioapic_attach(struct ioapic *a, struct iobus *mmio)
+{
+    return iobus_add(mmio, IOAPIC_BASE, PAGE_SIZE, read, write, a);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The 82093AA I/O APIC: 24 inputs, each with a redirection entry, at 0xfec00000.
+ *
+ * Interrupts leave as messages to the local APICs (irq_sink.message). A level-triggered input that
+ * was delivered waits (remote IRR) for ioapic_eoi of its vector, then is looked at again. ISA line n
+ * is input n, but for line 0, the timer, which is input 2, as the MADT says. Lines are active when
+ * set, whatever polarity an entry names: what is wired here has only one.
+ */
+#ifndef DRIVERS_GUEST_IOAPIC_H
+#define DRIVERS_GUEST_IOAPIC_H
+
+#include "base/status.h"
+#include "base/types.h"
+#include "drivers/guest/iobus.h"
+#include "drivers/guest/irq.h"
+
+#define IOAPIC_BASE 0xfec00000u
+#define IOAPIC_INPUTS 24u
+#define IOAPIC_TIMER_INPUT 2u
+
+struct ioapic {
+    uint64_t entries[IOAPIC_INPUTS];
+    uint32_t lines;   /* levels of the inputs */
+    uint32_t pending; /* edges seen while masked, or not yet delivered */
+    uint32_t select, id;
+    struct irq_sink irqs;
+};
+
+/* After power-up: everything masked. */
+void ioapic_init(struct ioapic *a, const struct irq_sink *irqs);
+/* Puts its registers on the MMIO bus. */
+enum status ioapic_attach(struct ioapic *a, struct iobus *mmio) MUST_CHECK;
+/* The level of ISA line 0..15. */
+void ioapic_set_line(struct ioapic *a, unsigned line, bool level);
+/* A local APIC has ended the interrupt of this vector, which came as level-triggered. */
+void ioapic_eoi(struct ioapic *a, uint8_t vector);
+
+#endif
