@@ -3,6 +3,7 @@
 #include "kernel/monitor.h"
 
 #include "base/bits.h"
+#include "base/format.h"
 #include "kernel/check.h"
 #include "kernel/console.h"
 #include "kernel/monitor/command.h"
@@ -13,6 +14,7 @@
 #define PROMPT "pagefold> "
 
 static struct lineedit edit;
+static bool line_taken; /* the editor still holds the line that was entered last */
 
 static monitor_command_fn help;
 
@@ -51,8 +53,8 @@ static void reboot(void *ctx, unsigned argc, char *const *argv)
 static const struct command commands[] = {
     {"help", "", "this list", 0, 0, help},
     {"vms", "", "the VMs: state, memory, sharing", 0, 0, monitor_vms},
-    {"stats", "[json | interval TIME]", "all counters, as text or one JSON line; or how often "
-     "JSON lines come (off: never)", 0, 2, monitor_stats},
+    {"stats", "[json | every TIME]", "all counters; as one JSON line; JSON lines from now on (or off)",
+     0, 2, monitor_stats},
     {"top", "", "live table, until a key is pressed", 0, 0, monitor_top},
     {"fold", "[KEY VALUE]", "the scanner's and folding's settings", 0, 2, monitor_fold},
     {"cache", "[KEY VALUE]", "the disk cache's settings", 0, 2, monitor_cache},
@@ -111,9 +113,11 @@ static void on_key(void *ctx, uint8_t key)
         prompt_again();
         return;
     }
+    line_taken = false;
     switch (lineedit_key(&edit, key)) {
     case LINEEDIT_LINE:
         console_prompt_end();
+        line_taken = true;
         run_line(lineedit_line(&edit));
         prompt_again();
         break;
@@ -132,7 +136,8 @@ static bool is_ready(void *ctx)
 static size_t render(void *ctx, char *buf, size_t size)
 {
     (void)ctx;
-    size_t n = lineedit_render(&edit, buf, size);
+    size_t n = line_taken ? format(buf, size, "\r" PROMPT "\033[K")
+                          : lineedit_render(&edit, buf, size);
 
     return size == 0 ? 0 : MIN(n, size - 1);
 }

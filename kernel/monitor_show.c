@@ -52,7 +52,7 @@ void monitor_stats(void *ctx, unsigned argc, char *const *argv)
         stats_print();
     } else if (argc == 2 && strcmp(argv[1], "json") == 0) {
         (void)stats_print_json(); /* has said why not */
-    } else if (argc == 3 && strcmp(argv[1], "interval") == 0) {
+    } else if (argc == 3 && strcmp(argv[1], "every") == 0) {
         struct config_host *h = &machine_config.host;
         if (config_host_set(h, "stats.interval", argv[2], why, sizeof(why)) != OK) {
             console_printf("%s\n", why);
@@ -60,7 +60,7 @@ void monitor_stats(void *ctx, unsigned argc, char *const *argv)
         }
         stats_set_interval(h->stats_interval_ns);
     } else {
-        console_printf("usage: stats [json | interval TIME]\n");
+        console_printf("usage: stats [json | every TIME]\n");
     }
 }
 

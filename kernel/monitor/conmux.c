@@ -8,6 +8,7 @@
 
 #define ERASE_LINE "\r\033[K"
 #define ESC 0x1b
+#define ESCAPE_MAX 16u /* as long as they usually are at most */
 
 /* A blocked port goes on when this much is free, so that it does not stop at every byte. */
 #define RESUME_ROOM 512u
@@ -135,8 +136,16 @@ static bool find_line(struct conmux_port *p, uint64_t *end)
             return true;
         }
     }
+    if (p->scanned - p->sent < CONMUX_LINE) {
+        return false;
+    }
     *end = p->scanned;
-    return p->scanned - p->sent >= CONMUX_LINE;
+    for (uint64_t at = p->scanned - ESCAPE_MAX; at < p->scanned; at++) {
+        if (port_byte(p, at) == ESC) {
+            *end = p->scanned = at; /* an escape sequence stays in one piece */
+        }
+    }
+    return true;
 }
 
 /* Past the escape sequence whose ESC is at `at` (ECMA-48: CSI to its final byte, else one more). */

@@ -155,6 +155,14 @@ static void test_long_line(void **state)
     conmux_port_put(&m, &ports[0], '\n');
     pull(SIZE_MAX);
     assert_int_equal(n_lines, 3); /* 1024, 1024, 952 and the newline */
+    /* An escape sequence on the cut is not torn. */
+    for (unsigned i = 0; i < CONMUX_LINE - 3; i++) {
+        conmux_port_put(&m, &ports[0], 'x');
+    }
+    guest(0, "\033[12;34Hy\n");
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 5);
+    assert_string_equal(lines[4], "[a] y");
 }
 
 static void test_prompt_comes_back(void **state)
