@@ -53,8 +53,8 @@ static void reboot(void *ctx, unsigned argc, char *const *argv)
 static const struct command commands[] = {
     {"help", "", "this list", 0, 0, help},
     {"vms", "", "the VMs: state, memory, sharing", 0, 0, monitor_vms},
-    {"stats", "[json | every TIME]", "all counters; as one JSON line; JSON lines from now on (or off)",
-     0, 2, monitor_stats},
+    {"stats", "[json | every TIME]",
+     "all counters; as one JSON line; JSON lines from now on (or off)", 0, 2, monitor_stats},
     {"top", "", "live table, until a key is pressed", 0, 0, monitor_top},
     {"fold", "[KEY VALUE]", "the scanner's and folding's settings", 0, 2, monitor_fold},
     {"cache", "[KEY VALUE]", "the disk cache's settings", 0, 2, monitor_cache},
@@ -136,8 +136,8 @@ static bool is_ready(void *ctx)
 static size_t render(void *ctx, char *buf, size_t size)
 {
     (void)ctx;
-    size_t n = line_taken ? format(buf, size, "\r" PROMPT "\033[K")
-                          : lineedit_render(&edit, buf, size);
+    size_t n =
+        line_taken ? format(buf, size, "\r" PROMPT "\033[K") : lineedit_render(&edit, buf, size);
 
     return size == 0 ? 0 : MIN(n, size - 1);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The monitor's `fold`, `cache` and `when-off`: the [host] keys of the configuration at run time. */
+/* The monitor's `fold`, `cache` and `when-off`: the [host] keys of the configuration at run time.
+ */
 #include "base/format.h"
 #include "base/log.h"
 #include "base/string.h"
@@ -88,11 +89,10 @@ void monitor_fold(void *ctx, unsigned argc, char *const *argv)
     keys(prefixes, argc, argv);
     if (argc == 1) {
         stats_read(&s);
-        console_printf("pages_shared %llu, pages_sharing %llu, pages_zero %llu, full_scans %llu\n",
-                       (unsigned long long)s.fold.pages_shared,
-                       (unsigned long long)s.fold.pages_sharing,
-                       (unsigned long long)s.fold.pages_zero,
-                       (unsigned long long)s.fold.full_scans);
+        console_printf(
+            "pages_shared %llu, pages_sharing %llu, pages_zero %llu, full_scans %llu\n",
+            (unsigned long long)s.fold.pages_shared, (unsigned long long)s.fold.pages_sharing,
+            (unsigned long long)s.fold.pages_zero, (unsigned long long)s.fold.full_scans);
     }
 }
 

@@ -17,7 +17,8 @@
 #define LOG_LINES 1000u
 
 /* Pages as MiB with one decimal, for "%llu.%llu". */
-#define MIB(pages) (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
+#define MIB(pages)                                                                                 \
+    (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
 
 void monitor_vms(void *ctx, unsigned argc, char *const *argv)
 {
@@ -34,8 +35,7 @@ void monitor_vms(void *ctx, unsigned argc, char *const *argv)
         console_printf("%-16s %-10s %6lluM %9llu %9llu %9llu %6llu  %s", vm->config->name,
                        vm_state_name(vm), (unsigned long long)s.memory_mib,
                        (unsigned long long)s.present, (unsigned long long)s.shared,
-                       (unsigned long long)s.zero, (unsigned long long)s.boots,
-                       vm->config->share);
+                       (unsigned long long)s.zero, (unsigned long long)s.boots, vm->config->share);
         if (vm->stop_reason[0] && (vm->state == VM_OFF || vm->state == VM_STOPPING)) {
             console_printf("  (%s)", vm->stop_reason);
         }

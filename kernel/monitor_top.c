@@ -26,7 +26,8 @@ static struct stats_vm *last_vms;
 static bool on;
 static struct timer timer;
 
-#define MIB(pages) (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
+#define MIB(pages)                                                                                 \
+    (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
 
 static void row(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void row(const char *fmt, ...)
@@ -66,9 +67,9 @@ static void draw_vm(unsigned i, uint64_t ms)
     const struct stats_vm *b = &last_vms[i];
 
     stats_read_vm(vms[i], &now);
-    row("%-16s %-9s %5lluM %6llu.%lluM %8llu %8llu %4llu%% %9llu",
-        vms[i]->config->name, vm_state_name(vms[i]), (unsigned long long)now.memory_mib,
-        MIB(now.present), (unsigned long long)now.shared, (unsigned long long)now.zero,
+    row("%-16s %-9s %5lluM %6llu.%lluM %8llu %8llu %4llu%% %9llu", vms[i]->config->name,
+        vm_state_name(vms[i]), (unsigned long long)now.memory_mib, MIB(now.present),
+        (unsigned long long)now.shared, (unsigned long long)now.zero,
         now.run_ms > b->run_ms ? percent(now.run_ms - b->run_ms, ms) : 0,
         per_second(exits(&now), exits(b), ms));
     last_vms[i] = now;

@@ -8,20 +8,21 @@
 #include "kernel/stats.h"
 
 /* Pages as MiB with one decimal, for "%llu.%llu". */
-#define MIB(pages) (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
+#define MIB(pages)                                                                                 \
+    (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
 
 static void print_vm(const struct vm *vm, const struct stats_vm *at_peak)
 {
     struct stats_vm now;
 
     stats_read_vm(vm, &now);
-    console_printf("report: vm %-16s %5llu MiB  present %5llu.%llu MiB  shared %7llu  zero %7llu"
-                   "  cow_breaks %6llu  disk read %5llu MiB written %5llu MiB  run %llu ms\n",
-                   vm->config->name, (unsigned long long)now.memory_mib, MIB(at_peak->present),
-                   (unsigned long long)at_peak->shared, (unsigned long long)at_peak->zero,
-                   (unsigned long long)now.cow_breaks, (unsigned long long)now.disk_read_bytes >> 20,
-                   (unsigned long long)now.disk_written_bytes >> 20,
-                   (unsigned long long)now.run_ms);
+    console_printf(
+        "report: vm %-16s %5llu MiB  present %5llu.%llu MiB  shared %7llu  zero %7llu"
+        "  cow_breaks %6llu  disk read %5llu MiB written %5llu MiB  run %llu ms\n",
+        vm->config->name, (unsigned long long)now.memory_mib, MIB(at_peak->present),
+        (unsigned long long)at_peak->shared, (unsigned long long)at_peak->zero,
+        (unsigned long long)now.cow_breaks, (unsigned long long)now.disk_read_bytes >> 20,
+        (unsigned long long)now.disk_written_bytes >> 20, (unsigned long long)now.run_ms);
 }
 
 static void print_pages(const char *name, uint64_t pages, const char *what)

@@ -18,8 +18,8 @@
 
 #define IER_RX 0x01
 #define IER_THRE 0x02
-#define IIR_NONE 0x01 /* no interrupt pending */
-#define IIR_FIFO 0xc0 /* both set: a 16550A with its FIFO on */
+#define IIR_NONE 0x01       /* no interrupt pending */
+#define IIR_FIFO 0xc0       /* both set: a 16550A with its FIFO on */
 #define FCR_ON_CLEAR_1 0x07 /* FIFOs on and emptied, interrupt at the first byte received */
 #define LCR_8N1 0x03
 #define LCR_DLAB 0x80

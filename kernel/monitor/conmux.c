@@ -116,7 +116,8 @@ struct conmux_port *conmux_unblocked(struct conmux *m)
     if (m->n_blocked == 0) {
         return NULL;
     }
-    TAILQ_FOREACH (p, &m->ports, link) {
+    TAILQ_FOREACH(p, &m->ports, link)
+    {
         if (p->blocked && port_free(p) >= RESUME_ROOM) {
             p->blocked = false;
             m->n_blocked--;
@@ -199,7 +200,8 @@ static bool stage_guest_line(struct conmux *m)
     struct conmux_port *p;
     uint64_t end;
 
-    TAILQ_FOREACH (p, &m->ports, link) {
+    TAILQ_FOREACH(p, &m->ports, link)
+    {
         if (find_line(p, &end)) {
             stage_line(m, p, end);
             TAILQ_REMOVE(&m->ports, p, link);
@@ -316,7 +318,8 @@ static void hide_ports(struct conmux *m)
     uint64_t end;
 
     m->hidden_lines = 0;
-    TAILQ_FOREACH (p, &m->ports, link) {
+    TAILQ_FOREACH(p, &m->ports, link)
+    {
         if (port_hidden(m, p)) {
             while (find_line(p, &end)) {
                 m->hidden_lines++;
@@ -452,10 +455,12 @@ bool conmux_empty(const struct conmux *m)
 {
     struct conmux_port *p;
 
-    if (m->stage_at < m->stage_n || m->echo.read < m->echo.written || m->out.read < m->out.written) {
+    if (m->stage_at < m->stage_n || m->echo.read < m->echo.written ||
+        m->out.read < m->out.written) {
         return false;
     }
-    TAILQ_FOREACH (p, &m->ports, link) {
+    TAILQ_FOREACH(p, &m->ports, link)
+    {
         for (uint64_t at = p->scanned; m->mode == CONMUX_MONITOR && at < p->written; at++) {
             if (port_byte(p, at) == '\n') {
                 return false;
