@@ -126,7 +126,12 @@ static void start(void)
 {
     static const struct uart_ops uart_ops = {tx, tx_room, rx_room};
     static const struct acpipm_ops pm_ops = {nothing, nothing};
-    static const struct lapic_ops lapic_ops = {ipi, nothing, on_init, sipi, nothing, tsc_to_ns};
+    static const struct lapic_ops lapic_ops = {.ipi = ipi,
+                                               .nmi = nothing,
+                                               .init = on_init,
+                                               .sipi = sipi,
+                                               .changed = nothing,
+                                               .tsc_to_ns = tsc_to_ns};
     static const struct pci_ids ids = {0x1af4, 0x1042, 0x1af4, 2, 0x018000, 1};
     struct irq_sink sink = {set_line, message, NULL};
 

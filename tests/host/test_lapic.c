@@ -58,7 +58,12 @@ static uint64_t on_tsc(void *ctx, uint64_t tsc)
     return tsc <= 1000 ? 0 : (tsc - 1000 + 1) / 2;
 }
 
-static const struct lapic_ops ops = {on_ipi, on_nmi, on_init, on_sipi, on_changed, on_tsc};
+static const struct lapic_ops ops = {.ipi = on_ipi,
+                                     .nmi = on_nmi,
+                                     .init = on_init,
+                                     .sipi = on_sipi,
+                                     .changed = on_changed,
+                                     .tsc_to_ns = on_tsc};
 
 static uint32_t get(unsigned off)
 {
