@@ -33,9 +33,10 @@ size_t lineedit_render(const struct lineedit *e, char *buf, size_t size)
 {
     unsigned prompt = (unsigned)strnlen(e->prompt, LINEEDIT_PROMPT_MAX);
     unsigned room = LINEEDIT_COLUMNS - prompt;
-    unsigned from = e->at >= room ? e->at - room + 1 : 0;
-    unsigned shown = MIN(e->n - from, room);
-    unsigned back = shown - (e->at - from);
+    unsigned len = e->complete ? 0 : e->n, at = e->complete ? 0 : e->at;
+    unsigned from = at >= room ? at - room + 1 : 0;
+    unsigned shown = MIN(len - from, room);
+    unsigned back = shown - (at - from);
     size_t n;
 
     n = format(buf, size, "\r%.*s%.*s\x1b[K", (int)prompt, e->prompt, (int)shown, e->text + from);

@@ -53,7 +53,8 @@ enum lineedit_event lineedit_key(struct lineedit *e, uint8_t byte);
 /* The line after LINEEDIT_LINE, until the next key. */
 const char *lineedit_line(const struct lineedit *e);
 /* The line as it is to be shown now: carriage return, prompt, text, rest cleared, cursor in place.
- * Returns the length; buf ends with NUL. size >= LINEEDIT_RENDER is always enough. */
+ * After LINEEDIT_LINE that is the next line, empty. Returns the length; buf ends with NUL. size >=
+ * LINEEDIT_RENDER is always enough. */
 size_t lineedit_render(const struct lineedit *e, char *buf, size_t size);
 
 #endif
