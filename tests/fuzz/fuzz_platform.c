@@ -173,7 +173,8 @@ static uint64_t pick_port(uint8_t x)
 
 static void step_time(uint64_t ns)
 {
-    uint64_t now = fake_ns + ns;
+    /* The clock never wraps (base/timer.h): stay below 146 years, however long the input is. */
+    uint64_t now = MIN(fake_ns + ns, BIT(62));
 
     /* Late and in one go, as after the VM was not scheduled: a handful of events, however long. */
     p.calls = 0;
@@ -263,7 +264,7 @@ static void operate(const uint8_t *op)
         }
         break;
     case 8:
-        step_time((uint64_t)value << (op[3] & 31));
+        step_time((uint64_t)value << (op[3] & 29));
         break;
     case 9:
         take_interrupts(op[1]);
