@@ -5,6 +5,7 @@ The emulator connects to a socket of ours, so no byte is lost in either directio
 we are behind, and hands the machine's UART a byte only when there is room.
 """
 
+import codecs
 import ctypes
 import os
 import re
@@ -17,13 +18,14 @@ import termios
 import time
 import tty
 
+from emu.lines import PROMPT, Lines
 from emu.problem import Problem
 
-PROMPT = r"pagefold> "
 # Of the hypervisor itself, at the start of a line; guests' lines are behind [NAME].
 FAILED = re.compile(r"^(?:pagefold> )?"
                     r"(?:PANIC\b|PAGEFOLD-CHECK-FAILED|PAGEFOLD-EXIT (?!0\b)\d+)", re.M)
 ENDED = re.compile(r"^(?:pagefold> )?PAGEFOLD-EXIT 0\b", re.M)
+QUIET_SECONDS = 0.2
 LAST_WORDS_SECONDS = 5  # for a panic's dump, and to power off
 CTRL_A = 0x01
 TIMED_OUT = 124
@@ -98,8 +100,13 @@ class Session:
         self.until = re.compile(until, re.M) if until else None
         self.deadline = time.monotonic() + timeout if timeout else None
         self.log = log
-        self.text = ""      # what may still be searched, without carriage returns
-        self.gate_from = 0  # where the search for the next send's gate begins
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.lines = Lines()
+        self.whole = ""     # the lines that may still be searched
+        self.text = ""      # these, and the last line as far as it goes
+        self.told = ""      # what of the last line stdout has already, and its bytes
+        self.shown = 0
+        self.gate_from = 0  # where in text the search for the next send's gate begins
         self.sent_all_at = None if self.sends else 0
         self.matched_at = None
         self.failed = False
@@ -110,7 +117,6 @@ class Session:
         self.in_tty = False
         self.in_held = b""
         self.escaped = False
-        self.last_byte = b""
 
     def run(self):
         """Returns the exit status: 0 regex seen or orderly end, 1 failure, 124 timeout, 130 quit."""
@@ -120,6 +126,9 @@ class Session:
         except KeyboardInterrupt:
             return 130
         finally:
+            self.show_partial()
+            if self.log:
+                self.log.write(self.lines.partial.encode("utf-8"))
             if not self.text.endswith("\n"):
                 self.show(b"\r\n" if self.out_tty else b"\n")
             if saved:
@@ -150,6 +159,8 @@ class Session:
                 return status
             wait = [self.link] + ([self.in_fd] if self.wants_input() else [])
             ready = select.select(wait, [], [], self.patience())[0]
+            if not ready:
+                self.show_partial()
             if not self.in_tty:
                 time.sleep(0.005)  # let output gather: Bochs sends byte by byte
             if self.in_fd in ready and not self.read_input():
@@ -161,6 +172,8 @@ class Session:
     def patience(self):
         now = time.monotonic()
         times = [t - now for t in (self.deadline, self.stop_at) if t is not None]
+        if not self.out_tty:
+            times.append(QUIET_SECONDS)
         return max(0.0, min(times)) if times else None
 
     # ---- output -----------------------------------------------------------------------------
@@ -172,15 +185,33 @@ class Session:
             data = b""
         if not data:
             return False
-        plain = (self.last_byte + data).replace(b"\r\n", b"\n")
-        self.last_byte = b"\r" if plain.endswith(b"\r") else b""
-        plain = plain[:len(plain) - len(self.last_byte)]
+        whole = self.lines.feed(self.decoder.decode(data))
+        plain = whole.encode("utf-8")
         if self.log:
             self.log.write(plain)
             self.log.flush()
-        self.show(data if self.out_tty else plain)
-        self.search(plain.decode("utf-8", "replace").replace("\r", "\n"))
+        if self.out_tty:
+            self.show(data)
+        elif whole:
+            # The part shown in a quiet moment stays, if the line still starts with it.
+            first = plain[self.shown:] if self.shown and whole.startswith(self.told) else \
+                (b"\n" if self.shown else b"") + plain
+            self.shown = 0
+            self.show(first)
+        self.search(whole)
         return True
+
+    def show_partial(self):
+        """In a quiet moment a pipe too gets the line that has no end yet, such as the prompt."""
+        partial = self.lines.partial
+        if self.out_tty or partial == (self.told if self.shown else ""):
+            return
+        if self.shown and not partial.startswith(self.told):
+            self.show(b"\n")
+            self.shown = 0
+        data = partial.encode("utf-8")
+        self.show(data[self.shown:])
+        self.told, self.shown = partial, len(data)
 
     def show(self, data):
         try:
@@ -191,27 +222,37 @@ class Session:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def search(self, new):
-        # From the start of the last line that was seen before: a match may have begun there.
-        begin = max(self.text.rfind("\n") + 1, len(self.text) - 8192, 0)
-        self.text += new
+        # From the start of the last whole line that was seen before: a match may begin there.
+        begin = max(self.whole.rfind("\n", 0, -1) + 1, len(self.whole) - 8192, 0)
+        self.whole += new
+        self.text = self.whole + self.lines.partial
+        # The last line may have become shorter: a prompt was wiped away.
+        self.gate_from = min(self.gate_from, len(self.text))
+        if self.sent_all_at is not None:
+            self.sent_all_at = min(self.sent_all_at, len(self.text))
         if self.until and self.matched_at is None:
             match = self.until.search(self.text, begin)
             if match:
                 self.matched_at = match.end()
-        if FAILED.search(self.text, begin) and not self.failed:
+        if not self.failed and FAILED.search(self.text, begin):
             self.failed = True
             self.stop_at = time.monotonic() + LAST_WORDS_SECONDS
-        if ENDED.search(self.text, begin) and not self.ended:
+        if not self.ended and ENDED.search(self.text, begin):
             self.ended = True
             self.stop_at = self.stop_at or time.monotonic() + LAST_WORDS_SECONDS
-        drop = min(len(self.text) - 65536, self.gate_from if self.sends else len(self.text))
-        if drop > 65536:
-            self.text = self.text[drop:]
-            self.gate_from = max(0, self.gate_from - drop)
-            if self.sent_all_at is not None:
-                self.sent_all_at -= drop
-            if self.matched_at is not None:
-                self.matched_at -= drop
+        self.forget()
+
+    def forget(self):
+        """Drops what no search needs any more."""
+        drop = min(len(self.whole) - 65536, self.gate_from if self.sends else len(self.whole))
+        if drop < 65536:
+            return
+        self.whole, self.text = self.whole[drop:], self.text[drop:]
+        self.gate_from = max(0, self.gate_from - drop)
+        if self.sent_all_at is not None:
+            self.sent_all_at -= drop
+        if self.matched_at is not None:
+            self.matched_at -= drop
 
     # ---- input ------------------------------------------------------------------------------
 
@@ -278,7 +319,7 @@ class Session:
         if self.sent_all_at is None:
             return False
         return self.matched_at >= self.sent_all_at or self.sent_all_at == 0 or \
-            re.search(PROMPT, self.text[self.sent_all_at:]) is not None
+            PROMPT in self.text[max(0, self.sent_all_at):]
 
     def machine_ended(self):
         try:

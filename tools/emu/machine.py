@@ -102,7 +102,8 @@ class Machine:
         """What only matters when the machine is really started."""
         if self.kind == "bochs" and self.cpu != DEFAULT_CPU["bochs"]:
             told = subprocess.run([self.program, "--help", "cpu"], stdin=subprocess.DEVNULL,
-                                  capture_output=True, text=True, check=False).stdout
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  check=False).stdout
             if f"\n{self.cpu}\n" not in told:
                 raise Problem(f"--cpu: Bochs has no model {self.cpu}; "
                               f"`{self.program} --help cpu` lists them")
