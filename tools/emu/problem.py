@@ -12,7 +12,7 @@ def readable_file(path, what):
     """Returns path if it is a file that can be read, else says what is wrong with it."""
     if not os.path.exists(path):
         raise Problem(f"{what}: there is no file {path}")
-    if not os.path.isfile(path):
+    if os.path.isdir(path):
         raise Problem(f"{what}: {path} is not a file")
     if not os.access(path, os.R_OK):
         raise Problem(f"{what}: {path} cannot be read")
