@@ -103,6 +103,24 @@ host-binaries: $(TESTS)
 fuzz-binaries: $(FUZZERS)
 .PHONY: host-binaries fuzz-binaries
 
+# ---- bare-metal guests ---------------------------------------------------------------------
+KIT := $(wildcard guests/kit/*.c guests/kit/*.S)
+GUESTS := $(patsubst guests/tests/%.c,build/guests/%.elf,$(wildcard guests/tests/*.c))
+GFLAGS := -std=gnu11 -O2 -ffreestanding -nostdlib -static -fno-pic -no-pie -mno-red-zone \
+          -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
+          -fcf-protection=none -Wall -Wextra -Werror -Iguests/kit \
+          -Wl,--build-id=none,--no-warn-rwx-segments -T guests/kit/kit.ld
+build/guests/%.elf: guests/tests/%.c $(KIT) $(wildcard guests/kit/*.h) guests/kit/kit.ld
+	$(call say,GUEST,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $<
+build/guests/bench.elf: $(wildcard guests/bench/*.[ch] guests/kit/*) $(KIT)
+	$(call say,GUEST,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/bench/*.c)
+guest-binaries: $(GUESTS)
+.PHONY: guest-binaries
+
 # ---- what one types ------------------------------------------------------------------------
 # A recipe that needs packages or guests calls the installer first and only then builds, with a
 # second make: nothing needs to be on the machine when this file is read.
@@ -119,6 +137,7 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make test-host  unit tests, and each fuzzer for a few seconds
 ## make test-emu   tests on emulated machines
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
+## make bench      costs of exits and the boot ratio, in emulated ticks; build/bench.json
 ## make lint       formatting, layers, headers, licence lines
 ## make format     format the source
 ## make gdb        debug the start-up of CONFIG=FILE in QEMU
@@ -142,17 +161,21 @@ iso: setup
 	$Q tools/run --iso build/pagefold.iso $(CONFIG)
 	@echo "build/pagefold.iso is ready: copy it to a USB stick, for example with dd"
 test: setup
-	$Q $(BUILD) all host-binaries fuzz-binaries
+	$Q $(BUILD) all host-binaries fuzz-binaries guest-binaries
 	$Q tools/test host fuzz emu
 test-host: setup
 	$Q $(BUILD) host-binaries fuzz-binaries
 	$Q tools/test host fuzz
 test-emu: setup
-	$Q $(BUILD) all
+	$Q $(BUILD) all guest-binaries
 	$Q tools/test emu
 fuzz: setup
 	$Q $(BUILD) fuzz-binaries
 	$Q FUZZ_SECONDS=$${FUZZ_SECONDS:-60} tools/test fuzz
+
+bench: setup
+	$Q $(BUILD) all build/guests/bench.elf
+	$Q tools/bench
 
 FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 lint: $(GEN)
