@@ -35,10 +35,7 @@ static enum vmx_mem element(struct hvm_vcpu *v, const struct exitqual_io *q, uin
 
     if (q->in) {
         /* The memory must be writable before the device is read: a read may have an effect. */
-        m = vmx_mem_read(v, linear, &value, q->size);
-        if (m == VMX_MEM_OK) {
-            m = vmx_mem_write(v, linear, &value, q->size);
-        }
+        m = vmx_mem_prepare_write(v, linear, q->size);
         if (m == VMX_MEM_OK) {
             value = v->ops->pio_read(v->ctx, q->port, q->size);
             m = vmx_mem_write(v, linear, &value, q->size);

@@ -4,6 +4,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/decode/gwalk.h"
+#include "base/log.h"
 #include "mm/p2m.h"
 
 static enum status read_table(void *ctx, gpa_t at, void *to, unsigned n)
@@ -86,6 +87,32 @@ enum vmx_mem vmx_mem_write(struct hvm_vcpu *v, uint64_t linear, const void *from
         }
         linear += part;
         p += part;
+        n -= part;
+    }
+    return VMX_MEM_OK;
+}
+
+enum vmx_mem vmx_mem_prepare_write(struct hvm_vcpu *v, uint64_t linear, unsigned n)
+{
+    uint8_t bytes[8];
+
+    ASSERT(n <= sizeof(bytes));
+    while (n > 0) {
+        unsigned part = MIN(n, (unsigned)(PAGE_SIZE - (linear & PAGE_MASK)));
+        gpa_t gpa;
+        enum vmx_mem m = translate(v, linear, GWALK_WRITE, &gpa);
+        /* Written with what is there: sharing is broken now, so the write to come needs no frame.
+         */
+        if (m == VMX_MEM_OK) {
+            m = from_status(p2m_read(v->p2m, gpa, bytes, part));
+        }
+        if (m == VMX_MEM_OK) {
+            m = from_status(p2m_write(v->p2m, gpa, bytes, part));
+        }
+        if (m != VMX_MEM_OK) {
+            return m;
+        }
+        linear += part;
         n -= part;
     }
     return VMX_MEM_OK;

@@ -16,6 +16,9 @@ enum vmx_mem {
 /* Reads or writes n bytes at a linear address with the guest's present privilege, across pages. */
 enum vmx_mem vmx_mem_read(struct hvm_vcpu *v, uint64_t linear, void *to, unsigned n);
 enum vmx_mem vmx_mem_write(struct hvm_vcpu *v, uint64_t linear, const void *from, unsigned n);
+/* Makes sure that a vmx_mem_write of the same n (at most 8) bytes will succeed, or fails as it
+ * would. */
+enum vmx_mem vmx_mem_prepare_write(struct hvm_vcpu *v, uint64_t linear, unsigned n) MUST_CHECK;
 /* Likewise at RIP, as an instruction fetch; *got may be less than n when a page ends there. */
 enum vmx_mem vmx_mem_fetch(struct hvm_vcpu *v, void *to, unsigned n, unsigned *got);
 
