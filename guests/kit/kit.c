@@ -8,6 +8,9 @@ void kit_main(const uint8_t *boot_params);
 void kit_trap(struct trap_frame *f);
 
 void (*kit_on_irq)(unsigned vector);
+bool (*kit_on_trap)(struct trap_frame *f);
+struct trap_frame kit_caught_frame;
+uint64_t kit_caught_cr2;
 volatile uint64_t kit_irqs[256];
 
 static struct {
@@ -16,6 +19,8 @@ static struct {
     uint16_t offset1;
     uint32_t offset2, zero;
 } __attribute__((packed)) idt[256];
+
+#define SLEEP_VECTOR 0xef
 
 static unsigned tap_n, tap_failed;
 
@@ -218,12 +223,19 @@ void kit_trap(struct trap_frame *f)
 {
     kit_irqs[f->vector]++;
     if (f->vector >= 32) {
-        if (kit_on_irq) {
+        if (f->vector == SLEEP_VECTOR) {
+            apic_eoi();
+        } else if (kit_on_irq) {
             kit_on_irq((unsigned)f->vector);
         }
         return;
     }
+    if (kit_on_trap && kit_on_trap(f)) {
+        return;
+    }
     if (kit_try_rsp) {
+        kit_caught_frame = *f;
+        __asm__ volatile("mov %%cr2, %0" : "=r"(kit_caught_cr2));
         f->rax = f->vector;
         f->rip = (uint64_t)kit_caught;
         return;
@@ -232,6 +244,37 @@ void kit_trap(struct trap_frame *f)
     tap_ok(false, "no unexpected trap");
     tap_plan_end();
     kit_power_off();
+}
+
+uint64_t kit_tsc_hz(void)
+{
+    uint32_t r[4];
+
+    cpuid(0x15, 0, r);
+    return r[0] ? (uint64_t)r[2] * r[1] / r[0] : 0;
+}
+
+void kit_spin_ms(uint64_t ms)
+{
+    uint64_t end = rdtsc() + kit_tsc_hz() / 1000 * ms;
+
+    while (rdtsc() < end) {
+        __asm__ volatile("pause");
+    }
+}
+
+void kit_sleep_ms(uint64_t ms)
+{
+    uint64_t end = rdtsc() + kit_tsc_hz() / 1000 * ms;
+
+    apic_timer_deadline(end, SLEEP_VECTOR);
+    while (rdtsc() < end) {
+        __asm__ volatile("cli");
+        if (rdtsc() < end) {
+            __asm__ volatile("sti; hlt" ::: "memory");
+        }
+        __asm__ volatile("sti");
+    }
 }
 
 void apic_init(void)

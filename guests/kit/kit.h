@@ -44,14 +44,26 @@ struct trap_frame {
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
     uint64_t vector, error, rip, cs, rflags, rsp, ss;
 };
-/* -1, or the vector of the exception that fn raised. */
+/* -1, or the vector of the exception that fn raised; kit_caught_frame and kit_caught_cr2 tell more.
+ */
 int kit_try(void (*fn)(void *), void *arg);
+extern struct trap_frame kit_caught_frame;
+extern uint64_t kit_caught_cr2;
+/* Asked first about each exception and NMI, within kit_try too; true: it is dealt with. */
+extern bool (*kit_on_trap)(struct trap_frame *f);
 /* Called for vectors from 32 on, interrupts off; NULL: they are only counted. */
 extern void (*kit_on_irq)(unsigned vector);
 extern volatile uint64_t kit_irqs[256];
 
+/* ---- time ---- */
+uint64_t kit_tsc_hz(void); /* as CPUID has it */
+void kit_spin_ms(uint64_t ms);
+/* Waits in HLT for the APIC's deadline timer (vector 0xef, which kit_on_irq does not see); needs
+ * apic_init, and leaves interrupts enabled. */
+void kit_sleep_ms(uint64_t ms);
+
 /* ---- local APIC (x2APIC), PIC ---- */
-void apic_init(void);             /* x2APIC on, spurious vector 255, PIC masked */
+void apic_init(void); /* x2APIC on, spurious vector 255, PIC masked */
 void apic_eoi(void);
 void apic_timer_deadline(uint64_t tsc, unsigned vector);
 void pic_remap(uint8_t mask_master, uint8_t mask_slave); /* vectors 32..47 */
