@@ -57,6 +57,7 @@ enum {
 #define INTR_VALID BIT32(31)
 #define INTR_ERROR_CODE BIT32(11)
 #define INTR_TYPE_MASK 0x700u
+#define INTR_VECTOR_MASK 0xffu
 #define INTR_EXTERNAL (0u << 8)
 #define INTR_NMI (2u << 8)
 #define INTR_HARD_EXCEPTION (3u << 8)
@@ -74,6 +75,8 @@ enum {
     VEC_UD = 6,
     VEC_GP = 13,
     VEC_PF = 14,
+    VEC_AC = 17,
+    VEC_MC = 18,
 };
 
 /* Order of the general registers as the instruction formats number them. */
@@ -101,6 +104,10 @@ struct hvm_space {
     mfn_t root;
     uint64_t tables;
     bool stale; /* translations may be cached that the tables no longer hold: INVEPT at entry */
+    /* The leaf table found last, and the guest frames >> 9 that it maps. Tables are not freed
+     * before the space is. */
+    uint64_t leaf_block;
+    uint64_t *leaf_table;
 };
 
 struct hvm_vcpu {
@@ -111,6 +118,7 @@ struct hvm_vcpu {
     bool yield;
     bool broken;
     bool window_open; /* interrupt-window exiting is on */
+    bool halted;      /* in HLT: nothing but an event that it takes lets it go on */
     uint32_t reinject_info, reinject_error, reinject_len; /* an event whose delivery was cut short */
     struct hvm_space *space;
     struct p2m *p2m;
@@ -148,6 +156,8 @@ _Noreturn void vmx_insn_failed(const char *insn, uint64_t operand);
 /* vmx_setup.c */
 void vmx_vmcs_init(struct hvm_vcpu *v);
 void vmx_make_current(struct hvm_vcpu *v);
+/* Drops the vCPU's own translations, as its control registers may ask for. */
+void vmx_flush_vpid(const struct hvm_vcpu *v);
 /* xstate.c */
 void xstate_init_machine(void);
 void xstate_reset(struct hvm_vcpu *v);
@@ -163,6 +173,8 @@ void vmx_advance(void); /* past the instruction that exited */
 void vmx_advance_by(unsigned length); /* likewise, where the exit does not tell the length */
 void vmx_inject(struct hvm_vcpu *v, unsigned vector, bool has_error, uint32_t error);
 bool vmx_inject_gp(struct hvm_vcpu *v); /* always true */
+/* Whether something that wakes it from HLT can be delivered. */
+bool vmx_can_wake(struct hvm_vcpu *v);
 /* Handlers in files of their own. */
 bool vmx_exit_cpuid(struct hvm_vcpu *v, enum hvm_exit *out);
 void vmx_cpuid_init(void);
@@ -179,6 +191,8 @@ bool vmx_emulate_mmio(struct hvm_vcpu *v, enum hvm_exit *out);
 void vmx_set_efer(uint64_t efer);
 /* CR4 bits that a guest may set by itself, by what CPUID shows it. */
 uint64_t vmx_guest_cr4_bits(void);
+/* What CR4 holds in the CPU while the guest believes that it is `cr4`. */
+uint64_t vmx_real_cr4(uint64_t cr4);
 /* ept.c */
 uint64_t ept_pointer(const struct hvm_space *s);
 void ept_flush_if_stale(struct hvm_space *s);

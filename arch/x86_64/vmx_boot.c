@@ -55,7 +55,7 @@ static void set_control_registers(uint64_t cr0, uint64_t cr3, uint64_t cr4, uint
     vmcs_write(GUEST_CR0, cr0 | must0);
     vmcs_write(CR0_READ_SHADOW, cr0);
     vmcs_write(GUEST_CR3, cr3);
-    vmcs_write(GUEST_CR4, cr4 | vmx_caps.cr4_must);
+    vmcs_write(GUEST_CR4, vmx_real_cr4(cr4));
     vmcs_write(CR4_READ_SHADOW, cr4);
     vmx_set_efer(efer);
 }

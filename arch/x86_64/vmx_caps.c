@@ -99,6 +99,9 @@ static void read_ept_caps(struct vmx_caps *c)
 
     c->has_ad = ept & BIT(21);
     c->has_invept_single = (ept & BIT(20)) && (ept & BIT(25));
+    if (!(ept & BIT(32)) || !(ept & BIT(41))) { /* no single-context INVVPID */
+        c->controls.cpu2 &= ~(uint32_t)CPU2_ENABLE_VPID;
+    }
     c->has_vpid = c->controls.cpu2 & CPU2_ENABLE_VPID;
 }
 

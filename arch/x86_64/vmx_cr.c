@@ -2,9 +2,9 @@
 /*
  * Control-register accesses that exit: writes that touch a bit the hypervisor owns, and CR8.
  *
- * CR0.NE, CR0.CD, CR0.NW and the CR4 bits that CPUID does not offer are owned; everything else a
- * guest changes without an exit. When an owned bit changes together with CR0.PG, the consequences
- * that the processor would draw (EFER.LMA, the PDPTEs) are drawn here.
+ * CR0.NE, CR0.CD, CR0.NW, CR4.MCE and the CR4 bits that CPUID does not offer are owned; everything
+ * else a guest changes without an exit. When an owned bit changes together with others, the
+ * consequences that the processor would draw (EFER.LMA, the PDPTEs, the TLB) are drawn here.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/decode/exitqual.h"
@@ -79,10 +79,13 @@ static bool guest_write_cr0(struct hvm_vcpu *v, uint64_t value, enum hvm_exit *o
             return vmx_inject_gp(v);
         }
     } else if (pg_off && (efer & EFER_LMA)) {
-        if (vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13)) {
+        if ((vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13)) || (cr4 & CR4_PCIDE)) {
             return vmx_inject_gp(v);
         }
         vmx_set_efer(efer & ~EFER_LMA);
+    }
+    if (pg_off) {
+        vmx_flush_vpid(v);
     }
     /* CD and NW stay with the shadow: caching is the machine's business. */
     vmcs_write(CR0_READ_SHADOW, value);
@@ -91,16 +94,39 @@ static bool guest_write_cr0(struct hvm_vcpu *v, uint64_t value, enum hvm_exit *o
     return true;
 }
 
-static bool guest_write_cr4(struct hvm_vcpu *v, uint64_t value)
+uint64_t vmx_real_cr4(uint64_t cr4)
 {
-    /* Exits only when an owned bit differs from its shadow, which is zero for all of them. */
-    uint64_t forbidden = value & ~vmx_guest_cr4_bits();
+    /* With MCE clear a machine check would shut the whole machine down, not just this guest. */
+    return (cr4 & ~CR4_MCE) | vmx_caps.cr4_must | (vmcs_read(HOST_CR4) & CR4_MCE);
+}
 
-    if (forbidden) {
+/* Bits whose change drops translations, and reloads the PDPTEs: SDM vol. 3, 5.4.1 and 5.10.4.1. */
+#define CR4_PAGING (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP)
+
+static bool guest_write_cr4(struct hvm_vcpu *v, uint64_t value, enum hvm_exit *out)
+{
+    uint64_t cr3 = vmcs_read(GUEST_CR3), changed = vmcs_read(GUEST_CR4) ^ value;
+    bool long_mode = vmcs_read(GUEST_IA32_EFER) & EFER_LMA, no_memory;
+
+    if ((value & ~vmx_guest_cr4_bits()) || (long_mode && !(value & CR4_PAE))) {
         return vmx_inject_gp(v);
     }
+    if ((changed & value & CR4_PCIDE) && (!long_mode || (cr3 & 0xfff))) {
+        return vmx_inject_gp(v);
+    }
+    if (!long_mode && (vmcs_read(GUEST_CR0) & CR0_PG) && (value & CR4_PAE) &&
+        (changed & CR4_PAGING) && !load_pdptes(v, cr3, &no_memory)) {
+        if (no_memory) {
+            *out = HVM_EXIT_NO_MEMORY;
+            return false;
+        }
+        return vmx_inject_gp(v);
+    }
+    if (changed & (CR4_PAGING | CR4_PCIDE)) {
+        vmx_flush_vpid(v);
+    }
     vmcs_write(CR4_READ_SHADOW, value);
-    vmcs_write(GUEST_CR4, value | vmx_caps.cr4_must);
+    vmcs_write(GUEST_CR4, vmx_real_cr4(value));
     vmx_advance();
     return true;
 }
@@ -121,7 +147,7 @@ bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out)
             return guest_write_cr0(v, value, out);
         }
         if (q.cr == 4) {
-            return guest_write_cr4(v, value);
+            return guest_write_cr4(v, value, out);
         }
         if (q.cr == 8) {
             if (value & ~UINT64_C(0xf)) {

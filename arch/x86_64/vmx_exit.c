@@ -27,10 +27,10 @@ void vmx_advance(void)
 
 void vmx_advance_by(unsigned length)
 {
-    uint64_t rip = vmcs_read(GUEST_RIP) + length;
+    uint64_t old = vmcs_read(GUEST_RIP), rip = old + length;
     uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
 
-    if (!(vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
+    if ((old ^ rip) >> 32 && !(vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
         rip = (uint32_t)rip; /* outside 64-bit mode RIP wraps at 32 bits */
     }
     vmcs_write(GUEST_RIP, rip);
@@ -48,6 +48,8 @@ void vmx_inject(struct hvm_vcpu *v, unsigned vector, bool has_error, uint32_t er
 {
     /* In real mode exceptions push no error code: SDM vol. 3, 27.2.1.3. */
     has_error = has_error && (vmcs_read(GUEST_CR0) & CR0_PE);
+    /* All that come this way are faults, which push RF set: no code breakpoint hits twice. */
+    vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);
     v->reinject_info =
         INTR_VALID | INTR_HARD_EXCEPTION | vector | (has_error ? INTR_ERROR_CODE : 0);
     v->reinject_error = error;
@@ -60,15 +62,66 @@ bool vmx_inject_gp(struct hvm_vcpu *v)
     return true;
 }
 
+/*
+ * #DB: the exit left DR6 and DR7 as they were and tells what happened instead (SDM vol. 3, 28.1).
+ * INT1 comes as a privileged software exception, whose return address is behind it.
+ */
+static void reflect_debug(struct hvm_vcpu *v, uint32_t info)
+{
+    uint64_t dr6, blocking = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
+    bool int1 = (info & INTR_TYPE_MASK) == INTR_PRIV_EXCEPTION;
+
+    if (!int1) {
+        __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
+        dr6 = (dr6 & ~UINT64_C(0xf)) | (vmcs_read(EXIT_QUALIFICATION) & 0x600f); /* BS, BD, B3-B0 */
+        __asm__ volatile("mov %0, %%dr6" : : "r"(dr6));
+        vmcs_write(GUEST_DR7, vmcs_read(GUEST_DR7) & ~BIT(13)); /* GD */
+    }
+    /* Delivery ends these anyway; entry with TF would want a pending single step beside them. */
+    if (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) {
+        vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
+                   blocking & ~(uint64_t)(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    }
+    v->reinject_info = INTR_VALID | (info & INTR_TYPE_MASK) | VEC_DB;
+    v->reinject_error = 0;
+    v->reinject_len = int1 ? (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH) : 0;
+}
+
+/* A guest's own exception that is intercepted only to see it go by: see vmcs_init_controls. */
+static void reflect(struct hvm_vcpu *v, uint32_t info)
+{
+    uint32_t cut_short = v->reinject_info;
+
+    /* What was being delivered when it was raised: an exception or a software interrupt comes again
+     * by itself, with the instruction that raised it; an NMI waits; an interrupt has been
+     * acknowledged, so it is delivered again and raises this one again. */
+    if (cut_short && (cut_short & INTR_TYPE_MASK) == INTR_EXTERNAL) {
+        return;
+    }
+    if (cut_short && (cut_short & INTR_TYPE_MASK) == INTR_NMI) {
+        hvm_nmi(v);
+    }
+    if ((info & INTR_VECTOR_MASK) == VEC_DB) {
+        reflect_debug(v, info);
+    } else {
+        vmx_inject(v, VEC_AC, true, (uint32_t)vmcs_read(VM_EXIT_INTERRUPTION_ERROR_CODE));
+    }
+}
+
 static bool exit_exception_or_nmi(struct hvm_vcpu *v, enum hvm_exit *out)
 {
     uint32_t info = (uint32_t)vmcs_read(VM_EXIT_INTERRUPTION_INFO);
+    uint32_t vector = info & INTR_VECTOR_MASK;
 
-    v->counts[HVM_N_IRQ]++;
     if ((info & INTR_TYPE_MASK) == INTR_NMI) {
+        v->counts[HVM_N_IRQ]++;
         __asm__ volatile("int $2"); /* the host's own: the exit consumed it */
-    } else if ((info & 0xff) == 18) {
+    } else if (vector == VEC_MC) {
+        v->counts[HVM_N_IRQ]++;
         __asm__ volatile("int $18");
+    } else if (vector == VEC_DB || vector == VEC_AC) {
+        v->counts[HVM_N_OTHER]++;
+        reflect(v, info);
     } else {
         return vmx_break(v, out, "unexpected exception exit, interruption info %#x", info);
     }
@@ -97,14 +150,23 @@ static bool exit_window(struct hvm_vcpu *v, enum hvm_exit *out)
     return true;
 }
 
+bool vmx_can_wake(struct hvm_vcpu *v)
+{
+    if (v->nmi_pending && !(vmcs_read(GUEST_INTERRUPTIBILITY_STATE) & BLOCKING_BY_NMI)) {
+        return true;
+    }
+    return v->ops->irq_pending(v->ctx) && (vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
+}
+
 static bool exit_hlt(struct hvm_vcpu *v, enum hvm_exit *out)
 {
     v->counts[HVM_N_HLT]++;
     vmx_advance();
     v->irq_check = true;
-    if (v->nmi_pending || v->ops->irq_pending(v->ctx)) {
+    if (vmx_can_wake(v)) {
         return true;
     }
+    v->halted = true;
     *out = HVM_EXIT_HALT;
     return false;
 }
@@ -229,7 +291,7 @@ static void save_cut_short(struct hvm_vcpu *v)
     if (!(info & INTR_VALID)) {
         return;
     }
-    v->reinject_info = info & ~BIT32(12);
+    v->reinject_info = info & (INTR_VALID | INTR_ERROR_CODE | INTR_TYPE_MASK | INTR_VECTOR_MASK);
     v->reinject_error =
         (info & INTR_ERROR_CODE) ? (uint32_t)vmcs_read(IDT_VECTORING_ERROR_CODE) : 0;
     v->reinject_len = (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);

@@ -31,27 +31,27 @@ static void enter_event(uint32_t info, uint32_t error, uint32_t len)
  */
 static void prepare_events(struct hvm_vcpu *v)
 {
-    if (v->reinject_info) {
+    bool taken = v->reinject_info != 0;
+    uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
+
+    if (taken) {
         enter_event(v->reinject_info, v->reinject_error, v->reinject_len);
         v->reinject_info = 0;
-        return;
     }
-    uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
     if (v->nmi_pending) {
-        if (!(blocking & (BLOCKING_BY_NMI | BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))) {
+        if (!taken && !(blocking & (BLOCKING_BY_NMI | BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))) {
             v->nmi_pending = false;
-            set_window(v, CPU_NMI_WINDOW_EXITING, false);
             enter_event(INTR_VALID | INTR_NMI | 2, 0, 0);
-            return;
+            taken = true;
         }
-        set_window(v, CPU_NMI_WINDOW_EXITING, true);
+        set_window(v, CPU_NMI_WINDOW_EXITING, v->nmi_pending);
     }
     if (!v->ops->irq_pending(v->ctx)) {
         v->irq_check = v->nmi_pending;
         set_window(v, CPU_INTERRUPT_WINDOW_EXITING, false);
         return;
     }
-    if ((vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) &&
+    if (!taken && (vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) &&
         !(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))) {
         int vector = v->ops->irq_ack(v->ctx);
         if (vector >= 0) {
@@ -91,6 +91,10 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 {
     vmx_make_current(v);
     v->yield = false;
+    if (v->halted && !vmx_can_wake(v)) {
+        return HVM_EXIT_HALT;
+    }
+    v->halted = false;
     for (;;) {
         uint64_t now = rdtsc(), deadline = *deadline_tsc, flags;
         enum hvm_exit out;

@@ -137,7 +137,9 @@ static void vmcs_init_controls(struct hvm_vcpu *v)
     vmcs_write(SECONDARY_VM_EXECUTION_CONTROL, c->cpu2);
     vmcs_write(VM_EXIT_CONTROLS, c->exit);
     vmcs_write(VM_ENTRY_CONTROLS, c->entry);
-    vmcs_write(EXCEPTION_BITMAP, BIT32(18)); /* only #MC, which is the machine's, not the guest's */
+    /* #MC is the machine's, not the guest's. #DB and #AC can be made to raise themselves while they
+     * are delivered, in a loop that no interrupt and no timer ends: they go by way of us. */
+    vmcs_write(EXCEPTION_BITMAP, BIT32(VEC_MC) | BIT32(VEC_DB) | BIT32(VEC_AC));
     vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
     vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
     vmcs_write(CR3_TARGET_COUNT, 0);
@@ -158,7 +160,7 @@ static void vmcs_init_controls(struct hvm_vcpu *v)
     vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
     /* Guest CR0 bits that VMX fixes and the guest must not see: SDM vol. 3, 24.8. */
     vmcs_write(CR0_GUEST_HOST_MASK, CR0_NE | CR0_NW | CR0_CD);
-    vmcs_write(CR4_GUEST_HOST_MASK, ~vmx_guest_cr4_bits() | CR4_VMXE);
+    vmcs_write(CR4_GUEST_HOST_MASK, ~vmx_guest_cr4_bits() | CR4_VMXE | CR4_MCE);
 }
 
 void vmx_vmcs_init(struct hvm_vcpu *v)
@@ -177,6 +179,25 @@ void vmx_vmcs_init(struct hvm_vcpu *v)
     vmcs_write(GUEST_IA32_SYSENTER_CS, 0);
     vmcs_write(GUEST_IA32_SYSENTER_ESP, 0);
     vmcs_write(GUEST_IA32_SYSENTER_EIP, 0);
+}
+
+void vmx_flush_vpid(const struct hvm_vcpu *v)
+{
+    struct {
+        uint64_t vpid, gva;
+    } d = {v->vpid, 0};
+    bool fail;
+
+    if (!vmx_caps.has_vpid) {
+        return; /* every entry and exit flushes */
+    }
+    __asm__ volatile("invvpid %1, %2"
+                     : "=@ccbe"(fail)
+                     : "m"(d), "r"(UINT64_C(1)) /* single-context */
+                     : "memory");
+    if (fail) {
+        vmx_insn_failed("INVVPID", v->vpid);
+    }
 }
 
 enum status hvm_vcpu_init(struct hvm_vcpu *v, struct hvm_space *space, struct p2m *p2m,
@@ -213,17 +234,7 @@ enum status hvm_vcpu_init(struct hvm_vcpu *v, struct hvm_space *space, struct p2
     xstate_reset(v);
     vmclear(mfn_to_hpa(v->vmcs).a);
     vmx_make_current(v);
-    /* A VPID used before may have left translations: drop all of its number. */
-    if (vmx_caps.has_vpid) {
-        struct {
-            uint64_t vpid, gva;
-        } d = {v->vpid, 0};
-        bool fail;
-        __asm__ volatile("invvpid %1, %2" : "=@ccbe"(fail) : "m"(d), "r"(UINT64_C(1)) : "memory");
-        if (fail) {
-            vmx_insn_failed("INVVPID", v->vpid);
-        }
-    }
+    vmx_flush_vpid(v); /* a VPID used before may have left translations */
     space->stale = true;
     vmx_vmcs_init(v);
     return OK;
