@@ -27,7 +27,12 @@ bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out)
     default:
         break;
     }
-    /* Not RAM. Data accesses are a device's; code and page tables cannot be there. */
+    /* Not RAM. Data accesses are a device's; code, page tables, and the tables and stacks that the
+     * delivery of an event uses cannot be there. */
+    if (v->reinject_info) {
+        return vmx_break(v, out, "vector %u delivered through guest-physical %#llx, not its memory",
+                         v->reinject_info & INTR_VECTOR_MASK, (unsigned long long)gpa.a);
+    }
     if (q.fetch || !q.linear_valid || !q.translated) {
         return vmx_break(v, out, "%s outside its memory, at guest-physical %#llx (rip %#llx)",
                          q.fetch ? "instruction fetch" : "page table", (unsigned long long)gpa.a,

@@ -79,10 +79,14 @@ static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exi
             return vmx_break(v, out, "string I/O on port %#x with an operand outside memory",
                              q->port);
         }
+        uint64_t before = v->gpr[index] & mask;
         linear += step;
         v->gpr[index] = advance_reg(v->gpr[index], step, mask);
         if (q->rep) {
             v->gpr[RCX] = advance_reg(v->gpr[RCX], UINT64_MAX, mask);
+        }
+        if ((v->gpr[index] & mask) != before + step) {
+            n = STRING_ELEMENTS; /* it wrapped: the next exit has the address anew */
         }
     }
     if (left == 0) {

@@ -14,7 +14,20 @@ static enum status read_table(void *ctx, gpa_t at, void *to, unsigned n)
     return p2m_read(v->p2m, at, to, n);
 }
 
-static enum vmx_mem translate(struct hvm_vcpu *v, uint64_t linear, unsigned access, gpa_t *gpa)
+bool vmx_in_64bit_code(void)
+{
+    return (vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13)) &&
+           (vmcs_read(GUEST_IA32_EFER) & EFER_LMA);
+}
+
+static bool canonical(uint64_t linear)
+{
+    return (uint64_t)((int64_t)(linear << 16) >> 16) == linear; /* no LA57 in guests */
+}
+
+/* E_FAULT: a page fault with *error, which the caller injects if it wants to. */
+static enum status walk(struct hvm_vcpu *v, uint64_t linear, unsigned access, gpa_t *gpa,
+                        uint32_t *error)
 {
     const struct gwalk_mode mode = {
         .cr0 = vmcs_read(GUEST_CR0),
@@ -24,13 +37,19 @@ static enum vmx_mem translate(struct hvm_vcpu *v, uint64_t linear, unsigned acce
         .ac = vmcs_read(GUEST_RFLAGS) & RFLAGS_AC,
     };
     const struct gwalk_reader reader = {read_table, v};
-    uint32_t error = 0;
 
     /* The privilege level is SS's DPL: SDM vol. 3, 25.4.1. */
     if ((vmcs_read(GUEST_SS_ACCESS_RIGHTS) >> 5 & 3) == 3) {
         access |= GWALK_USER;
     }
-    switch (gwalk(&mode, &reader, linear, access, gpa, &error)) {
+    return gwalk(&mode, &reader, linear, access, gpa, error);
+}
+
+static enum vmx_mem translate(struct hvm_vcpu *v, uint64_t linear, unsigned access, gpa_t *gpa)
+{
+    uint32_t error = 0;
+
+    switch (walk(v, linear, access, gpa, &error)) {
     case OK:
         return VMX_MEM_OK;
     case E_FAULT:
@@ -41,6 +60,10 @@ static enum vmx_mem translate(struct hvm_vcpu *v, uint64_t linear, unsigned acce
     case E_NOMEM:
         return VMX_MEM_NO_MEMORY;
     default:
+        if (!canonical(linear) && (vmcs_read(GUEST_IA32_EFER) & EFER_LMA)) {
+            vmx_inject(v, VEC_GP, true, 0);
+            return VMX_MEM_FAULT;
+        }
         return VMX_MEM_NOT_RAM;
     }
 }
@@ -123,7 +146,7 @@ enum vmx_mem vmx_mem_fetch(struct hvm_vcpu *v, void *to, unsigned n, unsigned *g
     uint64_t linear = vmcs_read(GUEST_RIP);
     uint8_t *p = to;
 
-    if (!(vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
+    if (!vmx_in_64bit_code()) {
         linear = (uint32_t)(linear + vmcs_read(GUEST_CS_BASE));
     }
     *got = 0;
@@ -131,15 +154,14 @@ enum vmx_mem vmx_mem_fetch(struct hvm_vcpu *v, void *to, unsigned n, unsigned *g
         unsigned part = MIN(n - *got, (unsigned)(PAGE_SIZE - (linear & PAGE_MASK)));
         gpa_t gpa;
         enum vmx_mem m;
-        if (*got > 0 && (linear & PAGE_MASK) == 0) {
+        if (*got > 0) {
             /* The next page counts only if the instruction reaches it; its own fetch succeeded, so
              * a fault there means that it does not. Ask without injecting. */
-            const uint64_t saved_info = v->reinject_info;
-            m = translate(v, linear, GWALK_FETCH, &gpa);
-            if (m == VMX_MEM_FAULT) {
-                v->reinject_info = (uint32_t)saved_info;
+            uint32_t error;
+            if (walk(v, linear, GWALK_FETCH, &gpa, &error) != OK) {
                 return VMX_MEM_OK;
             }
+            m = VMX_MEM_OK;
         } else {
             m = translate(v, linear, GWALK_FETCH, &gpa);
         }

@@ -7,12 +7,22 @@
 
 static enum insn_mode code_mode(void)
 {
-    uint64_t rights = vmcs_read(GUEST_CS_ACCESS_RIGHTS);
-
-    if ((rights & BIT(13)) && (vmcs_read(GUEST_IA32_EFER) & EFER_LMA)) {
+    if (vmx_in_64bit_code()) {
         return INSN_64;
     }
-    return (rights & BIT(14)) ? INSN_32 : INSN_16;
+    return (vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(14)) ? INSN_32 : INSN_16;
+}
+
+/* A string operand's linear address. */
+static uint64_t string_operand(uint64_t index, uint64_t mask, enum vmcs_field base)
+{
+    return vmx_in_64bit_code() ? index & mask : (uint32_t)((index & mask) + vmcs_read(base));
+}
+
+/* By `by` in an address size's mask: 32-bit addressing clears the upper half, 16-bit keeps it. */
+static void string_move(uint64_t *reg, uint64_t by, uint64_t mask)
+{
+    *reg = mask == 0xffff ? (*reg & ~mask) | ((*reg + by) & mask) : (*reg + by) & mask;
 }
 
 /* STOS and MOVS: one element, then the registers. The instruction is done when RCX says so. */
@@ -34,13 +44,21 @@ static bool string_element(struct hvm_vcpu *v, const struct insn *i, gpa_t gpa, 
         /* Source: DS:RSI; in 64-bit mode its base is 0 but for FS and GS, which no driver uses for
          * a copy to a device. */
         value = 0;
-        m = vmx_mem_read(v, (v->gpr[RSI] & mask) + vmcs_read(GUEST_DS_BASE), &value, i->size);
+        m = vmx_mem_read(v, string_operand(v->gpr[RSI], mask, GUEST_DS_BASE), &value, i->size);
     }
     if (m == VMX_MEM_OK && write) {
         v->ops->mmio_write(v->ctx, gpa, i->size, value);
     } else if (m == VMX_MEM_OK) {
-        value = v->ops->mmio_read(v->ctx, gpa, i->size);
-        m = vmx_mem_write(v, (v->gpr[RDI] & mask) + vmcs_read(GUEST_ES_BASE), &value, i->size);
+        uint64_t to = string_operand(v->gpr[RDI], mask, GUEST_ES_BASE);
+        /* The memory must be writable before the device is read: a read may have an effect. */
+        m = vmx_mem_read(v, to, &value, i->size);
+        if (m == VMX_MEM_OK) {
+            m = vmx_mem_write(v, to, &value, i->size);
+        }
+        if (m == VMX_MEM_OK) {
+            value = v->ops->mmio_read(v->ctx, gpa, i->size);
+            m = vmx_mem_write(v, to, &value, i->size);
+        }
     }
     if (m == VMX_MEM_FAULT) {
         return true;
@@ -53,15 +71,15 @@ static bool string_element(struct hvm_vcpu *v, const struct insn *i, gpa_t gpa, 
         return vmx_break(v, out, "copies from device memory to device memory at rip %#llx",
                          (unsigned long long)vmcs_read(GUEST_RIP));
     }
-    v->gpr[RDI] = (v->gpr[RDI] & ~mask) | ((v->gpr[RDI] + step) & mask);
+    string_move(&v->gpr[RDI], step, mask);
     if (i->op == INSN_MOVS) {
-        v->gpr[RSI] = (v->gpr[RSI] & ~mask) | ((v->gpr[RSI] + step) & mask);
+        string_move(&v->gpr[RSI], step, mask);
     }
     if (!i->rep) {
         vmx_advance_by(i->length);
         return true;
     }
-    v->gpr[RCX] = (v->gpr[RCX] & ~mask) | ((v->gpr[RCX] - 1) & mask);
+    string_move(&v->gpr[RCX], UINT64_MAX, mask);
     if ((v->gpr[RCX] & mask) == 0) {
         vmx_advance_by(i->length);
     }
