@@ -71,6 +71,9 @@ static void init_feature_leaves(void)
     if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_INVPCID)) {
         l7->r[1] &= ~LEAF7_EBX_INVPCID;
     }
+    if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP)) {
+        l7->r[2] &= ~(uint32_t)BIT32(22); /* RDPID */
+    }
     if (!(vmx_caps.xcr0_may & BIT(5))) { /* no AVX-512 state: none of its instructions */
         l7->r[1] &= ~(uint32_t)(BIT32(16) | BIT32(17) | BIT32(21) | BIT32(28) | BIT32(30) |
                                 BIT32(31));
@@ -233,6 +236,9 @@ void vmx_cpuid_init(void)
         ext[1].r[3] &= ~BIT32(27);
     }
     ext[7].r[3] |= BIT32(8); /* invariant TSC */
+    if ((ext[8].r[0] >> 8 & 0xff) > 48) { /* without LA57 linear addresses have 48 bits */
+        ext[8].r[0] = (ext[8].r[0] & ~UINT32_C(0xff00)) | 48u << 8;
+    }
     init_feature_leaves();
     init_other_leaves(max_basic);
     init_xsave_leaves();
@@ -253,44 +259,57 @@ static void hypervisor_leaf(uint32_t leaf, uint32_t r[4])
     }
 }
 
+/* The table's entry for a leaf outside the hypervisor's range. */
+static const struct leaf *find_leaf(uint32_t leaf, uint32_t sub)
+{
+    static const struct leaf none;
+
+    if (leaf >= EXT_BASE && leaf <= ext[0].r[0]) {
+        return &ext[leaf - EXT_BASE];
+    }
+    if (leaf > MAX_BASIC) {
+        return &basic[MAX_BASIC]; /* beyond the last: the highest basic leaf, as Intel's CPUs do */
+    }
+    switch (leaf) {
+    case 4:
+        return sub < ARRAY_LEN(cache_subs) ? &cache_subs[sub] : &none;
+    case 7:
+        return sub == 0 ? &basic[7] : &none;
+    case 0xd:
+        return sub == 0 ? &basic[0xd] : sub < ARRAY_LEN(xsave_subs) ? &xsave_subs[sub] : &none;
+    default:
+        return &basic[leaf];
+    }
+}
+
 void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-    const struct leaf *l = NULL;
-
     if (leaf - HYP_BASE < 0x200) {
         hypervisor_leaf(leaf, r);
         return;
     }
-    if (leaf >= EXT_BASE) {
-        l = leaf <= ext[0].r[0] ? &ext[leaf - EXT_BASE] : NULL;
-    } else if (leaf <= MAX_BASIC) {
-        l = &basic[leaf];
-        if (sub != 0 && leaf != 1) {
-            static const struct leaf none;
-            if (leaf == 4) {
-                l = sub < ARRAY_LEN(cache_subs) ? &cache_subs[sub] : &none;
-            } else if (leaf == 0xd) {
-                l = sub < ARRAY_LEN(xsave_subs) ? &xsave_subs[sub] : &none;
-            } else if (leaf == 7) {
-                l = &none;
-            }
-        }
+    const struct leaf *l = find_leaf(leaf, sub);
+    for (unsigned i = 0; i < 4; i++) {
+        r[i] = l->r[i];
     }
-    if (!l) {
-        l = &basic[0x16]; /* beyond the last: the highest basic leaf, as Intel's CPUs do */
-    }
-    memcpy(r, l->r, 16);
-    if (leaf == 1) {
+    /* What follows the guest's own state. */
+    switch (leaf) {
+    case 1:
         r[1] |= v->id << 24;
         r[2] |= (vmcs_read(GUEST_CR4) & CR4_OSXSAVE) ? LEAF1_ECX_OSXSAVE : 0;
-    } else if (leaf == 7 && sub == 0) {
-        r[2] |= (vmcs_read(GUEST_CR4) & BIT(22)) ? LEAF7_ECX_OSPKE : 0;
-    } else if (leaf == 4 && sub == 0) {
-        memcpy(r, cache_subs[0].r, 16);
-    } else if (leaf == 0xd && sub == 0) {
-        r[1] = xsave_size(v->xcr0);
-    } else if (leaf == 0xd && sub == 1 && (r[0] & BIT32(1))) {
-        r[1] = xsave_compacted_size(v->xcr0);
+        break;
+    case 7:
+        r[2] |= sub == 0 && (vmcs_read(GUEST_CR4) & BIT(22)) ? LEAF7_ECX_OSPKE : 0;
+        break;
+    case 0xd:
+        if (sub == 0) {
+            r[1] = xsave_size(v->xcr0);
+        } else if (sub == 1 && (r[0] & BIT32(1))) {
+            r[1] = xsave_compacted_size(v->xcr0);
+        }
+        break;
+    default:
+        break;
     }
 }
 
