@@ -122,6 +122,12 @@ static bool exit_exception_or_nmi(struct hvm_vcpu *v, enum hvm_exit *out)
     } else if (vector == VEC_DB || vector == VEC_AC) {
         v->counts[HVM_N_OTHER]++;
         reflect(v, info);
+        /* A pending debug trap comes before the host's interrupts. A guest that goes from one to
+         * the next must not keep them waiting for its whole quantum. */
+        if (v->counts[HVM_N_OTHER] % 8 == 0) {
+            *out = HVM_EXIT_DEADLINE;
+            return false;
+        }
     } else {
         return vmx_break(v, out, "unexpected exception exit, interruption info %#x", info);
     }
