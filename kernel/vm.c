@@ -20,6 +20,8 @@ unsigned n_vms;
 
 /* Pages given back in one step of stopping: a few hundred microseconds at most. */
 #define DROP_PAGES 512u
+/* From one start to the next of a VM that resets: making and loading it is one long step. */
+#define RESTART_APART_NS UINT64_C(1000000000)
 
 static struct share_group *group_find(const char *name)
 {
@@ -31,6 +33,13 @@ static struct share_group *group_find(const char *name)
     panic("no share group '%s': groups_init missed it", name);
 }
 
+/* Its firing is all: the loop turns, and vm_work looks again. */
+static void restart_due(void *ctx, uint64_t now_ns)
+{
+    (void)ctx;
+    (void)now_ns;
+}
+
 void vms_init(const struct config *config)
 {
     n_vms = config->n_vms;
@@ -40,6 +49,7 @@ void vms_init(const struct config *config)
         vms[i] = vm;
         vm->config = &config->vms[i];
         vm->number = (uint16_t)(i + 1);
+        timer_init(&vm->restart_timer, restart_due, vm);
         vm->group = group_find(vm->config->share);
         vm->space = boot_alloc(hvm_space_bytes(), 64);
         vm->n_vcpus = VM_VCPUS;
@@ -232,6 +242,14 @@ static bool stop_step(struct vm *vm)
     if (p2m_drop_some(&vm->p2m, DROP_PAGES)) {
         return true;
     }
+    uint64_t again_ns = vm->started_ns + RESTART_APART_NS;
+    if (vm->restart && clock_now_ns() < again_ns) {
+        if (!vm->restart_timer.armed) {
+            sched_arm(&vm->restart_timer, again_ns);
+        }
+        return false;
+    }
+    timerq_cancel(&sched_timers, &vm->restart_timer);
     vm_devices_fini(vm);
     fini_vcpus(vm, vm->n_vcpus);
     fini_memory(vm);

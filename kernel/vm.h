@@ -5,7 +5,8 @@
  *     OFF --start--> RUN <--pause/resume--> PAUSED
  *                    RUN <--no frame / frames free again--> NO_MEMORY
  *     RUN|PAUSED|NO_MEMORY --stop, power-off, broken--> STOPPING --quiesced, freed--> OFF
- *     (reset: STOPPING with `restart`, then started again)
+ *     (reset: STOPPING with `restart`, then started again, a second after the last start at the
+ *     soonest: loading a kernel takes the others' time)
  *
  * Stopping takes time: disk requests in flight end first, and memory goes back a bounded number of
  * pages at a time. vm_work does a step of it; everything runs in the scheduler's loop (kernel/
@@ -70,6 +71,7 @@ struct vm {
     bool paused_by_user;  /* stays paused when frames come back */
     char stop_reason[192]; /* why it went off, for `vms` */
     uint64_t started_ns;
+    struct timer restart_timer; /* a guest that resets at once waits its turn */
     uint64_t said_no_memory_ns; /* kernel/vm_memory.c: when the console last heard */
     bool say_memory_back;
     uint64_t boots;
