@@ -22,7 +22,11 @@ static unsigned n_works;
 static struct sched_times times;
 static struct vcpu *running;
 static uint64_t quantum_end_ns;
+
+/* A rest of a turn shorter than this is not worth coming back for. */
+#define SLICE_MIN_NS UINT64_C(200000)
 static volatile uint64_t deadline_tsc; /* read by hvm_run at each entry */
+static uint64_t deadline_arms;         /* how many timers had been armed when it was set */
 
 void sched_init(void)
 {
@@ -49,7 +53,20 @@ void sched_wake(struct vcpu *v)
         return;
     }
     v->queued = true;
+    v->slice_ns = SCHED_QUANTUM_NS;
     TAILQ_INSERT_TAIL(&run_queue, v, run_link);
+}
+
+/* It was interrupted, by a timer that may be anybody's: it keeps its place for the rest of its turn.
+ * Sending it to the end would give most time to whoever's timers fire least. */
+static void go_on(struct vcpu *v)
+{
+    if (v->vm->state != VM_RUN || v->slice_ns < SLICE_MIN_NS) {
+        sched_wake(v);
+        return;
+    }
+    v->queued = true;
+    TAILQ_INSERT_HEAD(&run_queue, v, run_link);
 }
 
 void sched_remove(struct vcpu *v)
@@ -60,11 +77,20 @@ void sched_remove(struct vcpu *v)
     }
 }
 
-void sched_timers_changed(void)
+static void set_deadline(void)
 {
     uint64_t next = timerq_next(&sched_timers);
 
+    deadline_arms = sched_timers.seq;
     deadline_tsc = clock_ns_to_tsc(next < quantum_end_ns ? next : quantum_end_ns);
+}
+
+void sched_timers_changed(void)
+{
+    /* A timer that was only cancelled makes the deadline come too early, which harms nothing. */
+    if (sched_timers.seq != deadline_arms) {
+        set_deadline();
+    }
 }
 
 void sched_arm(struct timer *t, uint64_t deadline_ns)
@@ -85,8 +111,10 @@ static void after_run(struct vcpu *v, enum hvm_exit why)
 
     switch (why) {
     case HVM_EXIT_DEADLINE:
-    case HVM_EXIT_PAUSE:
     case HVM_EXIT_WORK:
+        go_on(v);
+        break;
+    case HVM_EXIT_PAUSE:
         sched_wake(v);
         break;
     case HVM_EXIT_HALT:
@@ -107,21 +135,20 @@ static void after_run(struct vcpu *v, enum hvm_exit why)
     }
 }
 
-/* Runs v until its quantum ends or something else is due. A vCPU that was interrupted by a timer
- * goes to the queue's end like any other: with eight VMs that costs fairness nothing, as the timer
- * belongs to whoever it wakes. */
+/* Runs v until its turn ends or something else is due. */
 static void run(struct vcpu *v)
 {
     uint64_t start = clock_now_ns();
 
     sched_remove(v);
-    quantum_end_ns = start + SCHED_QUANTUM_NS;
-    sched_timers_changed();
+    quantum_end_ns = start + v->slice_ns;
+    set_deadline();
     running = v;
     enum hvm_exit why = hvm_run(v->hvm, &deadline_tsc);
     running = NULL;
     uint64_t used = clock_now_ns() - start;
     v->run_ns += used;
+    v->slice_ns = used < v->slice_ns ? v->slice_ns - used : 0;
     times.guest_ns += used;
     after_run(v, why);
 }

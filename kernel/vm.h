@@ -51,6 +51,7 @@ struct vcpu {
     bool halted;     /* in HLT: only an interrupt makes it runnable */
     bool queued;     /* on the run queue */
     uint64_t run_ns; /* CPU time since the VM was started */
+    uint64_t slice_ns; /* what is left of its turn */
     TAILQ_ENTRY(vcpu) run_link;
 };
 
