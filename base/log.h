@@ -27,6 +27,9 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
     } while (0)
 #endif
 
+/* The last lines by the character, each ended with a newline: for a panic. */
+void log_tail(void (*put)(char c));
+
 /* The hypervisor itself is broken: print why, registers, backtrace and last log lines, and stop. */
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -14,7 +14,7 @@
 
 struct range_list {
     unsigned n;
-    struct bootmem_range r[MAX_RANGES];
+    struct phys_range r[MAX_RANGES];
 };
 
 static struct range_list ram, free_ram;
@@ -29,7 +29,7 @@ static void list_insert(struct range_list *l, unsigned at, uint64_t start, uint6
         return;
     }
     memmove(&l->r[at + 1], &l->r[at], (l->n - at) * sizeof(l->r[0]));
-    l->r[at] = (struct bootmem_range){start, end};
+    l->r[at] = (struct phys_range){start, end};
     l->n++;
 }
 
@@ -59,7 +59,7 @@ static void list_add(struct range_list *l, uint64_t start, uint64_t end)
 static void list_cut(struct range_list *l, uint64_t start, uint64_t end)
 {
     for (unsigned i = 0; i < l->n; i++) {
-        struct bootmem_range r = l->r[i];
+        struct phys_range r = l->r[i];
         if (start >= end || r.end <= start || r.start >= end) {
             continue;
         }
@@ -121,7 +121,7 @@ void bootmem_set_limit(uint64_t limit)
     alloc_limit = limit;
 }
 
-const struct bootmem_range *bootmem_ram(unsigned *n)
+const struct phys_range *bootmem_ram(unsigned *n)
 {
     *n = ram.n;
     return ram.r;
@@ -136,7 +136,7 @@ void *boot_alloc(size_t bytes, size_t align)
 {
     ASSERT(!finished);
     for (unsigned i = 0; i < free_ram.n; i++) {
-        struct bootmem_range r = free_ram.r[i];
+        struct phys_range r = free_ram.r[i];
         uint64_t start = ALIGN_UP(r.start, align), end = MIN(r.end, alloc_limit);
         if (start <= end && bytes <= end - start) {
             list_cut(&free_ram, start, start + bytes);

@@ -7,12 +7,9 @@
 #ifndef KERNEL_BOOTMEM_H
 #define KERNEL_BOOTMEM_H
 
+#include "base/range.h"
 #include "boot/multiboot2.h"
 #include "mm/frame.h"
-
-struct bootmem_range {
-    uint64_t start, end; /* physical bytes, end exclusive */
-};
 
 /*
  * Takes over the map in `info`. Usable memory is what type 1 entries cover and no other entry
@@ -22,7 +19,7 @@ void bootmem_init(const struct mb2_info *info, hpa_t mbi, uint64_t mbi_bytes);
 /* Until called with UINT64_MAX, allocations stay below `limit` (bytes): what is mapped so far. */
 void bootmem_set_limit(uint64_t limit);
 /* All usable memory, ascending, not touching; free or not. */
-const struct bootmem_range *bootmem_ram(unsigned *n);
+const struct phys_range *bootmem_ram(unsigned *n);
 /* The highest usable frame's number + 1: what the frame table must hold. */
 uint64_t bootmem_frame_count(void);
 

@@ -15,7 +15,4 @@ void log_set_sink(log_sink *sink);
 /* Calls `put` for each line in the ring, oldest first, at most the last `max_lines`. */
 void log_each(unsigned max_lines, void (*put)(void *ctx, const char *line), void *ctx);
 
-/* The last 20 lines by the character, each ended with a newline: for a panic. */
-void log_tail(void (*put)(char c));
-
 #endif

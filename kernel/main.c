@@ -49,10 +49,15 @@ static void read_acpi(void)
     ioapic_mask_all(&acpi);
 }
 
+static void *boot_page(void)
+{
+    return boot_alloc(PAGE_SIZE, PAGE_SIZE);
+}
+
 static unsigned long long ram_mib(void)
 {
     unsigned n;
-    const struct bootmem_range *ram = bootmem_ram(&n);
+    const struct phys_range *ram = bootmem_ram(&n);
     uint64_t bytes = 0;
 
     for (unsigned i = 0; i < n; i++) {
@@ -83,7 +88,9 @@ void kernel_main(uint32_t magic, uint32_t mbi)
     }
 
     bootmem_init(&boot, HPA(mbi), mbi_bytes);
-    paging_init(); /* W^X, guard pages; all RAM is in the window now */
+    unsigned n_ram;
+    const struct phys_range *ram = bootmem_ram(&n_ram);
+    paging_init(ram, n_ram, boot_page); /* W^X, guard pages; all RAM is in the window now */
     bootmem_set_limit(UINT64_MAX);
 
     read_acpi(); /* how to turn the machine off; I/O APICs quiet */

@@ -95,7 +95,7 @@ static void make_cache(void)
     const struct config_host *h = &machine_config.host;
     uint64_t memory = 0, blocks;
     unsigned n;
-    const struct bootmem_range *ram = bootmem_ram(&n);
+    const struct phys_range *ram = bootmem_ram(&n);
 
     for (unsigned i = 0; i < n; i++) {
         memory += ram[i].end - ram[i].start;

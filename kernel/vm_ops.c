@@ -151,13 +151,21 @@ static int op_irq_ack(void *ctx)
 /* ---- accesses -------------------------------------------------------------------------------
  * A device may have armed a timer or have work for the loop: both are looked at afterwards. */
 
+/* Interrupts that a device raises kick the vCPU by themselves; see kick's callers. */
 static void after_access(struct vcpu *v)
 {
-    hvm_irq_kick(v->hvm);
     sched_timers_changed();
     if (v->vm->disk_work || v->vm->state != VM_RUN) {
         hvm_yield(v->hvm);
     }
+}
+
+/* An access to the local APIC may also have let through what it held back: by a lower priority, an
+ * end of interrupt, a wire that is no longer masked. */
+static void after_apic_access(struct vcpu *v)
+{
+    hvm_irq_kick(v->hvm);
+    after_access(v);
 }
 
 static uint64_t op_pio_read(void *ctx, uint16_t port, unsigned size)
@@ -184,10 +192,11 @@ static uint64_t op_mmio_read(void *ctx, gpa_t addr, unsigned size)
 
     if (lapic_claims(&v->lapic, addr.a)) {
         value = lapic_mmio_read(&v->lapic, addr.a & PAGE_MASK, size);
+        after_apic_access(v);
     } else {
         value = iobus_read(&v->vm->mmio, addr.a, size);
+        after_access(v);
     }
-    after_access(v);
     return value;
 }
 
@@ -197,10 +206,11 @@ static void op_mmio_write(void *ctx, gpa_t addr, unsigned size, uint64_t value)
 
     if (lapic_claims(&v->lapic, addr.a)) {
         lapic_mmio_write(&v->lapic, addr.a & PAGE_MASK, size, value);
+        after_apic_access(v);
     } else {
         iobus_write(&v->vm->mmio, addr.a, size, value);
+        after_access(v);
     }
-    after_access(v);
 }
 
 static enum status op_apic_msr_read(void *ctx, uint32_t msr, uint64_t *value)
@@ -215,7 +225,7 @@ static enum status op_apic_msr_write(void *ctx, uint32_t msr, uint64_t value)
     struct vcpu *v = ctx;
     enum status s = lapic_msr_write(&v->lapic, msr, value);
 
-    after_access(v);
+    after_apic_access(v);
     return s;
 }
 

@@ -7,7 +7,6 @@
 #include "arch/x86_64/stacks.h"
 #include "base/log.h"
 #include "base/string.h"
-#include "kernel/bootmem.h"
 
 #define PTE_P BIT(0)
 #define PTE_W BIT(1)
@@ -35,6 +34,7 @@
 #define VIEW_SLOT (VIEW_BYTES + PAGE_SIZE) /* the range need not start on a page */
 
 static uint64_t *root;
+static void *(*new_page)(void); /* paging_init's */
 static bool has_1g;
 static uint64_t vmap_next = VMAP_BASE + ALIGN_UP(VIEW_SLOT, 0x10000);
 
@@ -55,7 +55,7 @@ static uint64_t *walk(uint64_t va, unsigned level, bool make)
             if (!make) {
                 return NULL;
             }
-            *e = window_hpa(boot_alloc(PAGE_SIZE, PAGE_SIZE)).a | PTE_P | PTE_W | PTE_A;
+            *e = window_hpa(new_page()).a | PTE_P | PTE_W | PTE_A;
         }
         ASSERT(!(*e & PTE_PS));
         table = window(HPA(*e & PTE_ADDR));
@@ -134,14 +134,13 @@ static void cpu_protect(void)
     write_cr3(window_hpa(root).a);
 }
 
-void paging_init(void)
+void paging_init(const struct phys_range *ram, unsigned n, void *(*alloc_page)(void))
 {
     char *const guards[] = {stack_main_guard, stack_nmi_guard, stack_df_guard, stack_mc_guard};
-    unsigned n;
-    const struct bootmem_range *ram = bootmem_ram(&n);
 
+    new_page = alloc_page;
     has_1g = cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_PAGE1G;
-    root = boot_alloc(PAGE_SIZE, PAGE_SIZE);
+    root = new_page();
     for (unsigned i = 0; i < n; i++) {
         map_window(ram[i].start, MIN(ram[i].end, WINDOW_LIMIT));
     }

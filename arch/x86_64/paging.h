@@ -12,6 +12,7 @@
 #ifndef ARCH_PAGING_H
 #define ARCH_PAGING_H
 
+#include "base/range.h"
 #include "base/types.h"
 
 #define WINDOW_BASE UINT64_C(0xffff800000000000)
@@ -29,10 +30,10 @@ static inline hpa_t window_hpa(const void *p)
 }
 
 /*
- * Builds the final tables for the RAM that bootmem knows, and loads them: NX, WP, global pages,
- * SMEP, SMAP and UMIP where the CPU has them. Once, after bootmem_init.
+ * Builds the final tables for the n ranges of RAM, and loads them: NX, WP, global pages, SMEP, SMAP
+ * and UMIP where the CPU has them. Once. alloc_page gives zeroed pages in the window, for ever.
  */
-void paging_init(void);
+void paging_init(const struct phys_range *ram, unsigned n, void *(*alloc_page)(void));
 
 /*
  * Maps device memory, uncached and for ever. Returns NULL (and logs it) when the 64 MiB set aside

@@ -11,7 +11,6 @@
 #include "arch/x86_64/trap.h"
 #include "base/format.h"
 #include "base/log.h"
-#include "kernel/log.h"
 
 #define MAX_DEPTH 40
 
