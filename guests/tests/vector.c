@@ -22,8 +22,7 @@ static void fill(uint64_t round)
 #define EACH16(a) EACH8(a) a(8) a(9) a(10) a(11) a(12) a(13) a(14) a(15)
 #define EACH32(a)                                                                                  \
     EACH16(a)                                                                                      \
-    a(16) a(17) a(18) a(19) a(20) a(21) a(22) a(23) a(24) a(25) a(26) a(27) a(28) a(29) a(30)      \
-        a(31)
+    a(16) a(17) a(18) a(19) a(20) a(21) a(22) a(23) a(24) a(25) a(26) a(27) a(28) a(29) a(30) a(31)
 #define S(x) #x
 #define LOAD_X(n) "movups " S(n) "*16(%0), %%xmm" S(n) "\n"
 #define SAVE_X(n) "movups %%xmm" S(n) ", " S(n) "*16(%0)\n"
