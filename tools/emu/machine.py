@@ -164,7 +164,9 @@ class Machine:
             "logprefix: %t%e%d",
             "panic: action=fatal",
             "error: action=report",
-            "info: action=report",
+            # Not the GUI's: it tells the speed from a signal handler, each second, and waits for
+            # ever when that comes while another line is being written.
+            "info: action=report, nogui=ignore",
             "debug: action=ignore",
         ]
         for place, disk in zip(BOCHS_PLACES, self.disks):
