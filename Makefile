@@ -181,6 +181,7 @@ FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 lint: $(GEN)
 	$Q clang-format --dry-run -Werror $(FORMATTED)
 	$Q tools/lint-layers
+	$Q tools/lint-docs
 	@echo "lint: clean"
 format:
 	$Q clang-format -i $(FORMATTED)
