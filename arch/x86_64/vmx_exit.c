@@ -297,7 +297,8 @@ static void save_cut_short(struct hvm_vcpu *v)
     if (!(info & INTR_VALID)) {
         return;
     }
-    v->reinject_info = info & (INTR_VALID | INTR_ERROR_CODE | INTR_TYPE_MASK | INTR_VECTOR_MASK);
+    v->reinject_info =
+        info & (INTR_VALID | INTR_ERROR_CODE | INTR_TYPE_MASK | INTR_VECTOR_MASK);
     v->reinject_error =
         (info & INTR_ERROR_CODE) ? (uint32_t)vmcs_read(IDT_VECTORING_ERROR_CODE) : 0;
     v->reinject_len = (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
