@@ -69,6 +69,9 @@ def start(command, listener, work):
     """Starts the emulator and waits until its serial port is connected."""
     def die_with_parent():
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        # Bochs reports its speed from a handler of SIGALRM, each second. The handler locks what the
+        # interrupted code may hold (the C library's streams), and then Bochs stands still for ever.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
 
     output = os.path.join(work, "emulator.log")
     with open(output, "wb") as log:
