@@ -35,8 +35,27 @@ void timerq_cancel(struct timerq *q, struct timer *t)
     }
 }
 
+/* Whether t, which is armed, may have its deadline changed where it is in the tree. As the newest
+ * of its equals it has to be behind them. */
+static bool stays_in_place(struct timer *t, uint64_t deadline_ns)
+{
+    const struct timer *before, *after;
+
+    if (deadline_ns >= t->deadline_ns) {
+        after = RB_NEXT(timer_tree, NULL, t);
+        return after == NULL || after->deadline_ns > deadline_ns;
+    }
+    before = RB_PREV(timer_tree, NULL, t);
+    return before == NULL || before->deadline_ns <= deadline_ns;
+}
+
 void timerq_arm(struct timerq *q, struct timer *t, uint64_t deadline_ns)
 {
+    if (t->armed && stays_in_place(t, deadline_ns)) {
+        t->deadline_ns = deadline_ns;
+        t->seq = q->seq++;
+        return;
+    }
     timerq_cancel(q, t);
     t->deadline_ns = deadline_ns;
     t->seq = q->seq++;

@@ -27,6 +27,7 @@
 
 #define LEVELS 4
 #define ENTRIES 512u
+#define NO_BLOCK UINT64_MAX
 
 _Static_assert(PAGE_SIZE / sizeof(uint64_t) == ENTRIES, "an EPT table is one page");
 
@@ -51,6 +52,7 @@ enum status hvm_space_init(struct hvm_space *s, struct frames *f)
     s->frames = f;
     s->tables = 0;
     s->stale = true;
+    s->leaf_block = NO_BLOCK;
     return table_alloc(s, &s->root);
 }
 
@@ -76,6 +78,7 @@ static void table_free(struct hvm_space *s, mfn_t table, unsigned level)
 void hvm_space_fini(struct hvm_space *s)
 {
     table_free(s, s->root, LEVELS);
+    s->leaf_block = NO_BLOCK;
     s->stale = true;
 }
 
@@ -114,8 +117,8 @@ static inline unsigned index_at(gfn_t gfn, unsigned level)
     return (unsigned)(gfn.n >> (9 * (level - 1))) & (ENTRIES - 1);
 }
 
-/* The leaf entry for gfn, or NULL when a table on the way is missing. */
-static inline uint64_t *leaf_find(const struct hvm_space *s, gfn_t gfn)
+/* Down from the root; keeps what it finds for the next time. */
+static uint64_t *leaf_walk(struct hvm_space *s, gfn_t gfn)
 {
     uint64_t *t = frame_bytes(s->frames, s->root);
 
@@ -129,7 +132,19 @@ static inline uint64_t *leaf_find(const struct hvm_space *s, gfn_t gfn)
         }
         t = table_at(s, e);
     }
+    s->leaf_block = gfn.n / ENTRIES;
+    s->leaf_table = t;
     return &t[index_at(gfn, 1)];
+}
+
+/* The leaf entry for gfn, or NULL when a table on the way is missing. A fault looks its page up and
+ * then maps it, and neighbours follow: most walks end before they begin. */
+static inline uint64_t *leaf_find(struct hvm_space *s, gfn_t gfn)
+{
+    if (gfn.n / ENTRIES == s->leaf_block) {
+        return &s->leaf_table[index_at(gfn, 1)];
+    }
+    return leaf_walk(s, gfn);
 }
 
 /* Likewise, making the tables on the way. Empty ones that it made stay when a later one fails. */

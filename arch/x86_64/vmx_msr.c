@@ -124,11 +124,10 @@ static uint64_t *mtrr_slot(struct hvm_vcpu *v, uint32_t msr)
 
 static bool read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value)
 {
-    const uint64_t *mtrr = mtrr_slot(v, msr);
-
     if (is_apic(msr)) {
         return v->ops->apic_msr_read(v->ctx, msr, value) == OK;
     }
+    const uint64_t *mtrr = mtrr_slot(v, msr);
     if (mtrr) {
         *value = *mtrr;
         return true;
@@ -165,11 +164,10 @@ static bool read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value)
 
 static bool write_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t value)
 {
-    uint64_t *mtrr = mtrr_slot(v, msr);
-
     if (is_apic(msr)) {
         return v->ops->apic_msr_write(v->ctx, msr, value) == OK;
     }
+    uint64_t *mtrr = mtrr_slot(v, msr);
     if (mtrr) {
         *mtrr = value;
         return true;
