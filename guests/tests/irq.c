@@ -5,6 +5,7 @@
 static volatile unsigned order[16], n_order;
 static volatile unsigned nmis, nmis_inside;
 static bool pic_eoi;
+static bool crowded; /* other VMs run too: `crowded`=1; more ticks may pass, later */
 
 static void on_irq(unsigned vector)
 {
@@ -31,7 +32,8 @@ static void pit_and_pic(void)
     for (unsigned i = 0; i < 20; i++) {
         __asm__ volatile("sti; hlt; cli" ::: "memory");
     }
-    tap_ok(kit_irqs[32] == 20, "20 HLTs, 20 PIT interrupts through the PIC: %lu", kit_irqs[32]);
+    tap_ok(kit_irqs[32] == 20 || (crowded && kit_irqs[32] > 20),
+           "20 HLTs, 20 PIT interrupts through the PIC: %lu", kit_irqs[32]);
     uint64_t before = kit_irqs[32];
     outb(0x21, 0xff);
     __asm__ volatile("sti");
@@ -41,8 +43,8 @@ static void pit_and_pic(void)
     outb(0x21, 0xfe);
     kit_spin_ms(5);
     __asm__ volatile("sti; nop; nop; cli" ::: "memory");
-    tap_ok(kit_irqs[32] == before + 1, "one was pending when it was unmasked: %lu",
-           kit_irqs[32] - before);
+    tap_ok(kit_irqs[32] == before + 1 || (crowded && kit_irqs[32] > before),
+           "one was pending when it was unmasked: %lu", kit_irqs[32] - before);
     outb(0x43, 0x30); /* one-shot: no more of them */
     outb(0x40, 0xff);
     outb(0x40, 0xff);
@@ -127,7 +129,7 @@ static void timer(void)
     }
     tap_ok(kit_irqs[0x70] == 20 && early == 0, "20 HLTs end at their deadlines: %lu, %lu early",
            kit_irqs[0x70], early);
-    tap_ok(late < hz / 50, "at most %lu ticks late", late);
+    tap_ok(late < (crowded ? hz : hz / 50), "at most %lu ticks late", late);
     tap_ok(rdmsr(0x6e0) == 0, "the deadline reads 0 afterwards");
     apic_timer_deadline(rdtsc() - 1, 0x71);
     __asm__ volatile("sti; nop; nop; cli" ::: "memory");
@@ -164,7 +166,7 @@ static void timer(void)
 
 void guest_main(const uint8_t *boot_params)
 {
-    (void)boot_params;
+    crowded = kit_option(boot_params, "crowded", 0);
     kit_on_irq = on_irq;
     pit_and_pic();
     apic_init();
