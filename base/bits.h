@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Small arithmetic that everybody needs: bits, alignment, bounds, unaligned little-endian access. */
+/* Small arithmetic that everybody needs: bits, alignment, bounds, unaligned little-endian access.
+ */
 #ifndef BASE_BITS_H
 #define BASE_BITS_H
 

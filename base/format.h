@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bounded printf. Supports flags - 0 # (the last for x X), width and precision (also *), the lengths hh h l ll z j, and
- * the conversions d i u x X p s c %. Anything else is printed as it stands.
+ * Bounded printf. Supports flags - 0 # (the last for x X), width and precision (also *), the
+ * lengths hh h l ll z j, and the conversions d i u x X p s c %. Anything else is printed as it
+ * stands.
  */
 #ifndef BASE_FORMAT_H
 #define BASE_FORMAT_H

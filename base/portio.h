@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * x86 port I/O as host drivers see it. The kernel links arch/x86_64/portio.c; host tests link a fake
- * device instead, so that a driver's every register access can be scripted.
+ * x86 port I/O as host drivers see it. The kernel links arch/x86_64/portio.c; host tests link a
+ * fake device instead, so that a driver's every register access can be scripted.
  */
 #ifndef BASE_PORTIO_H
 #define BASE_PORTIO_H

@@ -115,8 +115,8 @@ static void add_partitions(struct blk_dev *disk)
     enum status s = partition_probe(&probe, &table);
 
     if (s != OK) {
-        log_warn("%s: its partition table cannot be used: %s; the whole disk still can",
-                 disk->name, status_name(s));
+        log_warn("%s: its partition table cannot be used: %s; the whole disk still can", disk->name,
+                 status_name(s));
         return;
     }
     if (table.n_refused > 0) {
@@ -179,9 +179,9 @@ static void add_module_disk(const char *name)
         return; /* the VM that wants it will say so */
     }
     struct ramdisk *rd = boot_alloc(sizeof(*rd), 64);
-    enum status s = ramdisk_init(rd, name, next_id++, machine_frames.window,
-                                 machine_frames.count << PAGE_SHIFT,
-                                 HPA((uint64_t)(bytes - machine_frames.window)), n, false);
+    enum status s =
+        ramdisk_init(rd, name, next_id++, machine_frames.window, machine_frames.count << PAGE_SHIFT,
+                     HPA((uint64_t)(bytes - machine_frames.window)), n, false);
     if (s != OK) {
         log_error("%s: not usable as a disk: %s", name, status_name(s));
         return;
@@ -211,7 +211,8 @@ struct blk_dev *disks_find(const char *name)
 {
     struct disk *d;
 
-    STAILQ_FOREACH (d, &disks, link) {
+    STAILQ_FOREACH(d, &disks, link)
+    {
         if (strcmp(d->name, name) == 0) {
             return &d->cached.dev;
         }
@@ -229,7 +230,8 @@ unsigned disks_in_flight(void)
     unsigned n = 0;
     struct disk *d;
 
-    STAILQ_FOREACH (d, &disks, link) {
+    STAILQ_FOREACH(d, &disks, link)
+    {
         n += d->cached.in_flight;
     }
     return n;

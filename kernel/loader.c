@@ -132,7 +132,8 @@ static enum status put_initrd(struct p2m *p, const struct loader_input *in,
         return OK;
     }
     if (in->initrd_bytes > top || ALIGN_DOWN(top - in->initrd_bytes, PAGE_SIZE) < image->end) {
-        FAIL(E_RANGE, "the initrd (%llu KiB) does not fit above the kernel; give the VM more memory",
+        FAIL(E_RANGE,
+             "the initrd (%llu KiB) does not fit above the kernel; give the VM more memory",
              (unsigned long long)in->initrd_bytes >> 10);
     }
     *at = ALIGN_DOWN(top - in->initrd_bytes, PAGE_SIZE);
@@ -253,7 +254,8 @@ static enum status load_elf(struct p2m *p, const struct loader_input *in, struct
     out->long_mode = true;
     out->rip = load_le64(k + 24);
     if (out->rip >= image.low_end) {
-        /* vmlinux names its entry by virtual address on some builds; only physical ones work here */
+        /* vmlinux names its entry by virtual address on some builds; only physical ones work here
+         */
         FAIL(E_INVAL, "the kernel's entry point %#llx is not in the VM's memory",
              (unsigned long long)out->rip);
     }

@@ -17,7 +17,7 @@
 /* Guest-physical layout below 1 MiB, ours to choose. */
 #define LOADER_GDT 0x6000u
 #define LOADER_ZERO_PAGE 0x7000u
-#define LOADER_STACK 0x9000u /* grows down; entry code sets its own */
+#define LOADER_STACK 0x9000u       /* grows down; entry code sets its own */
 #define LOADER_PAGE_TABLES 0xa000u /* PML4, PDPT, four PDs */
 #define LOADER_CMDLINE 0x20000u
 #define LOADER_LOW_END 0x9f000u

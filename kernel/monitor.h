@@ -2,8 +2,9 @@
 /*
  * The monitor: the prompt on the console, and its commands.
  *
- * A command runs to its end in one turn of the loop and writes into the console's buffer; what takes
- * longer (stopping a VM, `top`, `poweroff`) goes on by itself while the prompt is back or away.
+ * A command runs to its end in one turn of the loop and writes into the console's buffer; what
+ * takes longer (stopping a VM, `top`, `poweroff`) goes on by itself while the prompt is back or
+ * away.
  */
 #ifndef KERNEL_MONITOR_H
 #define KERNEL_MONITOR_H

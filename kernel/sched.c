@@ -57,8 +57,8 @@ void sched_wake(struct vcpu *v)
     TAILQ_INSERT_TAIL(&run_queue, v, run_link);
 }
 
-/* It was interrupted, by a timer that may be anybody's: it keeps its place for the rest of its turn.
- * Sending it to the end would give most time to whoever's timers fire least. */
+/* It was interrupted, by a timer that may be anybody's: it keeps its place for the rest of its
+ * turn. Sending it to the end would give most time to whoever's timers fire least. */
 static void go_on(struct vcpu *v)
 {
     if (v->vm->state != VM_RUN || v->slice_ns < SLICE_MIN_NS) {

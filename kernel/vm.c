@@ -75,10 +75,8 @@ struct vm *vm_find(const char *name)
 const char *vm_state_name(const struct vm *vm)
 {
     static const char *const names[] = {
-        [VM_OFF] = "off",
-        [VM_RUN] = "running",
-        [VM_PAUSED] = "paused",
-        [VM_NO_MEMORY] = "no-memory",
+        [VM_OFF] = "off",           [VM_RUN] = "running",
+        [VM_PAUSED] = "paused",     [VM_NO_MEMORY] = "no-memory",
         [VM_STOPPING] = "stopping",
     };
     return names[vm->state];
@@ -94,8 +92,8 @@ static enum status init_memory(struct vm *vm)
     if (s != OK) {
         return s;
     }
-    s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group, vm->number,
-                 runs, pages > low ? 2 : 1);
+    s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group, vm->number, runs,
+                 pages > low ? 2 : 1);
     if (s != OK) {
         hvm_space_fini(vm->space);
     }

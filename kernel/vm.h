@@ -21,8 +21,8 @@
 #include "base/types.h"
 #include "drivers/block/blkcache.h"
 #include "drivers/guest/acpipm.h"
-#include "drivers/guest/iobus.h"
 #include "drivers/guest/ioapic.h"
+#include "drivers/guest/iobus.h"
 #include "drivers/guest/irq.h"
 #include "drivers/guest/lapic.h"
 #include "drivers/guest/pci.h"
@@ -48,9 +48,9 @@ struct vcpu {
     unsigned id;
     struct hvm_vcpu *hvm;
     struct lapic lapic;
-    bool halted;     /* in HLT: only an interrupt makes it runnable */
-    bool queued;     /* on the run queue */
-    uint64_t run_ns; /* CPU time since the VM was started */
+    bool halted;       /* in HLT: only an interrupt makes it runnable */
+    bool queued;       /* on the run queue */
+    uint64_t run_ns;   /* CPU time since the VM was started */
     uint64_t slice_ns; /* what is left of its turn */
     TAILQ_ENTRY(vcpu) run_link;
 };
@@ -68,8 +68,8 @@ struct vm {
     const struct config_vm *config;
     uint16_t number; /* index in `vms`, from 1: 0 is nobody's */
     enum vm_state state;
-    bool restart;         /* start again once it is off */
-    bool paused_by_user;  /* stays paused when frames come back */
+    bool restart;          /* start again once it is off */
+    bool paused_by_user;   /* stays paused when frames come back */
     char stop_reason[192]; /* why it went off, for `vms` */
     uint64_t started_ns;
     struct timer restart_timer; /* a guest that resets at once waits its turn */

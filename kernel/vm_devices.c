@@ -102,13 +102,12 @@ static enum status add_disk(struct vm *vm, unsigned n)
         return s;
     }
     format(serial, sizeof(serial), "%s-disk%u", vm->config->name, n);
-    virtio_blk_init(&d->blk,
-                    &(struct virtio_blk_cfg){.p2m = &vm->p2m,
-                                             .disk = &d->view,
-                                             .serial = serial,
-                                             .bounce = d->bounce,
-                                             .wake = disk_wake,
-                                             .wake_ctx = vm});
+    virtio_blk_init(&d->blk, &(struct virtio_blk_cfg){.p2m = &vm->p2m,
+                                                      .disk = &d->view,
+                                                      .serial = serial,
+                                                      .bounce = d->bounce,
+                                                      .wake = disk_wake,
+                                                      .wake_ctx = vm});
     while (d->n_slots < DISK_SLOTS) {
         mfn_t page;
         s = frames_alloc(&machine_frames, FRAME_HYP, &page);
@@ -153,9 +152,9 @@ enum status vm_devices_init(struct vm *vm)
     uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);
     acpipm_init(&vm->pm, &sched_timers, &vm->irq, &pm_ops, vm);
     pci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);
-    if ((s = pic_attach(&vm->pic, &vm->pio)) != OK || (s = ioapic_attach(&vm->ioapic, &vm->mmio)) != OK ||
-        (s = pit_attach(&vm->pit, &vm->pio)) != OK ||
-        (s = rtc_attach(&vm->rtc, &vm->pio)) != OK ||
+    if ((s = pic_attach(&vm->pic, &vm->pio)) != OK ||
+        (s = ioapic_attach(&vm->ioapic, &vm->mmio)) != OK ||
+        (s = pit_attach(&vm->pit, &vm->pio)) != OK || (s = rtc_attach(&vm->rtc, &vm->pio)) != OK ||
         (s = uart_attach(&vm->uart, &vm->pio)) != OK ||
         (s = acpipm_attach(&vm->pm, &vm->pio)) != OK || (s = pci_attach(&vm->pci)) != OK) {
         goto fail;

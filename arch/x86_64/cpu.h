@@ -191,10 +191,7 @@ static inline uint64_t read_xcr0(void)
 
 static inline void write_xcr0(uint64_t v)
 {
-    __asm__ volatile("xsetbv"
-                     :
-                     : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
-                     : "memory");
+    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
 }
 
 static inline void invlpg(const void *va)

@@ -26,7 +26,7 @@ void early_uart_init(void)
     out8(UART_LCR, 0x03);
     out8(UART_IER, 0);
     out8(UART_FCR, 0x07);
-    out8(UART_MCR, 0x0b); /* DTR, RTS, OUT2 */
+    out8(UART_MCR, 0x0b);            /* DTR, RTS, OUT2 */
     present = in8(UART_LSR) != 0xff; /* an empty bus reads ones */
 }
 

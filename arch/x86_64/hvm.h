@@ -17,13 +17,13 @@
 
 /* Why hvm_run came back. */
 enum hvm_exit {
-    HVM_EXIT_DEADLINE, /* the deadline passed, or the host has an interrupt to take */
-    HVM_EXIT_HALT,     /* HLT with nothing to deliver: wake it when an interrupt is pending */
-    HVM_EXIT_PAUSE,    /* it spins: somebody else may have the CPU */
+    HVM_EXIT_DEADLINE,  /* the deadline passed, or the host has an interrupt to take */
+    HVM_EXIT_HALT,      /* HLT with nothing to deliver: wake it when an interrupt is pending */
+    HVM_EXIT_PAUSE,     /* it spins: somebody else may have the CPU */
     HVM_EXIT_NO_MEMORY, /* it needs a frame and there is none; the access is retried at re-entry */
-    HVM_EXIT_WORK,     /* an hvm_ops callback asked for its caller's attention (hvm_yield) */
-    HVM_EXIT_SHUTDOWN, /* triple fault: a PC resets */
-    HVM_EXIT_BROKEN,   /* cannot go on; hvm_broken_reason says why */
+    HVM_EXIT_WORK,      /* an hvm_ops callback asked for its caller's attention (hvm_yield) */
+    HVM_EXIT_SHUTDOWN,  /* triple fault: a PC resets */
+    HVM_EXIT_BROKEN,    /* cannot go on; hvm_broken_reason says why */
 };
 
 /* What a vCPU's owner does for it. `ctx` is the one given to hvm_vcpu_init. */

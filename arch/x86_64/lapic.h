@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* This CPU's local APIC: virtual wire for the PIC, the spurious vector, the timer. SDM vol. 3, 11. */
+/* This CPU's local APIC: virtual wire for the PIC, the spurious vector, the timer. SDM vol. 3, 11.
+ */
 #ifndef ARCH_LAPIC_H
 #define ARCH_LAPIC_H
 

@@ -68,7 +68,8 @@ static void map(uint64_t va, uint64_t pa, uint64_t bytes, uint64_t rights)
 {
     while (bytes) {
         unsigned level = has_1g ? 3 : 2;
-        while (level > 1 && (((va | pa) & (level_bytes(level) - 1)) || bytes < level_bytes(level))) {
+        while (level > 1 &&
+               (((va | pa) & (level_bytes(level) - 1)) || bytes < level_bytes(level))) {
             level--;
         }
         uint64_t *e = walk(va, level, true);

@@ -31,14 +31,28 @@ static void print(const char *fmt, ...)
 static const char *exception_name(uint64_t vector)
 {
     static const char *const names[] = {
-        "divide error",        "debug",           "NMI",
-        "breakpoint",          "overflow",        "bound range",
-        "invalid opcode",      "no device",       "double fault",
-        "coprocessor overrun", "invalid TSS",     "segment not present",
-        "stack fault",         "general protection fault",
-        "page fault",          "reserved",        "x87 error",
-        "alignment check",     "machine check",   "SIMD error",
-        "EPT violation",       "control protection",
+        "divide error",
+        "debug",
+        "NMI",
+        "breakpoint",
+        "overflow",
+        "bound range",
+        "invalid opcode",
+        "no device",
+        "double fault",
+        "coprocessor overrun",
+        "invalid TSS",
+        "segment not present",
+        "stack fault",
+        "general protection fault",
+        "page fault",
+        "reserved",
+        "x87 error",
+        "alignment check",
+        "machine check",
+        "SIMD error",
+        "EPT violation",
+        "control protection",
     };
     return vector < ARRAY_LEN(names) ? names[vector] : "exception";
 }
@@ -83,10 +97,10 @@ static void print_registers(const struct trap_frame *f)
         const char *name;
         uint64_t value;
     } r[] = {
-        {"rax", f->rax}, {"rbx", f->rbx},       {"rcx", f->rcx}, {"rdx", f->rdx},
-        {"rsi", f->rsi}, {"rdi", f->rdi},       {"rbp", f->rbp}, {"rsp", f->rsp},
-        {" r8", f->r8},  {" r9", f->r9},        {"r10", f->r10}, {"r11", f->r11},
-        {"r12", f->r12}, {"r13", f->r13},       {"r14", f->r14}, {"r15", f->r15},
+        {"rax", f->rax},     {"rbx", f->rbx},     {"rcx", f->rcx},     {"rdx", f->rdx},
+        {"rsi", f->rsi},     {"rdi", f->rdi},     {"rbp", f->rbp},     {"rsp", f->rsp},
+        {" r8", f->r8},      {" r9", f->r9},      {"r10", f->r10},     {"r11", f->r11},
+        {"r12", f->r12},     {"r13", f->r13},     {"r14", f->r14},     {"r15", f->r15},
         {"cr0", read_cr0()}, {"cr2", read_cr2()}, {"cr3", read_cr3()}, {"cr4", read_cr4()},
     };
 
@@ -147,7 +161,10 @@ void panic_trap(const struct trap_frame *f)
     if (stack) {
         print(": the %s stack overflowed", stack);
     } else if (f->vector == VECTOR_PF) {
-        print(": %s %016llx", f->error & 16 ? "execute" : f->error & 2 ? "write to" : "read of",
+        print(": %s %016llx",
+              f->error & 16  ? "execute"
+              : f->error & 2 ? "write to"
+                             : "read of",
               (unsigned long long)read_cr2());
     }
     print("\n");

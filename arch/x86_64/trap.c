@@ -41,7 +41,8 @@ static uint64_t gdt[5] __attribute__((aligned(16))) = {
     0,
     UINT64_C(0x00af9b000000ffff), /* SEL_CODE */
     UINT64_C(0x00cf93000000ffff), /* SEL_DATA */
-    0, 0,                         /* SEL_TSS */
+    0,
+    0, /* SEL_TSS */
 };
 
 static void gdt_load(void)

@@ -119,7 +119,8 @@ struct hvm_vcpu {
     bool broken;
     bool window_open; /* interrupt-window exiting is on */
     bool halted;      /* in HLT: nothing but an event that it takes lets it go on */
-    uint32_t reinject_info, reinject_error, reinject_len; /* an event whose delivery was cut short */
+    uint32_t reinject_info, reinject_error,
+        reinject_len; /* an event whose delivery was cut short */
     struct hvm_space *space;
     struct p2m *p2m;
     struct frames *frames;
@@ -169,7 +170,7 @@ bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out);
 /* Stops this guest with a reason (printf); returns false for use as a handler's result. */
 bool vmx_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void vmx_advance(void); /* past the instruction that exited */
+void vmx_advance(void);               /* past the instruction that exited */
 void vmx_advance_by(unsigned length); /* likewise, where the exit does not tell the length */
 void vmx_inject(struct hvm_vcpu *v, unsigned vector, bool has_error, uint32_t error);
 bool vmx_inject_gp(struct hvm_vcpu *v); /* always true */

@@ -25,7 +25,7 @@ struct leaf {
 
 static struct leaf basic[MAX_BASIC + 1]; /* subleaf 0 of each */
 static struct leaf ext[MAX_EXT - EXT_BASE + 1];
-static struct leaf cache_subs[8]; /* leaf 4 */
+static struct leaf cache_subs[8];  /* leaf 4 */
 static struct leaf xsave_subs[64]; /* leaf 0xd; 1 and up */
 static uint64_t cr4_bits;
 
@@ -75,8 +75,8 @@ static void init_feature_leaves(void)
         l7->r[2] &= ~(uint32_t)BIT32(22); /* RDPID */
     }
     if (!(vmx_caps.xcr0_may & BIT(5))) { /* no AVX-512 state: none of its instructions */
-        l7->r[1] &= ~(uint32_t)(BIT32(16) | BIT32(17) | BIT32(21) | BIT32(28) | BIT32(30) |
-                                BIT32(31));
+        l7->r[1] &=
+            ~(uint32_t)(BIT32(16) | BIT32(17) | BIT32(21) | BIT32(28) | BIT32(30) | BIT32(31));
         l7->r[2] &= ~(uint32_t)(BIT32(1) | BIT32(6) | BIT32(11) | BIT32(12) | BIT32(14));
         l7->r[3] &= ~(uint32_t)(BIT32(2) | BIT32(3) | BIT32(8));
     }
@@ -108,10 +108,10 @@ static void init_other_leaves(uint32_t max_basic)
             memset(&cache_subs[i], 0, sizeof(cache_subs[i]));
         }
     }
-    memset(&basic[5], 0, sizeof(basic[5]));   /* MONITOR */
-    memset(&basic[6], 0, sizeof(basic[6]));   /* power management */
-    basic[6].r[0] = BIT32(2);                 /* ARAT: the APIC timer never stops */
-    memset(&basic[9], 0, sizeof(basic[9]));   /* DCA */
+    memset(&basic[5], 0, sizeof(basic[5]));     /* MONITOR */
+    memset(&basic[6], 0, sizeof(basic[6]));     /* power management */
+    basic[6].r[0] = BIT32(2);                   /* ARAT: the APIC timer never stops */
+    memset(&basic[9], 0, sizeof(basic[9]));     /* DCA */
     memset(&basic[0xa], 0, sizeof(basic[0xa])); /* no performance counters */
     memset(&basic[0xb], 0, sizeof(basic[0xb]));
     for (uint32_t i = 0xe; i <= 0x14; i++) {
@@ -186,20 +186,20 @@ static void init_cr4_bits(void)
         unsigned leaf, reg, bit;
         uint64_t cr4;
     } by_feature[] = {
-        {1, 3, 1, BIT(0) | BIT(1)},  /* VME, PVI */
-        {1, 3, 4, BIT(2)},           /* TSD */
-        {1, 3, 2, BIT(3)},           /* DE */
-        {1, 3, 3, BIT(4)},           /* PSE */
-        {1, 3, 6, BIT(5)},           /* PAE */
-        {1, 3, 13, BIT(7)},          /* PGE */
+        {1, 3, 1, BIT(0) | BIT(1)},   /* VME, PVI */
+        {1, 3, 4, BIT(2)},            /* TSD */
+        {1, 3, 2, BIT(3)},            /* DE */
+        {1, 3, 3, BIT(4)},            /* PSE */
+        {1, 3, 6, BIT(5)},            /* PAE */
+        {1, 3, 13, BIT(7)},           /* PGE */
         {1, 3, 24, BIT(9) | BIT(10)}, /* OSFXSR, OSXMMEXCPT */
-        {7, 2, 2, BIT(11)},          /* UMIP */
-        {7, 1, 0, BIT(16)},          /* FSGSBASE */
-        {1, 2, 17, BIT(17)},         /* PCIDE */
-        {1, 2, 26, BIT(18)},         /* OSXSAVE */
-        {7, 1, 7, BIT(20)},          /* SMEP */
-        {7, 1, 20, BIT(21)},         /* SMAP */
-        {7, 2, 3, BIT(22)},          /* PKE */
+        {7, 2, 2, BIT(11)},           /* UMIP */
+        {7, 1, 0, BIT(16)},           /* FSGSBASE */
+        {1, 2, 17, BIT(17)},          /* PCIDE */
+        {1, 2, 26, BIT(18)},          /* OSXSAVE */
+        {7, 1, 7, BIT(20)},           /* SMEP */
+        {7, 1, 20, BIT(21)},          /* SMAP */
+        {7, 2, 3, BIT(22)},           /* PKE */
     };
 
     cr4_bits = BIT(6) | BIT(8); /* MCE, PCE: harmless without what they enable */
@@ -235,7 +235,7 @@ void vmx_cpuid_init(void)
     if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP)) {
         ext[1].r[3] &= ~BIT32(27);
     }
-    ext[7].r[3] |= BIT32(8); /* invariant TSC */
+    ext[7].r[3] |= BIT32(8);              /* invariant TSC */
     if ((ext[8].r[0] >> 8 & 0xff) > 48) { /* without LA57 linear addresses have 48 bits */
         ext[8].r[0] = (ext[8].r[0] & ~UINT32_C(0xff00)) | 48u << 8;
     }

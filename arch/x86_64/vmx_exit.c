@@ -248,7 +248,10 @@ struct exit_entry {
     bool in_delivery; /* can happen while an event is delivered: look at IDT-vectoring info */
 };
 
-#define UNDEFINED {exit_undefined, false}
+#define UNDEFINED                                                                                  \
+    {                                                                                              \
+        exit_undefined, false                                                                      \
+    }
 
 static const struct exit_entry exits[] = {
     [0] = {exit_exception_or_nmi, true},
@@ -281,7 +284,7 @@ static const struct exit_entry exits[] = {
     [40] = {exit_pause, false},
     [48] = {vmx_exit_ept_violation, true},
     [49] = {exit_ept_misconfiguration, true},
-    [50] = UNDEFINED, /* INVEPT */
+    [50] = UNDEFINED,                   /* INVEPT */
     [52] = {exit_host_interrupt, true}, /* preemption timer */
     [53] = UNDEFINED,                   /* INVVPID */
     [54] = {exit_nothing, false},       /* WBINVD */
@@ -289,7 +292,8 @@ static const struct exit_entry exits[] = {
     [59] = UNDEFINED, /* VMFUNC */
 };
 
-/* An exit in the middle of delivering an event: the event is delivered again (SDM vol. 3, 28.2.4). */
+/* An exit in the middle of delivering an event: the event is delivered again (SDM vol. 3, 28.2.4).
+ */
 static void save_cut_short(struct hvm_vcpu *v)
 {
     uint32_t info = (uint32_t)vmcs_read(IDT_VECTORING_INFO);
@@ -297,8 +301,7 @@ static void save_cut_short(struct hvm_vcpu *v)
     if (!(info & INTR_VALID)) {
         return;
     }
-    v->reinject_info =
-        info & (INTR_VALID | INTR_ERROR_CODE | INTR_TYPE_MASK | INTR_VECTOR_MASK);
+    v->reinject_info = info & (INTR_VALID | INTR_ERROR_CODE | INTR_TYPE_MASK | INTR_VECTOR_MASK);
     v->reinject_error =
         (info & INTR_ERROR_CODE) ? (uint32_t)vmcs_read(IDT_VECTORING_ERROR_CODE) : 0;
     v->reinject_len = (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);

@@ -16,8 +16,7 @@ static enum status read_table(void *ctx, gpa_t at, void *to, unsigned n)
 
 bool vmx_in_64bit_code(void)
 {
-    return (vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13)) &&
-           (vmcs_read(GUEST_IA32_EFER) & EFER_LMA);
+    return (vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13)) && (vmcs_read(GUEST_IA32_EFER) & EFER_LMA);
 }
 
 static bool canonical(uint64_t linear)

@@ -28,9 +28,7 @@ static void string_move(uint64_t *reg, uint64_t by, uint64_t mask)
 /* STOS and MOVS: one element, then the registers. The instruction is done when RCX says so. */
 static bool string_element(struct hvm_vcpu *v, const struct insn *i, gpa_t gpa, enum hvm_exit *out)
 {
-    uint64_t mask = i->address_size == 2   ? 0xffff
-                    : i->address_size == 4 ? UINT32_MAX
-                                           : UINT64_MAX;
+    uint64_t mask = i->address_size == 2 ? 0xffff : i->address_size == 4 ? UINT32_MAX : UINT64_MAX;
     uint64_t step = (vmcs_read(GUEST_RFLAGS) & RFLAGS_DF) ? (uint64_t) - (int64_t)i->size : i->size;
     bool write = vmcs_read(EXIT_QUALIFICATION) & BIT(1);
     uint64_t value = v->gpr[RAX];

@@ -35,9 +35,9 @@ mfn_t vmx_msr_bitmap(void)
 enum status vmx_msr_init(struct frames *f)
 {
     static const uint32_t through[] = {
-        MSR_IA32_FS_BASE,     MSR_IA32_GS_BASE,      MSR_IA32_KERNEL_GS_BASE,
-        MSR_IA32_STAR,        MSR_IA32_LSTAR,        MSR_IA32_CSTAR,
-        MSR_IA32_FMASK,       MSR_IA32_SYSENTER_CS,  MSR_IA32_SYSENTER_ESP,
+        MSR_IA32_FS_BASE,      MSR_IA32_GS_BASE,     MSR_IA32_KERNEL_GS_BASE,
+        MSR_IA32_STAR,         MSR_IA32_LSTAR,       MSR_IA32_CSTAR,
+        MSR_IA32_FMASK,        MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP,
         MSR_IA32_SYSENTER_EIP, MSR_IA32_PAT,
     };
     enum status s = frames_alloc(f, FRAME_HYP, &bitmap);
@@ -51,16 +51,16 @@ enum status vmx_msr_init(struct frames *f)
         bool high = through[i] >= 0xc0000000u;
         uint32_t n = through[i] & 0x1fff;
         uint8_t *read = map + (high ? 1024 : 0), *write = read + 2048;
-        read[n / 8] &= (uint8_t)~(1u << n % 8);
-        write[n / 8] &= (uint8_t)~(1u << n % 8);
+        read[n / 8] &= (uint8_t) ~(1u << n % 8);
+        write[n / 8] &= (uint8_t) ~(1u << n % 8);
     }
     if (vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP) {
         uint32_t n = MSR_IA32_TSC_AUX & 0x1fff;
-        map[1024 + n / 8] &= (uint8_t)~(1u << n % 8);
-        map[3072 + n / 8] &= (uint8_t)~(1u << n % 8);
+        map[1024 + n / 8] &= (uint8_t) ~(1u << n % 8);
+        map[3072 + n / 8] &= (uint8_t) ~(1u << n % 8);
     }
     /* IA32_TSC: RDMSR applies the TSC offset by itself (SDM vol. 3, 26.3). */
-    map[MSR_IA32_TSC / 8] &= (uint8_t)~(1u << MSR_IA32_TSC % 8);
+    map[MSR_IA32_TSC / 8] &= (uint8_t) ~(1u << MSR_IA32_TSC % 8);
     return OK;
 }
 

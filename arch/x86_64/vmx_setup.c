@@ -60,7 +60,8 @@ enum status hvm_init(struct frames *f)
     memset(frame_bytes(f, on), 0, PAGE_SIZE);
     store_le32(frame_bytes(f, on), vmx_caps.revision);
 
-    /* Unlocked IA32_FEATURE_CONTROL is ours to set and lock; a locked-off one was refused before. */
+    /* Unlocked IA32_FEATURE_CONTROL is ours to set and lock; a locked-off one was refused before.
+     */
     uint64_t fc = rdmsr(MSR_IA32_FEATURE_CONTROL);
     if (!(fc & BIT(0))) {
         wrmsr(MSR_IA32_FEATURE_CONTROL, fc | BIT(0) | BIT(2));
@@ -90,7 +91,8 @@ size_t hvm_vcpu_bytes(void)
 static uint64_t tss_base(uint64_t gdt, uint16_t tr)
 {
     const uint8_t *d = (const uint8_t *)(gdt + (tr & 0xfff8u)); /* NOLINT: an address by design */
-    return (load_le64(d) >> 16 & 0xffffff) | (uint64_t)d[7] << 24 | (uint64_t)load_le32(d + 8) << 32;
+    return (load_le64(d) >> 16 & 0xffffff) | (uint64_t)d[7] << 24 |
+           (uint64_t)load_le32(d + 8) << 32;
 }
 
 static void vmcs_init_host(void)
@@ -227,7 +229,7 @@ enum status hvm_vcpu_init(struct hvm_vcpu *v, struct hvm_space *space, struct p2
         next_vpid = 1; /* 0 is the host's; reuse is safe after the flush in vmx_make_current */
     }
     v->vpid = next_vpid;
-    v->tsc_offset = (uint64_t)-(int64_t)rdtsc();
+    v->tsc_offset = (uint64_t) - (int64_t)rdtsc();
     v->irq_check = true;
     memset(frame_bytes(f, v->vmcs), 0, PAGE_SIZE);
     store_le32(frame_bytes(f, v->vmcs), vmx_caps.revision);

@@ -54,8 +54,7 @@ bool xstate_xcr0_valid(uint64_t value)
     if ((value & XCR0_AVX) && !(value & XCR0_SSE)) {
         return false;
     }
-    return !(value & XCR0_AVX512) ||
-           ((value & XCR0_AVX512) == XCR0_AVX512 && (value & XCR0_AVX));
+    return !(value & XCR0_AVX512) || ((value & XCR0_AVX512) == XCR0_AVX512 && (value & XCR0_AVX));
 }
 
 void xstate_reset(struct hvm_vcpu *v)
@@ -74,10 +73,7 @@ static void save(struct hvm_vcpu *v)
 
     if (has_xsave) {
         write_xcr0(vmx_caps.xcr0_may);
-        __asm__ volatile("xsave64 (%0)"
-                         :
-                         : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX)
-                         : "memory");
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
     }

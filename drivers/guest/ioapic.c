@@ -83,8 +83,8 @@ static void write_entry(struct ioapic *a, unsigned half, uint32_t value)
 {
     unsigned n = half / 2;
     uint64_t *e = &a->entries[n], old = *e;
-    uint64_t next = half % 2 ? (uint32_t)old | (uint64_t)value << 32
-                             : (old & ~UINT64_C(0xffffffff)) | value;
+    uint64_t next =
+        half % 2 ? (uint32_t)old | (uint64_t)value << 32 : (old & ~UINT64_C(0xffffffff)) | value;
 
     *e = (next & ENTRY_WRITABLE) | (old & ENTRY_REMOTE_IRR);
     /* An entry turned to edge has nothing to wait for: how Linux ends a stuck level interrupt. */

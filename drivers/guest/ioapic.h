@@ -3,9 +3,9 @@
  * The 82093AA I/O APIC: 24 inputs, each with a redirection entry, at 0xfec00000.
  *
  * Interrupts leave as messages to the local APICs (irq_sink.message). A level-triggered input that
- * was delivered waits (remote IRR) for ioapic_eoi of its vector, then is looked at again. ISA line n
- * is input n, but for line 0, the timer, which is input 2, as the MADT says. Lines are active when
- * set, whatever polarity an entry names: what is wired here has only one.
+ * was delivered waits (remote IRR) for ioapic_eoi of its vector, then is looked at again. ISA line
+ * n is input n, but for line 0, the timer, which is input 2, as the MADT says. Lines are active
+ * when set, whatever polarity an entry names: what is wired here has only one.
  */
 #ifndef DRIVERS_GUEST_IOAPIC_H
 #define DRIVERS_GUEST_IOAPIC_H

@@ -20,9 +20,10 @@
 #define C_SOURCES (C_PF | C_AF | C_UF) /* the enables in B have the same places */
 #define D_VALID 0x80u
 
-#define UIP_NS 244000u              /* UIP goes up this long before the registers change */
-#define DIVIDER_START_NS 500000000u /* the first update comes this long after the divider's reset  \
-                                     */
+#define UIP_NS 244000u /* UIP goes up this long before the registers change */
+#define DIVIDER_START_NS                                                                           \
+    500000000u /* the first update comes this long after the divider's reset                       \
+                */
 #define PERIODIC_HZ 32768u
 
 #define CMOS_BASE_KIB 0x15

@@ -11,6 +11,7 @@ void cmos_init(uint64_t now_ns);
 /* Seconds since 1970 at now_ns. */
 uint64_t cmos_now_s(uint64_t now_ns);
 /* Seconds since 1970 of a date of the years 1970 to 2105; month and day from 1. Pure. */
-uint64_t cmos_epoch(unsigned year, unsigned month, unsigned day, unsigned h, unsigned m, unsigned s);
+uint64_t cmos_epoch(unsigned year, unsigned month, unsigned day, unsigned h, unsigned m,
+                    unsigned s);
 
 #endif

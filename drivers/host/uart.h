@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's serial port: a 16550A (or an 8250 without FIFO) at 115200 8N1, by interrupts both ways.
+ * The host's serial port: a 16550A (or an 8250 without FIFO) at 115200 8N1, by interrupts both
+ * ways.
  *
  * Received bytes are handed to ops->rx; whenever the transmitter is empty, ops->tx is asked for
  * more. The owner calls host_uart_irq from the port's interrupt, and host_uart_kick after there is

@@ -38,10 +38,10 @@ enum config_fold_volatility { CONFIG_VOLATILITY_CHECKSUM };
 
 struct config_host {
     enum config_when_off when_off; /* what to do once every VM is off */
-    uint64_t stats_interval_ns; /* 0: none are printed */
-    uint32_t scan_pages;        /* per wake-up, at least 1 */
-    uint64_t scan_sleep_ns;     /* between wake-ups */
-    unsigned scan_cpu_max;      /* percent, 1 to 100 */
+    uint64_t stats_interval_ns;    /* 0: none are printed */
+    uint32_t scan_pages;           /* per wake-up, at least 1 */
+    uint64_t scan_sleep_ns;        /* between wake-ups */
+    unsigned scan_cpu_max;         /* percent, 1 to 100 */
     bool fold_run;
     bool fold_zero;
     enum config_fold_index fold_index;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The log of host tests: lines to stderr when PF_LOG is set; a panic is an abort, hence a failure. */
+/* The log of host tests: lines to stderr when PF_LOG is set; a panic is an abort, hence a failure.
+ */
 #include "base/log.h"
 
 #include <stdio.h>

@@ -110,10 +110,10 @@ static void build(struct memory *m)
     uint8_t *d = at(m, MADT);
     store_le32(d + 36, 0xfee00000);
     store_le32(d + 40, 1);
-    uint8_t entries[] = {0,    8, 0,    0, 1, 0, 0, 0, /* a CPU */
-                         0,    8, 1,    1, 0, 0, 0, 0, /* a disabled one */
-                         1,    12, 2,   0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,
-                         5,    12, 0,   0, 0, 0, 0xe0, 0xfd, 0, 0, 0, 0};
+    uint8_t entries[] = {0, 8,  0, 0, 1, 0, 0,    0, /* a CPU */
+                         0, 8,  1, 1, 0, 0, 0,    0, /* a disabled one */
+                         1, 12, 2, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,
+                         5, 12, 0, 0, 0, 0, 0xe0, 0xfd, 0, 0, 0, 0};
     memcpy(d + 44, entries, sizeof(entries));
     seal(m, MADT, "APIC", 44 + sizeof(entries));
 }
@@ -278,8 +278,8 @@ static void test_flips(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sound),          cmocka_unit_test(test_extended_fields),
-        cmocka_unit_test(test_broken),         cmocka_unit_test(test_truncated_dsdt),
+        cmocka_unit_test(test_sound),  cmocka_unit_test(test_extended_fields),
+        cmocka_unit_test(test_broken), cmocka_unit_test(test_truncated_dsdt),
         cmocka_unit_test(test_flips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

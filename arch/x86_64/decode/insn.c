@@ -164,8 +164,8 @@ static enum status decode_group1(struct cursor *c, struct insn *i, uint8_t op, u
 }
 
 /* MOV, XCHG, TEST, ALU between a register and memory. */
-static enum status decode_reg(struct cursor *c, struct insn *i, const struct prefixes *p, uint8_t op,
-                              uint8_t operand)
+static enum status decode_reg(struct cursor *c, struct insn *i, const struct prefixes *p,
+                              uint8_t op, uint8_t operand)
 {
     uint8_t reg, size = (op & 1) ? operand : 1;
 
@@ -268,10 +268,10 @@ enum status insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode, s
     if (c.status != OK) {
         return c.status;
     }
-    uint8_t operand = (p.rex & REX_W)       ? 8
-                      : mode == INSN_16     ? (p.operand ? 4 : 2)
-                      : p.operand           ? 2
-                                            : 4;
+    uint8_t operand = (p.rex & REX_W)   ? 8
+                      : mode == INSN_16 ? (p.operand ? 4 : 2)
+                      : p.operand       ? 2
+                                        : 4;
     i.address_size = mode == INSN_64   ? (p.address ? 4 : 8)
                      : mode == INSN_32 ? (p.address ? 2 : 4)
                                        : (p.address ? 4 : 2);

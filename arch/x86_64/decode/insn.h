@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A small x86 decoder for the instructions that touch device memory: the moves (88 89 8A 8B A0-A3 C6
- * C7, MOVZX, MOVSX, MOVSXD), MOVS and STOS, XCHG, the eight arithmetic operations and TEST with a
- * memory operand (SDM vol. 2). Anything else is E_UNSUPPORTED, and the guest is told so by its owner.
+ * A small x86 decoder for the instructions that touch device memory: the moves (88 89 8A 8B A0-A3
+ * C6 C7, MOVZX, MOVSX, MOVSXD), MOVS and STOS, XCHG, the eight arithmetic operations and TEST with
+ * a memory operand (SDM vol. 2). Anything else is E_UNSUPPORTED, and the guest is told so by its
+ * owner.
  *
  * Pure: the instruction's bytes come in, registers and memory values go through the caller. The
  * memory operand's linear address is not needed to emulate a single access, because the exit tells
@@ -23,8 +24,8 @@ enum insn_op {
     INSN_LOAD,  /* register := memory, widened as `extend` says */
     INSN_STORE, /* memory := register or immediate */
     INSN_XCHG,
-    INSN_ALU,   /* register or memory := it `alu` the other; flags */
-    INSN_TEST,  /* flags only */
+    INSN_ALU,  /* register or memory := it `alu` the other; flags */
+    INSN_TEST, /* flags only */
     INSN_STOS,
     INSN_MOVS,
 };
@@ -45,11 +46,12 @@ struct insn {
     bool to_memory;   /* ALU: memory is the destination */
     bool rep;
     uint8_t address_size; /* 2, 4, 8 */
-    uint64_t imm;     /* sign-extended */
+    uint64_t imm;         /* sign-extended */
 };
 
-/* Decodes the first instruction of bytes[0..n). E_RANGE: it is longer than n; E_UNSUPPORTED: not one
- * of ours, or no memory operand; E_INVAL: not an instruction (too long, LOCK where it is illegal). */
+/* Decodes the first instruction of bytes[0..n). E_RANGE: it is longer than n; E_UNSUPPORTED: not
+ * one of ours, or no memory operand; E_INVAL: not an instruction (too long, LOCK where it is
+ * illegal). */
 enum status insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode,
                         struct insn *out) MUST_CHECK;
 

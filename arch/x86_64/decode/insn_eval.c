@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the decoded instructions compute: registers, widening, arithmetic flags (SDM vol. 1, 3.4.3). */
+/* What the decoded instructions compute: registers, widening, arithmetic flags (SDM vol. 1, 3.4.3).
+ */
 #include "arch/x86_64/decode/insn.h"
 #include "base/bits.h"
 
