@@ -82,7 +82,9 @@ static void set_deadline(void)
     uint64_t next = timerq_next(&sched_timers);
 
     deadline_arms = sched_timers.seq;
-    deadline_tsc = clock_ns_to_tsc(next < quantum_end_ns ? next : quantum_end_ns);
+    /* One tick more than the conversion, which rounds down: at the deadline, not before it. */
+    uint64_t at = clock_ns_to_tsc(next < quantum_end_ns ? next : quantum_end_ns);
+    deadline_tsc = at < UINT64_MAX ? at + 1 : at;
 }
 
 void sched_timers_changed(void)

@@ -95,7 +95,8 @@ static uint64_t tsc_to_ns(void *ctx, uint64_t tsc)
     if ((int64_t)(tsc - guest_now) <= 0) {
         return now_ns;
     }
-    uint64_t wait = clock_ticks_to_ns(tsc - guest_now);
+    /* Rounded up: a timer must not fire before the guest's clock shows its deadline. */
+    uint64_t wait = clock_ticks_to_ns(tsc - guest_now) + 1;
     return wait < TIMER_NEVER - now_ns ? now_ns + wait : TIMER_NEVER;
 }
 

@@ -134,9 +134,17 @@ static void timer(void)
     apic_timer_deadline(rdtsc() - 1, 0x71);
     __asm__ volatile("sti; nop; nop; cli" ::: "memory");
     tap_ok(kit_irqs[0x71] == 1, "a deadline that is past comes at once");
-    apic_timer_deadline(rdtsc() + hz / 200, 0x72);
+    apic_timer_deadline(rdtsc() + hz, 0x72);
     tap_ok(rdmsr(0x6e0) != 0, "an armed deadline reads back");
-    wrmsr(0x6e0, 0);
+    /* On a crowded machine the deadline may pass before it is taken back: that try does not count.
+     */
+    for (uint64_t deadline = 0; rdtsc() >= deadline;) {
+        __asm__ volatile("sti; nop; nop; cli" ::: "memory");
+        kit_irqs[0x72] = 0;
+        deadline = rdtsc() + hz / 100;
+        apic_timer_deadline(deadline, 0x72);
+        wrmsr(0x6e0, 0);
+    }
     __asm__ volatile("sti");
     kit_spin_ms(20);
     __asm__ volatile("cli");
