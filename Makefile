@@ -94,6 +94,20 @@ LIBS_test_insn := -lZydis # a second opinion on every decoded instruction
 $H/test_%: tests/host/test_%.c $(SUPPORT) $H/libpagefold.a
 	$(call say,HOSTCC,$@)
 	$Q $(HOSTCC) $(HFLAGS) $(SAN) -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libpagefold.a -lcmocka $(LIBS_$(@F))
+# The folding core on memory images: optimised, without sanitizers, so that its times mean something.
+BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,$(filter-out base/string.c,$(wildcard base/*.c mm/*.c)) \
+               tools/host/fold-bench.c tests/host/support_page.c)
+$H/opt/%.o: %.c
+	$(call say,HOSTCC,$<)
+	$Q mkdir -p $(@D)
+	$Q $(HOSTCC) $(CPP) -O2 -g -fno-strict-aliasing $(WARN) -MMD -MP -c -o $@ $<
+$H/fold-bench: $(BENCH_OBJ)
+	$(call say,LD,$@)
+	$Q $(HOSTCC) -o $@ $^
+$H/test_fold_bench: $H/fold-bench
+.PHONY: fold-bench
+fold-bench: $H/fold-bench
+
 FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(wildcard tests/fuzz/fuzz_*.c))
 $H/fuzz_%: tests/fuzz/fuzz_%.c $(SUPPORT) $H/libfuzz.a
 	$(call say,FUZZCC,$@)
@@ -138,6 +152,7 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make test-emu   tests on emulated machines
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
 ## make bench      costs of exits and the boot ratio, in emulated ticks; build/bench.json
+## make fold-bench  build/host/fold-bench: the folding core on memory images, on this host
 ## make lint       formatting, layers, headers, licence lines
 ## make format     format the source
 ## make gdb        debug the start-up of CONFIG=FILE in QEMU
@@ -193,4 +208,4 @@ gdb: setup
 clean:
 	rm -rf build
 
--include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(FOBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZERS))
+-include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(FOBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZERS))
