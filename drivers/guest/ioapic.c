@@ -29,23 +29,25 @@
 #define MSI_ASSERT 0x4000u
 #define MSI_LEVEL 0x8000u
 
-static void deliver(struct ioapic *a, unsigned n)
+static void send(struct ioapic *a, unsigned n)
+{
+    uint64_t e = a->entries[n];
+    uint64_t addr = MSI_BASE | ENTRY_DEST(e) << 12 | ((e & ENTRY_LOGICAL) ? MSI_LOGICAL : 0);
+    uint32_t data = (uint32_t)((e & ENTRY_VECTOR) | ENTRY_MODE(e) << 8) |
+                    ((e & ENTRY_LEVEL) ? MSI_LEVEL | MSI_ASSERT : 0);
+
+    a->irqs.message(a->irqs.ctx, addr, data);
+}
+
+/* Delivers what stands at a level-triggered input, unless an earlier one has not ended yet. */
+static void look_at_level(struct ioapic *a, unsigned n)
 {
     uint64_t *e = &a->entries[n];
-    bool level = *e & ENTRY_LEVEL;
 
-    if ((*e & ENTRY_MASKED) || !(level ? a->lines & BIT32(n) : a->pending & BIT32(n)) ||
-        (level && (*e & ENTRY_REMOTE_IRR))) {
-        return;
-    }
-    a->pending &= ~BIT32(n);
-    if (level) {
+    if ((*e & ENTRY_LEVEL) && !(*e & (ENTRY_MASKED | ENTRY_REMOTE_IRR)) && (a->lines & BIT32(n))) {
         *e |= ENTRY_REMOTE_IRR;
+        send(a, n);
     }
-    uint64_t addr = MSI_BASE | ENTRY_DEST(*e) << 12 | ((*e & ENTRY_LOGICAL) ? MSI_LOGICAL : 0);
-    uint32_t data = (uint32_t)((*e & ENTRY_VECTOR) | ENTRY_MODE(*e) << 8) |
-                    (level ? MSI_LEVEL | MSI_ASSERT : 0);
-    a->irqs.message(a->irqs.ctx, addr, data);
 }
 
 void ioapic_set_line(struct ioapic *a, unsigned line, bool level)
@@ -61,11 +63,9 @@ void ioapic_set_line(struct ioapic *a, unsigned line, bool level)
     a->lines ^= BIT32(n);
     /* An edge on a masked input is lost, as in the chip. */
     if (level && !(a->entries[n] & (ENTRY_LEVEL | ENTRY_MASKED))) {
-        a->pending |= BIT32(n);
+        send(a, n);
     }
-    if (level) {
-        deliver(a, n);
-    }
+    look_at_level(a, n);
 }
 
 void ioapic_eoi(struct ioapic *a, uint8_t vector)
@@ -74,7 +74,7 @@ void ioapic_eoi(struct ioapic *a, uint8_t vector)
         uint64_t *e = &a->entries[n];
         if ((*e & ENTRY_REMOTE_IRR) && (*e & ENTRY_VECTOR) == vector) {
             *e &= ~ENTRY_REMOTE_IRR;
-            deliver(a, n);
+            look_at_level(a, n);
         }
     }
 }
@@ -91,7 +91,7 @@ static void write_entry(struct ioapic *a, unsigned half, uint32_t value)
     if (!(*e & ENTRY_LEVEL)) {
         *e &= ~ENTRY_REMOTE_IRR;
     }
-    deliver(a, n);
+    look_at_level(a, n);
 }
 
 static uint64_t read(void *dev, uint64_t addr, unsigned size)

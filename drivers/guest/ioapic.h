@@ -5,7 +5,8 @@
  * Interrupts leave as messages to the local APICs (irq_sink.message). A level-triggered input that
  * was delivered waits (remote IRR) for ioapic_eoi of its vector, then is looked at again. ISA line
  * n is input n, but for line 0, the timer, which is input 2, as the MADT says. Lines are active
- * when set, whatever polarity an entry names: what is wired here has only one.
+ * when set, whatever polarity an entry names: what is wired here has only one. An edge on a masked
+ * input is lost.
  */
 #ifndef DRIVERS_GUEST_IOAPIC_H
 #define DRIVERS_GUEST_IOAPIC_H
@@ -21,8 +22,7 @@
 
 struct ioapic {
     uint64_t entries[IOAPIC_INPUTS];
-    uint32_t lines;   /* levels of the inputs */
-    uint32_t pending; /* edges seen while masked, or not yet delivered */
+    uint32_t lines; /* levels of the inputs */
     uint32_t select, id;
     struct irq_sink irqs;
 };
