@@ -51,18 +51,21 @@ uint64_t cmos_epoch(unsigned year, unsigned month, unsigned day, unsigned h, uns
 void cmos_init(uint64_t now_ns)
 {
     struct stamp a, b = read_stamp();
+    bool steady = false;
 
+    base_s = EPOCH_2000;
     base_ns = now_ns;
     /* Two equal readings with no update in progress are one moment; give up on a dead clock. */
-    for (unsigned tries = 0; tries < 100000; tries++) {
+    for (unsigned tries = 0; tries < 100000 && !steady; tries++) {
         if (reg(0x0a) & REG_A_UIP) {
             continue;
         }
         a = read_stamp();
-        if (same(&a, &b)) {
-            break;
-        }
+        steady = same(&a, &b);
         b = a;
+    }
+    if (!steady) {
+        return;
     }
     uint8_t mode = reg(0x0b);
     bool binary = mode & REG_B_BINARY;
