@@ -35,8 +35,8 @@
 #define E820_ACPI 3u
 
 struct image {
-    uint64_t load, end; /* guest-physical, incl. what it needs while it unpacks itself */
-    uint64_t low_end;   /* end of RAM below the hole */
+    uint64_t end;     /* guest-physical, incl. what it needs while it unpacks itself */
+    uint64_t low_end; /* end of RAM below the hole */
 };
 
 #define FAIL(status, ...)                                                                          \
@@ -201,7 +201,6 @@ static enum status load_bzimage(struct p2m *p, const struct loader_input *in,
              (unsigned long long)need >> 10, (unsigned long long)want,
              (unsigned long long)image.low_end);
     }
-    image.load = want;
     image.end = want + need;
     uint64_t hdr_end = MIN(0x202u + k[0x201], (uint32_t)HDR_END);
     memcpy(zero + HDR_SETUP_SECTS, k + HDR_SETUP_SECTS, hdr_end - HDR_SETUP_SECTS);
@@ -222,8 +221,8 @@ static enum status load_elf(struct p2m *p, const struct loader_input *in, struct
 {
     const uint8_t *k = in->kernel;
     uint8_t zero[PAGE_SIZE] = {0};
-    struct image image = {.load = UINT64_MAX, .end = 0x100000, .low_end = low_ram_end(p)};
-    uint64_t phoff = load_le64(k + 32);
+    struct image image = {.low_end = low_ram_end(p)};
+    uint64_t phoff = load_le64(k + 32), copied = 0;
     unsigned phentsize = load_le16(k + 54), phnum = load_le16(k + 56);
 
     if (load_le16(k + 18) != 62 || phentsize < 56 ||
@@ -240,6 +239,11 @@ static enum status load_elf(struct p2m *p, const struct loader_input *in, struct
         if (filesz > memsz || !range_within(offset, filesz, in->kernel_bytes)) {
             FAIL(E_INVAL, "segment %u of the kernel lies outside its file", i);
         }
+        /* Thousands of headers that name the same bytes would be copied for minutes. */
+        copied += filesz;
+        if (copied > in->kernel_bytes) {
+            FAIL(E_INVAL, "the kernel's segments overlap in its file");
+        }
         if (pa < 0x100000 || !range_within(pa, memsz, image.low_end)) {
             FAIL(E_RANGE, "segment %u of the kernel (%#llx, %llu KiB) is outside the VM's memory",
                  i, (unsigned long long)pa, (unsigned long long)memsz >> 10);
@@ -251,11 +255,13 @@ static enum status load_elf(struct p2m *p, const struct loader_input *in, struct
         }
         image.end = MAX(image.end, pa + memsz);
     }
+    if (image.end == 0) {
+        FAIL(E_INVAL, "the kernel is an ELF file without anything to load");
+    }
     out->long_mode = true;
     out->rip = load_le64(k + 24);
+    /* Some builds of vmlinux name their entry by its virtual address; only physical ones work. */
     if (out->rip >= image.low_end) {
-        /* vmlinux names its entry by virtual address on some builds; only physical ones work here
-         */
         FAIL(E_INVAL, "the kernel's entry point %#llx is not in the VM's memory",
              (unsigned long long)out->rip);
     }
