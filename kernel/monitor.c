@@ -12,9 +12,13 @@
 #include "kernel/report.h"
 
 #define PROMPT "pagefold> "
+#define ESC 0x1b
+#define LINE_SHOWN (LINEEDIT_COLUMNS - (int)sizeof(PROMPT))
 
 static struct lineedit edit;
-static bool line_taken; /* the editor still holds the line that was entered last */
+static bool line_entered; /* what is to be shown is the line just entered, not the next one */
+/* ESC has ended `top`: if an arrow's sequence follows, the editor swallows it. */
+static bool escaped_top;
 
 static monitor_command_fn help;
 
@@ -111,13 +115,20 @@ static void on_key(void *ctx, uint8_t key)
     if (monitor_top_is_on()) {
         monitor_top_end();
         prompt_again();
+        escaped_top = key == ESC;
         return;
     }
-    line_taken = false;
+    if (escaped_top) {
+        escaped_top = false;
+        if (key == '[' || key == 'O') {
+            (void)lineedit_key(&edit, ESC);
+        }
+    }
     switch (lineedit_key(&edit, key)) {
     case LINEEDIT_LINE:
+        line_entered = true;
         console_prompt_end();
-        line_taken = true;
+        line_entered = false;
         run_line(lineedit_line(&edit));
         prompt_again();
         break;
@@ -136,8 +147,9 @@ static bool is_ready(void *ctx)
 static size_t render(void *ctx, char *buf, size_t size)
 {
     (void)ctx;
-    size_t n =
-        line_taken ? format(buf, size, "\r" PROMPT "\033[K") : lineedit_render(&edit, buf, size);
+    size_t n = line_entered
+                   ? format(buf, size, "\r" PROMPT "%.*s\033[K", LINE_SHOWN, lineedit_line(&edit))
+                   : lineedit_render(&edit, buf, size);
 
     return size == 0 ? 0 : MIN(n, size - 1);
 }

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"
+#include "kernel/monitor/utf8.h"
 
 #define ERASE_LINE "\r\033[K"
 #define ESC 0x1b
@@ -180,8 +181,23 @@ static void stage_line(struct conmux *m, struct conmux_port *p, uint64_t end)
             at = skip_escape(p, at, end);
             continue;
         }
+        if (c < 0) {
+            uint8_t bytes[UTF8_MAX];
+            for (unsigned i = 0; i < UTF8_MAX; i++) {
+                bytes[i] = at + i < end ? (uint8_t)port_byte(p, at + i) : 0;
+            }
+            unsigned n = utf8_printable(bytes);
+            for (unsigned i = 0; i < n; i++) {
+                stage_put(m, port_byte(p, at + i));
+            }
+            if (n == 0) {
+                stage_put(m, '?');
+            }
+            at += MAX(n, 1u);
+            continue;
+        }
         at++;
-        if (c == '\t' || (c >= 0 && c < 0x20 && c != '\n' && c != '\r')) {
+        if (c == '\t' || (c < 0x20 && c != '\n' && c != '\r')) {
             c = c == '\t' ? ' ' : 0;
         } else if (c == '\r') {
             c = at < end && port_byte(p, at) != '\n' && port_byte(p, at) != '\r' ? ' ' : 0;
@@ -278,8 +294,11 @@ void conmux_edit(struct conmux *m, const char *bytes, size_t n)
     }
 }
 
+/* What was typed ahead of an answer has not been echoed: its line goes where it belongs, behind
+ * that answer. */
 void conmux_prompt_end(struct conmux *m)
 {
+    struct conmux_ring *r = m->prompt_shown ? &m->echo : &m->out;
     char line[CONMUX_STAGE];
     size_t n = 0;
 
@@ -289,12 +308,12 @@ void conmux_prompt_end(struct conmux *m)
     if (!m->prompt_shown && m->render) {
         n = m->render(m->render_ctx, line, sizeof(line));
     }
-    if (n + 2 <= ring_room(&m->echo)) {
+    if (n + 2 <= ring_room(r)) {
         for (size_t i = 0; i < n; i++) {
-            ring_put(&m->echo, line[i]);
+            ring_put(r, line[i]);
         }
-        ring_put(&m->echo, '\r');
-        ring_put(&m->echo, '\n');
+        ring_put(r, '\r');
+        ring_put(r, '\n');
     }
     m->prompt_wanted = m->prompt_shown = m->prompt_urgent = false;
 }

@@ -144,6 +144,16 @@ static void test_controls_are_taken_out(void **state)
     assert_string_equal(lines[0], "[a] red okx 50%");
     assert_string_equal(lines[1], "[a] ");
     assert_string_equal(lines[2], "[a] ");
+    /* The controls beyond ASCII, alone and in UTF-8: CSI, next line; text stays. */
+    guest(0, "\x9b"
+             "2J \xc2\x9b"
+             "2J \xc2\x85pagefold> \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 \xe2\x82\n");
+    guest(0, "\xc0\x9b \xe0\x82\x9b \xed\xa0\x80\xff\xc3\n");
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 5);
+    assert_string_equal(lines[3],
+                        "[a] ?2J ??2J ??pagefold> \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 ??");
+    assert_string_equal(lines[4], "[a] ?? ??? ?????");
 }
 
 static void test_long_line(void **state)
@@ -204,6 +214,17 @@ static void test_prompt_comes_back(void **state)
     pull(SIZE_MAX);
     assert_string_equal(lines[n_lines - 2], "[bb] away");
     assert_string_equal(lines[n_lines - 1], PROMPT "hel");
+    /* What was typed ahead of an answer stands behind that answer. */
+    unsigned before = n_lines;
+    write("answer 1\n");
+    conmux_prompt(&m);
+    conmux_prompt_end(&m);
+    write("answer 2\n");
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, before + 3);
+    assert_string_equal(lines[before], "answer 1");
+    assert_string_equal(lines[before + 1], PROMPT "hel");
+    assert_string_equal(lines[before + 2], "answer 2");
 }
 
 /* Two guests flood; the monitor's lines and echo come out within a stage, and turns are fair. */
