@@ -41,7 +41,7 @@ def load(path, modules):
     readable_file(path, "configuration")
     folder = os.path.dirname(os.path.abspath(path))
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        lines = file.read().splitlines()
+        lines = file.read().removesuffix("\n").split("\n")
     return "\n".join(rewrite(line, n, path, folder, modules) for n, line in enumerate(lines, 1)) + "\n"
 
 

@@ -25,6 +25,9 @@ def require_tools():
 def make(out, work, grub_cfg, files, extra_modules=""):
     """Writes the image `out`: grub_cfg and, under /boot, files (name in the image -> path)."""
     require_tools()
+    folder = os.path.dirname(out)
+    if os.path.isdir(out) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise Problem(f"boot image: {out} cannot be written")
     tree = os.path.join(work, "image")
     boot = os.path.join(tree, "boot")
     os.makedirs(os.path.join(boot, "grub"))
