@@ -187,21 +187,28 @@ static enum status load_bzimage(struct p2m *p, const struct loader_input *in,
     if (out->long_mode && body <= ENTRY64_OFFSET) {
         FAIL(E_INVAL, "the kernel image is truncated");
     }
-    uint64_t align = load_le32(k + HDR_ALIGNMENT), want = load_le64(k + HDR_PREF_ADDRESS);
-    uint64_t need = MAX(load_le32(k + HDR_INIT_SIZE), body);
+    uint64_t align = load_le32(k + HDR_ALIGNMENT), pref = load_le64(k + HDR_PREF_ADDRESS);
+    uint64_t need = MAX(load_le32(k + HDR_INIT_SIZE), body), want = pref;
     bool relocatable = k[HDR_RELOCATABLE] && align && !(align & (align - 1)) && align <= BIT(30);
     if (!out->long_mode || want < 0x100000) {
         want = load_le32(k + HDR_CODE32_START);
     }
-    if (relocatable && (want < 0x100000 || !range_within(want, need, image.low_end))) {
+    if (relocatable && want < 0x100000) {
         want = ALIGN_UP(0x100000, align);
     }
-    if (want < 0x100000 || !range_within(want, need, image.low_end)) {
+    /* A relocatable kernel moves itself up to its preferred address, whatever is there, so nothing
+     * is won by loading it lower (the boot protocol on init_size). */
+    uint64_t run = relocatable ? MAX(want, pref) : want;
+    if (relocatable && run < image.low_end) {
+        run = ALIGN_UP(run, align);
+    }
+    if (want < 0x100000 || !range_within(run, need, image.low_end) ||
+        !range_within(want, body, image.low_end)) {
         FAIL(E_RANGE, "the kernel needs %llu KiB at %#llx; the VM's memory ends at %#llx",
-             (unsigned long long)need >> 10, (unsigned long long)want,
+             (unsigned long long)need >> 10, (unsigned long long)run,
              (unsigned long long)image.low_end);
     }
-    image.end = want + need;
+    image.end = run + need;
     uint64_t hdr_end = MIN(0x202u + k[0x201], (uint32_t)HDR_END);
     memcpy(zero + HDR_SETUP_SECTS, k + HDR_SETUP_SECTS, hdr_end - HDR_SETUP_SECTS);
     store_le32(zero + HDR_CODE32_START, (uint32_t)want);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -221,15 +222,25 @@ static void test_bzimage32(void **state)
     expect_gdt(0x10, false);
 }
 
-/* No room where it wants to be: a relocatable kernel goes lower, another does not start. */
+/* No room where it wants to be: a relocatable kernel would go there by itself, so none starts. */
 static void test_relocation(void **state)
 {
     (void)state;
     make_bzimage();
-    store_le64(image + 0x258, 14 * MIB);
+    store_le64(image + 0x258, 14 * MIB); /* 4 MiB from there on, of 16 */
+    assert_int_equal(load(), E_RANGE);
+    assert_non_null(strstr(why, "4096 KiB at 0xe00000"));
+    store_le16(image + 0x236, 0); /* the same for the 32-bit entry, though loaded at 1 MiB */
+    assert_int_equal(load(), E_RANGE);
+    store_le64(image + 0x258, 12 * MIB);
+    in.initrd_bytes = 0;
     assert_int_equal(load(), OK);
-    assert_int_equal(entry.rip, 2 * MIB + 0x200);
+    assert_int_equal(entry.rip, 1 * MIB);
+    in.initrd_bytes = INITRD_BYTES; /* it would be overwritten */
+    assert_int_equal(load(), E_RANGE);
+    store_le16(image + 0x236, 1);
     image[0x234] = 0;
+    store_le64(image + 0x258, 14 * MIB);
     assert_int_equal(load(), E_RANGE);
     store_le64(image + 0x258, 12 * MIB - PAGE_SIZE); /* to the end, but for a page */
     in.initrd_bytes = 0;
@@ -294,8 +305,8 @@ static void test_hostile_bzimage(void **state)
         {0x202, 4, 0, E_INVAL},                          /* no magic */
         {0x206, 2, 0x209, E_INVAL},                      /* too old */
         {0x1f1, 1, 255, E_INVAL},                        /* set-up code longer than the file */
-        {0x258, 8, UINT64_MAX, OK},                      /* nowhere, but relocatable */
-        {0x258, 8, UINT64_MAX - 2 * MIB, OK},            /* its end wraps */
+        {0x258, 8, UINT64_MAX, E_RANGE},                 /* nowhere */
+        {0x258, 8, UINT64_MAX - 2 * MIB, E_RANGE},       /* its end wraps */
         {0x230, 4, 0, OK},                               /* no alignment: not relocatable */
         {0x230, 4, 0xc0000000, OK},                      /* not a power of two: likewise */
         {0x260, 4, 0xffffffff, E_RANGE},                 /* needs all memory there is */
