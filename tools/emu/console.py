@@ -25,6 +25,8 @@ from emu.problem import Problem
 FAILED = re.compile(r"^(?:pagefold> )?"
                     r"(?:PANIC\b|PAGEFOLD-CHECK-FAILED|PAGEFOLD-EXIT (?!0\b)\d+)", re.M)
 ENDED = re.compile(r"^(?:pagefold> )?PAGEFOLD-EXIT 0\b", re.M)
+# Likewise, so that no guest can make a --send come early.
+AT_PROMPT = "^" + PROMPT
 QUIET_SECONDS = 0.2
 LAST_WORDS_SECONDS = 5  # for a panic's dump, and to power off
 CTRL_A = 0x01
@@ -322,7 +324,10 @@ class Session:
         if self.sent_all_at is None:
             return False
         return self.matched_at >= self.sent_all_at or self.sent_all_at == 0 or \
-            PROMPT in self.text[max(0, self.sent_all_at):]
+            self.prompt_since(self.sent_all_at)
+
+    def prompt_since(self, place):
+        return re.compile(AT_PROMPT, re.M).search(self.text, max(0, place)) is not None
 
     def machine_ended(self):
         try:
