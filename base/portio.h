@@ -14,8 +14,7 @@ uint32_t port_in32(uint16_t port);
 void port_out8(uint16_t port, uint8_t value);
 void port_out16(uint16_t port, uint16_t value);
 void port_out32(uint16_t port, uint32_t value);
-/* `count` 16-bit reads or writes of one port. */
+/* `count` 16-bit reads of one port. */
 void port_in16s(uint16_t port, void *to, size_t count);
-void port_out16s(uint16_t port, const void *from, size_t count);
 
 #endif

@@ -224,15 +224,3 @@ const char *disks_list(void)
 {
     return list[0] ? list : "none";
 }
-
-unsigned disks_in_flight(void)
-{
-    unsigned n = 0;
-    struct disk *d;
-
-    STAILQ_FOREACH(d, &disks, link)
-    {
-        n += d->cached.in_flight;
-    }
-    return n;
-}

@@ -13,7 +13,5 @@ void disks_init(const struct config *config);
 struct blk_dev *disks_find(const char *name);
 /* Their names in one line, for messages; "none" when there are none. */
 const char *disks_list(void);
-/* All disks' requests in flight (for power-off: wait until it is 0). */
-unsigned disks_in_flight(void);
 
 #endif

@@ -22,9 +22,11 @@ static struct vm *find(const char *name)
     return NULL;
 }
 
-static void say_state(const struct vm *vm)
+/* The state after a command that ended with `s`. */
+static void say_state(const struct vm *vm, enum status s)
 {
-    console_printf("%s is %s\n", vm->config->name, vm_state_name(vm));
+    console_printf("%s is %s%s\n", vm->config->name, vm_state_name(vm),
+                   s == OK ? "" : ": nothing was done");
 }
 
 void monitor_console(void *ctx, unsigned argc, char *const *argv)
@@ -35,7 +37,7 @@ void monitor_console(void *ctx, unsigned argc, char *const *argv)
     (void)argc;
     if (vm) {
         if (vm->state == VM_OFF) {
-            say_state(vm);
+            say_state(vm, OK);
         }
         console_attach(vm);
     }
@@ -52,7 +54,7 @@ void monitor_start(void *ctx, unsigned argc, char *const *argv)
     }
     enum status s = vm_start(vm); /* the log says how it went */
     if (s == E_BUSY) {
-        say_state(vm);
+        say_state(vm, s);
     } else if (s != OK) {
         console_printf("%s was not started: %s\n", vm->config->name, status_name(s));
     }
@@ -65,10 +67,7 @@ void monitor_pause(void *ctx, unsigned argc, char *const *argv)
     (void)ctx;
     (void)argc;
     if (vm) {
-        if (vm_pause(vm) == OK) {
-            vm->paused_by_user = true;
-        }
-        say_state(vm);
+        say_state(vm, vm_pause(vm));
     }
 }
 
@@ -79,10 +78,7 @@ void monitor_resume(void *ctx, unsigned argc, char *const *argv)
     (void)ctx;
     (void)argc;
     if (vm) {
-        if (vm_resume(vm) == OK) {
-            vm->paused_by_user = false;
-        }
-        say_state(vm);
+        say_state(vm, vm_resume(vm));
     }
 }
 
@@ -96,7 +92,7 @@ void monitor_stop(void *ctx, unsigned argc, char *const *argv)
         return;
     }
     if (vm->state == VM_OFF) {
-        say_state(vm);
+        say_state(vm, E_INVAL);
         return;
     }
     stats_note_peak();
@@ -114,7 +110,7 @@ void monitor_shutdown(void *ctx, unsigned argc, char *const *argv)
         return;
     }
     if (vm->state != VM_RUN) {
-        say_state(vm);
+        say_state(vm, E_INVAL);
         return;
     }
     acpipm_press_power(&vm->pm);

@@ -332,11 +332,6 @@ void stats_set_interval(uint64_t ns)
     }
 }
 
-uint64_t stats_interval(void)
-{
-    return interval_ns;
-}
-
 void stats_init(const struct config *config)
 {
     stats_print_init();

@@ -71,8 +71,8 @@ const void *stats_section(const struct stats *s, enum stats_section which);
 void stats_init(const struct config *config);
 /* Changes the interval of the JSON lines; 0 is none. */
 void stats_set_interval(uint64_t ns);
-uint64_t stats_interval(void);
 
+/* All counters as they are now. */
 void stats_read(struct stats *out);
 void stats_read_vm(const struct vm *vm, struct stats_vm *out);
 

@@ -69,7 +69,6 @@ struct vm {
     uint16_t number; /* index in `vms`, from 1: 0 is nobody's */
     enum vm_state state;
     bool restart;          /* start again once it is off */
-    bool paused_by_user;   /* stays paused when frames come back */
     char stop_reason[192]; /* why it went off, for `vms` */
     uint64_t started_ns;
     struct timer restart_timer; /* a guest that resets at once waits its turn */

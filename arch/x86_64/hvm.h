@@ -63,8 +63,6 @@ enum hvm_count {
  * VMXON region and shared bitmaps come from f. Failure has been logged by name.
  */
 enum status hvm_init(struct frames *f) MUST_CHECK;
-/* Whether the second-level tables have dirty bits. */
-bool hvm_has_dirty(void);
 
 /* The local APIC timer's clock, as CPUID tells it to guests. */
 uint64_t hvm_apic_bus_hz(void);
@@ -79,6 +77,7 @@ const struct p2m_ops *hvm_space_ops(void); /* ctx: the struct hvm_space */
 /* Table frames in use, for the audit. */
 uint64_t hvm_space_tables(const struct hvm_space *s);
 
+/* What hvm_vcpu_init wants. */
 size_t hvm_vcpu_bytes(void);
 /*
  * Makes a vCPU in `v` (hvm_vcpu_bytes() zeroed bytes) that runs in `space`, whose p2m is `p2m`. It
@@ -117,8 +116,6 @@ void hvm_nmi(struct hvm_vcpu *v);
 const char *hvm_broken_reason(const struct hvm_vcpu *v);
 const uint64_t *hvm_counts(const struct hvm_vcpu *v); /* HVM_COUNTS of them */
 uint64_t hvm_guest_tsc(const struct hvm_vcpu *v);
-/* The host TSC value at which the guest's TSC reads guest_tsc. */
-uint64_t hvm_guest_to_host_tsc(const struct hvm_vcpu *v, uint64_t guest_tsc);
 /* Registers and stack in short, to the log: for `vms`-level diagnosis of a stopped guest. */
 void hvm_dump(struct hvm_vcpu *v);
 

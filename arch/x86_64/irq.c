@@ -16,9 +16,7 @@ static struct line {
         void *ctx;
     } handler[HANDLERS];
     unsigned n;
-    uint64_t count;
 } lines[IRQ_LINES];
-static uint64_t timer_count, spurious_count;
 
 void irq_init(void)
 {
@@ -42,32 +40,13 @@ enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx)
     return OK;
 }
 
-void irq_unregister(unsigned line, void (*fn)(void *ctx), void *ctx)
-{
-    if (line >= IRQ_LINES) {
-        return;
-    }
-    struct line *l = &lines[line];
-    for (unsigned i = 0; i < l->n; i++) {
-        if (l->handler[i].fn == fn && l->handler[i].ctx == ctx) {
-            l->handler[i] = l->handler[--l->n];
-            break;
-        }
-    }
-    if (l->n == 0) {
-        host_pic_mask(line);
-    }
-}
-
 static void line_dispatch(unsigned line)
 {
     struct line *l = &lines[line];
 
     if (host_pic_is_spurious(line)) {
-        spurious_count++;
         return;
     }
-    l->count++;
     for (unsigned i = 0; i < l->n; i++) {
         l->handler[i].fn(l->handler[i].ctx);
     }
@@ -83,13 +62,9 @@ void irq_dispatch(unsigned vector)
     if (vector - VECTOR_IRQ_BASE < IRQ_LINES) {
         line_dispatch(vector - VECTOR_IRQ_BASE);
     } else if (vector == VECTOR_TIMER) {
-        timer_count++;
         clock_fired();
         host_lapic_eoi();
-    } else if (vector == VECTOR_SPURIOUS) {
-        spurious_count++; /* SDM vol. 3, 11.9: no EOI */
-    } else {
-        spurious_count++;
+    } else if (vector != VECTOR_SPURIOUS) { /* which wants no EOI: SDM vol. 3, 11.9 */
         host_lapic_eoi();
     }
 }
@@ -103,19 +78,4 @@ void irq_idle(void)
 {
     /* STI holds interrupts off for one instruction, so none is lost between it and HLT. */
     __asm__ volatile("sti; hlt; cli" : : : "memory");
-}
-
-uint64_t irq_count(unsigned line)
-{
-    return line < IRQ_LINES ? lines[line].count : 0;
-}
-
-uint64_t irq_count_timer(void)
-{
-    return timer_count;
-}
-
-uint64_t irq_count_spurious(void)
-{
-    return spurious_count;
 }

@@ -21,19 +21,12 @@ void irq_init(void);
  * all are called. E_RANGE: no such line; E_NOMEM: the line has as many handlers as it can.
  */
 enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx) MUST_CHECK;
-/* Takes one handler away; masks the line when it was the last. */
-void irq_unregister(unsigned line, void (*fn)(void *ctx), void *ctx);
 
 /* Takes what is pending; returns with interrupts off. */
 void irq_window(void);
 /* Sleeps until an interrupt comes, takes it, and returns with interrupts off. One that is already
  * pending is not slept over. */
 void irq_idle(void);
-
-/* Interrupts taken on the line since boot; spurious ones are counted apart. */
-uint64_t irq_count(unsigned line);
-uint64_t irq_count_timer(void);
-uint64_t irq_count_spurious(void);
 
 /* From trap.c, for every vector from 32 on. */
 void irq_dispatch(unsigned vector);

@@ -9,7 +9,6 @@
 
 /* Register offsets: SDM vol. 3, table 11-1. In x2APIC mode, MSR 0x800 + offset / 16. */
 enum {
-    APIC_ID = 0x20,
     APIC_TPR = 0x80,
     APIC_EOI = 0xb0,
     APIC_SVR = 0xf0,
@@ -73,11 +72,6 @@ void host_lapic_init(void)
 void host_lapic_eoi(void)
 {
     apic_write(APIC_EOI, 0);
-}
-
-uint32_t host_lapic_id(void)
-{
-    return mmio ? apic_read(APIC_ID) >> 24 : apic_read(APIC_ID);
 }
 
 bool host_lapic_has_tsc_deadline(void)

@@ -9,7 +9,6 @@
 /* Works in xAPIC mode and, where the firmware turned it on, in x2APIC mode. Panics without one. */
 void host_lapic_init(void);
 void host_lapic_eoi(void);
-uint32_t host_lapic_id(void);
 /* Whether the timer can take an absolute TSC (CPUID.1:ECX.TSC_DEADLINE). */
 bool host_lapic_has_tsc_deadline(void);
 

@@ -38,8 +38,3 @@ void port_in16s(uint16_t port, void *to, size_t count)
 {
     __asm__ volatile("rep insw" : "+D"(to), "+c"(count) : "d"(port) : "memory");
 }
-
-void port_out16s(uint16_t port, const void *from, size_t count)
-{
-    __asm__ volatile("rep outsw" : "+S"(from), "+c"(count) : "d"(port) : "memory");
-}

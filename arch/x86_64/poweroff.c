@@ -83,11 +83,6 @@ static _Noreturn void stop(bool power_off)
     }
 }
 
-void machine_poweroff(void)
-{
-    stop(true);
-}
-
 void machine_exit(int code)
 {
     char line[40];

@@ -10,11 +10,10 @@
  * Copied. */
 void machine_set_acpi(const struct acpi_info *info);
 
-/* Off: the emulator's debug port, ACPI S5, else CLI and HLT for ever. */
-_Noreturn void machine_poweroff(void);
 /*
- * The line "PAGEFOLD-EXIT code" on COM1, then off: 0 for a clean end, 1 for a panic or refusal;
- * then only emulators are turned off, a real machine halts and stays on.
+ * The line "PAGEFOLD-EXIT code" on COM1, then off by the emulator's debug port or ACPI S5, else CLI
+ * and HLT for ever. 0 is a clean end, 1 a panic or refusal: then only emulators are turned off, and
+ * a real machine halts and stays on.
  */
 _Noreturn void machine_exit(int code);
 /* Reset: ACPI reset register, PCI reset port, keyboard controller, triple fault. */

@@ -97,8 +97,6 @@ struct vmx_caps {
 };
 extern struct vmx_caps vmx_caps;
 
-struct xstate; /* one page: the guest's x87/SSE/AVX... state while it is not on a CPU */
-
 struct hvm_space {
     struct frames *frames;
     mfn_t root;
@@ -117,8 +115,7 @@ struct hvm_vcpu {
     bool nmi_pending;
     bool yield;
     bool broken;
-    bool window_open; /* interrupt-window exiting is on */
-    bool halted;      /* in HLT: nothing but an event that it takes lets it go on */
+    bool halted; /* in HLT: nothing but an event that it takes lets it go on */
     uint32_t reinject_info, reinject_error,
         reinject_len; /* an event whose delivery was cut short */
     struct hvm_space *space;
@@ -127,7 +124,7 @@ struct hvm_vcpu {
     const struct hvm_ops *ops;
     void *ctx;
     unsigned id;
-    mfn_t vmcs, xsave;
+    mfn_t vmcs, xsave;     /* xsave: x87/SSE/AVX... state while it is not on a CPU */
     uint32_t cpu_controls; /* last written primary controls */
     uint64_t tsc_offset;
     uint64_t tsc_adjust; /* IA32_TSC_ADJUST: what the guest has added to its TSC */

@@ -157,8 +157,3 @@ uint64_t hvm_guest_tsc(const struct hvm_vcpu *v)
 {
     return rdtsc() + v->tsc_offset;
 }
-
-uint64_t hvm_guest_to_host_tsc(const struct hvm_vcpu *v, uint64_t guest_tsc)
-{
-    return guest_tsc - v->tsc_offset;
-}

@@ -77,11 +77,6 @@ enum status hvm_init(struct frames *f)
     return OK;
 }
 
-bool hvm_has_dirty(void)
-{
-    return vmx_caps.has_ad;
-}
-
 size_t hvm_vcpu_bytes(void)
 {
     return sizeof(struct hvm_vcpu);

@@ -83,12 +83,3 @@ void port_in16s(uint16_t port, void *to, size_t count)
         store_le16(b + 2 * i, port_in16(port));
     }
 }
-
-void port_out16s(uint16_t port, const void *from, size_t count)
-{
-    const uint8_t *b = from;
-
-    for (size_t i = 0; i < count; i++) {
-        port_out16(port, load_le16(b + 2 * i));
-    }
-}
