@@ -58,19 +58,20 @@ void partition_add(struct partition_table *t, uint64_t disk_sectors, uint32_t nu
 
 /*
  * Logical partitions: each link is a sector with one entry for the partition, relative to the link,
- * and one for the next link, relative to the extended partition's start.
+ * and one for the next link, relative to the extended partition's start, which may lead back on the
+ * disk. As in Linux, a link without a partition has no number.
  */
 static enum status scan_extended(const struct partition_reader *r, struct partition_table *t,
                                  uint64_t base, uint64_t len)
 {
     uint8_t buf[BLK_SECTOR];
-    uint64_t link = 0;
+    uint32_t links[MBR_LOGICALS], link = 0, number = 5;
 
     if (!range_within(base, len, r->sectors)) {
         t->n_refused++;
         return OK;
     }
-    for (uint32_t number = 5; number < 5 + MBR_LOGICALS; number++) {
+    for (unsigned n = 0; n < MBR_LOGICALS; n++) {
         if (link >= len) {
             t->n_refused++;
             return OK;
@@ -85,18 +86,24 @@ static enum status scan_extended(const struct partition_reader *r, struct partit
         struct mbr_entry e = mbr_entry(buf, 0);
         if (e.type != MBR_TYPE_EMPTY && e.sectors != 0 && !is_extended(e.type)) {
             /* It must not leave the extended partition, nor cover its own link. */
-            if (e.first == 0 || !range_within(link + e.first, e.sectors, len)) {
+            if (e.first == 0 || !range_within((uint64_t)link + e.first, e.sectors, len)) {
                 t->n_refused++;
             } else {
                 partition_add(t, r->sectors, number, base + link + e.first, e.sectors);
             }
+            number++;
         }
         struct mbr_entry next = mbr_entry(buf, 1);
-        /* Links that do not go forward would loop. */
-        if (!is_extended(next.type) || next.sectors == 0 || next.first <= link) {
+        if (!is_extended(next.type) || next.sectors == 0) {
             return OK;
         }
+        links[n] = link;
         link = next.first;
+        for (unsigned i = 0; i <= n; i++) {
+            if (links[i] == link) { /* a loop */
+                return OK;
+            }
+        }
     }
     t->n_refused++;
     return OK;

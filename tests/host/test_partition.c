@@ -78,6 +78,16 @@ static void test_mbr(void **state)
     expect(&t, 1, 2, 2048, 4096);
     expect(&t, 2, 5, 9000, 3001);
     expect(&t, 3, 6, 20000, 100);
+
+    /* Logical partitions that are not in the order of the disk. */
+    make_disk("printf 'label: dos\\nstart=2048,size=60000,type=5\\nstart=10000,size=1000\\n"
+              "start=50000,size=2000\\nstart=30000,size=3000\\n'"
+              " | /sbin/sfdisk -q --no-reread --no-tell-kernel %s >/dev/null");
+    assert_int_equal(scan(&t), OK);
+    assert_true(t.n == 3 && t.n_refused == 0);
+    expect(&t, 0, 5, 10000, 1000);
+    expect(&t, 1, 6, 50000, 2000);
+    expect(&t, 2, 7, 30000, 3000);
 }
 
 static void make_gpt(void)
@@ -158,6 +168,14 @@ static void test_hostile_mbr(void **state)
     put_mbr(disk + 1000 * 512, 1, 0x05, 0, 30);
     assert_int_equal(scan(&t), OK);
     assert_true(t.n == 1 && n_reads == 2);
+    /* A loop of two, and a link without a partition, which has no number. */
+    put_mbr(disk + 1000 * 512, 1, 0x05, 500, 30);
+    put_mbr(disk + 1500 * 512, 1, 0x05, 100, 30);
+    put_mbr(disk + 1100 * 512, 0, 0x83, 10, 10);
+    put_mbr(disk + 1100 * 512, 1, 0x05, 500, 30);
+    assert_int_equal(scan(&t), OK);
+    assert_true(t.n == 2 && n_reads == 4 && t.n_refused == 0);
+    expect(&t, 1, 6, 1110, 10);
     put_mbr(disk + 1000 * 512, 1, 0x05, 0xfffffff0, 30);
     assert_int_equal(scan(&t), OK);
     assert_true(t.n == 1 && t.n_refused == 1);
