@@ -10,9 +10,11 @@
 #define PM1_TMR 0x0001u
 #define PM1_GBL 0x0020u
 #define PM1_PWRBTN 0x0100u
+#define PM1_RTC 0x0400u
 #define PM1_WAK 0x8000u
 #define PM1_STATUS_BITS (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_WAK)
-#define PM1_ENABLE_BITS (PM1_TMR | PM1_GBL | PM1_PWRBTN)
+/* Linux enables the RTC's event even where the FADT says there is none: kept, but never raised. */
+#define PM1_ENABLE_BITS (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_RTC)
 #define CNT_SCI_EN 0x0001u
 #define CNT_SLP_TYP(v) ((v) >> 10 & 7u)
 #define CNT_SLP_EN 0x2000u
