@@ -9,6 +9,7 @@
 
 #include "base/types.h"
 
+/* PAGE_SIZE bytes each. */
 void page_zero(void *page);
 void page_copy(void *restrict to, const void *restrict from);
 

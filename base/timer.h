@@ -31,7 +31,9 @@ struct timerq {
     uint64_t (*now_ns)(void); /* the clock that everything on this queue goes by */
 };
 
+/* An empty queue. */
 void timerq_init(struct timerq *q, uint64_t (*now_ns)(void));
+/* A timer that is not armed; fire runs from timerq_run, and may arm it again. */
 void timer_init(struct timer *t, void (*fire)(void *ctx, uint64_t now_ns), void *ctx);
 /* (Re-)arms t; a deadline in the past fires at the next timerq_run. */
 void timerq_arm(struct timerq *q, struct timer *t, uint64_t deadline_ns);

@@ -6,6 +6,7 @@
 #include "kernel/config/config.h"
 #include "mm/p2m.h"
 
+/* Takes the pace from the configuration, which has been checked. */
 void scan_init(const struct config *config);
 /* A VM's memory joins or leaves the folding. */
 void scan_attach(struct p2m *p);

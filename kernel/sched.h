@@ -18,7 +18,9 @@ struct vcpu;
 /* Where every timer of this CPU goes: device models', the console's, the statistics'. */
 extern struct timerq sched_timers;
 
+/* Before anything arms a timer. */
 void sched_init(void);
+/* The loop itself. */
 _Noreturn void sched_loop(void);
 
 /* The vCPU may run: puts it at the run queue's end, if its VM runs. */

@@ -83,6 +83,7 @@ enum status fold_forget(struct fold *f, struct share_group *g) MUST_CHECK;
  */
 unsigned fold_step(struct fold *f, unsigned budget);
 
+/* The counters as they are now, sums over groups included. */
 void fold_read(const struct fold *f, struct fold_counters *out);
 
 /*

@@ -42,8 +42,10 @@ struct acpipm {
     bool level;
 };
 
+/* After power-up. `ops` say what a guest's power-off and resets do; called with ctx. */
 void acpipm_init(struct acpipm *p, struct timerq *q, const struct irq_sink *irqs,
                  const struct acpipm_ops *ops, void *ctx);
+/* Puts its ports on the bus. */
 enum status acpipm_attach(struct acpipm *p, struct iobus *ports) MUST_CHECK;
 /* The power button: asks a guest that listens to shut down. */
 void acpipm_press_power(struct acpipm *p);

@@ -31,6 +31,7 @@ struct iobus {
     unsigned last; /* the range that answered last: consoles and devices come in runs */
 };
 
+/* Nobody there. */
 void iobus_init(struct iobus *b);
 /* E_EXISTS: overlaps another range. E_NOMEM: table full. E_INVAL: empty or wrapping. */
 enum status iobus_add(struct iobus *b, uint64_t base, uint64_t len, io_read_fn *read,

@@ -43,6 +43,7 @@ struct pit {
     uint8_t speaker; /* bits 0, 1 of port 0x61 as written */
 };
 
+/* Channels as a PC's firmware leaves them; channel 0 drives ISA line 0. */
 void pit_init(struct pit *p, struct timerq *q, const struct irq_sink *irqs);
 /* Ports 0x40..0x43 and 0x61. */
 enum status pit_attach(struct pit *p, struct iobus *ports) MUST_CHECK;

@@ -70,6 +70,7 @@ void ata_prd_unbounce(struct ata_channel *ch, const struct blk_req *r, uint64_t 
 /* A TRIM payload for sectors of r from `skip` on; returns how many it covers. */
 uint64_t ata_prd_trim(struct ata_channel *ch, const struct blk_req *r, uint64_t skip);
 
+/* blk_dev.submit: queues the request; done at once with E_IO on a channel that is dead. */
 void ata_submit(struct blk_dev *d, struct blk_req *r);
 
 #endif

@@ -76,6 +76,7 @@ struct config {
     struct config_vm vms[CONFIG_VMS];
 };
 
+/* Every key of [host] at its default. */
 void config_host_defaults(struct config_host *h);
 
 /*

@@ -36,6 +36,7 @@ extern const unsigned n_host_keys;
 extern const struct key vm_keys[];
 extern const unsigned n_vm_keys;
 
+/* The key of exactly this name, or NULL. */
 const struct key *key_find(const struct key *keys, unsigned n, const char *name);
 /* The key that was probably meant, or NULL. */
 const struct key *key_guess(const struct key *keys, unsigned n, const char *name);

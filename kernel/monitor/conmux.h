@@ -83,15 +83,20 @@ bool conmux_write(struct conmux *m, const char *text, size_t n);
 /* Bytes that a write can take, a newline being two. */
 uint64_t conmux_room(const struct conmux *m);
 
+/* The monitor waits for a line: draw the prompt, before guests' lines. */
 void conmux_prompt(struct conmux *m);
+/* The line has been edited: `bytes` change what is on the screen accordingly. */
 void conmux_edit(struct conmux *m, const char *bytes, size_t n);
+/* The line was entered: it stays on the screen, and what is written next goes below it. */
 void conmux_prompt_end(struct conmux *m);
 /* It has been quiet: draw the prompt if it is not there. */
 void conmux_settle(struct conmux *m);
 /* Whether conmux_settle would do anything. */
 bool conmux_unsettled(const struct conmux *m);
 
+/* The terminal is this guest's from now on; begins with the last it wrote. */
 void conmux_attach(struct conmux *m, struct conmux_port *p);
+/* The terminal is the monitor's alone, for a table that draws itself; guests' lines are hidden. */
 void conmux_screen(struct conmux *m);
 /* Back to MONITOR. Returns how many lines of guests were not shown meanwhile. */
 uint64_t conmux_back(struct conmux *m);
