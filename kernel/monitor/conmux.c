@@ -5,11 +5,9 @@
 #include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"
-#include "kernel/monitor/utf8.h"
+#include "kernel/monitor/conmux_internal.h"
 
 #define ERASE_LINE "\r\033[K"
-#define ESC 0x1b
-#define ESCAPE_MAX 16u /* as long as they usually are at most */
 
 /* A blocked port goes on when this much is free, so that it does not stop at every byte. */
 #define RESUME_ROOM 512u
@@ -37,7 +35,7 @@ static bool ring_get(struct conmux_ring *r, char *c)
     return true;
 }
 
-static void stage_put(struct conmux *m, char c)
+void conmux_stage_put(struct conmux *m, char c)
 {
     if (m->stage_n < sizeof(m->stage)) {
         m->stage[m->stage_n++] = c;
@@ -45,40 +43,28 @@ static void stage_put(struct conmux *m, char c)
     }
 }
 
-static void stage_puts(struct conmux *m, const char *s)
+void conmux_stage_puts(struct conmux *m, const char *s)
 {
     while (*s) {
-        stage_put(m, *s++);
+        conmux_stage_put(m, *s++);
     }
 }
 
-/* Makes way for a line: takes the prompt off the screen, or ends what stands in the line. */
-static void fresh_line(struct conmux *m)
+void conmux_fresh_line(struct conmux *m)
 {
     if (m->prompt_shown) {
-        stage_puts(m, ERASE_LINE);
+        conmux_stage_puts(m, ERASE_LINE);
         m->prompt_shown = false;
     } else if (!m->column0) {
-        stage_puts(m, "\r\n");
+        conmux_stage_puts(m, "\r\n");
     }
 }
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
-static char port_byte(const struct conmux_port *p, uint64_t at)
-{
-    return p->bytes[at & (CONMUX_PORT_BYTES - 1)];
-}
-
 static uint64_t port_free(const struct conmux_port *p)
 {
     return CONMUX_PORT_BYTES - (p->written - p->sent);
-}
-
-static void port_skip_to(struct conmux_port *p, uint64_t at)
-{
-    p->sent = at;
-    p->scanned = MAX(p->scanned, at);
 }
 
 static bool port_hidden(const struct conmux *m, const struct conmux_port *p)
@@ -94,7 +80,15 @@ void conmux_port_put(struct conmux *m, struct conmux_port *p, char byte)
     p->bytes[p->written++ & (CONMUX_PORT_BYTES - 1)] = byte;
     if (port_hidden(m, p)) {
         m->hidden_lines += byte == '\n';
-        port_skip_to(p, p->written);
+        conmux_port_skip_to(p, p->written);
+    }
+}
+
+void conmux_port_end(struct conmux *m, struct conmux_port *p)
+{
+    if (p->written > 0 && p->bytes[(p->written - 1) & (CONMUX_PORT_BYTES - 1)] != '\n') {
+        conmux_port_put(m, p, '\r');
+        conmux_port_put(m, p, '\n');
     }
 }
 
@@ -128,89 +122,6 @@ struct conmux_port *conmux_unblocked(struct conmux *m)
     return NULL;
 }
 
-/* Where p's next line ends (past its newline), or a piece of a line that is too long for one; false
- * while there is none. Looks at each byte once. */
-static bool find_line(struct conmux_port *p, uint64_t *end)
-{
-    while (p->scanned < p->written && p->scanned - p->sent < CONMUX_LINE) {
-        if (port_byte(p, p->scanned++) == '\n') {
-            *end = p->scanned;
-            return true;
-        }
-    }
-    if (p->scanned - p->sent < CONMUX_LINE) {
-        return false;
-    }
-    *end = p->scanned;
-    for (uint64_t at = p->scanned - ESCAPE_MAX; at < p->scanned; at++) {
-        if (port_byte(p, at) == ESC) {
-            *end = p->scanned = at; /* an escape sequence stays in one piece */
-        }
-    }
-    return true;
-}
-
-/* Past the escape sequence whose ESC is at `at` (ECMA-48: CSI to its final byte, else one more). */
-static uint64_t skip_escape(const struct conmux_port *p, uint64_t at, uint64_t end)
-{
-    at++;
-    if (at < end && port_byte(p, at) == '[') {
-        at++;
-        while (at < end && (port_byte(p, at) < 0x40 || port_byte(p, at) > 0x7e)) {
-            at++;
-        }
-    }
-    return at < end ? at + 1 : end;
-}
-
-/* Stages [sent, end) of p as one line: without control characters, so that a guest's output cannot
- * touch the rest of the screen. */
-static void stage_line(struct conmux *m, struct conmux_port *p, uint64_t end)
-{
-    uint64_t at = p->sent;
-
-    fresh_line(m);
-    stage_put(m, '[');
-    for (size_t i = 0; p->name[i] && i < 128; i++) {
-        stage_put(m, p->name[i]);
-    }
-    stage_puts(m, "] ");
-    while (at < end) {
-        char c = port_byte(p, at);
-        if (c == ESC) {
-            at = skip_escape(p, at, end);
-            continue;
-        }
-        if (c < 0) {
-            uint8_t bytes[UTF8_MAX];
-            for (unsigned i = 0; i < UTF8_MAX; i++) {
-                bytes[i] = at + i < end ? (uint8_t)port_byte(p, at + i) : 0;
-            }
-            unsigned n = utf8_printable(bytes);
-            for (unsigned i = 0; i < n; i++) {
-                stage_put(m, port_byte(p, at + i));
-            }
-            if (n == 0) {
-                stage_put(m, '?');
-            }
-            at += MAX(n, 1u);
-            continue;
-        }
-        at++;
-        if (c == '\t' || (c < 0x20 && c != '\n' && c != '\r')) {
-            c = c == '\t' ? ' ' : 0;
-        } else if (c == '\r') {
-            c = at < end && port_byte(p, at) != '\n' && port_byte(p, at) != '\r' ? ' ' : 0;
-        }
-        if (c && c != '\n' && c != 0x7f) {
-            stage_put(m, c);
-        }
-    }
-    stage_puts(m, "\r\n");
-    port_skip_to(p, end);
-    m->guest_lines++;
-}
-
 static bool stage_guest_line(struct conmux *m)
 {
     struct conmux_port *p;
@@ -218,8 +129,8 @@ static bool stage_guest_line(struct conmux *m)
 
     TAILQ_FOREACH(p, &m->ports, link)
     {
-        if (find_line(p, &end)) {
-            stage_line(m, p, end);
+        if (conmux_find_line(p, &end)) {
+            conmux_stage_line(m, p, end);
             TAILQ_REMOVE(&m->ports, p, link);
             TAILQ_INSERT_TAIL(&m->ports, p, link);
             return true;
@@ -234,9 +145,9 @@ static bool stage_raw(struct conmux *m)
     uint64_t n = MIN(p->written - p->sent, RAW_PIECE);
 
     for (uint64_t i = 0; i < n; i++) {
-        stage_put(m, port_byte(p, p->sent + i));
+        conmux_stage_put(m, conmux_port_byte(p, p->sent + i));
     }
-    port_skip_to(p, p->sent + n);
+    conmux_port_skip_to(p, p->sent + n);
     return n > 0;
 }
 
@@ -340,11 +251,11 @@ static void hide_ports(struct conmux *m)
     TAILQ_FOREACH(p, &m->ports, link)
     {
         if (port_hidden(m, p)) {
-            while (find_line(p, &end)) {
+            while (conmux_find_line(p, &end)) {
                 m->hidden_lines++;
-                port_skip_to(p, end);
+                conmux_port_skip_to(p, end);
             }
-            port_skip_to(p, p->written);
+            conmux_port_skip_to(p, p->written);
         }
     }
 }
@@ -355,7 +266,7 @@ void conmux_attach(struct conmux *m, struct conmux_port *p)
 
     /* Not in the middle of a line, unless it is all one line. */
     for (uint64_t at = from; from > 0 && at < p->written; at++) {
-        if (port_byte(p, at) == '\n') {
+        if (conmux_port_byte(p, at) == '\n') {
             from = at + 1;
             break;
         }
@@ -391,7 +302,7 @@ static bool stage_ring(struct conmux *m, struct conmux_ring *r)
     size_t before = m->stage_n;
 
     while (m->stage_n < sizeof(m->stage) && ring_get(r, &c)) {
-        stage_put(m, c);
+        conmux_stage_put(m, c);
     }
     return m->stage_n > before;
 }
@@ -402,7 +313,7 @@ static bool stage_out(struct conmux *m)
         return false;
     }
     if (m->mode != CONMUX_SCREEN && !m->out_inside) {
-        fresh_line(m);
+        conmux_fresh_line(m);
     }
     (void)stage_ring(m, &m->out);
     m->out_inside = !m->column0 && m->mode != CONMUX_SCREEN;
@@ -414,7 +325,7 @@ static bool stage_prompt(struct conmux *m)
     if (!m->prompt_wanted || m->prompt_shown || !m->prompt_urgent || !m->render) {
         return false;
     }
-    fresh_line(m);
+    conmux_fresh_line(m);
     m->stage_n += m->render(m->render_ctx, m->stage + m->stage_n, sizeof(m->stage) - m->stage_n);
     m->column0 = false;
     m->prompt_shown = true;
@@ -429,10 +340,10 @@ static bool stage_lost(struct conmux *m)
     if (m->lost == m->lost_said) {
         return false;
     }
-    fresh_line(m);
+    conmux_fresh_line(m);
     format(text, sizeof(text), "[%llu lines lost: the console's buffer was full]\r\n",
            (unsigned long long)(m->lost - m->lost_said));
-    stage_puts(m, text);
+    conmux_stage_puts(m, text);
     m->lost_said = m->lost;
     return true;
 }
@@ -481,7 +392,7 @@ bool conmux_empty(const struct conmux *m)
     TAILQ_FOREACH(p, &m->ports, link)
     {
         for (uint64_t at = p->scanned; m->mode == CONMUX_MONITOR && at < p->written; at++) {
-            if (port_byte(p, at) == '\n') {
+            if (conmux_port_byte(p, at) == '\n') {
                 return false;
             }
         }

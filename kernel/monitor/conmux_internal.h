@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between conmux.c, which decides what comes next, and conmux_line.c, which makes guests' lines. */
+#ifndef KERNEL_MONITOR_CONMUX_INTERNAL_H
+#define KERNEL_MONITOR_CONMUX_INTERNAL_H
+
+#include "base/bits.h"
+#include "kernel/monitor/conmux.h"
+
+static inline char conmux_port_byte(const struct conmux_port *p, uint64_t at)
+{
+    return p->bytes[at & (CONMUX_PORT_BYTES - 1)];
+}
+
+static inline void conmux_port_skip_to(struct conmux_port *p, uint64_t at)
+{
+    p->sent = at;
+    p->scanned = MAX(p->scanned, at);
+}
+
+/* conmux.c: onto the stage; what does not fit is dropped. */
+void conmux_stage_put(struct conmux *m, char c);
+void conmux_stage_puts(struct conmux *m, const char *s);
+/* Makes way for a line: takes the prompt off the screen, or ends what stands in the line. */
+void conmux_fresh_line(struct conmux *m);
+
+/* Where p's next line ends (past its newline), or a piece of a line that is too long for one; false
+ * while there is none. Looks at each byte once. */
+bool conmux_find_line(struct conmux_port *p, uint64_t *end);
+/* Stages [sent, end) of p as one line: without control characters, so that a guest's output cannot
+ * touch the rest of the screen. */
+void conmux_stage_line(struct conmux *m, struct conmux_port *p, uint64_t end);
+
+#endif
