@@ -134,6 +134,12 @@ bool console_port_room(struct console_port *p)
     return conmux_port_room(&mux, &p->mux);
 }
 
+void console_port_end(struct console_port *p)
+{
+    conmux_port_end(&mux, &p->mux);
+    (void)kick();
+}
+
 /* Whether the VM's devices are there to talk to. */
 static bool has_devices(const struct vm *vm)
 {

@@ -34,6 +34,8 @@ struct console_port *console_port_new(struct vm *vm);
  * uart_tx_resume is called once there is room. */
 void console_port_tx(struct console_port *p, uint8_t byte);
 bool console_port_room(struct console_port *p);
+/* The guest is off: the line that it left open is ended, so that it is shown and stays its own. */
+void console_port_end(struct console_port *p);
 
 /* ---- for the monitor ------------------------------------------------------------------------ */
 

@@ -252,6 +252,7 @@ static bool stop_step(struct vm *vm)
     fini_vcpus(vm, vm->n_vcpus);
     fini_memory(vm);
     vm->state = VM_OFF;
+    console_port_end(vm->console);
     log_info("%s: off (%s)", vm->config->name, vm->stop_reason);
     if (vm->restart) {
         enum status s = vm_start(vm);

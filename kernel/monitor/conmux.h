@@ -74,6 +74,8 @@ void conmux_add(struct conmux *m, struct conmux_port *p, const char *name, char 
 void conmux_port_put(struct conmux *m, struct conmux_port *p, char byte);
 /* Whether there is; a no is remembered, and conmux_unblocked finds the port when there is again. */
 bool conmux_port_room(struct conmux *m, struct conmux_port *p);
+/* Ends the line that the guest has left open, if there is one. */
+void conmux_port_end(struct conmux *m, struct conmux_port *p);
 /* A port that was blocked and has room now; it counts as unblocked. NULL: none. */
 struct conmux_port *conmux_unblocked(struct conmux *m);
 

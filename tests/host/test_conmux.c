@@ -156,6 +156,21 @@ static void test_controls_are_taken_out(void **state)
     assert_string_equal(lines[4], "[a] ?? ??? ?????");
 }
 
+/* A guest that goes off in the middle of a line: it is shown, and the next start's begins anew. */
+static void test_end(void **state)
+{
+    (void)state;
+    conmux_port_end(&m, &ports[0]);
+    guest(0, "half");
+    conmux_port_end(&m, &ports[0]);
+    conmux_port_end(&m, &ports[0]);
+    guest(0, "whole\r\n");
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 2);
+    assert_string_equal(lines[0], "[a] half");
+    assert_string_equal(lines[1], "[a] whole");
+}
+
 static void test_long_line(void **state)
 {
     (void)state;
@@ -447,6 +462,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_whole_lines, setup),
         cmocka_unit_test_setup(test_controls_are_taken_out, setup),
+        cmocka_unit_test_setup(test_end, setup),
         cmocka_unit_test_setup(test_long_line, setup),
         cmocka_unit_test_setup(test_prompt_comes_back, setup),
         cmocka_unit_test_setup(test_flood, setup),
