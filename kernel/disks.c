@@ -186,6 +186,10 @@ static void add_module_disk(const char *name)
         log_error("%s: not usable as a disk: %s", name, status_name(s));
         return;
     }
+    if (n % BLK_SECTOR != 0) {
+        log_warn("%s: its last %u bytes are no whole sector, and left out", name,
+                 (unsigned)(n % BLK_SECTOR));
+    }
     add_disk(&rd->dev, name);
 }
 
