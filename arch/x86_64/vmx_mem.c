@@ -72,72 +72,47 @@ static enum vmx_mem from_status(enum status s)
     return s == OK ? VMX_MEM_OK : s == E_NOMEM ? VMX_MEM_NO_MEMORY : VMX_MEM_NOT_RAM;
 }
 
-enum vmx_mem vmx_mem_read(struct hvm_vcpu *v, uint64_t linear, void *to, unsigned n)
+/* Goes over [linear, linear + n) page by page: reads into `to`, then writes from `from`, where they
+ * are not NULL. */
+static enum vmx_mem over_pages(struct hvm_vcpu *v, uint64_t linear, unsigned n, uint8_t *to,
+                               const uint8_t *from)
 {
-    uint8_t *p = to;
-
-    while (n > 0) {
-        unsigned part = MIN(n, (unsigned)(PAGE_SIZE - (linear & PAGE_MASK)));
+    for (unsigned done = 0, part; done < n; done += part) {
+        uint64_t at = linear + done;
         gpa_t gpa;
-        enum vmx_mem m = translate(v, linear, 0, &gpa);
-        if (m == VMX_MEM_OK) {
-            m = from_status(p2m_read(v->p2m, gpa, p, part));
+        enum vmx_mem m = translate(v, at, from ? GWALK_WRITE : 0, &gpa);
+
+        part = MIN(n - done, (unsigned)(PAGE_SIZE - (at & PAGE_MASK)));
+        if (m == VMX_MEM_OK && to) {
+            m = from_status(p2m_read(v->p2m, gpa, to + done, part));
+        }
+        if (m == VMX_MEM_OK && from) {
+            m = from_status(p2m_write(v->p2m, gpa, from + done, part));
         }
         if (m != VMX_MEM_OK) {
             return m;
         }
-        linear += part;
-        p += part;
-        n -= part;
     }
     return VMX_MEM_OK;
+}
+
+enum vmx_mem vmx_mem_read(struct hvm_vcpu *v, uint64_t linear, void *to, unsigned n)
+{
+    return over_pages(v, linear, n, to, NULL);
 }
 
 enum vmx_mem vmx_mem_write(struct hvm_vcpu *v, uint64_t linear, const void *from, unsigned n)
 {
-    const uint8_t *p = from;
-
-    while (n > 0) {
-        unsigned part = MIN(n, (unsigned)(PAGE_SIZE - (linear & PAGE_MASK)));
-        gpa_t gpa;
-        enum vmx_mem m = translate(v, linear, GWALK_WRITE, &gpa);
-        if (m == VMX_MEM_OK) {
-            m = from_status(p2m_write(v->p2m, gpa, p, part));
-        }
-        if (m != VMX_MEM_OK) {
-            return m;
-        }
-        linear += part;
-        p += part;
-        n -= part;
-    }
-    return VMX_MEM_OK;
+    return over_pages(v, linear, n, NULL, from);
 }
 
 enum vmx_mem vmx_mem_prepare_write(struct hvm_vcpu *v, uint64_t linear, unsigned n)
 {
-    uint8_t bytes[8];
+    uint8_t bytes[8] = {0};
 
     ASSERT(n <= sizeof(bytes));
-    while (n > 0) {
-        unsigned part = MIN(n, (unsigned)(PAGE_SIZE - (linear & PAGE_MASK)));
-        gpa_t gpa;
-        enum vmx_mem m = translate(v, linear, GWALK_WRITE, &gpa);
-        /* Written with what is there: sharing is broken now, so the write to come needs no frame.
-         */
-        if (m == VMX_MEM_OK) {
-            m = from_status(p2m_read(v->p2m, gpa, bytes, part));
-        }
-        if (m == VMX_MEM_OK) {
-            m = from_status(p2m_write(v->p2m, gpa, bytes, part));
-        }
-        if (m != VMX_MEM_OK) {
-            return m;
-        }
-        linear += part;
-        n -= part;
-    }
-    return VMX_MEM_OK;
+    /* Written with what is there: sharing is broken now, so the write to come needs no frame. */
+    return over_pages(v, linear, n, bytes, bytes);
 }
 
 enum vmx_mem vmx_mem_fetch(struct hvm_vcpu *v, void *to, unsigned n, unsigned *got)
