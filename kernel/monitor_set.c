@@ -26,8 +26,6 @@ static void apply(void)
     if (scan_configure(HOST) != OK) {
         log_error("monitor: the scanner refuses its settings");
     }
-    machine_fold.run = HOST->fold_run;
-    machine_fold.zero = HOST->fold_zero;
     for (unsigned s = 0; s < FRAME_STATES; s++) {
         memory += s == FRAME_RESERVED ? 0 : machine_frames.by_state[s];
     }

@@ -121,13 +121,6 @@ static bool all_vms_work(void *ctx)
     return more;
 }
 
-static void configure_fold(void)
-{
-    fold_init(&machine_fold, &machine_frames, rdtsc);
-    machine_fold.run = machine_config.host.fold_run;
-    machine_fold.zero = machine_config.host.fold_zero;
-}
-
 static void start_vms(void)
 {
     for (unsigned i = 0; i < n_vms; i++) {
@@ -154,13 +147,13 @@ void kernel_run(const struct mb2_info *boot)
     vms_init(&machine_config);
     stats_init(&machine_config);
     monitor_init(&machine_config);
-    scan_init(&machine_config);
 
     bootmem_finish(&machine_frames); /* no boot_alloc below */
     machine_frames.reclaim = cache_reclaim;
     machine_frames.reclaim_ctx = &machine_cache;
     init_groups();
-    configure_fold();
+    fold_init(&machine_fold, &machine_frames, rdtsc);
+    scan_init(&machine_config.host);
     if (hvm_init(&machine_frames) != OK) {
         refuse("VT-x could not be switched on; the lines above say why");
     }

@@ -6,16 +6,18 @@
 #include "kernel/config/config.h"
 #include "mm/p2m.h"
 
-/* Takes the pace from the configuration, which has been checked. */
-void scan_init(const struct config *config);
+/* Takes pace and fold switches from the configuration, which has been checked. After fold_init. */
+void scan_init(const struct config_host *host);
 /* A VM's memory joins or leaves the folding. */
 void scan_attach(struct p2m *p);
 void scan_detach(struct p2m *p);
 /* The moment from which scan_step has something to do; TIMER_NEVER when there is nothing. */
 uint64_t scan_next_ns(void);
-/* Scans a bounded number of pages. `busy`: guests wait for the CPU. */
-void scan_step(bool busy);
-/* Takes scan.pages, scan.sleep and scan.cpu_max from *host, which the monitor has changed. */
+/* Scans a bounded number of pages; returns the nanoseconds it took. `busy`: guests wait for the
+ * CPU.
+ */
+uint64_t scan_step(bool busy);
+/* Likewise, after the monitor has changed *host. */
 enum status scan_configure(const struct config_host *host) MUST_CHECK;
 
 #endif

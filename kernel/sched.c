@@ -185,9 +185,7 @@ void sched_loop(void)
         bool more = do_works();
         bool busy = !TAILQ_EMPTY(&run_queue);
         if (scan_next_ns() <= now) {
-            uint64_t start = clock_now_ns();
-            scan_step(busy);
-            times.scan_ns += clock_now_ns() - start;
+            times.scan_ns += scan_step(busy);
         }
         struct vcpu *v = TAILQ_FIRST(&run_queue);
         if (v) {
