@@ -6,6 +6,7 @@
  */
 #include "base/bits.h"
 #include "support_vblk.h"
+#include "tests/fuzz/input.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,29 +17,6 @@
 #define HEADER 0x4000u /* requests' headers and status bytes */
 #define TABLE 0x5000u
 #define DATA 0x6000u
-
-struct input {
-    const uint8_t *p;
-    size_t n;
-};
-
-static uint32_t take(struct input *in, unsigned bytes)
-{
-    uint32_t v = 0;
-
-    for (unsigned i = 0; i < bytes && in->n > 0; i++) {
-        v |= (uint32_t)*in->p++ << (8 * i);
-        in->n--;
-    }
-    return v;
-}
-
-static void require(bool cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 /* The guest's write; when frames are out the guest would wait, here the write is left out. */
 static bool put(struct tvblk *r, uint64_t gpa, const void *from, size_t n)

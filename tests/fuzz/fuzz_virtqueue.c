@@ -6,28 +6,12 @@
 #include "base/bits.h"
 #include "drivers/guest/virtqueue.h"
 #include "support_guest.h"
+#include "tests/fuzz/input.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define RAM_PAGES 8
 #define BUFS 24
-
-struct input {
-    const uint8_t *p;
-    size_t n;
-};
-
-static uint32_t take(struct input *in, unsigned bytes)
-{
-    uint32_t v = 0;
-
-    for (unsigned i = 0; i < bytes && in->n > 0; i++) {
-        v |= (uint32_t)*in->p++ << (8 * i);
-        in->n--;
-    }
-    return v;
-}
 
 /* Mostly inside of RAM, sometimes anywhere. */
 static uint64_t take_address(struct input *in)
@@ -35,13 +19,6 @@ static uint64_t take_address(struct input *in)
     uint32_t v = take(in, 2);
 
     return (v & 0x8000) != 0 ? ~UINT64_C(0) << (v & 63) : (uint64_t)v * 2;
-}
-
-static void require(bool cond)
-{
-    if (!cond) {
-        abort();
-    }
 }
 
 static void check_chain(const struct virtqueue *q, const struct vq_chain *c,
