@@ -1,13 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Comparing the bytes of whole pages, eight at a time. */
+/*
+ * Looking at the bytes of whole pages: comparing, hashing, finding zeroes.
+ *
+ * The same three operations exist for several instruction sets. The scalar ones may be called at
+ * any time; the others use vector registers, which belong to the guests, and want a bracket around
+ * them that saves those (struct content_unit).
+ */
 #ifndef MM_CONTENT_H
 #define MM_CONTENT_H
 
 #include "base/types.h"
 
-/* memcmp's order over two pages: negative, 0 or positive. Both 8-byte aligned. */
+struct content_ops {
+    const char *name; /* "scalar", "avx2" */
+    /* memcmp's order over two pages: negative, 0 or positive. */
+    int (*compare)(const void *a, const void *b);
+    /* Whether all bytes are zero. Cheap for most pages that are not. */
+    bool (*is_zero)(const void *page);
+    /* A 64-bit hash that a guest cannot steer without `key`. Sets of operations may differ in what
+     * they give for the same page: whoever keeps hashes keeps to one set. */
+    uint64_t (*hash)(const void *page, uint64_t key);
+};
+
+/* All pages are page-aligned. */
+extern const struct content_ops content_scalar;
+
+/* A set of operations and its bracket. begin and end may be NULL; they do not nest. */
+struct content_unit {
+    const struct content_ops *ops;
+    void (*begin)(void);
+    void (*end)(void);
+};
+
+/* The scalar ones by name. */
 int content_compare(const void *a, const void *b);
-/* Whether all bytes are zero. Cheap for most pages that are not. */
 bool content_is_zero(const void *page);
 
 #endif

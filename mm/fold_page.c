@@ -2,7 +2,6 @@
 /* One page of a pass: zero page, stable index, volatility, unstable index, and the merges. */
 #include "mm/fold_page.h"
 
-#include "mm/checksum.h"
 #include "mm/content.h"
 #include "mm/fold_index.h"
 
@@ -86,7 +85,7 @@ static bool merge_unstable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, 
 static bool is_volatile(struct fold *f, mfn_t mfn)
 {
     struct frame *fr = frame_of(f->frames, mfn);
-    uint32_t sum = checksum_page(bytes(f, mfn));
+    uint32_t sum = (uint32_t)content_scalar.hash(bytes(f, mfn), 0);
     bool same = (fr->flags & FRAME_F_SUMMED) && fr->checksum == sum;
 
     f->hashes++;
