@@ -49,9 +49,17 @@ bool content_is_zero(const void *page)
     return true;
 }
 
-static uint64_t hash(const void *page, uint64_t key)
+void content_key_init(struct content_key *key, uint64_t seed)
 {
-    return XXH64(page, PAGE_SIZE, key);
+    key->seed = seed;
+    for (uint64_t i = 0; i < CONTENT_SECRET_WORDS; i++) {
+        key->secret[i] = XXH64(&i, sizeof(i), seed);
+    }
+}
+
+static uint64_t hash(const void *page, const struct content_key *key)
+{
+    return XXH64(page, PAGE_SIZE, key->seed);
 }
 
 const struct content_ops content_scalar = {

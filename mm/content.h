@@ -11,6 +11,16 @@
 
 #include "base/types.h"
 
+/* The words of an XXH3 secret: a block of it lasts for 1 KiB of a page. */
+#define CONTENT_SECRET_WORDS 24
+
+/* What hashes are keyed with. Filled in once, by content_key_init; whoever knows it can make pages
+ * of equal hash, so no guest may see it. */
+struct content_key {
+    uint64_t seed;
+    uint64_t secret[CONTENT_SECRET_WORDS];
+};
+
 struct content_ops {
     const char *name; /* "scalar", "avx2" */
     /* memcmp's order over two pages: negative, 0 or positive. */
@@ -19,7 +29,7 @@ struct content_ops {
     bool (*is_zero)(const void *page);
     /* A 64-bit hash that a guest cannot steer without `key`. Sets of operations may differ in what
      * they give for the same page: whoever keeps hashes keeps to one set. */
-    uint64_t (*hash)(const void *page, uint64_t key);
+    uint64_t (*hash)(const void *page, const struct content_key *key);
 };
 
 /* All pages are page-aligned. */
@@ -31,6 +41,9 @@ struct content_unit {
     void (*begin)(void);
     void (*end)(void);
 };
+
+/* Derives all of the key from 64 bits that guests do not know. */
+void content_key_init(struct content_key *key, uint64_t seed);
 
 /* The scalar ones by name. */
 int content_compare(const void *a, const void *b);
