@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VMCOREINFO note, in which a Linux kernel names the layout of its `struct page` to dump tools.
+ *
+ * The kernel keeps it twice, page-aligned: the text alone (it begins with "OSRELEASE="), and inside
+ * an ELF note of that name (Linux, kernel/crash_core.c). It is lines of NAME=VALUE:
+ *
+ *     SYMBOL(swapper_pg_dir)=ffffffff8c622000    hexadecimal
+ *     OFFSET(page._mapcount)=48                  decimal; SIZE, LENGTH and NUMBER likewise, and
+ *     NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-129     NUMBER may be negative, or hexadecimal behind 0x
+ *
+ * The text is the guest's: hostile. What is parsed is checked so far that offsets lie inside a
+ * struct page and shifts are small; addresses are not checked, whoever follows them does.
+ */
+#ifndef MM_VMCOREINFO_H
+#define MM_VMCOREINFO_H
+
+#include "base/status.h"
+#include "base/types.h"
+
+#define VMCOREINFO_RELEASE 64     /* bytes, with its NUL */
+#define VMCOREINFO_ORDERS 24u     /* orders of the page allocator at most: blocks of 32 GiB */
+#define VMCOREINFO_PAGE 256u      /* bytes of a struct page at most */
+#define VMCOREINFO_NONE UINT8_MAX /* in place of the offset of a field that the kernel lacks */
+
+struct vmcoreinfo {
+    char release[VMCOREINFO_RELEASE]; /* the kernel's, in printable ASCII */
+    /* Where its page tables and its table of sections are. */
+    uint64_t swapper_pg_dir; /* linear address in the kernel's image */
+    uint64_t phys_base;      /* what the image is moved by, modulo 2^64 */
+    uint64_t sme_mask;       /* set in the addresses of page table entries */
+    bool five_level;
+    uint64_t mem_section;  /* linear address of the roots, or of the sections; 0: none */
+    uint64_t sections;     /* the entries there, as LENGTH(mem_section) says */
+    uint64_t mem_map;      /* linear address of the pointer to the one array of struct page; or 0 */
+    uint8_t section_shift; /* log2 of a section's bytes */
+    uint8_t physmem_bits;  /* log2 of the sections' bytes altogether */
+    uint16_t section_bytes; /* of a struct mem_section */
+    uint16_t section_map;   /* offset of its section_mem_map */
+    /* struct page: its size, and offsets. */
+    uint16_t page_bytes;
+    uint8_t flags, refcount, mapping, mapcount, private, compound_head, compound_dtor;
+    uint8_t orders; /* the page allocator's blocks have fewer pages than 2^orders */
+    /* Flags, as masks of `flags`; 0 where the kernel has none. */
+    uint64_t lru, swapcache, swapbacked, slab, hwpoison, head;
+    /* Values of _mapcount that tell a type; 0 where the kernel has none. */
+    uint32_t type_buddy, type_slab, type_hugetlb, type_offline;
+    uint8_t hugetlb_dtor; /* value of compound_dtor; 0: none */
+};
+
+/*
+ * Whether the page holds a VMCOREINFO, as far as its first bytes say: cheap, for a search. Sets
+ * *text and *n to the text inside the page.
+ */
+bool vmcoreinfo_find(const uint8_t *page, const char **text, size_t *n);
+/*
+ * Parses n bytes of text, up to the first NUL. E_INVAL: something that is needed is missing,
+ * contradicts itself, or is not of a kind that this can read; *out is undefined then.
+ */
+enum status vmcoreinfo_parse(const char *text, size_t n, struct vmcoreinfo *out) MUST_CHECK;
+
+#endif
