@@ -42,7 +42,7 @@ static void print_keys(const char *prefix)
 
     for (unsigned i = 0; config_host_get(HOST, i, &key, value, sizeof(value)); i++) {
         if (begins(key, prefix)) {
-            console_printf("%-16s = %-10s  %s\n", key, value, config_host_help(i));
+            console_printf("%-23s = %-10s  %s\n", key, value, config_host_help(i));
         }
     }
 }

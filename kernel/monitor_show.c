@@ -83,7 +83,7 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
         [FRAME_HYP] = "the hypervisor, its tables, boot modules",
         [FRAME_PRIVATE] = "one guest page each",
         [FRAME_SHARED] = "folded",
-        [FRAME_ZERO] = "zero pages, one a share group",
+        [FRAME_ZERO] = "zero pages, one a share group or one for all",
         [FRAME_CACHE] = "the disk cache",
     };
     const struct frames *f = &machine_frames;

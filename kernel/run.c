@@ -87,6 +87,9 @@ static void init_groups(void)
         if (share_group_init(&groups[i], &machine_frames, groups[i].name, i) != OK) {
             refuse("no memory for the share groups' zero pages");
         }
+        if (i > 0 && machine_config.host.fold_zero_across_groups) {
+            share_group_join_zero(&groups[i], &machine_frames, &groups[0]);
+        }
     }
 }
 

@@ -30,7 +30,7 @@ static const struct stats_field host_fields[] = {
     FIELD(host, frames_hyp, "the hypervisor's own: image, tables, EPT pages, boot modules"),
     FIELD(host, frames_private, "one guest page each"),
     FIELD(host, frames_shared, "folded: one frame for several guest pages"),
-    FIELD(host, frames_zero, "zero pages, one for each share group"),
+    FIELD(host, frames_zero, "zero pages, one for each share group, or one for all"),
     FIELD(host, frames_cache, "held by the disk cache alone"),
     FIELD(host, frames_pinned, "of all these, in use by a device at the moment"),
     FIELD(host, guest_ms, "CPU time in guests, their exits included"),

@@ -210,6 +210,29 @@ static void check_free_list(struct audit *a)
 
 /* ---- groups -------------------------------------------------------------------------------- */
 
+/* Two groups have the same zero page only where one was told to use the other's. */
+static void check_zero_owner(struct audit *a, unsigned i)
+{
+    const struct share_group *g = a->groups[i];
+    uint64_t borrowers = 0;
+
+    if (g->zero_lender && (g->zero.n != g->zero_lender->zero.n || g->zero_lender->zero_lender)) {
+        audit_fail(a, "group %s: its zero page is not the one that it uses in common", g->name);
+    }
+    for (unsigned k = 0; k < a->n_groups; k++) {
+        const struct share_group *other = a->groups[k];
+
+        borrowers += other->zero_lender == g;
+        if (k < i && other->zero.n == g->zero.n && !other->zero_lender && !g->zero_lender) {
+            audit_fail(a, "groups %s and %s have the same zero page", other->name, g->name);
+        }
+    }
+    if (borrowers != g->zero_borrowers) {
+        audit_fail(a, "group %s: counts %u groups that use its zero page, there are %llu", g->name,
+                   g->zero_borrowers, ull(borrowers));
+    }
+}
+
 static void check_groups(struct audit *a)
 {
     uint64_t stable = 0, unstable = 0, flagged_stable = 0, flagged_unstable = 0;
@@ -225,6 +248,7 @@ static void check_groups(struct audit *a)
             !content_is_zero(frame_bytes(a->frames, g->zero))) {
             audit_fail(a, "group %s: its zero page is none", g->name);
         }
+        check_zero_owner(a, i);
         for (unsigned m = 0; m < a->n_maps; m++) {
             if (a->maps[m]->group == g) {
                 zero += a->maps[m]->zero_maps;

@@ -33,14 +33,34 @@ enum status share_group_init(struct share_group *g, struct frames *frames, const
     return OK;
 }
 
+/* The zero page goes free. No entry maps it. */
+static void free_zero(struct frames *frames, mfn_t zero)
+{
+    frames_set_state(frames, zero, FRAME_HYP);
+    frames_free(frames, zero);
+}
+
+void share_group_join_zero(struct share_group *g, struct frames *frames, struct share_group *lender)
+{
+    ASSERT(g != lender && !g->zero_lender && !lender->zero_lender);
+    ASSERT(g->zero_maps == 0 && g->zero_borrowers == 0);
+    free_zero(frames, g->zero);
+    g->zero = lender->zero;
+    g->zero_lender = lender;
+    lender->zero_borrowers++;
+}
+
 enum status share_group_fini(struct share_group *g, struct frames *frames)
 {
-    if (frame_of(frames, g->zero)->refs > 0 || g->stable_root != FRAME_NIL ||
+    if (g->zero_maps > 0 || g->zero_borrowers > 0 || g->stable_root != FRAME_NIL ||
         g->unstable_root != FRAME_NIL) {
         return E_BUSY;
     }
-    frames_set_state(frames, g->zero, FRAME_HYP);
-    frames_free(frames, g->zero);
+    if (g->zero_lender) {
+        g->zero_lender->zero_borrowers--;
+        return OK;
+    }
+    free_zero(frames, g->zero);
     return OK;
 }
 

@@ -66,6 +66,8 @@ struct p2m_run {
 struct share_group {
     const char *name;
     mfn_t zero;
+    struct share_group *zero_lender;     /* whose page `zero` is, when it is not the group's own */
+    uint32_t zero_borrowers;             /* groups that use this one's */
     uint32_t stable_root, unstable_root; /* mm/fold's; FRAME_NIL when empty */
     uint32_t id;                         /* unique, at most UINT16_MAX */
     struct share_group *fold_next;       /* mm/fold's list of the groups it knows */
@@ -77,7 +79,15 @@ struct share_group {
 /* Takes and clears the zero page. E_NOMEM; E_RANGE for an id that is too big. */
 enum status share_group_init(struct share_group *g, struct frames *frames, const char *name,
                              uint32_t id) MUST_CHECK;
-/* Gives the zero page back. E_BUSY while a VM of the group still holds memory. */
+/*
+ * From now on `g`, freshly initialised, uses the zero page of `lender` and gives its own back.
+ * `lender` must have its own. What a guest can tell by timing does not change: its pages of zeroes
+ * fold with or without others' (but it shares a frame with VMs of another group).
+ */
+void share_group_join_zero(struct share_group *g, struct frames *frames,
+                           struct share_group *lender);
+/* Gives the zero page back. E_BUSY while a VM of the group still holds memory, or another group
+ * uses the page. */
 enum status share_group_fini(struct share_group *g, struct frames *frames) MUST_CHECK;
 
 struct p2m {

@@ -326,6 +326,11 @@ enum status config_host_set(struct config_host *h, const char *key, const char *
     const struct key *guess;
     char shown[40];
 
+    if (k != NULL && k->boot_only) {
+        (void)format(why, why_size, "%s can only be set at boot, in the configuration's [host]",
+                     k->name);
+        return E_UNSUPPORTED;
+    }
     if (k != NULL) {
         return key_set(k, h, value, why, why_size);
     }

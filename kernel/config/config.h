@@ -44,6 +44,7 @@ struct config_host {
     unsigned scan_cpu_max;         /* percent, 1 to 100 */
     bool fold_run;
     bool fold_zero;
+    bool fold_zero_across_groups;
     enum config_fold_index fold_index;
     enum config_fold_volatility fold_volatility;
     enum cache_mode cache_mode;
@@ -88,8 +89,9 @@ enum status config_parse(const char *text, size_t len, struct config *out, char 
                          size_t why_size) MUST_CHECK;
 
 /*
- * Sets one [host] key by its full name ("scan.pages"). E_NOTFOUND: no such key, E_INVAL: a bad
- * value; why says what is possible, and nothing has changed.
+ * Sets one [host] key by its full name ("scan.pages") while the machine runs. E_NOTFOUND: no such
+ * key, E_INVAL: a bad value, E_UNSUPPORTED: it can only be set at boot; why says what is possible,
+ * and nothing has changed.
  */
 enum status config_host_set(struct config_host *h, const char *key, const char *value, char *why,
                             size_t why_size) MUST_CHECK;

@@ -23,6 +23,8 @@ const struct key host_keys[] = {
      .help = "1% to 100%"},
     {"fold.run", KEY_SWITCH, HOST(fold_run), .def = "on", .help = "on or off"},
     {"fold.zero", KEY_SWITCH, HOST(fold_zero), .def = "on", .help = "on or off"},
+    {"fold.zero_across_groups", KEY_SWITCH, HOST(fold_zero_across_groups), .def = "off",
+     .help = "on or off", .boot_only = true},
     {"fold.index", KEY_CHOICE, HOST(fold_index), .def = "tree", .help = "tree",
      .choices = {[CONFIG_INDEX_TREE] = "tree"}},
     {"fold.volatility", KEY_CHOICE, HOST(fold_volatility), .def = "checksum", .help = "checksum",

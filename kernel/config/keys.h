@@ -29,6 +29,7 @@ struct key {
     const char *def;  /* as it would be written; NULL: must be given */
     const char *help; /* which values there are; follows "must be" in messages */
     const char *choices[KEY_CHOICES];
+    bool boot_only; /* cannot be changed while it runs */
 };
 
 extern const struct key host_keys[];

@@ -12,6 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     world_init(&w, 8 + data[0] % 96u);
+    if (data[0] & 2) {
+        world_join_zero(&w);
+    }
     w.starve_at = data[1];
     w.starve_maps = data[0] & 1;
     world_run(&w, data + 2, size - 2, 8);

@@ -48,9 +48,12 @@ struct world {
     unsigned starve_at; /* during this operation no frame can be had; UINT_MAX: never */
     bool starve_maps;   /* instead, no entry can be set then */
     bool starving;
+    bool zero_in_common; /* all groups use one zero page */
 };
 
 void world_init(struct world *w, uint64_t frames);
+/* The groups use one zero page from now on. To be called before anything runs. */
+void world_join_zero(struct world *w);
 /* Runs the operations that `data` says; the audit runs every `audit_every` of them. */
 void world_run(struct world *w, const uint8_t *data, size_t n, unsigned audit_every);
 /* Every byte of every VM against the oracle, by the door and by every CPU's every alias. */

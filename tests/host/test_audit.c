@@ -188,6 +188,19 @@ static void other_zero(struct scene *s)
 {
     slot(s, 3, 0)->mfn = s->zero;
 }
+static void zero_in_common(struct scene *s)
+{
+    s->w.groups[1].zero = s->w.groups[0].zero;
+}
+static void zero_not_the_lenders(struct scene *s)
+{
+    s->w.groups[1].zero_lender = &s->w.groups[0];
+    s->w.groups[0].zero_borrowers = 1;
+}
+static void borrowers_miscounted(struct scene *s)
+{
+    s->w.groups[0].zero_borrowers++;
+}
 static void dirty_zero(struct scene *s)
 {
     ((uint8_t *)frame_bytes(&s->w.f, s->zero))[4095] = 1;
@@ -303,6 +316,9 @@ static const struct corruption {
     {"are pinned, counted", pins_miscounted},
     {"of share group 0", other_group},
     {"another group's zero page", other_zero},
+    {"have the same zero page", zero_in_common},
+    {"is not the one that it uses in common", zero_not_the_lenders},
+    {"groups that use its zero page", borrowers_miscounted},
     {"its zero page is none", dirty_zero},
     {"is no memory of it", outside_ram},
     {"present/zero/shared", vm_counter},

@@ -80,7 +80,8 @@ static void test_defaults(void **state)
     assert_int_equal(c.n_vms, 0);
     assert_true(c.host.stats_interval_ns == 1000000000 && c.host.scan_pages == 1000);
     assert_true(c.host.scan_sleep_ns == 20000000 && c.host.scan_cpu_max == 20);
-    assert_true(c.host.fold_run && c.host.fold_zero && c.host.cache_mode == CACHE_INCLUSIVE);
+    assert_true(c.host.fold_run && c.host.fold_zero && !c.host.fold_zero_across_groups &&
+                c.host.cache_mode == CACHE_INCLUSIVE);
     assert_true(config_cache_bytes(&c.host, 400) == 100);
     assert_int_equal(parse("[host]\nstats.interval = off\nscan.sleep = 0\n"), OK);
     assert_true(c.host.stats_interval_ns == 0 && c.host.scan_sleep_ns == 0);
@@ -203,15 +204,25 @@ static void test_run_time(void **state)
     unsigned i;
     (void)state;
 
-    assert_int_equal(parse("[host]\nscan.pages=7\nscan.sleep=1500us\ncache.max=70M\nfold.zero=off\n"
-                           "stats.interval=off\nscan.cpu_max=100%\ncache.mode=off\n"),
-                     OK);
+    assert_int_equal(
+        parse(
+            "[host]\nscan.pages=7\nscan.sleep=1500us\ncache.max=70M\nfold.zero=off\n"
+            "fold.zero_across_groups=on\nstats.interval=off\nscan.cpu_max=100%\ncache.mode=off\n"),
+        OK);
     h = c.host;
     config_host_defaults(&again);
     for (i = 0; config_host_get(&h, i, &key, value, sizeof(value)); i++) {
-        assert_int_equal(config_host_set(&again, key, value, why, sizeof(why)), OK);
+        bool boot_only = strcmp(key, "fold.zero_across_groups") == 0;
+        assert_int_equal(config_host_set(&again, key, value, why, sizeof(why)),
+                         boot_only ? E_UNSUPPORTED : OK);
         assert_non_null(config_host_help(i));
     }
+    assert_true(h.fold_zero_across_groups && !again.fold_zero_across_groups);
+    assert_int_equal(config_host_set(&again, "fold.zero_across_groups", "on", why, sizeof(why)),
+                     E_UNSUPPORTED);
+    assert_string_equal(why, "fold.zero_across_groups can only be set at boot, in the "
+                             "configuration's [host]");
+    again.fold_zero_across_groups = true;
     assert_true(i >= 10);
     assert_null(config_host_help(i));
     assert_memory_equal(&h, &again, sizeof(h));

@@ -346,9 +346,48 @@ static void test_door_copies_across_pages(void **state)
     world_fini(&w);
 }
 
+/* A zero page in common: the same frame for both groups, counted for each, freed by its owner. */
+static void test_zero_page_across_groups(void **state)
+{
+    (void)state;
+    struct world w;
+    struct share_group other;
+    struct fake_map map;
+    struct p2m p;
+    const struct p2m_run run = {GFN(0), 4};
+    uint8_t byte;
+
+    world_init(&w, 24);
+    uint64_t free_frames = w.f.by_state[FRAME_FREE];
+    assert_int_equal(share_group_init(&other, &w.f, "other", 2), OK);
+    share_group_join_zero(&other, &w.f, &w.g);
+    assert_int_equal(w.f.by_state[FRAME_FREE], free_frames);
+    assert_int_equal(w.f.by_state[FRAME_ZERO], 1);
+    fake_map_init(&map, &w.f, 4);
+    assert_int_equal(p2m_init(&p, &fake_map_ops, &map, &w.f, &other, 7, &run, 1), OK);
+    assert_int_equal(fake_guest_read(&p, 0, 0, GFN(1), 0, &byte), OK);
+    assert_int_equal(byte, 0);
+    assert_int_equal(map.entries[1].mfn.n, w.g.zero.n);
+    assert_int_equal(other.zero_maps, 1);
+    assert_int_equal(w.g.zero_maps, 0);
+    assert_int_equal(share_group_fini(&other, &w.f), E_BUSY);
+    assert_int_equal(share_group_fini(&w.g, &w.f), E_BUSY); /* it is lent */
+    /* A write gives a frame of its own, and what others read stays zero. */
+    assert_int_equal(fake_guest_write(&p, 0, 0, GFN(1), 9, 5), OK);
+    assert_int_not_equal(map.entries[1].mfn.n, w.g.zero.n);
+    assert_int_equal(other.zero_breaks, 1);
+    assert_int_equal(((uint8_t *)frame_bytes(&w.f, w.g.zero))[9], 0);
+    p2m_drop_all(&p);
+    fake_map_fini(&map);
+    assert_int_equal(share_group_fini(&other, &w.f), OK);
+    assert_int_equal(w.f.by_state[FRAME_ZERO], 1);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_zero_page_across_groups),
         cmocka_unit_test(test_init_refuses_bad_runs),
         cmocka_unit_test(test_first_touch),
         cmocka_unit_test(test_alias_sees_the_write),
