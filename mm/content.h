@@ -22,7 +22,7 @@ struct content_key {
 };
 
 struct content_ops {
-    const char *name; /* "scalar", "avx2" */
+    const char *name; /* for the log */
     /* memcmp's order over two pages: negative, 0 or positive. */
     int (*compare)(const void *a, const void *b);
     /* Whether all bytes are zero. Cheap for most pages that are not. */
@@ -32,8 +32,10 @@ struct content_ops {
     uint64_t (*hash)(const void *page, const struct content_key *key);
 };
 
-/* All pages are page-aligned. */
+/* All pages are page-aligned. Another CPU may write to one meanwhile: what is told then is true of
+ * no moment, but it is told. The caller knows what the CPU has. */
 extern const struct content_ops content_scalar;
+extern const struct content_ops content_avx2, content_avx512; /* these two hash alike */
 
 /* A set of operations and its bracket. begin and end may be NULL; they do not nest. */
 struct content_unit {
