@@ -83,7 +83,10 @@ void monitor_fold(void *ctx, unsigned argc, char *const *argv)
     static const char *const prefixes[] = {"fold.", "scan.", NULL};
     struct stats s;
 
-    (void)ctx;
+    if (argc > 1 && strcmp(argv[1], "pass") == 0) {
+        monitor_pass(ctx, argc - 1, argv + 1);
+        return;
+    }
     keys(prefixes, argc, argv);
     if (argc == 1) {
         stats_read(&s);

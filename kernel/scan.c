@@ -6,13 +6,24 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "kernel/machine.h"
+#include "kernel/sched.h"
 #include "mm/pace.h"
 
 /* The longest that a guest waits behind the scanner. */
 #define BURST_NS UINT64_C(1000000)
 
+/* Of whole passes at once: pages between two looks at the clock. */
+#define PASS_PAGES 64u
+
 static struct pace pace;
 static unsigned attached;
+static bool under_way; /* a pass has begun and not ended */
+/* Whole passes at once; none while n is 0. */
+static struct {
+    unsigned n, ended;
+    bool begun; /* the pass that was under way has ended */
+    scan_pass_fn *event;
+} whole;
 
 static struct pace_config pace_of(const struct config_host *host)
 {
@@ -53,18 +64,102 @@ void scan_detach(struct p2m *p)
 
 uint64_t scan_next_ns(void)
 {
+    if (whole.n > 0) {
+        return 0;
+    }
     return attached > 0 && machine_fold.run ? pace_next(&pace) : TIMER_NEVER;
+}
+
+/* fold_step, and a note of where in a pass that leaves us. */
+static unsigned step(unsigned budget)
+{
+    uint64_t before = machine_fold.full_scans;
+    unsigned done = fold_step(&machine_fold, budget);
+
+    under_way = machine_fold.full_scans == before && (under_way || done > 0);
+    return done;
+}
+
+/* ---- whole passes at once ------------------------------------------------------------------ */
+
+enum status scan_passes(unsigned n, scan_pass_fn *event)
+{
+    if (whole.n > 0) {
+        return E_BUSY;
+    }
+    if (attached == 0) {
+        return E_NOTFOUND;
+    }
+    whole.n = n;
+    whole.ended = 0;
+    whole.begun = false;
+    whole.event = event;
+    return OK;
+}
+
+bool scan_passes_stop(void)
+{
+    bool any = whole.n > 0;
+
+    whole.n = 0;
+    return any;
+}
+
+/* At most PASS_PAGES; false when all passes have ended. */
+static bool whole_step(void)
+{
+    uint64_t before = machine_fold.full_scans;
+
+    if (!whole.begun && !under_way) {
+        whole.begun = true;
+        whole.event(0);
+    }
+    unsigned done = step(PASS_PAGES);
+    if (machine_fold.full_scans != before) {
+        if (whole.begun) {
+            whole.ended++;
+            whole.event(whole.ended);
+        }
+    } else if (done == 0) {
+        whole.n = 0;
+        whole.event(SCAN_PASSES_OVER);
+        return false;
+    }
+    if (whole.ended == whole.n) {
+        whole.n = 0;
+    }
+    return whole.n > 0;
+}
+
+static uint64_t whole_burst(uint64_t start)
+{
+    bool run = machine_fold.run;
+    uint64_t now;
+
+    machine_fold.run = true;
+    do {
+        bool more = whole_step();
+        now = clock_now_ns();
+        if (!more) {
+            break;
+        }
+    } while (now - start < SCHED_QUANTUM_NS);
+    machine_fold.run = run;
+    return now - start;
 }
 
 uint64_t scan_step(bool busy)
 {
     uint64_t start = clock_now_ns();
-    uint32_t n = pace_pages(&pace, start);
 
+    if (whole.n > 0) {
+        return whole_burst(start);
+    }
+    uint32_t n = pace_pages(&pace, start);
     if (n == 0) {
         return 0;
     }
-    unsigned done = fold_step(&machine_fold, n);
+    unsigned done = step(n);
     uint64_t end = clock_now_ns();
     pace_done(&pace, end, done, end - start, !busy);
     return end - start;

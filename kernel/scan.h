@@ -3,6 +3,8 @@
 #ifndef KERNEL_SCAN_H
 #define KERNEL_SCAN_H
 
+#include <limits.h>
+
 #include "kernel/config/config.h"
 #include "mm/p2m.h"
 
@@ -19,5 +21,19 @@ uint64_t scan_next_ns(void);
 uint64_t scan_step(bool busy);
 /* Likewise, after the monitor has changed *host. */
 enum status scan_configure(const struct config_host *host) MUST_CHECK;
+
+/*
+ * Whole passes at once, for whoever wants exact figures: without pace and pauses, and also while
+ * fold.run is off. In bursts of about SCHED_QUANTUM_NS, as if the scanner were one more vCPU.
+ *
+ * `event` is called when the first pass begins (pass 0; one that is under way is finished before),
+ * at each pass's end (1 to n), and if they end early, because nothing is left to scan, with
+ * SCAN_PASSES_OVER. E_BUSY while others are going on, E_NOTFOUND without a VM.
+ */
+#define SCAN_PASSES_OVER UINT_MAX
+typedef void scan_pass_fn(unsigned pass);
+enum status scan_passes(unsigned n, scan_pass_fn *event) MUST_CHECK;
+/* No more of them; true if there were any. No event is called. */
+bool scan_passes_stop(void);
 
 #endif
