@@ -47,13 +47,12 @@ struct guest_pages {
     struct p2m *p2m;
     bool known; /* info holds */
     struct vmcoreinfo info;
-    gfn_t note;         /* the page that it was found in */
-    uint64_t note_hash; /* its content's */
-    uint64_t next;      /* where the search goes on: an index among the guest's RAM pages */
-    unsigned doubts;    /* checks in a row that have failed */
+    gfn_t note;      /* the page that it was found in */
+    gfn_t next;      /* where the search goes on */
+    unsigned doubts; /* checks in a row that found another kernel running */
     struct guest_pages_section section;
     struct guest_pages_entry cache[GUEST_PAGES_CACHE];
-    uint64_t sweep_next;             /* likewise, the sweep */
+    gfn_t sweep_next;                /* where the sweep goes on */
     uint64_t sweeping[PAGE_CLASSES]; /* counts of the sweep under way */
     uint64_t counts[PAGE_CLASSES];   /* pages by class in the last complete sweep */
     uint64_t sweeps;                 /* complete ones */

@@ -30,21 +30,21 @@ struct vmcoreinfo {
     uint64_t phys_base;      /* what the image is moved by, modulo 2^64 */
     uint64_t sme_mask;       /* set in the addresses of page table entries */
     bool five_level;
-    uint64_t mem_section;  /* linear address of the roots, or of the sections; 0: none */
-    uint64_t sections;     /* the entries there, as LENGTH(mem_section) says */
-    uint64_t mem_map;      /* linear address of the pointer to the one array of struct page; or 0 */
-    uint8_t section_shift; /* log2 of a section's bytes */
-    uint8_t physmem_bits;  /* log2 of the sections' bytes altogether */
-    uint16_t section_bytes; /* of a struct mem_section */
-    uint16_t section_map;   /* offset of its section_mem_map */
+    uint64_t mem_map;     /* linear address of the pointer to the one array of struct page, or 0 */
+    uint64_t mem_section; /* else: linear address of the sections, or of pointers to them */
+    uint64_t sections;    /* how many there can be */
+    uint16_t sections_in_root; /* behind each of the pointers; 0: there are none, one flat array */
+    uint16_t section_bytes;    /* of a struct mem_section */
+    uint16_t section_map;      /* offset of its section_mem_map */
+    uint8_t section_shift;     /* log2 of the bytes that a section describes */
     /* struct page: its size, and offsets. */
     uint16_t page_bytes;
     uint8_t flags, refcount, mapping, mapcount, private, compound_head, compound_dtor;
     uint8_t orders; /* the page allocator's blocks have fewer pages than 2^orders */
     /* Flags, as masks of `flags`; 0 where the kernel has none. */
-    uint64_t lru, swapcache, swapbacked, slab, hwpoison, head;
+    uint64_t lru, swapbacked, slab, hwpoison, head;
     /* Values of _mapcount that tell a type; 0 where the kernel has none. */
-    uint32_t type_buddy, type_slab, type_hugetlb, type_offline;
+    uint32_t type_buddy, type_hugetlb;
     uint8_t hugetlb_dtor; /* value of compound_dtor; 0: none */
 };
 
