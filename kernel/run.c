@@ -5,6 +5,7 @@
 #include "arch/x86_64/hvm.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/poweroff.h"
+#include "arch/x86_64/vector.h"
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/string.h"
@@ -160,6 +161,7 @@ void kernel_run(const struct mb2_info *boot)
     if (hvm_init(&machine_frames) != OK) {
         refuse("VT-x could not be switched on; the lines above say why");
     }
+    log_info("pages are compared and hashed with %s instructions", vector_unit()->ops->name);
     sched_add_work(vm_memory_work, NULL);
     sched_add_work(all_vms_work, NULL);
     if (n_vms == 0) {

@@ -98,6 +98,13 @@
 #define CR4_SMAP BIT(21)
 #define CR4_PKE BIT(22)
 
+/* Extended control register 0: SDM vol. 3, 2.6. */
+#define XCR0_X87 BIT(0)
+#define XCR0_SSE BIT(1)
+#define XCR0_AVX BIT(2)
+#define XCR0_AVX512 (BIT(5) | BIT(6) | BIT(7))
+#define XCR0_PKRU BIT(9)
+
 #define RFLAGS_CF BIT(0)
 #define RFLAGS_ZF BIT(6)
 #define RFLAGS_TF BIT(8)
@@ -122,6 +129,8 @@
 #define CPUID_1_EDX_MTRR BIT32(12)
 #define CPUID_1_EDX_PGE BIT32(13)
 #define CPUID_1_EDX_PAT BIT32(16)
+#define CPUID_7_EBX_AVX2 BIT32(5)
+#define CPUID_7_EBX_AVX512F BIT32(16)
 #define CPUID_7_EBX_SMEP BIT32(7)
 #define CPUID_7_EBX_SMAP BIT32(20)
 #define CPUID_7_ECX_UMIP BIT32(2)

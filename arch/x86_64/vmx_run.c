@@ -114,6 +114,9 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
         if (v->space->stale) {
             ept_flush_if_stale(v->space);
         }
+        if (xstate_live != v) {
+            xstate_load(v);
+        }
         arm_deadline(now, deadline);
         if (vmx_enter(v, v->launched, &flags) != 0) {
             entry_failed(v, flags);

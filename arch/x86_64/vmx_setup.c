@@ -7,7 +7,7 @@
 
 extern char vmx_exit_stub[];
 
-static struct hvm_vcpu *current; /* whose VMCS and register state this CPU holds */
+static struct hvm_vcpu *current; /* whose VMCS this CPU holds, and registers: see xstate.c */
 static uint16_t next_vpid = 1;
 
 static bool vmx_op_failed(const char *op, uint64_t pa)

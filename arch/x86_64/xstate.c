@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Guest state that no VMCS field holds: x87/SSE/AVX/AVX-512 registers, XCR0, debug registers and
- * the MSRs of SYSCALL. The hypervisor uses none of it, so the last guest's stays in the CPU until
- * another vCPU runs there.
+ * the MSRs of SYSCALL. The last guest's stays in the CPU until another vCPU runs there, or, the
+ * vector registers and XCR0, until the hypervisor borrows them.
+ *
+ * CR0.TS is set whenever the hypervisor runs, but here and between xstate_borrow and
+ * xstate_give_back: a vector instruction anywhere else raises #NM, which panics, before it can harm
+ * a guest. (Guests have a CR0 of their own; an exit loads this one from the VMCS.)
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/vmx.h"
+#include "base/log.h"
 #include "base/page.h"
 
-#define XCR0_X87 BIT(0)
-#define XCR0_SSE BIT(1)
-#define XCR0_AVX BIT(2)
-#define XCR0_AVX512 (BIT(5) | BIT(6) | BIT(7))
-#define XCR0_PKRU BIT(9)
+struct hvm_vcpu *xstate_live;
+static bool has_xsave, borrowed;
 
-static bool has_xsave;
+static void vectors_on(void)
+{
+    __asm__ volatile("clts" : : : "memory");
+}
+
+static void vectors_off(void)
+{
+    write_cr0(read_cr0() | CR0_TS);
+}
 
 void xstate_init_machine(void)
 {
@@ -25,6 +35,7 @@ void xstate_init_machine(void)
     if (!has_xsave) {
         vmx_caps.xcr0_may = XCR0_X87 | XCR0_SSE;
         write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+        vectors_off();
         return;
     }
     write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE);
@@ -43,6 +54,7 @@ void xstate_init_machine(void)
         write_xcr0(may);
     }
     vmx_caps.xcr0_may = may;
+    vectors_off();
 }
 
 bool xstate_xcr0_valid(uint64_t value)
@@ -67,16 +79,65 @@ void xstate_reset(struct hvm_vcpu *v)
     v->xcr0 = XCR0_X87;
 }
 
-static void save(struct hvm_vcpu *v)
+/* Leaves nobody's state live, XCR0 at all that there is, and vector instructions possible. */
+static void save_vectors(void)
 {
-    uint8_t *area = frame_bytes(v->frames, v->xsave);
+    uint8_t *area = frame_bytes(xstate_live->frames, xstate_live->xsave);
 
+    vectors_on();
     if (has_xsave) {
         write_xcr0(vmx_caps.xcr0_may);
         __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
     }
+    xstate_live = NULL;
+}
+
+/*
+ * Replaces all that the registers held: with every bit of XCR0 asked for, XRSTOR resets those
+ * components that the area has none of (SDM vol. 1, 13.8), and MXCSR is always loaded. Nothing of
+ * another guest's state or of the hypervisor's is left.
+ */
+void xstate_load(struct hvm_vcpu *v)
+{
+    const uint8_t *area = frame_bytes(v->frames, v->xsave);
+
+    ASSERT(!xstate_live && !borrowed);
+    vectors_on();
+    if (has_xsave) {
+        __asm__ volatile("xrstor64 (%0)"
+                         :
+                         : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX)
+                         : "memory");
+        write_xcr0(v->xcr0);
+    } else {
+        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+    }
+    vectors_off();
+    xstate_live = v;
+}
+
+void xstate_borrow(void)
+{
+    ASSERT(!borrowed);
+    borrowed = true;
+    if (xstate_live) {
+        save_vectors();
+    } else {
+        vectors_on();
+    }
+}
+
+void xstate_give_back(void)
+{
+    ASSERT(borrowed);
+    borrowed = false;
+    vectors_off();
+}
+
+static void save(struct hvm_vcpu *v)
+{
     v->star = rdmsr(MSR_IA32_STAR);
     v->lstar = rdmsr(MSR_IA32_LSTAR);
     v->cstar = rdmsr(MSR_IA32_CSTAR);
@@ -92,18 +153,6 @@ static void save(struct hvm_vcpu *v)
 
 static void load(const struct hvm_vcpu *v)
 {
-    const uint8_t *area = frame_bytes(v->frames, v->xsave);
-
-    if (has_xsave) {
-        write_xcr0(vmx_caps.xcr0_may);
-        __asm__ volatile("xrstor64 (%0)"
-                         :
-                         : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX)
-                         : "memory");
-        write_xcr0(v->xcr0);
-    } else {
-        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
-    }
     wrmsr(MSR_IA32_STAR, v->star);
     wrmsr(MSR_IA32_LSTAR, v->lstar);
     wrmsr(MSR_IA32_CSTAR, v->cstar);
@@ -119,6 +168,10 @@ static void load(const struct hvm_vcpu *v)
 
 void xstate_switch(struct hvm_vcpu *from, struct hvm_vcpu *to)
 {
+    if (xstate_live) {
+        save_vectors();
+        vectors_off();
+    }
     if (from) {
         save(from);
         from->cr2 = read_cr2(); /* ours never changes: the hypervisor takes no page faults */

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Chooses the operations on whole pages by CPUID and by the state that XCR0 may enable. */
+#include "arch/x86_64/vector.h"
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/vmx.h"
+
+#define YMM (XCR0_SSE | XCR0_AVX)
+#define ZMM (YMM | XCR0_AVX512)
+
+static const struct content_unit scalar = {.ops = &content_scalar};
+static const struct content_unit avx2 = {&content_avx2, xstate_borrow, xstate_give_back};
+static const struct content_unit avx512 = {&content_avx512, xstate_borrow, xstate_give_back};
+
+static bool usable(uint32_t features, uint32_t feature, uint64_t state)
+{
+    return (features & feature) && (vmx_caps.xcr0_may & state) == state;
+}
+
+const struct content_unit *vector_unit(void)
+{
+    uint32_t features = cpuid(0, 0).eax >= 7 ? cpuid(7, 0).ebx : 0;
+
+    if (usable(features, CPUID_7_EBX_AVX512F, ZMM)) {
+        return &avx512;
+    }
+    return usable(features, CPUID_7_EBX_AVX2, YMM) ? &avx2 : &scalar;
+}
