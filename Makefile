@@ -132,7 +132,11 @@ GFLAGS := -std=gnu11 -O2 -ffreestanding -nostdlib -static -fno-pic -no-pie -mno-
 build/guests/%.elf: guests/tests/%.c $(KIT) $(wildcard guests/kit/*.h) guests/kit/kit.ld
 	$(call say,GUEST,$@)
 	$Q mkdir -p $(@D)
-	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $<
+	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $< $(GUEST_LIBS)
+# This one tries the kernel's own code.
+CONTENT := $(patsubst %.c,$O/%.o,$(wildcard mm/content*.c))
+build/guests/content.elf: $(CONTENT)
+build/guests/content.elf: GUEST_LIBS := -I. $(CONTENT)
 build/guests/bench.elf: $(wildcard guests/bench/*.[ch] guests/kit/*) $(KIT)
 	$(call say,GUEST,$@)
 	$Q mkdir -p $(@D)

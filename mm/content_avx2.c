@@ -29,17 +29,18 @@ static __m256i unlike(const __m256i *a, const __m256i *b)
 /* memcmp's order of one line. Each side is read once: another CPU may be writing there. */
 static int line_order(const __m256i *a, const __m256i *b)
 {
-    uint64_t x[4], y[4];
+    __m256i x = _mm256_load_si256(a), y = _mm256_load_si256(b);
+    unsigned same = (unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(x, y)));
+    uint64_t p[4], q[4];
 
-    _mm256_storeu_si256((__m256i *)x, _mm256_load_si256(a));
-    _mm256_storeu_si256((__m256i *)y, _mm256_load_si256(b));
-    for (unsigned i = 0; i < 4; i++) {
-        if (x[i] != y[i]) {
-            /* The lowest address is the most significant byte, as memcmp has it. */
-            return __builtin_bswap64(x[i]) < __builtin_bswap64(y[i]) ? -1 : 1;
-        }
+    if (same == 0xf) {
+        return 0;
     }
-    return 0;
+    _mm256_storeu_si256((__m256i *)p, x);
+    _mm256_storeu_si256((__m256i *)q, y);
+    unsigned i = (unsigned)__builtin_ctz(~same);
+    /* The lowest address is the most significant byte, as memcmp has it. */
+    return __builtin_bswap64(p[i]) < __builtin_bswap64(q[i]) ? -1 : 1;
 }
 
 static bool group_differs(const __m256i *a, const __m256i *b)

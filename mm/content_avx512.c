@@ -106,9 +106,57 @@ static bool is_zero(const void *page)
     return true;
 }
 
+/*
+ * XXH3_64bits_withSecret of a page. A stripe is a line, and a block the 16 stripes that one secret
+ * lasts for. The library's loop would shuffle every line before it adds it; here the plain lines of
+ * a block are added up and shuffled once, and the block's keys stay in registers: 5 instructions a
+ * line instead of 8.
+ */
+#define STRIPES ((sizeof(((struct content_key *)0)->secret) - sizeof(__m512i)) / 8)
+#define BLOCKS (LINES / STRIPES)
+
+/* `last`: the key of the last stripe, for the others the secret's words in order. */
+static __m512i add_block(__m512i acc, const __m512i *x, const uint8_t *secret, const uint8_t *last)
+{
+    __m512i plain = _mm512_setzero_si512();
+
+    for (unsigned i = 0; i < STRIPES; i++) {
+        const uint8_t *key = i < STRIPES - 1 ? secret + 8 * i : last;
+        __m512i k = _mm512_xor_si512(x[i], _mm512_loadu_si512(key));
+        acc = _mm512_add_epi64(acc, _mm512_mul_epu32(k, _mm512_srli_epi64(k, 32)));
+        plain = _mm512_add_epi64(plain, x[i]);
+    }
+    return _mm512_add_epi64(acc, _mm512_shuffle_epi32(plain, _MM_PERM_BADC));
+}
+
+static __m512i scramble(__m512i acc, __m512i key)
+{
+    const __m512i prime = _mm512_set1_epi64(XXH_PRIME32_1);
+
+    acc = _mm512_xor_si512(_mm512_xor_si512(acc, _mm512_srli_epi64(acc, 47)), key);
+    __m512i high = _mm512_mul_epu32(_mm512_srli_epi64(acc, 32), prime);
+    return _mm512_add_epi64(_mm512_mul_epu32(acc, prime), _mm512_slli_epi64(high, 32));
+}
+
 static uint64_t hash(const void *page, const struct content_key *key)
 {
-    return XXH3_64bits_withSecret(page, PAGE_SIZE, key->secret, sizeof(key->secret));
+    static const uint64_t start[] = XXH3_INIT_ACC;
+    const uint8_t *secret = (const uint8_t *)key->secret;
+    const uint8_t *end = secret + sizeof(key->secret) - sizeof(__m512i);
+    const __m512i *x = page;
+    __m512i acc = _mm512_loadu_si512(start);
+    uint64_t sums[8];
+
+    for (unsigned block = 1;; block++, x += STRIPES) {
+        /* The last stripe of all has a key of its own, and no scrambling after it. */
+        acc = add_block(acc, x, secret, end - (block < BLOCKS ? 8 : XXH_SECRET_LASTACC_START));
+        if (block == BLOCKS) {
+            break;
+        }
+        acc = scramble(acc, _mm512_loadu_si512(end));
+    }
+    _mm512_storeu_si512(sums, acc);
+    return XXH3_mergeAccs(sums, secret + XXH_SECRET_MERGEACCS_START, PAGE_SIZE * XXH_PRIME64_1);
 }
 
 const struct content_ops content_avx512 = {
