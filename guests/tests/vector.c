@@ -2,7 +2,8 @@
 /*
  * What the CPU keeps for this VM stays this VM's: x87, SSE, AVX and AVX-512 state, XCR0, MXCSR,
  * debug registers, CR2, system-call MSRs. Several VMs run it at once, each with its own `seed`, and
- * `xcr0` (a mask) limits the state that one uses.
+ * `xcr0` (a mask) limits the state that one uses. `pages` of memory are there to be scanned
+ * meanwhile: half of them are alike in all VMs, and some are written anew in each round.
  */
 #include "kit.h"
 
@@ -73,6 +74,26 @@ static void save(void)
     __asm__ volatile("fistpll 56(%0); fistpll 48(%0); fistpll 40(%0); fistpll 32(%0);"
                      "fistpll 24(%0); fistpll 16(%0); fistpll 8(%0); fistpll 0(%0)" ::"r"(x87_out)
                      : "memory");
+}
+
+/* Pages to scan, behind those that exits() touches. */
+static uint64_t first_page, pages;
+
+static void write_page(uint64_t i)
+{
+    volatile uint64_t *p = (uint64_t *)(KIT_HEAP + (first_page + i) * PAGE);
+    uint64_t x = i % 2 == 0 ? i : i + seed * 1000003;
+
+    for (unsigned k = 0; k < PAGE / 8; k++) {
+        p[k] = x * 0x9e3779b97f4a7c15ul;
+    }
+}
+
+static void write_some(uint64_t round)
+{
+    for (uint64_t i = 0; pages > 0 && i < 4; i++) {
+        write_page((round * 4 + i) * 2654435761ul % pages);
+    }
 }
 
 static uint64_t get_xcr0(void)
@@ -152,9 +173,15 @@ void guest_main(const uint8_t *boot_params)
 
     seed = kit_option(boot_params, "seed", 1);
     set_xcr0(kit_option(boot_params, "xcr0", 0xe7));
+    first_page = rounds;
+    pages = kit_option(boot_params, "pages", 0);
+    for (uint64_t i = 0; i < pages; i++) {
+        write_page(i);
+    }
     apic_init();
     set_others();
     for (uint64_t round = 0; round < rounds; round++) {
+        write_some(round);
         fill(round);
         unsigned n = load();
         exits((unsigned)round);
