@@ -125,6 +125,8 @@ static __m512i add_block(__m512i acc, const __m512i *x, const uint8_t *secret, c
         __m512i k = _mm512_xor_si512(x[i], _mm512_loadu_si512(key));
         acc = _mm512_add_epi64(acc, _mm512_mul_epu32(k, _mm512_srli_epi64(k, 32)));
         plain = _mm512_add_epi64(plain, x[i]);
+        /* In this order: a tree of sums would want more registers than there are. */
+        __asm__("" : "+v"(acc), "+v"(plain));
     }
     return _mm512_add_epi64(acc, _mm512_shuffle_epi32(plain, _MM_PERM_BADC));
 }
