@@ -76,17 +76,17 @@ static void wait_done(struct blk_req *r, enum status s)
     w->done = true;
 }
 
-enum status blk_read_wait(struct blk_dev *d, uint64_t sector, hpa_t buf, uint32_t sectors,
-                          void (*poll)(void *ctx), void *ctx)
+enum status blk_wait(struct blk_dev *d, enum blk_op op, uint64_t sector, hpa_t buf,
+                     uint32_t sectors, void (*poll)(void *ctx), void *ctx)
 {
     struct wait w = {0};
     struct blk_seg seg = {.addr = buf, .bytes = sectors * BLK_SECTOR};
     struct blk_req r = {
-        .op = BLK_READ,
+        .op = op,
         .sector = sector,
         .sectors = sectors,
         .segs = &seg,
-        .n_segs = 1,
+        .n_segs = sectors != 0 ? 1 : 0,
         .done = wait_done,
         .ctx = &w,
     };
@@ -102,4 +102,10 @@ enum status blk_read_wait(struct blk_dev *d, uint64_t sector, hpa_t buf, uint32_
         __asm__ volatile("" ::: "memory");
     }
     return w.status;
+}
+
+enum status blk_read_wait(struct blk_dev *d, uint64_t sector, hpa_t buf, uint32_t sectors,
+                          void (*poll)(void *ctx), void *ctx)
+{
+    return blk_wait(d, BLK_READ, sector, buf, sectors, poll, ctx);
 }

@@ -70,9 +70,13 @@ struct blk_dev {
 void blk_submit(struct blk_dev *d, struct blk_req *r);
 
 /*
- * Reads `sectors` sectors into the memory at `buf` and waits, calling poll(ctx) until the request
- * is done (poll must drive the device and its timeouts). Only for start-up.
+ * Carries out one request on `sectors` sectors of the memory at `buf` (FLUSH: 0 sectors) and waits,
+ * calling poll(ctx) until it is done (poll must drive the device and its timeouts). Only for
+ * start-up.
  */
+enum status blk_wait(struct blk_dev *d, enum blk_op op, uint64_t sector, hpa_t buf,
+                     uint32_t sectors, void (*poll)(void *ctx), void *ctx) MUST_CHECK;
+/* The same, for reading. */
 enum status blk_read_wait(struct blk_dev *d, uint64_t sector, hpa_t buf, uint32_t sectors,
                           void (*poll)(void *ctx), void *ctx) MUST_CHECK;
 

@@ -3,8 +3,8 @@
 #include "drivers/block/blkcache.h"
 
 #include "base/bits.h"
-#include "base/string.h"
 #include "drivers/block/blkcache_internal.h"
+#include "drivers/block/segs.h"
 
 uint64_t blkcache_bytes(uint32_t n_jobs, uint32_t n_ios)
 {
@@ -45,46 +45,14 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
 void blkcache_copy(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
                    size_t n, bool to_segs)
 {
-    uint8_t *window = bc->cache->frames->window;
-    uint8_t *p = bytes;
-
     bc->cache->stats.copied_bytes += n;
-    for (unsigned i = 0; i < r->n_segs && n != 0; i++) {
-        const struct blk_seg *s = &r->segs[i];
-        if (off >= s->bytes) {
-            off -= s->bytes;
-            continue;
-        }
-        size_t part = (size_t)MIN((uint64_t)n, s->bytes - off);
-        if (to_segs) {
-            memcpy(window + s->addr.a + off, p, part);
-        } else {
-            memcpy(p, window + s->addr.a + off, part);
-        }
-        p += part;
-        n -= part;
-        off = 0;
-    }
+    blk_segs_copy(bc->cache->frames->window, r, off, bytes, n, to_segs);
 }
 
 uint64_t blkcache_slice(const struct blk_req *r, uint64_t off, uint64_t n, struct blk_seg *segs,
                         unsigned *n_segs)
 {
-    uint64_t covered = 0;
-
-    for (unsigned i = 0; i < r->n_segs && covered < n && *n_segs < IO_SEGS; i++) {
-        const struct blk_seg *s = &r->segs[i];
-        if (off >= s->bytes) {
-            off -= s->bytes;
-            continue;
-        }
-        /* Segments are whole sectors, and so are off and n: what is covered is, too. */
-        uint64_t part = MIN(n - covered, s->bytes - off);
-        segs[(*n_segs)++] = (struct blk_seg){HPA(s->addr.a + off), (uint32_t)part};
-        covered += part;
-        off = 0;
-    }
-    return covered;
+    return blk_segs_slice(r, off, n, segs, n_segs, IO_SEGS);
 }
 
 uint8_t blkcache_mask(uint64_t block, uint64_t from, uint64_t end)

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The radix tree behind a copy-on-write disk. */
+#include "drivers/block/chunkmap.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/page.h"
+
+#define BITS 10u
+#define FANOUT (1u << BITS)
+
+_Static_assert(FANOUT * sizeof(uint32_t) == PAGE_SIZE, "a node is one frame");
+
+static uint32_t *node(const struct chunkmap *m, uint32_t frame)
+{
+    return frame_bytes(m->frames, MFN(frame));
+}
+
+/* The key's place in a node of this level; leaves are level 0. */
+static unsigned slot_of(uint64_t key, unsigned level)
+{
+    return (unsigned)(key >> (level * BITS)) & (FANOUT - 1);
+}
+
+enum status chunkmap_init(struct chunkmap *m, struct frames *frames, uint64_t limit)
+{
+    unsigned levels = 1;
+
+    while (levels < CHUNKMAP_LEVELS && limit > UINT64_C(1) << (levels * BITS)) {
+        levels++;
+    }
+    if (limit > UINT64_C(1) << (levels * BITS)) {
+        return E_RANGE;
+    }
+    *m = (struct chunkmap){.frames = frames, .limit = limit, .levels = levels};
+    return OK;
+}
+
+/* The key's place in its leaf, or NULL when there is no leaf. */
+static uint32_t *find(const struct chunkmap *m, uint64_t key)
+{
+    uint32_t at = m->root;
+
+    if (key >= m->limit) {
+        return NULL;
+    }
+    for (unsigned level = m->levels - 1; at != 0 && level > 0; level--) {
+        at = node(m, at)[slot_of(key, level)];
+    }
+    return at != 0 ? &node(m, at)[slot_of(key, 0)] : NULL;
+}
+
+uint32_t chunkmap_get(const struct chunkmap *m, uint64_t key)
+{
+    const uint32_t *p = find(m, key);
+
+    return p != NULL ? *p : 0;
+}
+
+static enum status add_node(struct chunkmap *m, uint32_t *link)
+{
+    mfn_t mfn;
+    enum status s = frames_alloc(m->frames, FRAME_HYP, &mfn);
+
+    if (s != OK) {
+        return s;
+    }
+    ASSERT(mfn.n != 0 && mfn.n <= UINT32_MAX);
+    page_zero(frame_bytes(m->frames, mfn));
+    *link = (uint32_t)mfn.n;
+    m->nodes++;
+    if (m->counted != NULL) {
+        (*m->counted)++;
+    }
+    return OK;
+}
+
+enum status chunkmap_reserve(struct chunkmap *m, uint64_t key)
+{
+    uint32_t *link = &m->root;
+
+    if (key >= m->limit) {
+        return E_RANGE;
+    }
+    for (unsigned level = m->levels;; level--) {
+        if (*link == 0) {
+            enum status s = add_node(m, link);
+            if (s != OK) {
+                return s;
+            }
+        }
+        if (level == 1) {
+            return OK;
+        }
+        link = &node(m, *link)[slot_of(key, level - 1)];
+    }
+}
+
+void chunkmap_set(struct chunkmap *m, uint64_t key, uint32_t value)
+{
+    uint32_t *p = find(m, key);
+
+    ASSERT(p != NULL);
+    *p = value;
+}
+
+struct drop {
+    struct chunkmap *m;
+    unsigned budget;
+    void (*release)(void *ctx, uint32_t value);
+    void *ctx;
+};
+
+/* Empties a node and gives it back; false when the budget ended first. Four levels deep at most. */
+static bool drop_node(struct drop *d, uint32_t frame, unsigned level)
+{
+    uint32_t *entries = node(d->m, frame);
+
+    for (unsigned i = 0; i < FANOUT; i++) {
+        if (entries[i] == 0) {
+            continue;
+        }
+        if (d->budget == 0) {
+            return false;
+        }
+        if (level == 0) {
+            d->budget--;
+            d->release(d->ctx, entries[i]);
+        } else if (!drop_node(d, entries[i], level - 1)) {
+            return false;
+        }
+        entries[i] = 0;
+    }
+    frames_free(d->m->frames, MFN(frame));
+    d->m->nodes--;
+    if (d->m->counted != NULL) {
+        (*d->m->counted)--;
+    }
+    return true;
+}
+
+bool chunkmap_drop_some(struct chunkmap *m, unsigned budget,
+                        void (*release)(void *ctx, uint32_t value), void *ctx)
+{
+    struct drop d = {m, budget, release, ctx};
+
+    if (m->root != 0 && drop_node(&d, m->root, m->levels - 1)) {
+        m->root = 0;
+    }
+    return m->root != 0;
+}
+
+struct visit {
+    const struct chunkmap *m;
+    void (*found)(void *ctx, uint64_t key, uint32_t value);
+    void *ctx;
+    uint64_t nodes;
+};
+
+static void visit_node(struct visit *v, uint32_t frame, unsigned level, uint64_t key)
+{
+    const uint32_t *entries = node(v->m, frame);
+
+    v->nodes++;
+    for (unsigned i = 0; i < FANOUT; i++) {
+        if (entries[i] == 0) {
+            continue;
+        }
+        if (level == 0) {
+            v->found(v->ctx, key << BITS | i, entries[i]);
+        } else if (entries[i] < v->m->frames->count) { /* else the count of nodes is wrong */
+            visit_node(v, entries[i], level - 1, key << BITS | i);
+        }
+    }
+}
+
+uint64_t chunkmap_each(const struct chunkmap *m,
+                       void (*found)(void *ctx, uint64_t key, uint32_t value), void *ctx)
+{
+    struct visit v = {m, found, ctx, 0};
+
+    if (m->root != 0) {
+        visit_node(&v, m->root, m->levels - 1, 0);
+    }
+    return v.nodes;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A map from a disk's 4 KiB chunk to the place where its newer content is kept: a radix tree whose
+ * nodes are frames of the hypervisor's (FRAME_HYP), each with 1024 values or children.
+ *
+ * It has no chains that a guest could make long, and no size to be chosen: memory follows what was
+ * written, 4 KiB for each 4 MiB of the disk that holds any. A value is 32 bits, 0 is none.
+ */
+#ifndef DRIVERS_BLOCK_CHUNKMAP_H
+#define DRIVERS_BLOCK_CHUNKMAP_H
+
+#include "base/status.h"
+#include "mm/frame.h"
+
+#define CHUNKMAP_LEVELS 4 /* enough for 2^40 chunks: 4 PiB */
+
+struct chunkmap {
+    struct frames *frames;
+    uint64_t limit;    /* keys are below */
+    unsigned levels;   /* of nodes, 1 to CHUNKMAP_LEVELS */
+    uint32_t root;     /* frame number; 0: none */
+    uint64_t nodes;    /* frames held */
+    uint64_t *counted; /* likewise counted here, with others'; may be NULL */
+};
+
+/* An empty map for keys below `limit`. E_RANGE: more than the levels reach. */
+enum status chunkmap_init(struct chunkmap *m, struct frames *frames, uint64_t limit) MUST_CHECK;
+/* The key's value, or 0. */
+uint32_t chunkmap_get(const struct chunkmap *m, uint64_t key);
+/* Makes room for a key's value, so that setting it cannot fail. E_NOMEM: no frame; what was made on
+ * the way stays. */
+enum status chunkmap_reserve(struct chunkmap *m, uint64_t key) MUST_CHECK;
+/* Sets a value; the key has been reserved, or has one. */
+void chunkmap_set(struct chunkmap *m, uint64_t key, uint32_t value);
+/*
+ * Gives back up to about `budget` values (each is handed to `release`) and the nodes that held
+ * them. True while there is more; the map is empty, and usable, when it is false.
+ */
+bool chunkmap_drop_some(struct chunkmap *m, unsigned budget,
+                        void (*release)(void *ctx, uint32_t value), void *ctx);
+/* Hands every value to `found`, in order of keys; for audits. Returns the nodes met. */
+uint64_t chunkmap_each(const struct chunkmap *m,
+                       void (*found)(void *ctx, uint64_t key, uint32_t value), void *ctx);
+
+#endif
