@@ -6,7 +6,7 @@
  *
  * begin puts the vector state of the guest that ran last into its vCPU, where its next entry takes
  * it from: this is paid once a bracket, and only when a guest has run since the bracket before. No
- * guest is entered, and no vCPU made or ended, inside a bracket.
+ * guest runs, and no vCPU is made or ended, inside a bracket, and none is opened in hvm_run.
  *
  * Interrupts do not matter to it: host interrupts are taken only in the scheduler's window
  * (kernel/sched.c), and no handler, those of NMIs and exceptions included, is compiled to use a

@@ -124,7 +124,7 @@ struct hvm_vcpu {
     const struct hvm_ops *ops;
     void *ctx;
     unsigned id;
-    mfn_t vmcs, xsave;     /* xsave: x87/SSE/AVX... state while it is not xstate_live */
+    mfn_t vmcs, xsave;     /* xsave: x87/SSE/AVX... state while it is not in a CPU */
     uint32_t cpu_controls; /* last written primary controls */
     uint64_t tsc_offset;
     uint64_t tsc_adjust; /* IA32_TSC_ADJUST: what the guest has added to its TSC */
@@ -160,14 +160,14 @@ void vmx_flush_vpid(const struct hvm_vcpu *v);
 void xstate_init_machine(void);
 void xstate_reset(struct hvm_vcpu *v);
 /* Puts to's state into the CPU in place of from's (either may be NULL), but for the vector
- * registers and XCR0: these follow with xstate_load, just before the next entry. */
+ * registers and XCR0: these wait for xstate_hold. */
 void xstate_switch(struct hvm_vcpu *from, struct hvm_vcpu *to);
-/* Whose x87 and vector registers and XCR0 the CPU holds: the current vCPU's, or NULL for nobody's.
- * Nobody's: XCR0 has every bit that it may have. */
-extern struct hvm_vcpu *xstate_live;
-void xstate_load(struct hvm_vcpu *v);
-/* The vector registers are the hypervisor's between these two, which do not nest; no guest is
- * entered meanwhile. */
+/* Puts the current vCPU's vector registers and XCR0 into the CPU, to stay until xstate_release.
+ * Afterwards they are still there if nobody has borrowed the registers. */
+void xstate_hold(struct hvm_vcpu *v);
+void xstate_release(void);
+/* The vector registers are the hypervisor's between these two, which do not nest, and not while a
+ * vCPU holds them. */
 void xstate_borrow(void);
 void xstate_give_back(void);
 /* Whether XSETBV of XCR0 to `value` is legal for a guest. */

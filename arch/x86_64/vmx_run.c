@@ -87,14 +87,8 @@ static void entry_failed(struct hvm_vcpu *v, uint64_t flags)
     vmx_dump_vmcs();
 }
 
-enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
+static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 {
-    vmx_make_current(v);
-    v->yield = false;
-    if (v->halted && !vmx_can_wake(v)) {
-        return HVM_EXIT_HALT;
-    }
-    v->halted = false;
     for (;;) {
         uint64_t now = rdtsc(), deadline = *deadline_tsc, flags;
         enum hvm_exit out;
@@ -114,9 +108,6 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
         if (v->space->stale) {
             ept_flush_if_stale(v->space);
         }
-        if (xstate_live != v) {
-            xstate_load(v);
-        }
         arm_deadline(now, deadline);
         if (vmx_enter(v, v->launched, &flags) != 0) {
             entry_failed(v, flags);
@@ -128,6 +119,20 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
             return out;
         }
     }
+}
+
+enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
+{
+    vmx_make_current(v);
+    v->yield = false;
+    if (v->halted && !vmx_can_wake(v)) {
+        return HVM_EXIT_HALT;
+    }
+    v->halted = false;
+    xstate_hold(v);
+    enum hvm_exit why = run(v, deadline_tsc);
+    xstate_release();
+    return why;
 }
 
 void hvm_yield(struct hvm_vcpu *v)

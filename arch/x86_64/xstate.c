@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/page.h"
 
-struct hvm_vcpu *xstate_live;
-static bool has_xsave, borrowed;
+static struct hvm_vcpu *live; /* whose x87 and vector registers and XCR0 the CPU holds, or NULL */
+static bool has_xsave, held, borrowed;
 
 static void vectors_on(void)
 {
@@ -82,7 +82,7 @@ void xstate_reset(struct hvm_vcpu *v)
 /* Leaves nobody's state live, XCR0 at all that there is, and vector instructions possible. */
 static void save_vectors(void)
 {
-    uint8_t *area = frame_bytes(xstate_live->frames, xstate_live->xsave);
+    uint8_t *area = frame_bytes(live->frames, live->xsave);
 
     vectors_on();
     if (has_xsave) {
@@ -91,7 +91,7 @@ static void save_vectors(void)
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
     }
-    xstate_live = NULL;
+    live = NULL;
 }
 
 /*
@@ -99,11 +99,11 @@ static void save_vectors(void)
  * components that the area has none of (SDM vol. 1, 13.8), and MXCSR is always loaded. Nothing of
  * another guest's state or of the hypervisor's is left.
  */
-void xstate_load(struct hvm_vcpu *v)
+static void load_vectors(struct hvm_vcpu *v)
 {
     const uint8_t *area = frame_bytes(v->frames, v->xsave);
 
-    ASSERT(!xstate_live && !borrowed);
+    ASSERT(!live); /* so XCR0 has all bits, since save_vectors or from the start */
     vectors_on();
     if (has_xsave) {
         __asm__ volatile("xrstor64 (%0)"
@@ -115,14 +115,28 @@ void xstate_load(struct hvm_vcpu *v)
         __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
     }
     vectors_off();
-    xstate_live = v;
+    live = v;
+}
+
+void xstate_hold(struct hvm_vcpu *v)
+{
+    ASSERT(!borrowed);
+    if (live != v) {
+        load_vectors(v);
+    }
+    held = true;
+}
+
+void xstate_release(void)
+{
+    held = false;
 }
 
 void xstate_borrow(void)
 {
-    ASSERT(!borrowed);
+    ASSERT(!held && !borrowed);
     borrowed = true;
-    if (xstate_live) {
+    if (live) {
         save_vectors();
     } else {
         vectors_on();
@@ -168,7 +182,8 @@ static void load(const struct hvm_vcpu *v)
 
 void xstate_switch(struct hvm_vcpu *from, struct hvm_vcpu *to)
 {
-    if (xstate_live) {
+    ASSERT(!held && !borrowed);
+    if (live) {
         save_vectors();
         vectors_off();
     }
