@@ -38,7 +38,7 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=40
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-host test-emu fuzz bench lint format gdb clean help setup
+.PHONY: all demo run iso test test-host test-emu fuzz bench images bench-ksm lint format gdb clean help setup
 all: $O/pagefold.elf
 
 help:
@@ -110,6 +110,16 @@ $H/fold-bench: $(BENCH_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^
 $H/test_fold_bench: $H/fold-bench
+# Linux KSM on the same images, and an exact count of what is equal in them.
+KSM_OBJ := $(patsubst %.c,$H/opt/%.o,tools/host/ksm-bench.c tools/host/ksm.c)
+$H/ksm-bench: $(KSM_OBJ)
+	$(call say,LD,$@)
+	$Q $(HOSTCC) -o $@ $^
+RECOUNT_OBJ := $H/opt/tools/host/recount.o
+$H/recount: $(RECOUNT_OBJ)
+	$(call say,LD,$@)
+	$Q $(HOSTCC) -o $@ $^
+$H/test_recount: $H/fold-bench $H/recount
 .PHONY: fold-bench
 fold-bench: $H/fold-bench
 
@@ -162,6 +172,8 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
 ## make bench      costs of exits and the boot ratio, in emulated ticks; build/bench.json
 ## make fold-bench  build/host/fold-bench: the folding core on memory images, on this host
+## make images     memory images of real Debian guests, in build/images; options in ARGS='...'
+## make bench-ksm  the folding core beside Linux KSM, on IMAGES='FILE...'; build/bench-ksm.json
 ## make lint       formatting, layers, headers, licence lines
 ## make format     format the source
 ## make gdb        debug the start-up of CONFIG=FILE in QEMU
@@ -169,6 +181,8 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 CONFIG ?= build/demo/shell.conf
 ARGS ?= $(if $(filter build/demo/%,$(CONFIG)),--disk build/demo/disk.img$(,)snapshot)
 , := ,
+# ARGS as typed: its default is for tools/run alone.
+OPTIONS = $(if $(filter file,$(origin ARGS)),,$(ARGS))
 
 setup:
 	$Q tools/setup
@@ -201,6 +215,12 @@ bench: setup
 	$Q $(BUILD) all build/guests/bench.elf
 	$Q tools/bench
 
+images: setup
+	$Q tools/images $(OPTIONS)
+bench-ksm: setup
+	$Q $(BUILD) $H/fold-bench $H/ksm-bench $H/recount
+	$Q tools/bench-ksm $(OPTIONS) $(IMAGES)
+
 FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 lint: $(GEN)
 	$Q clang-format --dry-run -Werror $(FORMATTED)
@@ -217,4 +237,4 @@ gdb: setup
 clean:
 	rm -rf build
 
--include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(FOBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZERS))
+-include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(KSM_OBJ:.o=.d) $(RECOUNT_OBJ:.o=.d) $(FOBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZERS))

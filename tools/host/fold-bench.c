@@ -70,7 +70,9 @@ static enum status map_lookup(void *ctx, gfn_t gfn, struct p2m_entry *out)
 
 static enum status map_next(void *ctx, gfn_t from, gfn_t end, gfn_t *at, struct p2m_entry *out)
 {
-    for (uint64_t n = from.n; n < end.n; n++) {
+    const struct map *m = ctx;
+
+    for (uint64_t n = from.n; n < end.n && n < m->pages; n++) {
         if (map_lookup(ctx, GFN(n), out) == OK) {
             *at = GFN(n);
             return OK;
