@@ -2,7 +2,8 @@
 /*
  * Races a guest can have with the scanner, as tight as one CPU allows. Two VMs hold the same pages.
  *
- * First, pages alternate between what both have and one byte that differs: written the moment the
+ * First, pages alternate between what both have and one byte that differs: a few of them
+ * slowly, then many, written the moment the
  * CPU comes back from the hypervisor, from timer interrupts, and several times in a row, through
  * two linear addresses each. A page is verified whole before each change, and its byte through the
  * other address behind it. A right to write that outlives a merge lets one VM's byte show in the
@@ -18,9 +19,11 @@
 #define PAGES 64ul /* that race, the last FROM_IRQ of them in the interrupt handler */
 #define FROM_IRQ 16ul
 #define CONTENTS 16ul
-#define QUIET (KIT_HEAP + 0x400000ul) /* the pairs: STRIDE bytes apart, so that they are in many   \
-                                       */
-#define STRIDE 0x10000ul              /* regions of 2 MiB */
+#define CALM 2ul /* pages of the first part, before there are others */
+#define QUIET                                                                                      \
+    (KIT_HEAP + 0x400000ul) /* the pairs: STRIDE bytes apart, so that they are in many             \
+                             */
+#define STRIDE 0x10000ul    /* regions of 2 MiB */
 #define PAIRS 80ul
 #define ALIAS 0x40000000ul
 #define VECTOR 0x40
@@ -32,7 +35,8 @@ struct note {
 };
 
 static volatile struct note notes[PAGES];
-static uint64_t random_state, irq_random_state, bad_pages, bad_bytes, irq_bad, changes, irq_changes;
+static uint64_t random_state, irq_random_state, bad_calm, bad_pages, bad_bytes, irq_bad, changes,
+    irq_changes;
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -115,6 +119,26 @@ static void on_irq(unsigned vector)
     apic_eoi();
 }
 
+/*
+ * Few pages, changed so seldom that the two VMs' ones are folded again and again, and that nothing
+ * else makes the hypervisor flush a translation: the flush that one merge owes is the only one.
+ */
+static void calm(uint64_t ms)
+{
+    uint64_t end = rdtsc() + kit_tsc_hz() / 1000 * ms;
+
+    while (rdtsc() < end) {
+        uint64_t dice = next_random(&random_state), n = dice % CALM;
+        uint64_t next = rdtsc() + kit_tsc_hz() / 1000 * (10 + dice % 60);
+        while (rdtsc() < next) {
+            for (uint64_t k = 0; k < CALM; k++) {
+                bad_calm += !is_right(k, dice >> 9);
+            }
+        }
+        bad_bytes += !change(n, dice >> 11);
+    }
+}
+
 static void race(uint64_t ms)
 {
     uint64_t end = rdtsc() + kit_tsc_hz() / 1000 * ms, last = rdtsc();
@@ -150,16 +174,25 @@ static volatile uint64_t *quiet(uint64_t n)
     return (volatile uint64_t *)(QUIET + n * STRIDE);
 }
 
-/* Pages 2k and 2k+1 are equal but for a byte of the second. */
+/* The second page of each pair differs from the first in this byte, until they are made equal. */
+static uint64_t odd_byte(uint64_t n)
+{
+    return n / 2 * 51;
+}
+
+static uint64_t pair_word(uint64_t salt, uint64_t n, uint64_t i, bool equal)
+{
+    bool odd = !equal && n % 2 == 1 && odd_byte(n) / 8 == i;
+
+    return word((salt << 10) + n / 2, i) ^ (odd ? 0x11ul << odd_byte(n) % 8 * 8 : 0);
+}
+
 static void fill_pairs(uint64_t salt)
 {
     for (uint64_t n = 0; n < 2 * PAIRS; n++) {
         for (uint64_t i = 0; i < PAGE / 8; i++) {
-            quiet(n)[i] = word((salt << 10) + n / 2, i);
+            quiet(n)[i] = pair_word(salt, n, i, false);
         }
-    }
-    for (uint64_t k = 0; k < PAIRS; k++) {
-        ((volatile uint8_t *)quiet(2 * k + 1))[k * 51] ^= 0x11;
     }
 }
 
@@ -188,7 +221,7 @@ static uint64_t wrong_pairs(uint64_t salt)
 
     for (uint64_t n = 0; n < 2 * PAIRS; n++) {
         for (uint64_t i = 0; i < PAGE / 8; i++) {
-            wrong += quiet(n)[i] != word((salt << 10) + n / 2, i);
+            wrong += quiet(n)[i] != pair_word(salt, n, i, true);
         }
     }
     return wrong;
@@ -202,14 +235,25 @@ static void pairs_fold(uint64_t salt, uint64_t wait)
     uint64_t before = count_folded();
     kit_sleep_ms(wait);
     for (uint64_t k = 0; k < PAIRS; k++) { /* in no order of addresses */
-        uint64_t j = k * 37 % PAIRS;
-        ((volatile uint8_t *)quiet(2 * j + 1))[j * 51] ^= 0x11;
+        uint64_t n = 2 * (k * 37 % PAIRS) + 1;
+        ((volatile uint8_t *)quiet(n))[odd_byte(n)] ^= 0x11;
     }
     kit_sleep_ms(wait);
     uint64_t after = count_folded();
     tap_ok(before == 0, "pages that differ in a byte are not folded: %lu", before);
     tap_ok(after == PAIRS, "pages that became equal were all seen to: %lu of %lu", after, PAIRS);
     tap_ok(wrong_pairs(salt) == 0, "and hold what they should");
+}
+
+static void fill_common(uint64_t from, uint64_t to)
+{
+    for (uint64_t n = from; n < to; n++) {
+        *kit_pte((uint64_t)page(n, 1)) = (uint64_t)page(n, 0) | PTE_P | PTE_W;
+        for (uint64_t i = 0; i < PAGE / 8; i++) {
+            page(n, 0)[i] = word(n % CONTENTS, i);
+        }
+    }
+    kit_flush();
 }
 
 void guest_main(const uint8_t *boot_params)
@@ -221,14 +265,11 @@ void guest_main(const uint8_t *boot_params)
     irq_random_state = ~random_state;
     apic_init();
     kit_on_irq = on_irq;
-    for (uint64_t n = 0; n < PAGES; n++) {
-        *kit_pte((uint64_t)page(n, 1)) = (uint64_t)page(n, 0) | PTE_P | PTE_W;
-        for (uint64_t i = 0; i < PAGE / 8; i++) {
-            page(n, 0)[i] = word(n % CONTENTS, i);
-        }
-    }
-    kit_flush();
+    fill_common(0, CALM);
+    calm(kit_option(boot_params, "calm", 4000));
+    fill_common(CALM, PAGES);
     race(kit_option(boot_params, "ms", 3000));
+    tap_ok(bad_calm == 0, "pages that change now and then: %lu times wrong", bad_calm);
     tap_ok(changes > 1000 && irq_changes > 100, "%lu changes, %lu from interrupts", changes,
            irq_changes);
     tap_ok(bad_bytes == 0, "bytes read through the other address: %lu wrong", bad_bytes);
