@@ -232,6 +232,7 @@ static enum status ept_map(void *ctx, gfn_t gfn, mfn_t mfn, bool writable)
     /* A hole is cached nowhere (SDM vol. 3, 29.4.3), and a right that is only added needs no flush:
      * a stale translation at worst faults once more, and the fault drops it. */
     if ((*e & EPT_PRESENT) && ((*e ^ want) & (EPT_ADDRESS | (*e & EPT_WRITE)))) {
+        s->stale = true;
     }
     *e = want;
     return OK;
@@ -244,6 +245,7 @@ static void ept_protect(void *ctx, gfn_t gfn)
 
     if (e && (*e & EPT_WRITE)) {
         *e &= ~EPT_WRITE;
+        s->stale = true;
     }
 }
 
