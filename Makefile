@@ -38,7 +38,8 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=40
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-host test-emu fuzz bench images bench-ksm lint format gdb clean help setup
+.PHONY: all demo run iso test test-host test-emu fuzz bench bench-fold images bench-ksm lint format \
+        gdb clean help setup
 all: $O/pagefold.elf
 
 help:
@@ -151,6 +152,10 @@ build/guests/bench.elf: $(wildcard guests/bench/*.[ch] guests/kit/*) $(KIT)
 	$(call say,GUEST,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/bench/*.c)
+build/guests/bench-fold.elf: $(wildcard guests/bench-fold/*.[ch] guests/kit/*) $(KIT)
+	$(call say,GUEST,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/bench-fold/*.c)
 guest-binaries: $(GUESTS)
 .PHONY: guest-binaries
 
@@ -170,7 +175,9 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make test-host  unit tests, and each fuzzer for a few seconds
 ## make test-emu   tests on emulated machines
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
-## make bench      costs of exits and the boot ratio, in emulated ticks; build/bench.json
+## make bench      costs of exits, the boot ratio and the scanner's passes, in emulated ticks;
+##                 build/bench.json
+## make bench-fold  of these, only what folding costs
 ## make fold-bench  build/host/fold-bench: the folding core on memory images, on this host
 ## make images     memory images of real Debian guests, in build/images; options in ARGS='...'
 ## make bench-ksm  the folding core beside Linux KSM, on IMAGES='FILE...'; build/bench-ksm.json
@@ -212,8 +219,11 @@ fuzz: setup
 	$Q FUZZ_SECONDS=$${FUZZ_SECONDS:-60} tools/test fuzz
 
 bench: setup
-	$Q $(BUILD) all build/guests/bench.elf
+	$Q $(BUILD) all build/guests/bench.elf build/guests/bench-fold.elf
 	$Q tools/bench
+bench-fold: setup
+	$Q $(BUILD) all build/guests/bench-fold.elf
+	$Q tools/bench --only fold
 
 images: setup
 	$Q tools/images $(OPTIONS)

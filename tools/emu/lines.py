@@ -11,7 +11,7 @@ import re
 PROMPT = "pagefold> "
 ERASE = re.compile(r"\x1b\[[0-2]?K")
 # A sequence that may go on in the next chunk.
-CUT = re.compile(r"(?:\r|\x1b|\x1b\[[0-9;?]*)$")
+CUT = re.compile(r"(?:\r|\x1b|\x1b\[[0-9;?]*)\Z")
 
 
 class Lines:
