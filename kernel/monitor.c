@@ -62,6 +62,8 @@ static const struct command commands[] = {
     {"top", "", "live table, until a key is pressed", 0, 0, monitor_top},
     {"fold", "[KEY VALUE | pass [N]]", "the scanner's settings; N whole passes at once", 0, 2,
      monitor_fold},
+    {"classes", "[NAME [map]]", "what guests use their pages for; page by page", 0, 2,
+     monitor_classes},
     {"cache", "[KEY VALUE]", "the disk cache's settings", 0, 2, monitor_cache},
     {"mem", "", "the machine's memory by use", 0, 0, monitor_mem},
     {"check", "", "prove that memory, folding and cache are sound", 0, 0, check},

@@ -28,6 +28,9 @@ monitor_command_fn monitor_fold, monitor_cache, monitor_when_off;
 /* monitor_pass.c: `fold pass [N]`, from monitor_fold; argv[0] is "pass". */
 monitor_command_fn monitor_pass;
 
+/* monitor_classes.c: what guests use their pages for. */
+monitor_command_fn monitor_classes;
+
 /* monitor_top.c: the live table. Any key ends it. */
 monitor_command_fn monitor_top;
 void monitor_top_init(void);

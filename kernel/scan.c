@@ -3,8 +3,10 @@
 #include "kernel/scan.h"
 
 #include "arch/x86_64/clock.h"
+#include "base/bits.h"
 #include "base/log.h"
 #include "base/timer.h"
+#include "kernel/classes.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
 #include "mm/pace.h"
@@ -12,12 +14,17 @@
 /* The longest that a guest waits behind the scanner. */
 #define BURST_NS UINT64_C(1000000)
 
+/* The share of the scanner's share that goes to the guests' page classes: one in this many. */
+#define CLASSES_PART 20u
+#define CLASSES_SINCE_MAX_NS UINT64_C(100000000)
+
 /* Of whole passes at once: pages between two looks at the clock. */
 #define PASS_PAGES 64u
 
 static struct pace pace;
 static unsigned attached;
-static bool under_way; /* a pass has begun and not ended */
+static uint64_t classes_paid_ns; /* up to then the page classes have had their share */
+static bool under_way;           /* a pass has begun and not ended */
 /* Whole passes at once; none while n is 0. */
 static struct {
     unsigned n, ended;
@@ -148,6 +155,15 @@ static uint64_t whole_burst(uint64_t start)
     return now - start;
 }
 
+/* The page classes' part of the time since the last call. */
+static uint64_t classes_burst(uint64_t now_ns)
+{
+    uint64_t since = MIN(now_ns - classes_paid_ns, CLASSES_SINCE_MAX_NS);
+
+    classes_paid_ns = now_ns;
+    return classes_step(since * pace.config.cpu_max / 100 / CLASSES_PART);
+}
+
 uint64_t scan_step(bool busy)
 {
     uint64_t start = clock_now_ns();
@@ -162,7 +178,7 @@ uint64_t scan_step(bool busy)
     unsigned done = step(n);
     uint64_t end = clock_now_ns();
     pace_done(&pace, end, done, end - start, !busy);
-    return end - start;
+    return end - start + classes_burst(end);
 }
 
 enum status scan_configure(const struct config_host *host)

@@ -88,6 +88,12 @@ static const struct stats_field vm_fields[] = {
     FIELD(vm, takeovers, "writes to a folded page by its last user: no copy"),
     FIELD(vm, merges, "its pages folded into an equal one"),
     FIELD(vm, zero_merges, "its pages of zeroes folded"),
+    FIELD(vm, class_free, "by its own account, in the last look at all: pages in its allocator"),
+    FIELD(vm, class_kernel, "kernel, slab, page tables, reserved"),
+    FIELD(vm, class_anonymous, "processes' own memory"),
+    FIELD(vm, class_mapped, "files' pages that are mapped; shared memory and tmpfs"),
+    FIELD(vm, class_pagecache, "files' pages that nobody maps"),
+    FIELD(vm, class_unknown, "not known: no VMCOREINFO found, or nothing sensible there"),
     EXITS(HVM_N_CPUID, cpuid, "exits by CPUID"),
     EXITS(HVM_N_IO, io, "by port I/O"),
     EXITS(HVM_N_MMIO, mmio, "by memory-mapped I/O"),
@@ -235,6 +241,21 @@ void stats_read(struct stats *out)
 }
 
 /* A VM that went off keeps the counters of its last life: nothing clears them before the next. */
+static void read_classes(const struct vm *vm, struct stats_vm *out)
+{
+    const uint64_t *counts = vm->classes.pages.counts;
+
+    if (vm->state == VM_OFF) {
+        return;
+    }
+    out->class_free = counts[PAGE_FREE];
+    out->class_kernel = counts[PAGE_KERNEL];
+    out->class_anonymous = counts[PAGE_ANON];
+    out->class_mapped = counts[PAGE_MAPPED];
+    out->class_pagecache = counts[PAGE_CACHE];
+    out->class_unknown = counts[PAGE_UNKNOWN];
+}
+
 void stats_read_vm(const struct vm *vm, struct stats_vm *out)
 {
     const struct p2m *p = &vm->p2m;
@@ -255,6 +276,7 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
     out->takeovers = p->takeovers;
     out->merges = p->merges;
     out->zero_merges = p->zero_merges;
+    read_classes(vm, out);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         const uint64_t *counts = hvm_counts(vm->vcpus[i].hvm);
         for (unsigned k = 0; k < HVM_COUNTS; k++) {

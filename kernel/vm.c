@@ -153,6 +153,7 @@ enum status vm_start(struct vm *vm)
     if (s != OK) {
         goto fail_devices;
     }
+    classes_begin(vm);
     scan_attach(&vm->p2m);
     vm->state = VM_RUN;
     vm->boots++;
@@ -224,6 +225,7 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
         hvm_yield(vm->vcpus[i].hvm);
     }
     scan_detach(&vm->p2m);
+    classes_end(vm);
 }
 
 /* A step of stopping; true while there is more to do at once. */

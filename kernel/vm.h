@@ -31,6 +31,7 @@
 #include "drivers/guest/rtc.h"
 #include "drivers/guest/uart.h"
 #include "drivers/guest/virtio_blk.h"
+#include "kernel/classes.h"
 #include "kernel/config/config.h"
 #include "mm/p2m.h"
 
@@ -79,6 +80,7 @@ struct vm {
     struct hvm_space *space;
     struct p2m p2m;
     struct share_group *group;
+    struct vm_classes classes;
 
     unsigned n_vcpus;
     struct vcpu vcpus[VM_VCPUS];

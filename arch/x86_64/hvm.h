@@ -116,6 +116,8 @@ void hvm_nmi(struct hvm_vcpu *v);
 const char *hvm_broken_reason(const struct hvm_vcpu *v);
 const uint64_t *hvm_counts(const struct hvm_vcpu *v); /* HVM_COUNTS of them */
 uint64_t hvm_guest_tsc(const struct hvm_vcpu *v);
+/* The guest's CR3 while it is in long mode with paging on; else 0. */
+uint64_t hvm_guest_cr3(struct hvm_vcpu *v);
 /* Registers and stack in short, to the log: for `vms`-level diagnosis of a stopped guest. */
 void hvm_dump(struct hvm_vcpu *v);
 

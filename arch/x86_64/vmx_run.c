@@ -165,3 +165,11 @@ uint64_t hvm_guest_tsc(const struct hvm_vcpu *v)
 {
     return rdtsc() + v->tsc_offset;
 }
+
+uint64_t hvm_guest_cr3(struct hvm_vcpu *v)
+{
+    vmx_make_current(v);
+    return (vmcs_read(GUEST_CR0) & CR0_PG) && (vmcs_read(GUEST_IA32_EFER) & EFER_LMA)
+               ? vmcs_read(GUEST_CR3)
+               : 0;
+}

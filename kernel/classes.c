@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pace of what is known of the guests' pages: see classes.h. It is paid from the scanner's
+ * time, in small pieces, and waits when a piece took more than there was.
+ */
+#include "kernel/classes.h"
+
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/hvm.h"
+#include "base/bits.h"
+#include "base/log.h"
+#include "kernel/vm.h"
+
+#define MS UINT64_C(1000000)
+/* A known note is checked this often; the search for one that was not found begins anew after the
+ * first, and each time twice as long up to the last. */
+#define CHECK_NS (1000 * MS)
+#define SEARCH_MIN_NS (250 * MS)
+#define SEARCH_MAX_NS (16000 * MS)
+/* From the end of a sweep to the next. */
+#define SWEEP_NS (5000 * MS)
+/* Pages in a piece: ten thousands of ticks at most. */
+#define SEARCH_PAGES 64u
+#define SWEEP_PAGES 32u
+/* Time not used is not saved up beyond this. */
+#define CREDIT_MAX_NS (1 * MS)
+
+static int64_t credit_ns; /* below 0: the last piece took more than there was */
+static unsigned turn;     /* the VM whose turn it is */
+
+void classes_begin(struct vm *vm)
+{
+    guest_pages_init(&vm->classes.pages, &vm->p2m);
+    vm->classes.search_ns = clock_now_ns() + SEARCH_MIN_NS;
+    vm->classes.searched_ns = SEARCH_MIN_NS;
+    vm->classes.sweep_ns = 0;
+}
+
+void classes_end(struct vm *vm)
+{
+    guest_pages_forget(&vm->classes.pages);
+}
+
+static void search(struct vm *vm, uint64_t now_ns)
+{
+    struct vm_classes *c = &vm->classes;
+    bool known = c->pages.known;
+
+    if (!guest_pages_search(&c->pages, hvm_guest_cr3(vm->vcpus[0].hvm), SEARCH_PAGES)) {
+        return;
+    }
+    if (!c->pages.known) {
+        c->searched_ns = MIN(c->searched_ns * 2, SEARCH_MAX_NS);
+        c->search_ns = now_ns + c->searched_ns;
+        return;
+    }
+    c->searched_ns = SEARCH_MIN_NS;
+    c->search_ns = now_ns + CHECK_NS;
+    if (!known) {
+        c->sweep_ns = 0;
+        log_info("%s: page classes from Linux %s", vm->config->name, c->pages.info.release);
+    }
+}
+
+/* One piece of work for a VM; false when there is none for now. */
+static bool piece(struct vm *vm, uint64_t now_ns)
+{
+    struct vm_classes *c = &vm->classes;
+
+    if (vm->state == VM_OFF || vm->state == VM_STOPPING) {
+        return false;
+    }
+    if (now_ns >= c->search_ns) {
+        search(vm, now_ns);
+        return true;
+    }
+    if (c->pages.known && now_ns >= c->sweep_ns) {
+        if (guest_pages_sweep(&c->pages, SWEEP_PAGES)) {
+            c->sweep_ns = now_ns + SWEEP_NS;
+        }
+        return true;
+    }
+    return false;
+}
+
+uint64_t classes_step(uint64_t allowance_ns)
+{
+    uint64_t start = clock_now_ns(), now = start;
+    unsigned idle = 0; /* VMs in a row that had nothing to do */
+
+    credit_ns = MIN(credit_ns + (int64_t)MIN(allowance_ns, CREDIT_MAX_NS), (int64_t)CREDIT_MAX_NS);
+    while (credit_ns > 0 && idle < n_vms) {
+        idle = piece(vms[turn % n_vms], now) ? 0 : idle + 1;
+        turn = (turn + 1) % n_vms;
+        uint64_t end = clock_now_ns();
+        credit_ns -= (int64_t)(end - now);
+        now = end;
+    }
+    return now - start;
+}

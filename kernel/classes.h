@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guests' page classes (mm/guestpages.h): when their notes are searched for and checked, and
+ * when all pages are classified for the statistics.
+ */
+#ifndef KERNEL_CLASSES_H
+#define KERNEL_CLASSES_H
+
+#include "base/types.h"
+#include "mm/guestpages.h"
+
+struct vm;
+
+/* A VM's part. Good while the VM is not off. */
+struct vm_classes {
+    struct guest_pages pages;
+    uint64_t search_ns;   /* not before this */
+    uint64_t searched_ns; /* how long the last search that found nothing was waited for */
+    uint64_t sweep_ns;    /* not before this */
+};
+
+/* The VM's memory has been made anew, or is about to go. */
+void classes_begin(struct vm *vm);
+void classes_end(struct vm *vm);
+/* Works for about `allowance_ns`; returns the time it took, which the next calls make up for. */
+uint64_t classes_step(uint64_t allowance_ns);
+
+#endif
