@@ -124,30 +124,31 @@ static enum page_class class_tail(struct guest_pages_look *look, gfn_t gfn, uint
 }
 
 /* *block: this many pages from gfn on have the class, as far as one look tells. */
-static enum page_class classify(struct guest_pages *g, gfn_t gfn, uint64_t *block)
+static enum page_class classify(struct guest_pages_look *look, gfn_t gfn, uint64_t *block)
 {
-    struct guest_pages_look look = guest_pages_look(g);
+    struct guest_pages *g = look->g;
     struct page_fields f;
     uint64_t va, base;
 
     *block = 1;
     if (!g->known || !p2m_is_ram(g->p2m, gfn) || !guest_pages_va(g, gfn, &va, &base) ||
-        !guest_pages_read(&look, va, &f) || f.refcount < 0 || f.flags == UINT64_MAX) {
+        !guest_pages_read(look, va, &f) || f.refcount < 0 || f.flags == UINT64_MAX) {
         return PAGE_UNKNOWN;
     }
     if (f.head & 1) {
-        return class_tail(&look, gfn, base, &f);
+        return class_tail(look, gfn, base, &f);
     }
-    if (f.refcount == 0 && is_free(&look, gfn, base, block)) {
+    if (f.refcount == 0 && is_free(look, gfn, base, block)) {
         return PAGE_FREE;
     }
-    return class_used(&look, va, &f, f.mapcount >= 0);
+    return class_used(look, va, &f, f.mapcount >= 0);
 }
 
 enum page_class guest_pages_class(struct guest_pages *g, gfn_t gfn, bool from_disk)
 {
+    struct guest_pages_look look = guest_pages_look(g);
     uint64_t block;
-    enum page_class c = classify(g, gfn, &block);
+    enum page_class c = classify(&look, gfn, &block);
 
     return c == PAGE_UNKNOWN && from_disk ? PAGE_CACHE : c;
 }
@@ -179,6 +180,7 @@ void guest_pages_restart(struct guest_pages *g)
 
 bool guest_pages_sweep(struct guest_pages *g, unsigned budget)
 {
+    struct guest_pages_look look = guest_pages_look(g);
     const struct p2m *p = g->p2m;
 
     if (!g->known) {
@@ -192,7 +194,7 @@ bool guest_pages_sweep(struct guest_pages *g, unsigned budget)
                 g->sweep_next = GFN(n);
                 return false;
             }
-            enum page_class c = classify(g, GFN(n), &block);
+            enum page_class c = classify(&look, GFN(n), &block);
             block = MIN(block, end - n);
             g->sweeping[c] += block;
         }

@@ -47,7 +47,8 @@ struct guest_pages {
     struct p2m *p2m;
     bool known; /* info holds */
     struct vmcoreinfo info;
-    gfn_t note;      /* the page that it was found in */
+    gfn_t note; /* the page that it was found in */
+    uint64_t note_digest;
     gfn_t next;      /* where the search goes on */
     unsigned doubts; /* checks in a row that found another kernel running */
     struct guest_pages_section section;

@@ -183,9 +183,19 @@ bool guest_pages_byte(struct guest_pages_look *look, uint64_t va, uint8_t *out)
 bool guest_pages_read(struct guest_pages_look *look, uint64_t va, struct page_fields *out)
 {
     const struct vmcoreinfo *i = &look->g->info;
+    const uint8_t *b = bytes_at(look, va);
 
-    /* Maps are page-aligned, sizes and offsets are multiples of the fields' sizes: no field crosses
-     * the end of a page. */
+    if (b && (va & PAGE_MASK) + i->page_bytes <= PAGE_SIZE) {
+        out->flags = load_le64(b + i->flags);
+        out->mapping = load_le64(b + i->mapping);
+        out->private = load_le64(b + i->private);
+        out->head = load_le64(b + i->compound_head);
+        out->mapcount = (int32_t)load_le32(b + i->mapcount);
+        out->refcount = (int32_t)load_le32(b + i->refcount);
+        return true;
+    }
+    /* It crosses the end of a page, or is not there. Maps are page-aligned, sizes and offsets are
+     * multiples of the fields' sizes: no field does that. */
     return word(look, va + i->flags, &out->flags) && word(look, va + i->mapping, &out->mapping) &&
            word(look, va + i->private, &out->private) &&
            word(look, va + i->compound_head, &out->head) &&

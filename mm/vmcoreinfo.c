@@ -6,6 +6,7 @@
 #include "base/string.h"
 
 #define TEXT_BEGINS "OSRELEASE="
+#define TEXT_WORD UINT32_C(0x4552534f) /* its first four bytes */
 /* An ELF note (ELF specification, "Note Section"): three words, the name padded to words, text. */
 #define NOTE_NAME "VMCOREINFO"
 #define NOTE_TEXT (12u + 12u)
@@ -44,36 +45,43 @@ enum key {
     KEYS
 };
 
-static const char *const names[KEYS] = {
-    [K_PAGESIZE] = "PAGESIZE",
-    [K_SWAPPER] = "SYMBOL(swapper_pg_dir)",
-    [K_PHYS_BASE] = "NUMBER(phys_base)",
-    [K_LEVEL5] = "NUMBER(pgtable_l5_enabled)",
-    [K_SME_MASK] = "NUMBER(sme_mask)",
-    [K_MEM_MAP] = "SYMBOL(mem_map)",
-    [K_MEM_SECTION] = "SYMBOL(mem_section)",
-    [K_SECTIONS] = "LENGTH(mem_section)",
-    [K_SECTION_SIZE] = "SIZE(mem_section)",
-    [K_SECTION_MAP] = "OFFSET(mem_section.section_mem_map)",
-    [K_SECTION_BITS] = "NUMBER(SECTION_SIZE_BITS)",
-    [K_PHYSMEM_BITS] = "NUMBER(MAX_PHYSMEM_BITS)",
-    [K_PAGE] = "SIZE(page)",
-    [K_FLAGS] = "OFFSET(page.flags)",
-    [K_REFCOUNT] = "OFFSET(page._refcount)",
-    [K_MAPPING] = "OFFSET(page.mapping)",
-    [K_MAPCOUNT] = "OFFSET(page._mapcount)",
-    [K_PRIVATE] = "OFFSET(page.private)",
-    [K_HEAD] = "OFFSET(page.compound_head)",
-    [K_DTOR] = "OFFSET(page.compound_dtor)",
-    [K_ORDERS] = "LENGTH(zone.free_area)",
-    [K_PG_LRU] = "NUMBER(PG_lru)",
-    [K_PG_SWAPBACKED] = "NUMBER(PG_swapbacked)",
-    [K_PG_SLAB] = "NUMBER(PG_slab)",
-    [K_PG_HWPOISON] = "NUMBER(PG_hwpoison)",
-    [K_PG_HEAD] = "NUMBER(PG_head_mask)",
-    [K_BUDDY] = "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)",
-    [K_HUGETLB] = "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)",
-    [K_HUGETLB_DTOR] = "NUMBER(HUGETLB_PAGE_DTOR)",
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+static const struct {
+    const char *text;
+    size_t length;
+} names[KEYS] = {
+    [K_PAGESIZE] = NAME("PAGESIZE"),
+    [K_SWAPPER] = NAME("SYMBOL(swapper_pg_dir)"),
+    [K_PHYS_BASE] = NAME("NUMBER(phys_base)"),
+    [K_LEVEL5] = NAME("NUMBER(pgtable_l5_enabled)"),
+    [K_SME_MASK] = NAME("NUMBER(sme_mask)"),
+    [K_MEM_MAP] = NAME("SYMBOL(mem_map)"),
+    [K_MEM_SECTION] = NAME("SYMBOL(mem_section)"),
+    [K_SECTIONS] = NAME("LENGTH(mem_section)"),
+    [K_SECTION_SIZE] = NAME("SIZE(mem_section)"),
+    [K_SECTION_MAP] = NAME("OFFSET(mem_section.section_mem_map)"),
+    [K_SECTION_BITS] = NAME("NUMBER(SECTION_SIZE_BITS)"),
+    [K_PHYSMEM_BITS] = NAME("NUMBER(MAX_PHYSMEM_BITS)"),
+    [K_PAGE] = NAME("SIZE(page)"),
+    [K_FLAGS] = NAME("OFFSET(page.flags)"),
+    [K_REFCOUNT] = NAME("OFFSET(page._refcount)"),
+    [K_MAPPING] = NAME("OFFSET(page.mapping)"),
+    [K_MAPCOUNT] = NAME("OFFSET(page._mapcount)"),
+    [K_PRIVATE] = NAME("OFFSET(page.private)"),
+    [K_HEAD] = NAME("OFFSET(page.compound_head)"),
+    [K_DTOR] = NAME("OFFSET(page.compound_dtor)"),
+    [K_ORDERS] = NAME("LENGTH(zone.free_area)"),
+    [K_PG_LRU] = NAME("NUMBER(PG_lru)"),
+    [K_PG_SWAPBACKED] = NAME("NUMBER(PG_swapbacked)"),
+    [K_PG_SLAB] = NAME("NUMBER(PG_slab)"),
+    [K_PG_HWPOISON] = NAME("NUMBER(PG_hwpoison)"),
+    [K_PG_HEAD] = NAME("NUMBER(PG_head_mask)"),
+    [K_BUDDY] = NAME("NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)"),
+    [K_HUGETLB] = NAME("NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)"),
+    [K_HUGETLB_DTOR] = NAME("NUMBER(HUGETLB_PAGE_DTOR)"),
 };
 
 /* What the lines said; a negative number is its two's complement. */
@@ -86,6 +94,10 @@ bool vmcoreinfo_find(const uint8_t *page, const char **text, size_t *n)
 {
     size_t at = 0;
 
+    /* Nearly every page is neither, by its first word. */
+    if (load_le32(page) != TEXT_WORD && load_le32(page) != sizeof(NOTE_NAME)) {
+        return false;
+    }
     if (memcmp(page, TEXT_BEGINS, sizeof(TEXT_BEGINS) - 1) != 0) {
         if (load_le32(page) != sizeof(NOTE_NAME) || load_le32(page + 8) != 0 ||
             memcmp(page + 12, NOTE_NAME, sizeof(NOTE_NAME)) != 0 ||
@@ -144,7 +156,7 @@ static void take_line(const char *line, size_t n, struct lines *l)
     }
     size_t name = (size_t)(equals - line);
     for (unsigned k = 0; k < KEYS; k++) {
-        if (strlen(names[k]) == name && memcmp(names[k], line, name) == 0) {
+        if (names[k].length == name && memcmp(names[k].text, line, name) == 0) {
             bool hex = strncmp(line, "SYMBOL(", 7) == 0;
             if (!l->has[k]) {
                 l->has[k] = number(equals + 1, n - name - 1, hex, &l->value[k]);
