@@ -38,7 +38,7 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=40
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-host test-emu fuzz bench bench-fold images bench-ksm lint format \
+.PHONY: all demo run iso test test-host test-emu fuzz soak bench bench-fold images bench-ksm lint format \
         gdb clean help setup
 all: $O/pagefold.elf
 
@@ -175,6 +175,7 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make test-host  unit tests, and each fuzzer for a few seconds
 ## make test-emu   tests on emulated machines
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
+## make soak       guests that verify their memory for MINUTES=60 emulated minutes of folding
 ## make bench      costs of exits, the boot ratio and the scanner's passes, in emulated ticks;
 ##                 build/bench.json
 ## make bench-fold  of these, only what folding costs
@@ -218,6 +219,9 @@ fuzz: setup
 	$Q $(BUILD) fuzz-binaries
 	$Q FUZZ_SECONDS=$${FUZZ_SECONDS:-60} tools/test fuzz
 
+soak: setup
+	$Q $(BUILD) all
+	$Q tools/soak $(or $(MINUTES),60)
 bench: setup
 	$Q $(BUILD) all build/guests/bench.elf build/guests/bench-fold.elf
 	$Q tools/bench
