@@ -3,6 +3,7 @@
 #include "kernel/check.h"
 
 #include "base/bits.h"
+#include "kernel/aside.h"
 #include "kernel/bootmem.h"
 #include "kernel/console.h"
 #include "kernel/machine.h"
@@ -47,7 +48,7 @@ static void cache_references(void *ctx, void (*found)(void *arg, mfn_t mfn), voi
 /* Each VM's memory is given back whole when it goes off, tables included. */
 static unsigned check_leaks(unsigned live)
 {
-    uint64_t hyp = machine_frames.by_state[FRAME_HYP];
+    uint64_t hyp = machine_frames.by_state[FRAME_HYP] - aside_frames();
 
     if (live > 0) {
         return 0;
@@ -73,6 +74,37 @@ static unsigned check_tables(const struct vm *vm)
         return 1;
     }
     return 0;
+}
+
+/* What VMs keep aside in memory: the pool counts exactly what the snapshots hold. */
+static unsigned check_snapshots(void)
+{
+    uint64_t held = 0;
+    unsigned bad = 0;
+    char why[160];
+
+    for (unsigned i = 0; i < n_vms; i++) {
+        for (unsigned k = 0; k < vms[i]->config->n_disks; k++) {
+            const struct vm_disk *d = &vms[i]->disks[k];
+            if (!d->has_snapshot) {
+                continue;
+            }
+            if (snapshot_check(&d->snapshot, why, sizeof(why)) != OK) {
+                console_printf("check: %s: disk %u: %s\n", vms[i]->config->name, k, why);
+                bad++;
+            }
+            held += d->snapshot.cow.map.nodes + d->snapshot.cow.stats.chunks;
+            if (d->snapshot.cow.in_flight > 0) {
+                held += aside_pool.used > held ? aside_pool.used - held : 0; /* places on the way */
+            }
+        }
+    }
+    if (held != aside_pool.used) {
+        console_printf("check: snapshots hold %llu frames, counted %llu\n",
+                       (unsigned long long)held, (unsigned long long)aside_pool.used);
+        bad++;
+    }
+    return bad;
 }
 
 unsigned check_run(void)
@@ -105,6 +137,7 @@ unsigned check_run(void)
         console_printf("check: cache: %s\n", why);
         bad++;
     }
+    bad += check_snapshots();
     bad += check_leaks(a.n_maps);
     if (bad == 0) {
         console_printf("check: OK (%llu frames, %llu p2m entries)\n",

@@ -84,7 +84,7 @@ static const struct ata_host ata_host = {
     .deadline_changed = deadline_changed,
 };
 
-static void poll_disks(void *ctx)
+void disks_poll(void *ctx)
 {
     (void)ctx;
     irq_window();
@@ -110,7 +110,7 @@ static void add_partitions(struct blk_dev *disk)
         .disk = disk,
         .va = buf,
         .pa = HPA((uint64_t)(buf - machine_frames.window)),
-        .poll = poll_disks,
+        .poll = disks_poll,
     };
     enum status s = partition_probe(&probe, &table);
 

@@ -11,6 +11,8 @@
 void disks_init(const struct config *config);
 /* The disk with the cache over it, or NULL. */
 struct blk_dev *disks_find(const char *name);
+/* Drives the disks and their time-outs; for blk_wait at start-up. */
+void disks_poll(void *ctx);
 /* Their names in one line, for messages; "none" when there are none. */
 const char *disks_list(void);
 

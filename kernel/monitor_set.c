@@ -4,6 +4,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/string.h"
+#include "kernel/aside.h"
 #include "kernel/console.h"
 #include "kernel/machine.h"
 #include "kernel/monitor.h"
@@ -32,6 +33,7 @@ static void apply(void)
     if (machine_cache.mode != HOST->cache_mode) {
         cache_set_mode(&machine_cache, HOST->cache_mode);
     }
+    aside_configure(HOST);
     cache_set_max(&machine_cache, config_cache_bytes(HOST, memory << PAGE_SHIFT) >> PAGE_SHIFT);
 }
 
@@ -99,7 +101,7 @@ void monitor_fold(void *ctx, unsigned argc, char *const *argv)
 
 void monitor_cache(void *ctx, unsigned argc, char *const *argv)
 {
-    static const char *const prefixes[] = {"cache.", NULL};
+    static const char *const prefixes[] = {"cache.", "snapshot.", NULL};
     const struct cache *c = &machine_cache;
 
     (void)ctx;

@@ -2,6 +2,7 @@
 /* The monitor's commands that only show something. */
 #include "base/log.h"
 #include "base/string.h"
+#include "kernel/aside.h"
 #include "kernel/check.h"
 #include "kernel/console.h"
 #include "kernel/log.h"
@@ -104,6 +105,8 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
         }
     }
     print_frames("ept tables", tables, "of the hypervisor's, by VMs that are not off");
+    print_frames("snapshots", aside_pool.used, "likewise, written to `,snapshot` disks");
+    print_frames("overlays", aside_frames(), "likewise, the maps and buffers of `,overlay` disks");
     print_frames("pinned", f->pinned, "in use by a device at the moment");
     print_frames("promised", promised, "to VMs that are not off");
     print_frames("present", present, "pages that they have touched");

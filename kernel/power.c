@@ -6,8 +6,8 @@
 #include "arch/x86_64/poweroff.h"
 #include "base/log.h"
 #include "drivers/block/blk.h"
+#include "kernel/aside.h"
 #include "kernel/console.h"
-#include "kernel/disks.h"
 #include "kernel/report.h"
 #include "kernel/sched.h"
 #include "kernel/stats.h"
@@ -85,8 +85,8 @@ static bool flush_next(void)
         const struct config_vm *c = vms[at_vm]->config;
         while (at_disk < c->n_disks) {
             const struct config_disk *cd = &c->disks[at_disk++];
-            struct blk_dev *d = disks_find(cd->name);
-            if (d && !d->read_only && !cd->read_only) {
+            struct blk_dev *d = aside_flushed(cd);
+            if (d) {
                 flush = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
                 flush_busy = true;
                 blk_submit(d, &flush);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/string.h"
 #include "drivers/host/cmos.h"
+#include "kernel/aside.h"
 #include "kernel/bootmem.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
@@ -148,6 +149,7 @@ void kernel_run(const struct mb2_info *boot)
     make_groups();
     make_cache();
     disks_init(&machine_config);
+    aside_init(&machine_config);
     vms_init(&machine_config);
     stats_init(&machine_config);
     monitor_init(&machine_config);
@@ -167,6 +169,7 @@ void kernel_run(const struct mb2_info *boot)
     if (n_vms == 0) {
         log_warn("the configuration has no [vm NAME] section: only the monitor runs");
     }
+    aside_open(&machine_config.host);
     start_vms();
     sched_loop();
 }

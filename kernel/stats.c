@@ -4,6 +4,7 @@
 
 #include "arch/x86_64/clock.h"
 #include "base/bits.h"
+#include "kernel/aside.h"
 #include "kernel/bootmem.h"
 #include "kernel/console.h"
 #include "kernel/machine.h"
@@ -33,6 +34,7 @@ static const struct stats_field host_fields[] = {
     FIELD(host, frames_zero, "zero pages, one for each share group, or one for all"),
     FIELD(host, frames_cache, "held by the disk cache alone"),
     FIELD(host, frames_pinned, "of all these, in use by a device at the moment"),
+    FIELD(host, frames_snapshot, "of the hypervisor's, written to `,snapshot` disks"),
     FIELD(host, guest_ms, "CPU time in guests, their exits included"),
     FIELD(host, scan_ms, "CPU time of the page scanner"),
     FIELD(host, idle_ms, "time asleep"),
@@ -109,6 +111,7 @@ static const struct stats_field vm_fields[] = {
     FIELD(vm, disk_errors, "requests that failed"),
     FIELD(vm, disk_read_bytes, "read by the guest, from cache or disk"),
     FIELD(vm, disk_written_bytes, "written by the guest"),
+    FIELD(vm, disk_blocks_aside, "blocks that its `,snapshot` and `,overlay` disks keep aside"),
 };
 
 static struct stats peak;
@@ -176,6 +179,7 @@ static void read_host(struct stats_host *h)
         .frames_zero = f->by_state[FRAME_ZERO],
         .frames_cache = f->by_state[FRAME_CACHE],
         .frames_pinned = f->pinned,
+        .frames_snapshot = aside_pool.used,
         .guest_ms = t->guest_ns / NS_PER_MS,
         .scan_ms = t->scan_ns / NS_PER_MS,
         .idle_ms = t->idle_ns / NS_PER_MS,
@@ -292,6 +296,8 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
         out->disk_errors += d->errors;
         out->disk_read_bytes += d->read_bytes;
         out->disk_written_bytes += d->write_bytes;
+        const struct cow *cow = vm->disks[i].cow;
+        out->disk_blocks_aside += cow ? cow->stats.chunks : 0;
     }
 }
 

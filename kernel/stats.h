@@ -19,7 +19,7 @@
 
 struct stats_host {
     uint64_t frames_total, frames_reserved, frames_free, frames_hyp, frames_private, frames_shared,
-        frames_zero, frames_cache, frames_pinned;
+        frames_zero, frames_cache, frames_pinned, frames_snapshot;
     uint64_t guest_ms, scan_ms, idle_ms;
     uint64_t vms_on, memory_promised_pages, console_tx_bytes, console_rx_bytes, console_lost_lines;
 };
@@ -43,7 +43,7 @@ struct stats_vm {
     uint64_t class_free, class_kernel, class_anonymous, class_mapped, class_pagecache,
         class_unknown;
     uint64_t disk_reads, disk_writes, disk_flushes, disk_errors, disk_read_bytes,
-        disk_written_bytes;
+        disk_written_bytes, disk_blocks_aside;
 };
 
 struct stats {

@@ -175,6 +175,8 @@ fail:
         log_error("%s: not started: out of memory (%llu frames free)", vm->config->name,
                   (unsigned long long)machine_frames.by_state[FRAME_FREE]);
     }
+    while (vm_disks_drop_some(vm)) {
+    }
     format(vm->stop_reason, sizeof(vm->stop_reason), "could not be started: %s", status_name(s));
     return s;
 }
@@ -234,12 +236,16 @@ static bool stop_step(struct vm *vm)
     bool quiet = true;
 
     for (unsigned i = 0; i < vm->n_disks; i++) {
-        quiet &= virtio_blk_quiesce(&vm->disks[i].blk);
+        quiet &= vm_disk_quiesce(&vm->disks[i]);
     }
     if (!quiet) {
         return false; /* the disk's completion wakes the loop */
     }
     if (p2m_drop_some(&vm->p2m, DROP_PAGES)) {
+        return true;
+    }
+    /* A restart is no stop: what was written aside is there when it comes up again. */
+    if (!vm->restart && vm_disks_drop_some(vm)) {
         return true;
     }
     uint64_t again_ns = vm->started_ns + RESTART_APART_NS;
@@ -275,8 +281,8 @@ bool vm_work(struct vm *vm)
     }
     vm->disk_work = false;
     for (unsigned i = 0; i < vm->n_disks; i++) {
-        struct virtio_blk *d = &vm->disks[i].blk;
-        vm->disk_work |= virtio_blk_work(d);
+        struct vm_disk *d = &vm->disks[i];
+        vm->disk_work |= vm_disk_work(vm, d);
         if (d->wants_memory) {
             vm_wait_for_memory(vm);
         }

@@ -20,6 +20,7 @@
 #include "base/timer.h"
 #include "base/types.h"
 #include "drivers/block/blkcache.h"
+#include "drivers/block/snapshot.h"
 #include "drivers/guest/acpipm.h"
 #include "drivers/guest/ioapic.h"
 #include "drivers/guest/iobus.h"
@@ -58,7 +59,11 @@ struct vcpu {
 
 struct vm_disk {
     struct virtio_blk blk;
-    struct blk_dev *dev; /* the cache over a host disk */
+    struct blk_dev *dev; /* the cache over a host disk, or what keeps the writes aside over it */
+    struct cow *cow;     /* the latter, or NULL */
+    struct snapshot snapshot;
+    bool has_snapshot;   /* it lives; over a restart too */
+    bool wants_memory;   /* stopped for want of a frame */
     struct blk_dev view; /* the same as this VM may use it */
     mfn_t bounce;
     mfn_t slots[VIRTIO_BLK_SLOTS];
@@ -130,6 +135,16 @@ bool vm_work(struct vm *vm);
 /* Between vm.c and its parts. */
 enum status vm_devices_init(struct vm *vm) MUST_CHECK; /* vm_devices.c */
 void vm_devices_fini(struct vm *vm);
+/* vm_disk.c: the VM's n-th disk and its PCI device. */
+enum status vm_disk_init(struct vm *vm, unsigned n) MUST_CHECK;
+void vm_disk_fini(struct vm_disk *d);
+bool vm_disk_quiesce(struct vm_disk *d); /* as virtio_blk_quiesce */
+/* As virtio_blk_work; sets d->wants_memory. */
+bool vm_disk_work(struct vm *vm, struct vm_disk *d);
+/* Whether the bound on snapshots, and not the machine's memory, keeps a disk waiting. */
+bool vm_disks_wait_for_pool(const struct vm *vm);
+/* A bounded step of dropping the snapshots; true: again. Nothing may be in flight. */
+bool vm_disks_drop_some(struct vm *vm);
 extern const struct hvm_ops vm_hvm_ops; /* vm_ops.c; ctx is the struct vcpu */
 void vm_irq_init(struct vm *vm);
 enum status vm_load(struct vm *vm) MUST_CHECK; /* vm_load.c: kernel into memory, registers set */

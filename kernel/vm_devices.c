@@ -2,21 +2,12 @@
 /* The PC that a guest sees: makes its devices, wires them, and takes them away. */
 #include "arch/x86_64/clock.h"
 #include "base/bits.h"
-#include "base/format.h"
 #include "base/log.h"
-#include "base/string.h"
 #include "drivers/host/cmos.h"
 #include "kernel/console.h"
-#include "kernel/disks.h"
 #include "kernel/loader.h"
-#include "kernel/machine.h"
 #include "kernel/sched.h"
 #include "kernel/vm.h"
-
-/* Requests in flight a disk; each slot is one page. */
-#define DISK_SLOTS 16
-/* PCI slot of a VM's first disk; slot 0 is the host bridge. */
-#define FIRST_DISK_SLOT 2
 
 static void uart_tx(void *ctx, uint8_t byte)
 {
@@ -51,82 +42,6 @@ static void reset(void *ctx)
 }
 
 static const struct acpipm_ops pm_ops = {.power_off = power_off, .reset = reset};
-
-static void disk_wake(void *ctx)
-{
-    struct vm *vm = ctx;
-
-    vm->disk_work = true;
-    for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        hvm_yield(vm->vcpus[i].hvm);
-    }
-}
-
-static void disk_free(struct vm_disk *d)
-{
-    while (d->n_slots > 0) {
-        frames_free(&machine_frames, d->slots[--d->n_slots]);
-    }
-    frames_free(&machine_frames, d->bounce);
-}
-
-/* A VM's view of a host disk: read-only when its configuration says so. */
-static void view_submit(struct blk_dev *view, struct blk_req *r)
-{
-    struct vm_disk *d = container_of(view, struct vm_disk, view);
-
-    d->dev->ops->submit(d->dev, r);
-}
-
-static const struct blk_ops view_ops = {.submit = view_submit};
-
-static enum status add_disk(struct vm *vm, unsigned n)
-{
-    struct vm_disk *d = &vm->disks[n];
-    const struct config_disk *c = &vm->config->disks[n];
-    char serial[VIRTIO_BLK_ID_BYTES + 1];
-    enum status s;
-
-    d->dev = disks_find(c->name);
-    if (!d->dev) {
-        log_error("%s: there is no disk '%s'; this machine has: %s", vm->config->name, c->name,
-                  disks_list());
-        return E_NOTFOUND;
-    }
-    d->view = *d->dev;
-    d->view.ops = &view_ops;
-    d->view.read_only |= c->read_only;
-    d->n_slots = 0;
-    s = frames_alloc(&machine_frames, FRAME_HYP, &d->bounce);
-    if (s != OK) {
-        return s;
-    }
-    format(serial, sizeof(serial), "%s-disk%u", vm->config->name, n);
-    virtio_blk_init(&d->blk, &(struct virtio_blk_cfg){.p2m = &vm->p2m,
-                                                      .disk = &d->view,
-                                                      .serial = serial,
-                                                      .bounce = d->bounce,
-                                                      .wake = disk_wake,
-                                                      .wake_ctx = vm});
-    while (d->n_slots < DISK_SLOTS) {
-        mfn_t page;
-        s = frames_alloc(&machine_frames, FRAME_HYP, &page);
-        if (s == OK) {
-            d->slots[d->n_slots++] = page;
-            s = virtio_blk_add_slot(&d->blk, frame_bytes(&machine_frames, page));
-        }
-        if (s != OK) {
-            goto fail;
-        }
-    }
-    s = pci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n);
-    if (s == OK) {
-        return OK;
-    }
-fail:
-    disk_free(d);
-    return s;
-}
 
 static void stop_timers(struct vm *vm)
 {
@@ -164,7 +79,7 @@ enum status vm_devices_init(struct vm *vm)
     }
     vm->disk_work = false;
     for (vm->n_disks = 0; vm->n_disks < vm->config->n_disks; vm->n_disks++) {
-        s = add_disk(vm, vm->n_disks);
+        s = vm_disk_init(vm, vm->n_disks);
         if (s != OK) {
             goto fail_disks;
         }
@@ -173,7 +88,7 @@ enum status vm_devices_init(struct vm *vm)
 
 fail_disks:
     while (vm->n_disks > 0) {
-        disk_free(&vm->disks[--vm->n_disks]);
+        vm_disk_fini(&vm->disks[--vm->n_disks]);
     }
 fail:
     stop_timers(vm);
@@ -186,7 +101,7 @@ fail:
 void vm_devices_fini(struct vm *vm)
 {
     while (vm->n_disks > 0) {
-        disk_free(&vm->disks[--vm->n_disks]);
+        vm_disk_fini(&vm->disks[--vm->n_disks]);
     }
     stop_timers(vm);
 }

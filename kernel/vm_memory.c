@@ -10,6 +10,7 @@
 
 #include "arch/x86_64/clock.h"
 #include "base/log.h"
+#include "kernel/aside.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
 #include "kernel/vm.h"
@@ -35,6 +36,13 @@ void vm_wait_for_memory(struct vm *vm)
     if (!vm->said_no_memory_ns || now - vm->said_no_memory_ns >= SAY_EVERY_NS) {
         vm->said_no_memory_ns = now;
         vm->say_memory_back = true;
+        if (vm_disks_wait_for_pool(vm)) {
+            log_warn("%s: paused: the `,snapshot` disks hold %llu MiB, which is all that "
+                     "snapshot.max allows; it goes on when that is raised, or a VM with a snapshot "
+                     "is stopped",
+                     vm->config->name, (unsigned long long)aside_pool.used >> 8);
+            return;
+        }
         log_warn("%s: paused: the machine is out of memory (%llu of %llu frames free); it goes on "
                  "when frames are free again: stop a VM, or wait for folding",
                  vm->config->name, (unsigned long long)machine_frames.by_state[FRAME_FREE],
@@ -51,15 +59,18 @@ void vm_memory_leave(struct vm *vm)
 
 bool vm_memory_work(void *ctx)
 {
+    bool woke = false;
+
     (void)ctx;
     if (waiting == 0 || machine_frames.by_state[FRAME_FREE] < WAKE_FREE) {
         return false;
     }
     for (unsigned i = 0; i < n_vms; i++) {
         struct vm *vm = vms[i];
-        if (vm->state != VM_NO_MEMORY) {
+        if (vm->state != VM_NO_MEMORY || vm_disks_wait_for_pool(vm)) {
             continue;
         }
+        woke = true;
         waiting--;
         vm->state = VM_RUN;
         vm->disk_work = true; /* a disk may be what wanted the frame */
@@ -73,5 +84,5 @@ bool vm_memory_work(void *ctx)
             }
         }
     }
-    return true;
+    return woke;
 }

@@ -259,28 +259,6 @@ static enum status parse_line(struct parser *p, const char *text, size_t len)
     return *t == '[' ? open_section(p, t) : set_key(p, t);
 }
 
-/* Not an error: a file system that several machines may write exists, but rarely is one meant. */
-static void warn_of_shared_disks(const struct config *c)
-{
-    for (unsigned i = 0; i < c->n_vms * CONFIG_DISKS; i++) {
-        const struct config_vm *a = &c->vms[i / CONFIG_DISKS];
-        unsigned d = i % CONFIG_DISKS;
-
-        for (unsigned j = 0; d < a->n_disks && j < i / CONFIG_DISKS * CONFIG_DISKS; j++) {
-            const struct config_vm *b = &c->vms[j / CONFIG_DISKS];
-            unsigned e = j % CONFIG_DISKS;
-
-            if (e < b->n_disks && strcmp(a->disks[d].name, b->disks[e].name) == 0 &&
-                !(a->disks[d].read_only && b->disks[e].read_only)) {
-                log_warn("config:%u: disk '%s' is also %s's, and may be written; `,ro` on both is "
-                         "safe",
-                         a->line, a->disks[d].name, b->name);
-                return;
-            }
-        }
-    }
-}
-
 enum status config_parse(const char *text, size_t len, struct config *out, char *why,
                          size_t why_size)
 {
@@ -308,7 +286,13 @@ enum status config_parse(const char *text, size_t len, struct config *out, char 
     }
     s = close_section(&p);
     if (s == OK) {
-        warn_of_shared_disks(out);
+        char reason[REASON];
+        unsigned line;
+
+        s = key_check_disks(out, &line, reason, sizeof(reason));
+        if (s != OK) {
+            return refuse(&p, s, line, "%s", reason);
+        }
     }
     return s;
 }
@@ -357,10 +341,17 @@ const char *config_host_help(unsigned i)
     return i < n_host_keys ? host_keys[i].help : NULL;
 }
 
+static uint64_t share_bytes(unsigned percent, uint64_t bytes, uint64_t memory_bytes)
+{
+    return percent == 0 ? bytes : memory_bytes / 100 * percent;
+}
+
 uint64_t config_cache_bytes(const struct config_host *h, uint64_t memory_bytes)
 {
-    if (h->cache_max_percent == 0) {
-        return h->cache_max_bytes;
-    }
-    return memory_bytes / 100 * h->cache_max_percent;
+    return share_bytes(h->cache_max_percent, h->cache_max_bytes, memory_bytes);
+}
+
+uint64_t config_snapshot_bytes(const struct config_host *h, uint64_t memory_bytes)
+{
+    return share_bytes(h->snapshot_max_percent, h->snapshot_max_bytes, memory_bytes);
 }

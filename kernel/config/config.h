@@ -8,7 +8,7 @@
  *     [vm web1]
  *     kernel = vmlinuz
  *     cmdline = console=ttyS0 root=/dev/vda ro
- *     disk = ata0p1,ro
+ *     disk = ata0p1,ro             (or ,snapshot or ,overlay=ata0p2)
  *
  * Inside double quotes nothing is a comment; quotes around a whole value are taken off. Every key
  * but `kernel` has a default. Whatever is not understood is an error that names the line and says
@@ -50,11 +50,15 @@ struct config_host {
     enum cache_mode cache_mode;
     unsigned cache_max_percent; /* of the machine's memory; 0: cache_max_bytes holds instead */
     uint64_t cache_max_bytes;
+    unsigned snapshot_max_percent; /* of the machine's memory; 0: snapshot_max_bytes holds */
+    uint64_t snapshot_max_bytes;
 };
 
 struct config_disk {
     char name[CONFIG_NAME]; /* without suffixes: "ata0p1", "module:NAME" */
     bool read_only;
+    bool snapshot;             /* writes stay in memory, and are dropped when the VM goes off */
+    char overlay[CONFIG_NAME]; /* the disk that keeps the writes; "": none */
 };
 
 struct config_vm {
@@ -101,7 +105,8 @@ bool config_host_get(const struct config_host *h, unsigned i, const char **key, 
 /* What the i-th key is for and which values it takes, in a few words; NULL past the last. */
 const char *config_host_help(unsigned i);
 
-/* cache.max in bytes, on a machine with memory_bytes. */
+/* cache.max and snapshot.max in bytes, on a machine with memory_bytes. */
 uint64_t config_cache_bytes(const struct config_host *h, uint64_t memory_bytes);
+uint64_t config_snapshot_bytes(const struct config_host *h, uint64_t memory_bytes);
 
 #endif

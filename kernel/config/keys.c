@@ -35,6 +35,10 @@ const struct key host_keys[] = {
      .offset2 = offsetof(struct config_host, cache_max_bytes), .min = 65536,
      .max = UINT64_C(1) << 42, .def = "25%",
      .help = "1% to 90% of memory, or a size of 64K or more"},
+    {"snapshot.max", KEY_SHARE, HOST(snapshot_max_percent),
+     .offset2 = offsetof(struct config_host, snapshot_max_bytes), .min = 65536,
+     .max = UINT64_C(1) << 42, .def = "25%",
+     .help = "1% to 90% of memory, or a size of 64K or more"},
 };
 const unsigned n_host_keys = ARRAY_LEN(host_keys);
 
@@ -48,7 +52,8 @@ const struct key vm_keys[] = {
     {"cmdline", KEY_TEXT, VM(cmdline), .max = CONFIG_CMDLINE, .def = "",
      .help = "at most 1023 printable characters"},
     {"disk", KEY_DISK, VM(disks), .def = "",
-     .help = "a disk or partition (ata0, ata0p1) or module:NAME, with `,ro` for read-only"},
+     .help = "a disk or partition (ata0, ata0p1) or module:NAME, with `,ro`, `,snapshot` or "
+             "`,overlay=DISK`"},
     {"share", KEY_IDENT, VM(share), .max = CONFIG_VM_NAME, .def = "default",
      .help = "1 to 31 letters, digits, dots, underscores and hyphens"},
     {"start", KEY_SWITCH, VM(start), .def = "on", .help = "on or off"},

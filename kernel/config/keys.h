@@ -46,11 +46,20 @@ const struct key *key_guess(const struct key *keys, unsigned n, const char *name
  * says what is possible. */
 enum status key_set(const struct key *k, void *section, const char *value, char *why,
                     size_t why_size) MUST_CHECK;
+/* KEY_DISK: NAME[,SUFFIX]... is one more of the VM's disks. */
+enum status key_add_disk(const struct key *k, struct config_vm *vm, const char *value, char *why,
+                         size_t why_size) MUST_CHECK;
+/* Whether all VMs' disks go together; warns of what is merely odd. *line: of the VM to blame. */
+enum status key_check_disks(const struct config *c, unsigned *line, char *why,
+                            size_t why_size) MUST_CHECK;
 /* The value as text; for the kinds that [host] has. */
 void key_print(const struct key *k, const void *section, char *value, size_t value_size);
 
 /* Whether text is 1 to size - 1 letters, digits, dots, underscores and hyphens, no hyphen first. */
 bool key_is_ident(const char *text, size_t size);
+/* Whether text fits into size bytes and holds no control characters, and no blanks unless wanted.
+ */
+bool key_is_printable(const char *text, size_t size, bool blanks);
 /* Copies text for a message: printable characters only, at most size - 1. */
 const char *key_quote(char *to, size_t size, const char *text);
 

@@ -32,9 +32,7 @@ const char *key_quote(char *to, size_t size, const char *text)
     return to;
 }
 
-/* Whether text fits into size bytes and holds no control characters, and no blanks unless wanted.
- */
-static bool is_printable(const char *text, size_t size, bool blanks)
+bool key_is_printable(const char *text, size_t size, bool blanks)
 {
     size_t n = 0;
 
@@ -49,7 +47,7 @@ static bool is_printable(const char *text, size_t size, bool blanks)
 static bool set_text(const struct key *k, char *to, const char *value)
 {
     bool ok = k->kind == KEY_IDENT ? key_is_ident(value, k->max)
-                                   : is_printable(value, k->max, k->kind == KEY_TEXT);
+                                   : key_is_printable(value, k->max, k->kind == KEY_TEXT);
 
     if (!ok || (k->kind == KEY_NAME && value[0] == '\0')) {
         return false;
@@ -145,56 +143,6 @@ static bool set_choice(const struct key *k, int *to, const char *value)
     return false;
 }
 
-/* NAME[,ro]: appends to the VM's disks. */
-static enum status add_disk(const struct key *k, struct config_vm *vm, const char *value, char *why,
-                            size_t why_size)
-{
-    struct config_disk d = {.read_only = false};
-    const char *comma = strchr(value, ',');
-    size_t n = comma != NULL ? (size_t)(comma - value) : strlen(value);
-    bool module = strncmp(value, "module:", 7) == 0;
-
-    if (n == 0 || n >= sizeof(d.name) || (module && n == 7) ||
-        !is_printable(value, SIZE_MAX, false)) {
-        (void)format(why, why_size, "disk must be %s", k->help);
-        return E_INVAL;
-    }
-    memcpy(d.name, value, n);
-    while (comma != NULL) {
-        const char *suffix = comma + 1;
-        char shown[24];
-
-        comma = strchr(suffix, ',');
-        n = comma != NULL ? (size_t)(comma - suffix) : strlen(suffix);
-        if (n == 2 && strncmp(suffix, "ro", n) == 0) {
-            d.read_only = true;
-        } else if (n == 8 && strncmp(suffix, "snapshot", n) == 0) {
-            (void)format(
-                why, why_size,
-                "disk '%s': `,snapshot` is not supported; use `,ro`, or a copy of the disk",
-                d.name);
-            return E_UNSUPPORTED;
-        } else {
-            (void)key_quote(shown, MIN(sizeof(shown), n + 1), suffix);
-            (void)format(why, why_size, "disk '%s': unknown suffix ',%s'; there is `,ro`", d.name,
-                         shown);
-            return E_INVAL;
-        }
-    }
-    for (unsigned i = 0; i < vm->n_disks; i++) {
-        if (strcmp(vm->disks[i].name, d.name) == 0) {
-            (void)format(why, why_size, "disk '%s' is given twice to this VM; remove one", d.name);
-            return E_EXISTS;
-        }
-    }
-    if (vm->n_disks == CONFIG_DISKS) {
-        (void)format(why, why_size, "a VM has at most %u disks; remove this one", CONFIG_DISKS);
-        return E_NOMEM;
-    }
-    vm->disks[vm->n_disks++] = d;
-    return OK;
-}
-
 enum status key_set(const struct key *k, void *section, const char *value, char *why,
                     size_t why_size)
 {
@@ -204,7 +152,7 @@ enum status key_set(const struct key *k, void *section, const char *value, char 
 
     switch (k->kind) {
     case KEY_DISK:
-        return add_disk(k, section, value, why, why_size);
+        return key_add_disk(k, section, value, why, why_size);
     case KEY_CHOICE:
         ok = set_choice(k, (int *)to, value);
         break;

@@ -312,11 +312,11 @@ static void open_overlay(struct world *w)
     unsigned fails = w->base.fail_percent;
 
     w->base.fail_percent = w->store.fail_percent = 0;
-    w->open_left = w->o.cut_in != 0 && pick(&w->picks, 3) == 0 ? 1 + pick(&w->picks, 200) : 0;
+    w->open_left = w->o.cut_in != 0 && pick(&w->picks, 3) == 1 ? 1 + pick(&w->picks, 200) : 0;
     while (open_once(w) != OK) {
         w->result.cuts++;
         lossy_cut(&w->store);
-        w->open_left = pick(&w->picks, 3) == 0 ? 1 + pick(&w->picks, 200) : 0;
+        w->open_left = pick(&w->picks, 3) == 1 ? 1 + pick(&w->picks, 200) : 0;
     }
     w->store.dead = false;
     w->open_left = 0;

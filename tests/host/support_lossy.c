@@ -91,7 +91,7 @@ static void complete(struct lossy *d, unsigned i)
 {
     struct blk_req *r = d->pending[i];
     uint64_t submitted = d->submitted[i];
-    bool fails = d->dead || pick(d->picks, 100) < d->fail_percent;
+    bool fails = d->dead || (pick(d->picks, 100) < d->fail_percent && !d->picks->ended);
 
     d->pending[i] = d->pending[--d->n_pending];
     d->submitted[i] = d->submitted[d->n_pending];

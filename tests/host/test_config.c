@@ -138,8 +138,25 @@ static const struct {
     {VM "cpus = 2\n", "config:3: cpus = '2': it must be 1"},
     {VM "start = yes\n", "config:3: start = 'yes': it must be on or off"},
     {VM "share = a/b\n", "config:3: share = 'a/b'"},
-    {VM "disk = ata0,snapshot\n", "config:3: disk 'ata0': `,snapshot` is not supported"},
-    {VM "disk = ata0,rw\n", "config:3: disk 'ata0': unknown suffix ',rw'; there is `,ro`"},
+    {VM "disk = ata0,rw\n", "config:3: disk 'ata0': unknown suffix ',rw'; there are `,ro`, "},
+    {VM "disk = ata0,snapshots\n", "config:3: disk 'ata0': unknown suffix ',snapshots'"},
+    {VM "disk = ata0,overlay\n", "config:3: disk 'ata0': unknown suffix ',overlay'"},
+    {VM "disk = ata0,overlay=\n", "config:3: disk 'ata0': `,overlay=` needs the disk"},
+    {VM "disk = ata0,overlay=module:x\n",
+     "config:3: disk 'ata0': an overlay on a boot module would be gone"},
+    {VM "disk = ata0,snapshot,overlay=ata1\n", "config:3: disk 'ata0': `,snapshot` drops what"},
+    {VM "disk = ata0,overlay=ata0\n",
+     "config:1: disk 'ata0' keeps an overlay of VM 'a', and can be nothing else's"},
+    {VM "disk = ata0,overlay=ata1\n[vm b]\nkernel = k\ndisk = ata1,ro\n",
+     "config:4: disk 'ata1' keeps an overlay of VM 'a'"},
+    {VM "disk = ata1\n[vm b]\nkernel = k\ndisk = ata0,overlay=ata1\n",
+     "config:4: disk 'ata1' keeps an overlay of VM 'b'"},
+    {VM "disk = ata0,overlay=ata1\n[vm b]\nkernel = k\ndisk = ata0,overlay=ata1\n",
+     "config:4: disk 'ata1' keeps an overlay of VM 'a'"},
+    {VM "disk = ata0,snapshot\n[vm b]\nkernel = k\ndisk = ata0\n",
+     "config:4: disk 'ata0' is the base of a `,snapshot` or `,overlay`, and VM 'b' could write"},
+    {VM "disk = ata0\n[vm b]\nkernel = k\ndisk = ata0,overlay=ata1\n",
+     "config:4: disk 'ata0' is the base of a `,snapshot` or `,overlay`, and VM 'a' could write"},
     {VM "disk = ata0,\n", "config:3: disk 'ata0': unknown suffix ','"},
     {VM "disk = ,ro\n", "config:3: disk must be"},
     {VM "disk = module:\n", "config:3: disk must be"},
@@ -164,6 +181,25 @@ static void test_mistakes(void **state)
             assert_true(*p >= 0x20 && *p <= 0x7e);
         }
     }
+}
+
+/* What is written aside, and what goes together. */
+static void test_disks(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(VM "disk = ata0,snapshot\ndisk = ata1,overlay=ata3p12,ro\n"
+                              "[vm b]\nkernel = k\ndisk = ata0,ro\ndisk = ata1,snapshot\n"
+                              "[vm c]\nkernel = k\ndisk = ata1,overlay=ata3p1\n"),
+                     OK);
+    const struct config_disk *d = c.vms[0].disks;
+    assert_true(d[0].snapshot && !d[0].read_only && d[0].overlay[0] == '\0');
+    assert_true(!d[1].snapshot && d[1].read_only);
+    assert_string_equal(d[1].name, "ata1");
+    assert_string_equal(d[1].overlay, "ata3p12");
+    assert_true(c.host.snapshot_max_percent == 25);
+    assert_true(config_snapshot_bytes(&c.host, 1000) == 250);
+    assert_int_equal(parse("[host]\nsnapshot.max = 70M\n"), OK);
+    assert_true(config_snapshot_bytes(&c.host, 1000) == 70 << 20);
 }
 
 static void test_limits(void **state)
@@ -276,8 +312,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example),  cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_run_time), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_disks),
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_run_time),
+        cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@ from emu.problem import Problem, readable_file
 
 # Inside double quotes nothing is a comment; a comment behind a value needs a blank before it.
 LINE = re.compile(r'^(\s*)([A-Za-z_.]+)(\s*=\s*)((?:"[^"]*"|.)*?)(\s+[;#].*|\s*)$')
-SUFFIX = re.compile(r"(?:,[a-z]+)*$")
+SUFFIX = re.compile(r"(?:,[a-z]+(?:=[^,]*)?)*$")
 
 
 class Modules:

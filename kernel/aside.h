@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VMs' writes that are kept aside: the overlays of the configuration, opened once at boot and open
+ * until the end, and the memory that all snapshots share. What a VM has of them is in vm_disk.c.
+ */
+#ifndef KERNEL_ASIDE_H
+#define KERNEL_ASIDE_H
+
+#include "drivers/block/overlay.h"
+#include "drivers/block/snapshot.h"
+#include "kernel/config/config.h"
+
+extern struct snapshot_pool aside_pool;
+
+/* Makes the structures; before bootmem_finish, after disks_init. */
+void aside_init(const struct config *config);
+/* Opens the overlays, waiting for the disks, and logs what cannot be. Once frames can be had. */
+void aside_open(const struct config_host *host);
+/* The overlay of this disk of the configuration, or NULL: it could not be opened. */
+struct overlay *aside_overlay(const struct config_disk *d);
+/* Bounds the snapshots anew. */
+void aside_configure(const struct config_host *host);
+/* Frames that the overlays hold, for `check`. */
+uint64_t aside_frames(void);
+/* What has to be flushed to keep what was written to this disk; NULL: nothing. */
+struct blk_dev *aside_flushed(const struct config_disk *d);
+/*
+ * Whether this disk of the configuration can be used as it says, given all the others, by the
+ * sectors that they really have: E_EXISTS, with one line in `why`, if not.
+ */
+enum status aside_check(const struct config_disk *d, char *why, size_t why_size) MUST_CHECK;
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM's disks: what is between its virtio-blk and the host's disk, and what is kept aside. */
+#include "base/bits.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "kernel/aside.h"
+#include "kernel/disks.h"
+#include "kernel/machine.h"
+#include "kernel/vm.h"
+
+/* Requests in flight a disk; each slot is one page. */
+#define DISK_SLOTS 16
+/* PCI slot of a VM's first disk; slot 0 is the host bridge. */
+#define FIRST_DISK_SLOT 2
+/* Frames of a snapshot given back in one step of stopping. */
+#define DROP_FRAMES 512u
+
+static void disk_wake(void *ctx)
+{
+    struct vm *vm = ctx;
+
+    vm->disk_work = true;
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        hvm_yield(vm->vcpus[i].hvm);
+    }
+}
+
+/* A VM's view of a host disk: read-only when its configuration says so. */
+static void view_submit(struct blk_dev *view, struct blk_req *r)
+{
+    struct vm_disk *d = container_of(view, struct vm_disk, view);
+
+    d->dev->ops->submit(d->dev, r);
+}
+
+static const struct blk_ops view_ops = {.submit = view_submit};
+
+/* Finds what the configuration names, and puts the snapshot or overlay over it. A snapshot that a
+ * VM brought over a restart goes on. */
+static enum status find_disk(struct vm *vm, struct vm_disk *d, const struct config_disk *c)
+{
+    char why[160];
+
+    d->cow = NULL;
+    d->dev = disks_find(c->name);
+    if (!d->dev) {
+        log_error("%s: there is no disk '%s'; this machine has: %s", vm->config->name, c->name,
+                  disks_list());
+        return E_NOTFOUND;
+    }
+    if (aside_check(c, why, sizeof(why)) != OK) {
+        log_error("%s: %s", vm->config->name, why);
+        return E_NOTFOUND;
+    }
+    if (c->overlay[0] != '\0') {
+        struct overlay *o = aside_overlay(c);
+        if (!o) {
+            log_error("%s: the overlay '%s' of disk '%s' is not open; the log's beginning says why",
+                      vm->config->name, c->overlay, c->name);
+            return E_NOTFOUND;
+        }
+        d->cow = &o->cow;
+    } else if (c->snapshot && !c->read_only) {
+        if (!d->has_snapshot) {
+            enum status s = snapshot_init(&d->snapshot, &aside_pool, d->dev);
+            if (s != OK) {
+                return s;
+            }
+            d->has_snapshot = true;
+        }
+        d->cow = &d->snapshot.cow;
+    }
+    if (d->cow) {
+        d->cow->starving = disk_wake;
+        d->cow->starving_ctx = vm;
+        d->dev = &d->cow->dev;
+    }
+    return OK;
+}
+
+enum status vm_disk_init(struct vm *vm, unsigned n)
+{
+    struct vm_disk *d = &vm->disks[n];
+    const struct config_disk *c = &vm->config->disks[n];
+    char serial[VIRTIO_BLK_ID_BYTES + 1];
+    enum status s = find_disk(vm, d, c);
+
+    if (s != OK) {
+        return s;
+    }
+    d->view = *d->dev;
+    d->view.ops = &view_ops;
+    d->view.read_only |= c->read_only;
+    d->n_slots = 0;
+    s = frames_alloc(&machine_frames, FRAME_HYP, &d->bounce);
+    if (s != OK) {
+        return s;
+    }
+    format(serial, sizeof(serial), "%s-disk%u", vm->config->name, n);
+    virtio_blk_init(&d->blk, &(struct virtio_blk_cfg){.p2m = &vm->p2m,
+                                                      .disk = &d->view,
+                                                      .serial = serial,
+                                                      .bounce = d->bounce,
+                                                      .wake = disk_wake,
+                                                      .wake_ctx = vm});
+    while (d->n_slots < DISK_SLOTS) {
+        mfn_t page;
+        s = frames_alloc(&machine_frames, FRAME_HYP, &page);
+        if (s == OK) {
+            d->slots[d->n_slots++] = page;
+            s = virtio_blk_add_slot(&d->blk, frame_bytes(&machine_frames, page));
+        }
+        if (s != OK) {
+            goto fail;
+        }
+    }
+    s = pci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n);
+    if (s == OK) {
+        return OK;
+    }
+fail:
+    vm_disk_fini(d);
+    return s;
+}
+
+void vm_disk_fini(struct vm_disk *d)
+{
+    while (d->n_slots > 0) {
+        frames_free(&machine_frames, d->slots[--d->n_slots]);
+    }
+    frames_free(&machine_frames, d->bounce);
+}
+
+bool vm_disk_quiesce(struct vm_disk *d)
+{
+    if (d->cow) {
+        cow_cancel(d->cow); /* writes that wait for a frame wait no longer */
+    }
+    return virtio_blk_quiesce(&d->blk);
+}
+
+bool vm_disk_work(struct vm *vm, struct vm_disk *d)
+{
+    if (d->cow && vm->state == VM_RUN) {
+        cow_retry(d->cow);
+    }
+    bool more = virtio_blk_work(&d->blk);
+    d->wants_memory = d->blk.wants_memory || (d->cow && cow_is_starved(d->cow));
+    return more;
+}
+
+bool vm_disks_wait_for_pool(const struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->n_disks; i++) {
+        const struct vm_disk *d = &vm->disks[i];
+        if (d->has_snapshot && cow_is_starved(&d->snapshot.cow) &&
+            snapshot_pool_is_full(&aside_pool)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool vm_disks_drop_some(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->config->n_disks; i++) {
+        struct vm_disk *d = &vm->disks[i];
+        if (!d->has_snapshot) {
+            continue;
+        }
+        if (snapshot_drop_some(&d->snapshot, DROP_FRAMES)) {
+            return true;
+        }
+        snapshot_fini(&d->snapshot);
+        d->has_snapshot = false;
+        d->cow = NULL;
+    }
+    return false;
+}
