@@ -95,6 +95,12 @@ static void init_groups(void)
     }
 }
 
+/* It only has to be unknown to guests: they never see the host's TSC at this moment. */
+static uint64_t secret(void)
+{
+    return rdtsc() * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 static void make_cache(void)
 {
     const struct config_host *h = &machine_config.host;
@@ -107,9 +113,8 @@ static void make_cache(void)
     }
     blocks = MAX(config_cache_bytes(h, memory) >> PAGE_SHIFT, 1u);
     uint64_t bytes = cache_bytes(blocks);
-    /* The seed only has to be unknown to guests: they never see the host's TSC at this moment. */
     if (bytes == 0 || cache_init(&machine_cache, &machine_frames, boot_alloc(bytes, 64), blocks,
-                                 rdtsc() * UINT64_C(0x9e3779b97f4a7c15)) != OK) {
+                                 secret()) != OK) {
         refuse("config: cache.max is too large");
     }
     cache_set_mode(&machine_cache, h->cache_mode);
@@ -158,11 +163,12 @@ void kernel_run(const struct mb2_info *boot)
     machine_frames.reclaim = cache_reclaim;
     machine_frames.reclaim_ctx = &machine_cache;
     init_groups();
-    fold_init(&machine_fold, &machine_frames, rdtsc);
+    fold_init(&machine_fold, &machine_frames, rdtsc, secret());
     scan_init(&machine_config.host);
     if (hvm_init(&machine_frames) != OK) {
         refuse("VT-x could not be switched on; the lines above say why");
     }
+    machine_fold.unit = vector_unit();
     log_info("pages are compared and hashed with %s instructions", vector_unit()->ops->name);
     sched_add_work(vm_memory_work, NULL);
     sched_add_work(all_vms_work, NULL);

@@ -42,19 +42,13 @@ static struct pace_config pace_of(const struct config_host *host)
     };
 }
 
-static void set_switches(const struct config_host *host)
-{
-    machine_fold.run = host->fold_run;
-    machine_fold.zero = host->fold_zero;
-}
-
 void scan_init(const struct config_host *host)
 {
     const struct pace_config c = pace_of(host);
     enum status s = pace_init(&pace, &c);
 
     ASSERT(s == OK); /* the configuration's bounds are pace's */
-    set_switches(host);
+    fold_switch(&machine_fold, &host->fold);
 }
 
 void scan_attach(struct p2m *p)
@@ -185,6 +179,6 @@ enum status scan_configure(const struct config_host *host)
 {
     const struct pace_config c = pace_of(host);
 
-    set_switches(host);
+    fold_switch(&machine_fold, &host->fold);
     return pace_set(&pace, &c);
 }

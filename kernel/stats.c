@@ -59,7 +59,14 @@ static const struct stats_field fold_fields[] = {
     FIELD(fold, cow_breaks, "writes to a folded page: a copy was made"),
     FIELD(fold, zero_breaks, "writes to the zero page: a frame was given"),
     FIELD(fold, compares, "pairs of pages compared"),
-    FIELD(fold, hashes, "checksums computed"),
+    FIELD(fold, hashes, "hashes and checksums computed"),
+    FIELD(fold, lookahead_hits, "pages folded by lookahead, for one compare and no search"),
+    FIELD(fold, lookahead_misses, "pages that lookahead compared in vain"),
+    FIELD(fold, collisions, "pages of equal hash that differed"),
+    FIELD(fold, pages_backed_off, "pages due, but left to rest: their folds keep breaking"),
+    FIELD(fold, pages_hinted, "pages looked at before their turn: a disk read has filled them"),
+    FIELD(fold, regions_harvested, "2 MiB regions whose dirty bits were read"),
+    FIELD(fold, regions_passed, "2 MiB regions passed over with one look"),
     FIELD(fold, scan_ticks, "TSC ticks spent scanning"),
 };
 
@@ -213,6 +220,13 @@ static void read_fold(struct stats_fold *out)
         .zero_breaks = c.zero_breaks,
         .compares = c.compares,
         .hashes = c.hashes,
+        .lookahead_hits = c.lookahead_hits,
+        .lookahead_misses = c.lookahead_misses,
+        .collisions = c.collisions,
+        .pages_backed_off = c.pages_backed_off,
+        .pages_hinted = c.pages_hinted,
+        .regions_harvested = c.regions_harvested,
+        .regions_passed = c.regions_passed,
         .scan_ticks = c.scan_ticks,
     };
 }

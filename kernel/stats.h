@@ -27,7 +27,9 @@ struct stats_host {
 struct stats_fold {
     uint64_t pages_shared, pages_sharing, pages_unshared, pages_volatile, pages_zero;
     uint64_t full_scans, pages_scanned, pages_skipped;
-    uint64_t merges, zero_merges, cow_breaks, zero_breaks, compares, hashes, scan_ticks;
+    uint64_t merges, zero_merges, cow_breaks, zero_breaks, compares, hashes;
+    uint64_t lookahead_hits, lookahead_misses, collisions, pages_backed_off, pages_hinted;
+    uint64_t regions_harvested, regions_passed, scan_ticks;
 };
 
 struct stats_cache {

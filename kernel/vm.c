@@ -40,8 +40,21 @@ static void restart_due(void *ctx, uint64_t now_ns)
     (void)now_ns;
 }
 
+/* Where a VM's memory lies: below the devices' hole, and what does not fit there above 4 GiB. */
+static unsigned memory_runs(const struct config_vm *config, struct p2m_run runs[2])
+{
+    uint64_t pages = config->memory_bytes >> PAGE_SHIFT;
+    uint64_t low = MIN(pages, LOADER_LOW_RAM_MAX >> PAGE_SHIFT);
+
+    runs[0] = (struct p2m_run){GFN(0), low};
+    runs[1] = (struct p2m_run){GFN(LOADER_HIGH_RAM >> PAGE_SHIFT), pages - low};
+    return pages > low ? 2 : 1;
+}
+
 void vms_init(const struct config *config)
 {
+    struct p2m_run runs[2];
+
     n_vms = config->n_vms;
     vms = boot_alloc(sizeof(*vms) * MAX(n_vms, 1u), sizeof(void *));
     for (unsigned i = 0; i < n_vms; i++) {
@@ -52,6 +65,8 @@ void vms_init(const struct config *config)
         timer_init(&vm->restart_timer, restart_due, vm);
         vm->group = group_find(vm->config->share);
         vm->space = boot_alloc(hvm_space_bytes(), 64);
+        vm->regions =
+            boot_alloc(sizeof(*vm->regions) * p2m_regions(runs, memory_runs(vm->config, runs)), 64);
         vm->n_vcpus = VM_VCPUS;
         for (unsigned c = 0; c < vm->n_vcpus; c++) {
             vm->vcpus[c].vm = vm;
@@ -84,16 +99,15 @@ const char *vm_state_name(const struct vm *vm)
 
 static enum status init_memory(struct vm *vm)
 {
-    uint64_t pages = vm->config->memory_bytes >> PAGE_SHIFT;
-    uint64_t low = MIN(pages, LOADER_LOW_RAM_MAX >> PAGE_SHIFT);
-    struct p2m_run runs[2] = {{GFN(0), low}, {GFN(LOADER_HIGH_RAM >> PAGE_SHIFT), pages - low}};
+    struct p2m_run runs[2];
+    unsigned n_runs = memory_runs(vm->config, runs);
     enum status s = hvm_space_init(vm->space, &machine_frames);
 
     if (s != OK) {
         return s;
     }
     s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group, vm->number, runs,
-                 pages > low ? 2 : 1);
+                 n_runs, vm->regions);
     if (s != OK) {
         hvm_space_fini(vm->space);
     }

@@ -83,6 +83,7 @@ struct vm {
     uint64_t boots;
 
     struct hvm_space *space;
+    struct p2m_region *regions; /* of p2m */
     struct p2m p2m;
     struct share_group *group;
     struct vm_classes classes;

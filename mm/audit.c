@@ -6,7 +6,7 @@
 #include "base/string.h"
 #include "mm/content.h"
 
-#define INDEXED (FRAME_F_STABLE | FRAME_F_UNSTABLE)
+#define INDEXED FRAME_F_INDEXED
 
 void audit_fail(struct audit *a, const char *fmt, ...)
 {
@@ -148,9 +148,10 @@ static void check_frame(struct audit *a, mfn_t mfn)
         audit_fail(a, "frame %#llx (%s): has %u references and %u pins", ull(mfn.n), state_of(fr),
                    fr->refs, fr->pins);
     }
-    /* A SHARED frame is indexed while it has references, and only a PRIVATE one can be unstable. */
+    /* A SHARED frame is indexed while it has references, or known to be left out; only a PRIVATE
+     * one can be unstable. */
     bool stable = fr->state == FRAME_SHARED && fr->refs > 0;
-    bool fits = stable ? flags == FRAME_F_STABLE
+    bool fits = stable ? flags == FRAME_F_STABLE || flags == FRAME_F_LEFT_OUT
                        : flags == 0 || (flags == FRAME_F_UNSTABLE && fr->state == FRAME_PRIVATE &&
                                         fr->refs == 1);
     if (!fits) {
@@ -235,8 +236,8 @@ static void check_zero_owner(struct audit *a, unsigned i)
 
 static void check_groups(struct audit *a)
 {
-    uint64_t stable = 0, unstable = 0, flagged_stable = 0, flagged_unstable = 0;
-    bool balanced = !a->fold || a->fold->phase == FOLD_SCAN;
+    uint64_t stable = 0, unstable = 0, flagged_stable = 0, flagged_unstable = 0, left_out = 0;
+    bool balanced = !a->fold || a->fold->phase != FOLD_TEARDOWN;
 
     for (unsigned i = 0; i < a->n_groups; i++) {
         const struct share_group *g = a->groups[i];
@@ -244,6 +245,8 @@ static void check_groups(struct audit *a)
 
         stable += audit_tree(a, g, g->stable_root, FRAME_F_STABLE, true, true);
         unstable += audit_tree(a, g, g->unstable_root, FRAME_F_UNSTABLE, balanced, false);
+        stable += audit_hash_tree(a, g, g->stable_hash, FRAME_F_STABLE);
+        unstable += audit_hash_tree(a, g, g->unstable_hash, FRAME_F_UNSTABLE);
         if (g->zero.n >= a->frames->count || frame_of(a->frames, g->zero)->state != FRAME_ZERO ||
             !content_is_zero(frame_bytes(a->frames, g->zero))) {
             audit_fail(a, "group %s: its zero page is none", g->name);
@@ -263,14 +266,17 @@ static void check_groups(struct audit *a)
     for (uint64_t n = 0; n < a->frames->count; n++) {
         flagged_stable += (frame_of(a->frames, MFN(n))->flags & FRAME_F_STABLE) != 0;
         flagged_unstable += (frame_of(a->frames, MFN(n))->flags & FRAME_F_UNSTABLE) != 0;
+        left_out += (frame_of(a->frames, MFN(n))->flags & FRAME_F_LEFT_OUT) != 0;
     }
     if (stable != flagged_stable || unstable != flagged_unstable) {
         audit_fail(a, "%llu+%llu frames say that they are indexed, the trees hold %llu+%llu",
                    ull(flagged_stable), ull(flagged_unstable), ull(stable), ull(unstable));
     }
-    if (a->fold && (stable != a->fold->stable || unstable != a->fold->unstable)) {
-        audit_fail(a, "the trees hold %llu+%llu frames, counted %llu+%llu", ull(stable),
-                   ull(unstable), ull(a->fold->stable), ull(a->fold->unstable));
+    if (a->fold && (stable != a->fold->stable || unstable != a->fold->unstable ||
+                    left_out != a->fold->left_out)) {
+        audit_fail(a, "the trees hold %llu+%llu frames and not %llu, counted %llu+%llu and %llu",
+                   ull(stable), ull(unstable), ull(left_out), ull(a->fold->stable),
+                   ull(a->fold->unstable), ull(a->fold->left_out));
     }
 }
 

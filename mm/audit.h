@@ -5,8 +5,9 @@
  * Proven: each frame has one state and the counts agree with the table and the free list; each
  * frame's references equal the ones found; only PRIVATE frames are writable anywhere, and each only
  * where its owner is; no guest reaches a hypervisor frame or another share group's; the indexes are
- * valid trees that hold exactly the frames that say so, the stable ones in strict order of content;
- * the zero pages are zero; the VMs' own counters are right.
+ * valid trees that hold exactly the frames that say so, the stable ones in strict order of content
+ * or of the hash that their content really has; the zero pages are zero; the VMs' own counters are
+ * right.
  *
  * Nothing is changed, and nothing that is found is trusted: a broken table cannot make the walk
  * fault or loop.
@@ -50,5 +51,7 @@ void audit_fail(struct audit *a, const char *fmt, ...) __attribute__((format(pri
 /* Checks one tree, its nodes carrying `flag`; returns how many nodes were reached. */
 uint64_t audit_tree(struct audit *a, const struct share_group *g, uint32_t root, uint8_t flag,
                     bool balanced, bool ordered);
+/* The same for a tree by hash; the hashes of stable frames are computed anew. */
+uint64_t audit_hash_tree(struct audit *a, const struct share_group *g, uint32_t root, uint8_t flag);
 
 #endif

@@ -1,34 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The passes: which page comes next, attaching and detaching, counters. */
+/* Attaching and detaching, the phases of a pass, hints, counters. */
 #include "mm/fold.h"
 
+#include "base/bits.h"
 #include "base/log.h"
 #include "base/string.h"
 #include "mm/fold_index.h"
 #include "mm/fold_page.h"
+#include "mm/fold_scan.h"
 
 /* Tree nodes torn down for one page of the budget: about what comparing two pages costs. */
 #define TEARDOWN_NODES 16
+/* Frames of the frame table that are gone through for one page of the budget. */
+#define REINDEX_FRAMES 16
 
-void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void))
+static const struct content_unit scalar_unit = {.ops = &content_scalar};
+
+void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), uint64_t seed)
 {
     memset(f, 0, sizeof(*f));
     f->frames = frames;
     f->ticks = ticks;
+    f->unit = &scalar_unit;
+    content_key_init(&f->key, seed);
     f->run = true;
     f->zero = true;
-    f->phase = FOLD_TEARDOWN; /* with nothing to tear down, this starts the first pass */
+    f->lookahead = true;
+    f->backoff = true;
+    f->index = FOLD_HASH;
+    f->volatility = FOLD_DIRTY;
+    f->phase = FOLD_BEGIN;
     frames->unindex = fold_index_remove;
     frames->unindex_ctx = f;
 }
 
 /* ---- attaching ----------------------------------------------------------------------------- */
-
-static void set_cursor(struct fold *f, struct p2m *p)
-{
-    f->cursor = p;
-    f->next = p ? p->runs[0].first : GFN(0);
-}
 
 void fold_attach(struct fold *f, struct p2m *p)
 {
@@ -50,8 +56,9 @@ void fold_attach(struct fold *f, struct p2m *p)
     *end = p;
     p->fold_next = NULL;
     p->fold_attached = true;
+    fold_scan_all(p);
     if (f->phase == FOLD_SCAN && !f->cursor) {
-        set_cursor(f, p);
+        fold_scan_to(f, p);
     }
 }
 
@@ -67,17 +74,22 @@ void fold_detach(struct fold *f, struct p2m *p)
     }
     *at = p->fold_next;
     if (f->cursor == p) {
-        set_cursor(f, p->fold_next);
+        fold_scan_to(f, p->fold_next);
     }
     p->fold_next = NULL;
     p->fold_attached = false;
+    if (!f->maps) {
+        f->unshared_last = 0; /* of a pass over memory that is gone */
+        f->volatile_last = 0;
+    }
 }
 
 enum status fold_forget(struct fold *f, struct share_group *g)
 {
     struct share_group **at = &f->groups;
 
-    if (g->stable_root != FRAME_NIL || g->unstable_root != FRAME_NIL) {
+    if (g->stable_root != FRAME_NIL || g->unstable_root != FRAME_NIL ||
+        g->stable_hash != FRAME_NIL || g->unstable_hash != FRAME_NIL) {
         return E_BUSY;
     }
     for (const struct p2m *p = f->maps; p; p = p->fold_next) {
@@ -96,38 +108,92 @@ enum status fold_forget(struct fold *f, struct share_group *g)
 
 /* ---- passes -------------------------------------------------------------------------------- */
 
-static void begin_pass(struct fold *f)
-{
-    f->phase = FOLD_SCAN;
-    f->volatile_now = 0;
-    set_cursor(f, f->maps);
-}
-
 static void end_pass(struct fold *f)
 {
     f->full_scans++;
     f->volatile_last = f->volatile_now;
     f->unshared_last = f->unstable;
-    f->phase = FOLD_TEARDOWN;
+    /* Checksums come too late to take a page out before its place in the order is wrong. */
+    bool torn = f->index == FOLD_TREE && (f->volatility == FOLD_CHECKSUM || f->misplaced);
+    for (const struct p2m *p = f->maps; p; p = p->fold_next) {
+        torn |= f->index == FOLD_TREE && !fold_by_dirty(f, p);
+    }
+    f->phase = torn ? FOLD_TEARDOWN : FOLD_BEGIN;
 }
 
-/* The next page of this pass, if there is one. Moves the cursor past it. */
-static struct p2m *advance(struct fold *f, gfn_t *gfn, mfn_t *mfn)
+/* One page's worth of what is not scanning. */
+static void between_passes(struct fold *f)
 {
-    while (f->cursor) {
-        struct p2m *p = f->cursor;
-        const struct p2m_run *last = &p->runs[p->n_runs - 1];
-        gfn_t end = GFN(last->first.n + last->pages);
-        struct p2m_entry e;
-
-        if (p->ops->next(p->ctx, f->next, end, gfn, &e) == OK) {
-            f->next = GFN(gfn->n + 1);
-            *mfn = e.mfn;
-            return p;
+    switch (f->phase) {
+    case FOLD_TEARDOWN:
+        if (fold_index_teardown(f, TEARDOWN_NODES)) {
+            f->phase = f->reindex ? FOLD_REINDEX : FOLD_BEGIN;
+            f->reindex_at = 0;
         }
-        set_cursor(f, p->fold_next);
+        break;
+    case FOLD_REINDEX:
+        if (fold_index_rebuild(f, REINDEX_FRAMES)) {
+            f->reindex = false;
+            f->phase = FOLD_BEGIN;
+        }
+        break;
+    default:
+        f->phase = FOLD_SCAN;
+        f->volatile_now = 0;
+        fold_scan_to(f, f->maps);
     }
-    return NULL;
+}
+
+void fold_bracket(struct fold *f)
+{
+    if (!f->bracket && f->unit->begin) {
+        f->unit->begin();
+        f->bracket = true;
+    }
+}
+
+static void close_bracket(struct fold *f)
+{
+    if (f->bracket) {
+        f->unit->end();
+        f->bracket = false;
+    }
+}
+
+/* ---- hints --------------------------------------------------------------------------------- */
+
+void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn)
+{
+    if (!p->fold_attached || f->n_hints == FOLD_HINTS) {
+        return;
+    }
+    f->hints[(f->hint_first + f->n_hints++) % FOLD_HINTS] =
+        (struct fold_hint){.vm = p->vm, .gfn = (uint32_t)gfn.n};
+}
+
+/* Looks at the page if what arrived is still what is there. */
+static void take_hint(struct fold *f)
+{
+    struct fold_hint h = f->hints[f->hint_first];
+    struct p2m *p = fold_map_of(f, h.vm);
+    gfn_t gfn = GFN(h.gfn);
+    struct p2m_entry e;
+
+    f->hint_first = (f->hint_first + 1) % FOLD_HINTS;
+    f->n_hints--;
+    if (!p || p->ops->lookup(p->ctx, gfn, &e) != OK) {
+        return;
+    }
+    const struct frame *fr = frame_of(f->frames, e.mfn);
+    if (fr->state != FRAME_PRIVATE || fr->pins > 0 || p2m_harvest_page(p, gfn)) {
+        return;
+    }
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+    unsigned i = gfn.n % P2M_REGION_PAGES;
+    notes->written[i / 64] &= ~BIT(i % 64);
+    notes->pending[i / 64] &= ~BIT(i % 64);
+    f->pages_hinted++;
+    fold_page(f, p, gfn, e.mfn, true);
 }
 
 unsigned fold_step(struct fold *f, unsigned budget)
@@ -138,44 +204,54 @@ unsigned fold_step(struct fold *f, unsigned budget)
         return 0;
     }
     uint64_t start = f->ticks ? f->ticks() : 0;
-    while (done < budget && f->phase == FOLD_TEARDOWN) {
-        if (fold_index_teardown(f, TEARDOWN_NODES)) {
-            begin_pass(f);
-        }
-        done++;
-    }
     while (done < budget) {
-        gfn_t gfn;
-        mfn_t mfn;
-        struct p2m *p = advance(f, &gfn, &mfn);
-        if (!p) {
+        if (f->phase == FOLD_TEARDOWN || f->phase == FOLD_REINDEX) {
+            between_passes(f);
+        } else if (f->n_hints > 0) {
+            take_hint(f);
+        } else if (f->phase == FOLD_BEGIN) {
+            between_passes(f);
+            continue;
+        } else if (!fold_scan_one(f)) {
             end_pass(f);
             break;
         }
-        fold_page(f, p, gfn, mfn);
         done++;
     }
+    close_bracket(f);
     if (f->ticks) {
         f->scan_ticks += f->ticks() - start;
     }
     return done;
 }
 
+/* ---- counters ------------------------------------------------------------------------------ */
+
 void fold_read(const struct fold *f, struct fold_counters *out)
 {
-    uint64_t shared_maps = 0;
+    uint64_t shared_maps = 0, shared = f->stable + f->left_out;
 
     *out = (struct fold_counters){
-        .pages_shared = f->stable,
+        .pages_shared = shared,
         .pages_unshared = f->unshared_last,
         .pages_volatile = f->volatile_last,
         .full_scans = f->full_scans,
         .pages_scanned = f->pages_scanned,
         .pages_skipped = f->pages_skipped,
+        .pages_backed_off = f->pages_backed_off,
+        .pages_hinted = f->pages_hinted,
+        .regions_harvested = f->regions_harvested,
+        .regions_passed = f->regions_passed,
+        .lookahead_hits = f->lookahead_hits,
+        .lookahead_misses = f->lookahead_misses,
         .compares = f->compares,
         .hashes = f->hashes,
+        .collisions = f->collisions,
         .scan_ticks = f->scan_ticks,
     };
+    for (unsigned c = 0; c < PAGE_CLASSES; c++) {
+        out->by_class[c].scan = f->by_class[c];
+    }
     for (const struct share_group *g = f->groups; g; g = g->fold_next) {
         shared_maps += g->shared_maps;
         out->pages_zero += g->zero_maps;
@@ -183,6 +259,10 @@ void fold_read(const struct fold *f, struct fold_counters *out)
         out->zero_merges += g->zero_merges;
         out->cow_breaks += g->cow_breaks;
         out->zero_breaks += g->zero_breaks;
+        for (unsigned c = 0; c < PAGE_CLASSES; c++) {
+            out->by_class[c].folded += g->class_folded[c];
+            out->by_class[c].breaks += g->class_breaks[c];
+        }
     }
-    out->pages_sharing = shared_maps - f->stable;
+    out->pages_sharing = shared_maps - shared;
 }

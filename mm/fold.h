@@ -3,14 +3,21 @@
  * Folding: finds pages of equal content among the attached VMs of a share group and maps them all
  * to one frame, read-only.
  *
- * A pass visits every page that is mapped once. A page of zeroes goes to the group's zero page.
- * Another is looked for in the stable index (SHARED frames, which cannot change) and merged on a
- * match. One whose checksum differs from the last pass is volatile and left alone. The others are
- * looked for in the unstable index (PRIVATE frames of this pass, which may change under it): a
- * match is merged and becomes stable, what has no match is entered. Both indexes are red-black
- * trees ordered by content; the unstable one is torn down after each pass. What a search finds is
- * only a hint: both pages are then write-protected and flushed, and compared whole, before any
- * merge.
+ * A pass brings every page that is due before the engine once. A page of zeroes goes to the group's
+ * zero page. Another is compared with the page that follows where its predecessor was folded
+ * (lookahead), then looked for in the stable index (SHARED frames, which cannot change) and, when
+ * it is not volatile, in the unstable index (PRIVATE frames, which may change under it): a match is
+ * merged and becomes stable, what has no match is entered. What a search finds is only a hint: both
+ * pages are then write-protected and flushed, and compared whole, before any merge.
+ *
+ * Which pages are due is fold.volatility. With checksums, all: a page whose sum differs from the
+ * last pass's is volatile. With dirty bits, those that were written or are new and then stayed
+ * clean for a pass; memory that nobody writes is not read at all. A map without dirty bits is
+ * scanned by checksums in any case.
+ *
+ * fold.index = tree keeps the indexes in the order of content, as the paper has it, and tears the
+ * unstable one down when its order may have suffered. fold.index = hash keeps them in the order of
+ * a keyed 64-bit hash, and nodes stay until their pages change.
  *
  *     fold_init -> fold_attach (each VM) -> fold_step, again and again -> fold_detach
  *
@@ -24,28 +31,84 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "mm/content.h"
 #include "mm/frame.h"
 #include "mm/p2m.h"
+#include "mm/pageclass.h"
 
-/* What the engine is doing: a pass, or tearing the last pass's unstable trees down. */
-enum fold_phase { FOLD_SCAN, FOLD_TEARDOWN };
+enum fold_index { FOLD_TREE, FOLD_HASH };
+enum fold_volatility { FOLD_CHECKSUM, FOLD_DIRTY };
+/* What is done with a guest's page cache (paper, 5.5 and 7). */
+enum fold_pagecache {
+    FOLD_PAGECACHE_SCAN, /* what is done with any page */
+    FOLD_PAGECACHE_ONCE, /* compared by lookahead only, then left alone until it is written */
+    FOLD_PAGECACHE_SKIP, /* left alone */
+};
+
+/* What the engine is doing. */
+enum fold_phase {
+    FOLD_BEGIN,    /* about to start a pass */
+    FOLD_SCAN,     /* in a pass */
+    FOLD_TEARDOWN, /* emptying the unstable trees that are ordered by content */
+    FOLD_REINDEX,  /* moving the stable frames to the other kind of index */
+};
+
+/* A page that wants to be looked at before its turn. */
+struct fold_hint {
+    uint16_t vm;
+    uint32_t gfn;
+};
+/* So many are kept; what does not fit is found by the pass. A power of two. */
+#define FOLD_HINTS 1024u
+
+/* By class of the page, since the start. */
+struct fold_class_counters {
+    uint64_t candidates; /* looked at */
+    uint64_t skipped;    /* due, but left alone for their class */
+    uint64_t merges;     /* zero pages included */
+    uint64_t ticks;      /* spent on candidates */
+};
 
 struct fold {
     struct frames *frames;
-    uint64_t (*ticks)(void); /* may be NULL: scan_ticks stays 0 */
-    struct p2m *maps;        /* attached, in the order of attachment */
+    uint64_t (*ticks)(void);         /* may be NULL: all ticks stay 0 */
+    const struct content_unit *unit; /* to be set before the first attach, if at all */
+    struct content_key key;
+    /* Tells a page's class; NULL: all are PAGE_UNKNOWN. */
+    enum page_class (*classify)(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk);
+    void *classify_ctx;
+
+    /* The switches, see struct fold_switches. */
+    bool run, zero, lookahead, backoff;
+    enum fold_index index;
+    enum fold_volatility volatility;
+    enum fold_pagecache pagecache;
+    uint8_t skip;
+
+    struct p2m *maps; /* attached, in the order of attachment */
     struct share_group *groups;
-    bool run, zero;
-
     enum fold_phase phase;
-    struct p2m *cursor; /* the map under the scan; NULL at a pass's end */
-    gfn_t next;         /* the next guest frame to look at in it */
+    bool reindex;        /* fold.index was switched: FOLD_REINDEX is to come */
+    bool misplaced;      /* nodes of an unstable tree by content were written since its teardown */
+    bool bracket;        /* unit->begin was called in this step */
+    uint64_t reindex_at; /* the next frame to look at */
+    struct p2m *cursor;  /* the map under the scan; NULL at a pass's end */
+    gfn_t next;          /* the next guest frame to look at in it */
+    bool in_region;      /* dirty bits: the region of `next` is being gone through, */
+    uint64_t todo[P2M_REGION_WORDS]; /* and these of its pages are still to be looked at */
+    unsigned glances;                /* cheap looks not yet charged to the budget */
+    struct fold_hint hints[FOLD_HINTS];
+    uint32_t hint_first, n_hints;
 
-    uint64_t stable, unstable;             /* nodes in all trees of a kind */
+    uint64_t stable, unstable;             /* nodes in all indexes of a kind */
+    uint64_t left_out;                     /* SHARED frames in no index */
     uint64_t volatile_now;                 /* of this pass so far */
     uint64_t volatile_last, unshared_last; /* of the last complete pass */
-    uint64_t full_scans, pages_scanned, pages_skipped;
+    uint64_t full_scans, pages_scanned, pages_skipped, pages_backed_off, pages_hinted;
+    uint64_t regions_harvested, regions_passed;
+    uint64_t lookahead_hits, lookahead_misses, collisions;
     uint64_t compares, hashes, scan_ticks;
+    struct fold_class_counters by_class[PAGE_CLASSES];
 };
 
 /* A reading of the counters, under KSM's names where KSM has them. */
@@ -56,17 +119,29 @@ struct fold_counters {
     uint64_t pages_volatile; /* in the last complete pass: changed since the one before */
     uint64_t pages_zero;     /* entries that map a zero page */
     uint64_t full_scans;
-    uint64_t pages_scanned; /* entries looked at, whatever they mapped */
-    uint64_t pages_skipped; /* of these, pinned, or not the guest's own to fold */
+    uint64_t pages_scanned;    /* entries looked at, whatever they mapped */
+    uint64_t pages_skipped;    /* of these, pinned, or left alone for their class */
+    uint64_t pages_backed_off; /* due, but left alone because their folds keep breaking */
+    uint64_t pages_hinted;     /* looked at before their turn */
+    uint64_t regions_harvested, regions_passed; /* 2 MiB regions: dirty bits read; one look */
     uint64_t merges, zero_merges;
     uint64_t cow_breaks, zero_breaks;
-    uint64_t compares; /* pairs of pages compared, in searches and before merges */
-    uint64_t hashes;   /* checksums computed */
+    uint64_t lookahead_hits, lookahead_misses;
+    uint64_t compares;   /* pairs of pages compared, in searches and before merges */
+    uint64_t hashes;     /* hashes and checksums computed */
+    uint64_t collisions; /* pages of equal hash that differed */
     uint64_t scan_ticks;
+    struct {
+        struct fold_class_counters scan;
+        uint64_t folded, breaks; /* entries folded now; folds ended by a write */
+    } by_class[PAGE_CLASSES];
 };
 
-/* Also takes over frames->unindex. Folding is on and the zero page in use. */
-void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void));
+/*
+ * Also takes over frames->unindex. `seed`: random bits that guests do not know. Switches: on, hash,
+ * dirty, nothing skipped; the scalar operations.
+ */
+void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), uint64_t seed);
 
 /* The map joins the pass under way, last. Its group must have been initialised. */
 void fold_attach(struct fold *f, struct p2m *p);
@@ -77,23 +152,42 @@ void fold_detach(struct fold *f, struct p2m *p);
 enum status fold_forget(struct fold *f, struct share_group *g) MUST_CHECK;
 
 /*
- * Does at most `budget` pages' worth of work (a page visited, or a few tree nodes torn down) and
- * returns how much it did: less than `budget` at the end of a pass, 0 when switched off or when
+ * Does at most `budget` pages' worth of work (a page visited, or about as much of anything else)
+ * and returns how much it did: less than `budget` at the end of a pass, 0 when switched off or when
  * there is nothing to scan.
  */
 unsigned fold_step(struct fold *f, unsigned budget);
+
+/*
+ * A page's content has just arrived whole (a disk read into it is done): it is looked at in the
+ * next step, before the pass goes on. Forgotten when too many come at once.
+ */
+void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn);
 
 /* The counters as they are now, sums over groups included. */
 void fold_read(const struct fold *f, struct fold_counters *out);
 
 /*
- * Run-time switches: `run` and `fold.zero` (on, off), `fold.index` (tree), `fold.volatility`
- * (checksum). E_NOTFOUND for another key and E_INVAL for another value, with the reason in *why
- * (a constant string).
+ * The paper's experiment 5: how long the runs of folded pages are that follow one another in the
+ * same order elsewhere, where lookahead can do without a search. runs[k] counts those of 2^k to
+ * 2^(k+1) - 1 pages; the last takes all longer ones. Walks all memory.
  */
-enum status fold_set(struct fold *f, const char *key, const char *value,
-                     const char **why) MUST_CHECK;
-/* The i-th key and its value; false past the last. */
-bool fold_get(const struct fold *f, unsigned i, const char **key, const char **value);
+#define FOLD_RUNS 16
+void fold_runs(const struct fold *f, uint64_t runs[FOLD_RUNS]);
+
+/* What can be turned while it runs (kernel/config has the names). fold_init turns all of it on. */
+struct fold_switches {
+    bool run;       /* fold at all */
+    bool zero;      /* pages of zeroes go to the zero page */
+    bool lookahead; /* paper, section 7 */
+    bool backoff;   /* pages rest whose folds keep breaking, or that stay as they are */
+    enum fold_index index;
+    enum fold_volatility volatility;
+    enum fold_pagecache pagecache;
+    uint8_t skip; /* BIT(class) for each class that is left alone */
+};
+struct fold_switches fold_switches(const struct fold *f);
+/* Takes effect with the next step. A new kind of index or volatility begins the pass anew. */
+void fold_switch(struct fold *f, const struct fold_switches *to);
 
 #endif

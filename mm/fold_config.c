@@ -3,56 +3,51 @@
 #include "base/bits.h"
 #include "base/string.h"
 #include "mm/fold.h"
+#include "mm/fold_scan.h"
 
-static const struct key {
-    const char *name;
-    size_t offset;    /* of the bool in struct fold; unused when there is one value only */
-    const char *only; /* the one value there is, or NULL for on and off */
-    const char *why;  /* what is said to any other value */
-} keys[] = {
-    {"run", offsetof(struct fold, run), NULL, "run is on or off"},
-    {"fold.zero", offsetof(struct fold, zero), NULL, "fold.zero is on or off"},
-    {"fold.index", 0, "tree", "fold.index can only be tree"},
-    {"fold.volatility", 0, "checksum", "fold.volatility can only be checksum"},
-};
-
-static bool *switch_of(struct fold *f, const struct key *k)
+struct fold_switches fold_switches(const struct fold *f)
 {
-    return (bool *)((char *)f + k->offset);
+    return (struct fold_switches){
+        .run = f->run,
+        .zero = f->zero,
+        .lookahead = f->lookahead,
+        .backoff = f->backoff,
+        .index = f->index,
+        .volatility = f->volatility,
+        .pagecache = f->pagecache,
+        .skip = f->skip,
+    };
 }
 
-enum status fold_set(struct fold *f, const char *key, const char *value, const char **why)
+/* What the pass under way and the unstable indexes stand for has changed: all begins anew. */
+static void restart(struct fold *f)
 {
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        const struct key *k = &keys[i];
-
-        if (strcmp(key, k->name) != 0) {
-            continue;
-        }
-        if (k->only) {
-            if (strcmp(value, k->only) == 0) {
-                return OK;
-            }
-        } else if (strcmp(value, "on") == 0 || strcmp(value, "off") == 0) {
-            *switch_of(f, k) = value[1] == 'n';
-            return OK;
-        }
-        *why = k->why;
-        return E_INVAL;
+    fold_scan_to(f, NULL);
+    for (struct p2m *p = f->maps; p; p = p->fold_next) {
+        fold_scan_all(p);
     }
-    *why = "no such key; there are run, fold.zero, fold.index, fold.volatility";
-    return E_NOTFOUND;
+    f->phase = FOLD_TEARDOWN;
 }
 
-bool fold_get(const struct fold *f, unsigned i, const char **key, const char **value)
+void fold_switch(struct fold *f, const struct fold_switches *to)
 {
-    if (i >= ARRAY_LEN(keys)) {
-        return false;
-    }
-    const struct key *k = &keys[i];
-    const bool *on = (const bool *)((const char *)f + k->offset);
+    bool other_index = f->index != to->index,
+         other_pages = f->skip != to->skip || f->pagecache != to->pagecache || f->zero != to->zero;
 
-    *key = k->name;
-    *value = k->only ? k->only : *on ? "on" : "off";
-    return true;
+    f->run = to->run;
+    f->zero = to->zero;
+    f->lookahead = to->lookahead;
+    f->backoff = to->backoff;
+    f->pagecache = to->pagecache;
+    f->skip = to->skip;
+    if (other_index || f->volatility != to->volatility) {
+        f->reindex |= other_index;
+        f->index = to->index;
+        f->volatility = to->volatility;
+        restart(f);
+    } else if (other_pages) {
+        for (struct p2m *p = f->maps; p; p = p->fold_next) {
+            fold_scan_all(p); /* what was left alone so far may be wanted now */
+        }
+    }
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The content-ordered trees of mm/fold: searching, entering, leaving, teardown. */
+/* The indexes of mm/fold, by content and by hash: searching, entering, leaving, teardown. */
 #include "mm/fold_index.h"
 
 #include "base/log.h"
-#include "mm/content.h"
+#include "mm/fold_page.h"
 #include "mm/frame_tree.h"
+#include "mm/hash_tree.h"
 
 struct fold_place fold_index_find(struct fold *f, uint32_t root, const void *page)
 {
@@ -13,7 +14,7 @@ struct fold_place fold_index_find(struct fold *f, uint32_t root, const void *pag
 
     while (n != FRAME_NIL) {
         const struct frame *fr = frame_of(f->frames, MFN(n));
-        int order = content_compare(page, frame_bytes(f->frames, MFN(n)));
+        int order = f->unit->ops->compare(page, frame_bytes(f->frames, MFN(n)));
 
         f->compares++;
         if (order == 0) {
@@ -32,7 +33,7 @@ static void enter(struct fold *f, struct share_group *g, mfn_t mfn, uint32_t *ro
 {
     struct frame *fr = frame_of(f->frames, mfn);
 
-    fr->flags |= flag;
+    fr->flags = (uint8_t)((fr->flags & ~FRAME_F_HASHED) | flag);
     fr->group = (uint16_t)g->id;
     frame_tree_link(f->frames, root, (uint32_t)mfn.n, at->parent, at->left);
 }
@@ -51,6 +52,45 @@ void fold_index_add_unstable(struct fold *f, struct share_group *g, mfn_t mfn,
     f->unstable++;
 }
 
+static bool enter_hash(struct fold *f, struct share_group *g, mfn_t mfn, uint32_t *root,
+                       uint64_t hash)
+{
+    struct frame *fr = frame_of(f->frames, mfn);
+
+    fr->group = (uint16_t)g->id;
+    frame_set_hash(fr, hash);
+    return hash_tree_insert(f->frames, root, (uint32_t)mfn.n);
+}
+
+static void leave_out(struct fold *f, mfn_t mfn)
+{
+    frame_of(f->frames, mfn)->flags |= FRAME_F_LEFT_OUT;
+    f->left_out++;
+}
+
+void fold_index_hash_stable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash)
+{
+    struct frame *fr = frame_of(f->frames, mfn);
+
+    if (enter_hash(f, g, mfn, &g->stable_hash, hash)) {
+        fr->flags |= FRAME_F_STABLE | FRAME_F_HASHED;
+        f->stable++;
+    } else {
+        leave_out(f, mfn);
+        f->collisions++;
+    }
+}
+
+bool fold_index_hash_unstable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash)
+{
+    if (!enter_hash(f, g, mfn, &g->unstable_hash, hash)) {
+        return false;
+    }
+    frame_of(f->frames, mfn)->flags |= FRAME_F_UNSTABLE | FRAME_F_HASHED;
+    f->unstable++;
+    return true;
+}
+
 static struct share_group *group_of(const struct fold *f, uint16_t id)
 {
     struct share_group *g = f->groups;
@@ -67,19 +107,38 @@ void fold_index_remove(void *ctx, mfn_t mfn)
     struct fold *f = ctx;
     struct frame *fr = frame_of(f->frames, mfn);
     struct share_group *g = group_of(f, fr->group);
+    bool stable = fr->flags & FRAME_F_STABLE;
     uint32_t n = (uint32_t)mfn.n;
 
-    if (fr->flags & FRAME_F_STABLE) {
-        frame_tree_erase(f->frames, &g->stable_root, n);
-        f->stable--;
-    } else if (f->phase == FOLD_TEARDOWN) {
+    if (fr->flags & FRAME_F_LEFT_OUT) {
+        f->left_out--;
+        fr->flags &= (uint8_t)~FRAME_F_LEFT_OUT;
+        return;
+    }
+    if (fr->flags & FRAME_F_HASHED) {
+        hash_tree_erase(f->frames, stable ? &g->stable_hash : &g->unstable_hash, n);
+    } else if (!stable && f->phase == FOLD_TEARDOWN) {
         frame_tree_cut(f->frames, &g->unstable_root, n);
-        f->unstable--;
     } else {
-        frame_tree_erase(f->frames, &g->unstable_root, n);
+        frame_tree_erase(f->frames, stable ? &g->stable_root : &g->unstable_root, n);
+    }
+    if (stable) {
+        f->stable--;
+    } else {
         f->unstable--;
     }
-    fr->flags &= (uint8_t) ~(FRAME_F_STABLE | FRAME_F_UNSTABLE);
+    fr->flags &= (uint8_t) ~(FRAME_F_INDEXED | FRAME_F_HASHED);
+}
+
+void fold_index_expel(struct fold *f, mfn_t mfn)
+{
+    const struct frame *fr = frame_of(f->frames, mfn);
+    struct p2m *owner = fold_map_of(f, fr->vm);
+
+    fold_index_remove(f, mfn);
+    if (owner) {
+        fold_again(owner, GFN(fr->gfn));
+    }
 }
 
 bool fold_index_teardown(struct fold *f, unsigned budget)
@@ -91,12 +150,54 @@ bool fold_index_teardown(struct fold *f, unsigned budget)
             uint32_t leaf = frame_tree_leaf(f->frames, n);
 
             n = frame_of(f->frames, MFN(leaf))->parent;
-            fold_index_remove(f, MFN(leaf));
+            fold_index_expel(f, MFN(leaf));
             budget--;
         }
         if (g->unstable_root != FRAME_NIL) {
             return false;
         }
     }
+    f->misplaced = false;
     return true;
+}
+
+/* A stable frame changes from one kind of index to the other. */
+static void move_stable(struct fold *f, mfn_t mfn)
+{
+    struct share_group *g = group_of(f, frame_of(f->frames, mfn)->group);
+    const void *page = frame_bytes(f->frames, mfn);
+
+    fold_index_remove(f, mfn);
+    if (f->index == FOLD_HASH) {
+        f->hashes++;
+        fold_index_hash_stable(f, g, mfn, f->unit->ops->hash(page, &f->key));
+        return;
+    }
+    struct fold_place at = fold_index_find(f, g->stable_root, page);
+    if (at.match == FRAME_NIL) {
+        fold_index_add_stable(f, g, mfn, &at);
+    } else {
+        leave_out(f, mfn); /* an equal one was made while this one was in no index */
+    }
+}
+
+bool fold_index_rebuild(struct fold *f, unsigned budget)
+{
+    const struct frames *frames = f->frames;
+
+    for (; f->reindex_at < frames->count && budget > 0; f->reindex_at++, budget--) {
+        mfn_t mfn = MFN(f->reindex_at);
+        struct frame *fr = frame_of(frames, mfn);
+
+        if (fr->flags & FRAME_F_UNSTABLE) {
+            fold_index_expel(f, mfn);
+        } else if (fr->flags & (FRAME_F_STABLE | FRAME_F_LEFT_OUT)) {
+            fold_bracket(f);
+            move_stable(f, mfn);
+        }
+        if (fr->state == FRAME_PRIVATE) {
+            fr->flags &= (uint8_t)~FRAME_F_SUMMED; /* the halves of a hash mean another thing */
+        }
+    }
+    return f->reindex_at == frames->count;
 }

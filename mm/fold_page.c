@@ -1,50 +1,389 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One page of a pass: zero page, stable index, volatility, unstable index, and the merges. */
+/* One page: whether to look at it now, then zero page, lookahead, and the indexes. */
 #include "mm/fold_page.h"
 
-#include "mm/content.h"
+#include "base/bits.h"
 #include "mm/fold_index.h"
+#include "mm/fold_merge.h"
+#include "mm/hash_tree.h"
+
+/* A fold that breaks within this many passes, doubled with each level, was not worth its price. */
+#define LIVED_PASSES 8u
+#define LEVEL_MAX 7u
+/* Levels below this one cost no rest. */
+#define LEVEL_REST 2u
+/* Rounds of rest for a page of a class that is left alone: classes change. */
+#define CLASS_ROUNDS 2u
+/* A page that has stood in the index unchanged is looked at rarely (checksums only). */
+#define SETTLED_ROUNDS 1u
+
+/* A page under the engine's eyes. */
+struct look {
+    struct fold *f;
+    struct p2m *p;
+    gfn_t gfn;
+    mfn_t mfn;
+    bool fresh;       /* its content has just arrived: not volatile, whatever it was before */
+    bool by_dirty;    /* whether it is due tells that it is not volatile */
+    bool hashed;      /* the next two are known */
+    bool is_volatile; /* by checksum: another than at the last look */
+    uint64_t hash;
+};
 
 static const void *bytes(const struct fold *f, mfn_t mfn)
 {
     return frame_bytes(f->frames, mfn);
 }
 
-static bool equal(struct fold *f, mfn_t a, mfn_t b)
-{
-    f->compares++;
-    return content_compare(bytes(f, a), bytes(f, b)) == 0;
-}
+/* ---- whether to look ----------------------------------------------------------------------- */
 
-/* When it returns, the guest cannot write to the page without a fault on any of its CPUs. */
-static void freeze(struct p2m *p, gfn_t gfn)
+/* Folds of this page break sooner or later: each time sooner than expected doubles its rest. */
+static bool backs_off(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *page)
 {
-    p->ops->protect(p->ctx, gfn);
-    p->ops->flush(p->ctx);
-}
-
-/*
- * The merges. All freeze, then look at the bytes again, and return whether the entry now maps the
- * common frame. A page that turns out to differ stays read-only: its next write fault gives the
- * right back without a copy.
- */
-static bool merge_zero(struct p2m *p, gfn_t gfn, mfn_t mfn)
-{
-    freeze(p, gfn);
-    return content_is_zero(frame_bytes(p->frames, mfn)) &&
-           p2m_merge(p, gfn, mfn, p->group->zero) == OK;
-}
-
-static bool merge_stable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, mfn_t into)
-{
-    if (frame_of(f->frames, into)->refs == UINT32_MAX) {
+    if (f->backoff && page->rests > 1) {
+        fold_rest(p, gfn, (uint8_t)(page->rests - 1));
+        return true;
+    }
+    page->rests = 0;
+    if (!(page->flags & GPAGE_F_BROKEN)) {
         return false;
     }
-    freeze(p, gfn);
-    return equal(f, mfn, into) && p2m_merge(p, gfn, mfn, into) == OK;
+    uint16_t lived = (uint16_t)((uint16_t)f->full_scans - page->since);
+
+    page->flags &= (uint8_t)~GPAGE_F_BROKEN;
+    if (lived < LIVED_PASSES << page->level) {
+        page->level = (uint8_t)MIN(page->level + 1u, LEVEL_MAX);
+    } else {
+        page->level /= 2;
+    }
+    if (!f->backoff || page->level < LEVEL_REST) {
+        return false;
+    }
+    fold_rest(p, gfn, (uint8_t)(1u << (page->level - LEVEL_REST)));
+    f->pages_backed_off++;
+    return true;
 }
 
-static struct p2m *map_of(const struct fold *f, uint16_t vm)
+/* Its class, and whether pages of that class are left alone. */
+static bool is_class_skipped(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *page)
+{
+    if (f->classify) {
+        page->class =
+            (uint8_t)f->classify(f->classify_ctx, p, gfn, page->flags & GPAGE_F_FROM_DISK);
+    }
+    bool skip = f->skip >> page->class & 1;
+
+    if (page->class == PAGE_CACHE && f->pagecache == FOLD_PAGECACHE_SKIP) {
+        skip = true;
+    }
+    if (skip) {
+        f->by_class[page->class].skipped++;
+        f->pages_skipped++;
+        fold_rest(p, gfn, CLASS_ROUNDS);
+    }
+    return skip;
+}
+
+/* ---- a first look ------------------------------------------------------------------------- */
+
+#define PROBES 16u
+
+/* Whether a few words spread over the pages are equal: then a full compare is worth freezing for.
+ */
+static bool alike(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    for (unsigned i = 0; i < PROBES; i++) {
+        size_t at = i * (PAGE_SIZE / sizeof(*x) / PROBES) + i % 8;
+        if (x[at] != y[at]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- volatility ---------------------------------------------------------------------------- */
+
+/* Whether the sum differs from the last look's; remembers the new one for the next. */
+static bool note_sum(struct fold *f, mfn_t mfn, uint64_t sum)
+{
+    struct frame *fr = frame_of(f->frames, mfn);
+    bool same = (fr->flags & FRAME_F_SUMMED) && fr->hash == (uint32_t)sum;
+
+    if (f->index == FOLD_TREE) {
+        fr->hash = (uint32_t)sum;
+    } else {
+        same = same && fr->hash_high == (uint32_t)(sum >> 32);
+        if ((fr->flags & FRAME_F_UNSTABLE) && !same) {
+            fold_index_remove(f, mfn);
+        }
+        frame_set_hash(fr, sum);
+    }
+    fr->flags |= FRAME_F_SUMMED;
+    return !same;
+}
+
+/* The page's hash, read once; with it, its volatility where checksums decide. */
+static uint64_t hash_of(struct look *l)
+{
+    if (!l->hashed) {
+        l->f->hashes++;
+        l->hash = l->f->unit->ops->hash(bytes(l->f, l->mfn), &l->f->key);
+        l->is_volatile = !l->by_dirty && note_sum(l->f, l->mfn, l->hash) && !l->fresh;
+        l->hashed = true;
+    }
+    return l->hash;
+}
+
+static bool is_volatile(struct look *l)
+{
+    if (!l->by_dirty) {
+        (void)hash_of(l);
+    }
+    return l->is_volatile;
+}
+
+/* It has changed under our eyes. */
+static void note_volatile(const struct look *l)
+{
+    l->f->volatile_now++;
+    fold_again(l->p, l->gfn);
+}
+
+static bool merge_stable(struct look *l, mfn_t into)
+{
+    return fold_merge_stable(l->f, l->p, l->gfn, l->mfn, into);
+}
+
+/* ---- lookahead ----------------------------------------------------------------------------- */
+
+/* Where to look: the page after the one that our predecessor was folded with. */
+static struct p2m *place_ahead(const struct look *l, gfn_t *at)
+{
+    const struct p2m *p = l->p;
+    struct p2m_entry e;
+
+    if (l->gfn.n == 0 || p->ops->lookup(p->ctx, GFN(l->gfn.n - 1), &e) != OK) {
+        return NULL;
+    }
+    const struct frame *before = frame_of(l->f->frames, e.mfn);
+    if (before->state != FRAME_SHARED) {
+        return NULL;
+    }
+    struct p2m *owner = fold_map_of(l->f, before->vm);
+    *at = GFN((uint64_t)before->gfn + 1);
+    if (!owner || owner->group != p->group || (owner == p && at->n == l->gfn.n)) {
+        return NULL;
+    }
+    return owner;
+}
+
+/* One compare instead of a search (paper, section 7). */
+static bool fold_ahead(struct look *l)
+{
+    struct fold *f = l->f;
+    struct p2m_entry e;
+    gfn_t at;
+    struct p2m *owner = place_ahead(l, &at);
+
+    if (!owner || owner->ops->lookup(owner->ctx, at, &e) != OK || e.mfn.n == l->mfn.n) {
+        return false;
+    }
+    const struct frame *fr = frame_of(f->frames, e.mfn);
+    bool twin = fr->state == FRAME_PRIVATE && (fr->flags & FRAME_F_UNSTABLE) && fr->pins == 0;
+    if (fr->state != FRAME_SHARED && !twin) {
+        return false;
+    }
+    if (!alike(bytes(f, l->mfn), bytes(f, e.mfn))) {
+        f->compares++;
+    } else if (twin && is_volatile(l)) {
+        return false;
+    } else if (twin ? fold_merge_twins(f, l->p, l->gfn, l->mfn, owner, e.mfn)
+                    : merge_stable(l, e.mfn)) {
+        f->lookahead_hits++;
+        return true;
+    }
+    f->lookahead_misses++;
+    return false;
+}
+
+/* ---- the indexes --------------------------------------------------------------------------- */
+
+/* The owner of a node of the unstable index, if a merge with it is possible at all. */
+static struct p2m *owner_of(const struct fold *f, mfn_t twin)
+{
+    const struct frame *fr = frame_of(f->frames, twin);
+
+    return fr->pins == 0 ? fold_map_of(f, fr->vm) : NULL;
+}
+
+static bool by_tree(struct look *l)
+{
+    struct fold *f = l->f;
+    struct share_group *g = l->p->group;
+    const void *page = bytes(f, l->mfn);
+    struct fold_place at = fold_index_find(f, g->stable_root, page);
+
+    if (at.match != FRAME_NIL && merge_stable(l, MFN(at.match))) {
+        return true;
+    }
+    if (is_volatile(l)) {
+        f->volatile_now++;
+        return false;
+    }
+    for (;;) {
+        at = fold_index_find(f, g->unstable_root, page);
+        if (at.match == FRAME_NIL) {
+            fold_index_add_unstable(f, g, l->mfn, &at);
+            return false;
+        }
+        struct p2m *owner = owner_of(f, MFN(at.match));
+        if (owner) {
+            if (fold_merge_twins(f, l->p, l->gfn, l->mfn, owner, MFN(at.match))) {
+                return true;
+            }
+            note_volatile(l);
+            return false;
+        }
+        /* Its VM was detached, or a device has got hold of it, since it was entered: out with it,
+         * and another try. The index is a node smaller each time round. */
+        fold_index_expel(f, MFN(at.match));
+    }
+}
+
+/* Equal hashes, different pages. Which of them is not what it was? */
+static void settle_difference(struct look *l)
+{
+    if (fold_has_changed(l->f, l->p, l->gfn, l->mfn, l->hash)) {
+        note_volatile(l);
+    } else {
+        l->f->collisions++; /* it stays without an index until it is written */
+    }
+}
+
+/* The unstable index has a node of this page's hash. True: merged. False with *enter: the node is
+ * gone, and the place free. */
+static bool with_twin(struct look *l, mfn_t twin, bool *enter)
+{
+    struct fold *f = l->f;
+    const struct frame *fr = frame_of(f->frames, twin);
+    gfn_t gfn = GFN(fr->gfn);
+    struct p2m *owner = owner_of(f, twin);
+
+    if (owner && fold_merge_twins(f, l->p, l->gfn, l->mfn, owner, twin)) {
+        return true;
+    }
+    *enter = !owner || fold_has_changed(f, owner, gfn, twin, l->hash);
+    if (!*enter) {
+        settle_difference(l);
+    } else if (fr->flags & FRAME_F_UNSTABLE) {
+        fold_index_expel(f, twin);
+    }
+    return false;
+}
+
+static bool by_hash(struct look *l)
+{
+    struct fold *f = l->f;
+    struct share_group *g = l->p->group;
+    uint64_t hash = hash_of(l);
+    uint32_t n = hash_tree_find(f->frames, g->stable_hash, hash);
+    bool enter = true;
+
+    if (n != FRAME_NIL) {
+        bool merged = merge_stable(l, MFN(n));
+        if (!merged) {
+            settle_difference(l);
+        }
+        return merged;
+    }
+    if (l->is_volatile) {
+        f->volatile_now++;
+        return false;
+    }
+    if (frame_of(f->frames, l->mfn)->flags & FRAME_F_UNSTABLE) {
+        if (f->backoff) {
+            fold_rest(l->p, l->gfn, SETTLED_ROUNDS);
+        }
+        return false;
+    }
+    n = hash_tree_find(f->frames, g->unstable_hash, hash);
+    if (n != FRAME_NIL && with_twin(l, MFN(n), &enter)) {
+        return true;
+    }
+    if (enter) {
+        (void)fold_index_hash_unstable(f, g, l->mfn, hash); /* nobody has that hash now */
+    }
+    return false;
+}
+
+/* ---- all together -------------------------------------------------------------------------- */
+
+static bool fold_one(struct look *l)
+{
+    static const uint64_t zeroes[PAGE_SIZE / sizeof(uint64_t)];
+    struct fold *f = l->f;
+
+    if (f->zero && alike(bytes(f, l->mfn), zeroes) && fold_merge_zero(f, l->p, l->gfn, l->mfn)) {
+        return true;
+    }
+    if (f->lookahead && fold_ahead(l)) {
+        return true;
+    }
+    if (f->pagecache == FOLD_PAGECACHE_ONCE && p2m_page(l->p, l->gfn)->class == PAGE_CACHE) {
+        return false;
+    }
+    return f->index == FOLD_HASH ? by_hash(l) : by_tree(l);
+}
+
+void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
+{
+    const struct frame *fr = frame_of(f->frames, mfn);
+    struct gpage *page = p2m_page(p, gfn);
+
+    f->pages_scanned++;
+    if (fr->state == FRAME_SHARED || fr->state == FRAME_ZERO) {
+        return; /* folded already */
+    }
+    if (fr->state != FRAME_PRIVATE || fr->pins > 0) {
+        f->pages_skipped++;
+        fold_again(p, gfn);
+        return;
+    }
+    if (backs_off(f, p, gfn, page) || is_class_skipped(f, p, gfn, page)) {
+        return;
+    }
+    if ((fr->flags & FRAME_F_UNSTABLE) && (f->index == FOLD_TREE || fold_by_dirty(f, p))) {
+        fold_index_remove(f, mfn); /* its VM left and came back */
+    }
+    struct look l = {
+        .f = f, .p = p, .gfn = gfn, .mfn = mfn, .fresh = fresh, .by_dirty = fold_by_dirty(f, p)};
+    struct fold_class_counters *c = &f->by_class[page->class];
+    uint64_t start = f->ticks ? f->ticks() : 0;
+
+    fold_bracket(f);
+    c->candidates++;
+    c->merges += fold_one(&l);
+    c->ticks += f->ticks ? f->ticks() - start : 0;
+}
+
+void fold_page_written(struct fold *f, struct p2m *p, gfn_t gfn)
+{
+    struct p2m_entry e;
+
+    f->volatile_now++;
+    if (p->ops->lookup(p->ctx, gfn, &e) != OK) {
+        return;
+    }
+    const struct frame *fr = frame_of(f->frames, e.mfn);
+    if (fr->state == FRAME_PRIVATE && (fr->flags & FRAME_F_UNSTABLE)) {
+        f->misplaced |= !(fr->flags & FRAME_F_HASHED);
+        fold_index_remove(f, e.mfn);
+    }
+}
+
+struct p2m *fold_map_of(const struct fold *f, uint16_t vm)
 {
     struct p2m *p = f->maps;
 
@@ -54,99 +393,19 @@ static struct p2m *map_of(const struct fold *f, uint16_t vm)
     return p;
 }
 
-/* Both frames are PRIVATE; `twin`, the one from the unstable index, becomes the SHARED one. */
-static bool merge_unstable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, struct p2m *owner,
-                           mfn_t twin)
+void fold_again(struct p2m *p, gfn_t gfn)
 {
-    struct share_group *g = p->group;
-    gfn_t twin_gfn = GFN(frame_of(f->frames, twin)->gfn);
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+    unsigned i = gfn.n % P2M_REGION_PAGES;
 
-    if (owner != p) {
-        freeze(owner, twin_gfn);
-    } else {
-        p->ops->protect(p->ctx, twin_gfn); /* one flush, below, serves both */
-    }
-    freeze(p, gfn);
-    if (!equal(f, mfn, twin)) {
-        return false;
-    }
-
-    /* The bytes are fixed only now, so only now is its place in the stable index certain. */
-    struct fold_place at = fold_index_find(f, g->stable_root, bytes(f, twin));
-    if (at.match != FRAME_NIL) {
-        return merge_stable(f, p, gfn, mfn, MFN(at.match));
-    }
-    p2m_make_shared(owner, twin_gfn, twin);
-    fold_index_add_stable(f, g, twin, &at);
-    return p2m_merge(p, gfn, mfn, twin) == OK;
+    notes->pending[i / 64] |= BIT(i % 64);
 }
 
-/* The checksum's verdict; remembers the new sum for the next pass. */
-static bool is_volatile(struct fold *f, mfn_t mfn)
+void fold_rest(struct p2m *p, gfn_t gfn, uint8_t rounds)
 {
-    static const struct content_key plain; /* the checksum steers nothing: it needs no key */
-    struct frame *fr = frame_of(f->frames, mfn);
-    uint32_t sum = (uint32_t)content_scalar.hash(bytes(f, mfn), &plain);
-    bool same = (fr->flags & FRAME_F_SUMMED) && fr->checksum == sum;
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+    unsigned i = gfn.n % P2M_REGION_PAGES;
 
-    f->hashes++;
-    fr->checksum = sum;
-    fr->flags |= FRAME_F_SUMMED;
-    return !same;
-}
-
-static void fold_with_unstable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
-{
-    struct share_group *g = p->group;
-
-    for (;;) {
-        struct fold_place at = fold_index_find(f, g->unstable_root, bytes(f, mfn));
-        if (at.match == FRAME_NIL) {
-            fold_index_add_unstable(f, g, mfn, &at);
-            return;
-        }
-
-        mfn_t twin = MFN(at.match);
-        const struct frame *fr = frame_of(f->frames, twin);
-        struct p2m *owner = map_of(f, fr->vm);
-        if (owner && fr->pins == 0) {
-            if (!merge_unstable(f, p, gfn, mfn, owner, twin)) {
-                f->volatile_now++;
-            }
-            return;
-        }
-        /* Its VM was detached, or a device has got hold of it, since it was entered: out with it,
-         * and another try. The index is a node smaller each time round. */
-        fold_index_remove(f, twin);
-    }
-}
-
-void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
-{
-    const struct frame *fr = frame_of(f->frames, mfn);
-
-    f->pages_scanned++;
-    if (fr->state == FRAME_SHARED || fr->state == FRAME_ZERO) {
-        return; /* folded already */
-    }
-    if (fr->state != FRAME_PRIVATE || fr->pins > 0) {
-        f->pages_skipped++;
-        return;
-    }
-    if (fr->flags & FRAME_F_UNSTABLE) {
-        fold_index_remove(f, mfn); /* its VM left and came back within this pass */
-    }
-
-    if (f->zero && content_is_zero(bytes(f, mfn)) && merge_zero(p, gfn, mfn)) {
-        return;
-    }
-    struct fold_place at = fold_index_find(f, p->group->stable_root, bytes(f, mfn));
-    if (at.match != FRAME_NIL && merge_stable(f, p, gfn, mfn, MFN(at.match))) {
-        return;
-    }
-    if (is_volatile(f, mfn)) {
-        f->volatile_now++;
-        return;
-    }
-    fold_with_unstable(f, p, gfn, mfn);
+    notes->resting[i / 64] |= BIT(i % 64);
+    notes->pages[i].rests = rounds;
 }

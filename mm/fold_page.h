@@ -1,11 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What mm/fold does with one page of a pass. Private to mm/. */
+/* What mm/fold does with one page, and what its parts use of one another. Private to mm/. */
 #ifndef MM_FOLD_PAGE_H
 #define MM_FOLD_PAGE_H
 
 #include "mm/fold.h"
 
-/* Visits the page that gfn maps to `mfn`: the body of the loop of the paper's section 4.1. */
-void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn);
+/* One round of rest, in passes. */
+#define FOLD_ROUND 8u
+
+/* Looks at the page that gfn maps to `mfn`. `fresh`: its content has just arrived whole, so it is
+ * not taken for volatile. */
+void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh);
+/* The page was found written (dirty bits): what the engine knew of it is void. */
+void fold_page_written(struct fold *f, struct p2m *p, gfn_t gfn);
+
+/* Whether the map is scanned by dirty bits. */
+static inline bool fold_by_dirty(const struct fold *f, const struct p2m *p)
+{
+    return f->volatility == FOLD_DIRTY && p->ops->has_dirty;
+}
+
+/* The attached map of that VM, or NULL. */
+struct p2m *fold_map_of(const struct fold *f, uint16_t vm);
+/* The page is to be looked at in the next pass, though nobody writes it. */
+void fold_again(struct p2m *p, gfn_t gfn);
+/* The page is left alone until `rounds` times the engine's resting pages have been woken. */
+void fold_rest(struct p2m *p, gfn_t gfn, uint8_t rounds);
+/* Before the first use of unit->ops in a step. */
+void fold_bracket(struct fold *f);
 
 #endif

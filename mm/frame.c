@@ -26,7 +26,7 @@ static void free_push(struct frames *f, mfn_t mfn)
 
 static inline void unindex(struct frames *f, mfn_t mfn)
 {
-    if (frame_of(f, mfn)->flags & (FRAME_F_STABLE | FRAME_F_UNSTABLE)) {
+    if (frame_of(f, mfn)->flags & FRAME_F_INDEXED) {
         f->unindex(f->unindex_ctx, mfn);
     }
 }

@@ -47,17 +47,25 @@ enum frame_state {
 #define FRAME_F_STABLE 0x01   /* linked into a stable index */
 #define FRAME_F_UNSTABLE 0x02 /* linked into an unstable index */
 #define FRAME_F_RED 0x04      /* colour of its tree node */
-#define FRAME_F_SUMMED 0x08   /* checksum holds the sum of some earlier pass */
+#define FRAME_F_SUMMED 0x08   /* hash holds the sum of some earlier pass */
+#define FRAME_F_HASHED 0x10   /* indexed: in a tree ordered by hash, not by content */
+#define FRAME_F_LEFT_OUT 0x20 /* SHARED, and in no index: its hash is another frame's too */
+/* Whoever keeps the index is told before such a frame changes. */
+#define FRAME_F_INDEXED (FRAME_F_STABLE | FRAME_F_UNSTABLE | FRAME_F_LEFT_OUT)
 
 struct frame {
     uint32_t refs;
     uint8_t state; /* enum frame_state */
     uint8_t flags;
-    uint16_t vm;                  /* PRIVATE: the owner. SHARED: where it was first seen (a hint) */
-    uint32_t gfn;                 /* likewise; 32 bits are 16 TiB of guest memory */
-    uint32_t left, right, parent; /* index links by frame number; FREE: `left` is the next free */
-    uint32_t checksum;
-    uint16_t group; /* indexed: the share group whose index holds it */
+    uint16_t vm;          /* PRIVATE: the owner. SHARED: where it was first seen (a hint) */
+    uint32_t gfn;         /* likewise; 32 bits are 16 TiB of guest memory */
+    uint32_t left, right; /* index links by frame number; FREE: `left` is the next free */
+    union {
+        uint32_t parent;    /* in a tree ordered by content */
+        uint32_t hash_high; /* else, when hashes are kept */
+    };
+    uint32_t hash;  /* low half of a hash, or a checksum */
+    uint16_t group; /* SHARED or indexed: the share group it is of */
     uint16_t pins;
 };
 
@@ -74,8 +82,8 @@ struct frames {
      * many. Set by the cache's owner; may be NULL. Must not allocate. */
     uint64_t (*reclaim)(void *ctx, uint64_t want);
     void *reclaim_ctx;
-    /* Called before a frame with FRAME_F_STABLE or FRAME_F_UNSTABLE changes state or is freed: take
-     * it out of the index. Set by mm/fold; may be NULL when nothing is ever indexed. */
+    /* Called before a frame with a flag of FRAME_F_INDEXED changes state or is freed: take it out
+     * of the index. Set by mm/fold; may be NULL when nothing is ever indexed. */
     void (*unindex)(void *ctx, mfn_t mfn);
     void *unindex_ctx;
 };
@@ -114,6 +122,17 @@ static inline struct frame *frame_of(const struct frames *f, mfn_t mfn)
 static inline void *frame_bytes(const struct frames *f, mfn_t mfn)
 {
     return f->window + mfn.n * PAGE_SIZE;
+}
+
+static inline uint64_t frame_hash(const struct frame *fr)
+{
+    return (uint64_t)fr->hash_high << 32 | fr->hash;
+}
+
+static inline void frame_set_hash(struct frame *fr, uint64_t hash)
+{
+    fr->hash = (uint32_t)hash;
+    fr->hash_high = (uint32_t)(hash >> 32);
 }
 
 /* The state's name as `mem` and `check` print it. */

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/page.h"
+#include "mm/p2m_notes.h"
 
 /* How many frames p2m_drop_some releases behind one flush. */
 #define DROP_BATCH 64
@@ -28,6 +29,8 @@ enum status share_group_init(struct share_group *g, struct frames *frames, const
         .zero = zero,
         .stable_root = FRAME_NIL,
         .unstable_root = FRAME_NIL,
+        .stable_hash = FRAME_NIL,
+        .unstable_hash = FRAME_NIL,
         .id = id,
     };
     return OK;
@@ -53,7 +56,8 @@ void share_group_join_zero(struct share_group *g, struct frames *frames, struct 
 enum status share_group_fini(struct share_group *g, struct frames *frames)
 {
     if (g->zero_maps > 0 || g->zero_borrowers > 0 || g->stable_root != FRAME_NIL ||
-        g->unstable_root != FRAME_NIL) {
+        g->unstable_root != FRAME_NIL || g->stable_hash != FRAME_NIL ||
+        g->unstable_hash != FRAME_NIL) {
         return E_BUSY;
     }
     if (g->zero_lender) {
@@ -66,7 +70,7 @@ enum status share_group_fini(struct share_group *g, struct frames *frames)
 
 enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
                      struct share_group *group, uint16_t vm, const struct p2m_run *runs,
-                     unsigned n_runs)
+                     unsigned n_runs, struct p2m_region *regions)
 {
     uint64_t end = 0, ram_pages = 0;
 
@@ -91,9 +95,14 @@ enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct
         .vm = vm,
         .n_runs = n_runs,
         .ram_pages = ram_pages,
+        .regions = regions,
+        .n_regions = p2m_regions(runs, n_runs),
     };
     for (unsigned i = 0; i < n_runs; i++) {
         p->runs[i] = runs[i];
+    }
+    for (uint32_t i = 0; i < p->n_regions; i++) {
+        regions[i].notes = FRAME_NIL;
     }
     return OK;
 }
@@ -110,7 +119,7 @@ bool p2m_is_ram(const struct p2m *p, gfn_t gfn)
 
 /* ---- counting what the entries map --------------------------------------------------------- */
 
-static inline void count_gain(struct p2m *p, enum frame_state state)
+static inline void count_gain(struct p2m *p, gfn_t gfn, enum frame_state state)
 {
     p->present++;
     if (state == FRAME_ZERO) {
@@ -119,10 +128,13 @@ static inline void count_gain(struct p2m *p, enum frame_state state)
     } else if (state == FRAME_SHARED) {
         p->shared_maps++;
         p->group->shared_maps++;
+    } else {
+        return;
     }
+    p->group->class_folded[p2m_page(p, gfn)->class]++;
 }
 
-static inline void count_lose(struct p2m *p, enum frame_state state)
+static inline void count_lose(struct p2m *p, gfn_t gfn, enum frame_state state)
 {
     p->present--;
     if (state == FRAME_ZERO) {
@@ -131,7 +143,10 @@ static inline void count_lose(struct p2m *p, enum frame_state state)
     } else if (state == FRAME_SHARED) {
         p->shared_maps--;
         p->group->shared_maps--;
+    } else {
+        return;
     }
+    p->group->class_folded[p2m_page(p, gfn)->class]--;
 }
 
 static inline enum frame_state state_of(const struct p2m *p, mfn_t mfn)
@@ -163,8 +178,11 @@ static enum status alloc_private(struct p2m *p, gfn_t gfn, mfn_t *out)
 static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
 {
     mfn_t mfn;
-    enum status s;
+    enum status s = p2m_region_make(p, gfn);
 
+    if (s != OK) {
+        return s;
+    }
     if (write) {
         s = alloc_private(p, gfn, &mfn);
         if (s != OK) {
@@ -180,10 +198,24 @@ static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
         frames_put(p->frames, mfn);
         return s;
     }
-    count_gain(p, write ? FRAME_PRIVATE : FRAME_ZERO);
-    p->demand_zero += write;
+    count_gain(p, gfn, write ? FRAME_PRIVATE : FRAME_ZERO);
+    if (write) {
+        p->demand_zero++;
+        p2m_mark_written(p, gfn);
+    }
     *out = mfn;
     return OK;
+}
+
+/* A write has ended a fold. */
+static void note_break(struct p2m *p, gfn_t gfn)
+{
+    struct gpage *page = p2m_page(p, gfn);
+
+    if (page->flags & GPAGE_F_FOLDED) {
+        page->flags = (uint8_t)((page->flags & ~GPAGE_F_FOLDED) | GPAGE_F_BROKEN);
+        p->group->class_breaks[page->class]++;
+    }
 }
 
 /* The last reference, and no device at it: the frame becomes the guest's own where it is. */
@@ -194,9 +226,11 @@ static enum status take_over(struct p2m *p, gfn_t gfn, mfn_t mfn)
     if (s != OK) {
         return s;
     }
+    p2m_mark_written(p, gfn);
     if (state_of(p, mfn) == FRAME_SHARED) {
-        count_lose(p, FRAME_SHARED);
-        count_gain(p, FRAME_PRIVATE);
+        count_lose(p, gfn, FRAME_SHARED);
+        count_gain(p, gfn, FRAME_PRIVATE);
+        note_break(p, gfn);
         p->takeovers++;
         frames_set_state(p->frames, mfn, FRAME_PRIVATE);
         set_owner(p, mfn, gfn);
@@ -232,8 +266,10 @@ static enum status break_sharing(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out
         return s;
     }
     p->ops->flush(p->ctx);
-    count_lose(p, was);
-    count_gain(p, FRAME_PRIVATE);
+    count_lose(p, gfn, was);
+    count_gain(p, gfn, FRAME_PRIVATE);
+    p2m_mark_written(p, gfn);
+    note_break(p, gfn);
     if (was == FRAME_ZERO) {
         p->zero_breaks++;
         p->group->zero_breaks++;
@@ -277,8 +313,9 @@ void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
     ASSERT(state_of(p, mfn) == FRAME_PRIVATE && frame_of(p->frames, mfn)->gfn == gfn.n);
     frames_set_state(p->frames, mfn, FRAME_SHARED);
-    count_lose(p, FRAME_PRIVATE);
-    count_gain(p, FRAME_SHARED);
+    count_lose(p, gfn, FRAME_PRIVATE);
+    count_gain(p, gfn, FRAME_SHARED);
+    p2m_page(p, gfn)->flags |= GPAGE_F_FOLDED;
 }
 
 enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
@@ -286,14 +323,18 @@ enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
     enum frame_state state = state_of(p, into);
 
     ASSERT(state == FRAME_SHARED || state == FRAME_ZERO);
+    if (p->logs) {
+        (void)p2m_harvest_page(p, gfn); /* the new entry's dirty bit starts clear */
+    }
     enum status s = p->ops->map(p->ctx, gfn, into, false);
     if (s != OK) {
         return s;
     }
     frames_get(p->frames, into);
     p->ops->flush(p->ctx);
-    count_lose(p, state_of(p, old));
-    count_gain(p, state);
+    count_lose(p, gfn, state_of(p, old));
+    count_gain(p, gfn, state);
+    p2m_page(p, gfn)->flags |= GPAGE_F_FOLDED;
     if (state == FRAME_ZERO) {
         p->zero_merges++;
         p->group->zero_merges++;
@@ -321,7 +362,7 @@ bool p2m_drop_some(struct p2m *p, uint64_t budget)
         while (n < MIN(budget, (uint64_t)DROP_BATCH) &&
                p->ops->next(p->ctx, at, end, &at, &e) == OK) {
             p->ops->unmap(p->ctx, at);
-            count_lose(p, state_of(p, e.mfn));
+            count_lose(p, at, state_of(p, e.mfn));
             batch[n++] = e.mfn;
             at.n++;
         }
@@ -333,6 +374,9 @@ bool p2m_drop_some(struct p2m *p, uint64_t budget)
             frames_put(p->frames, batch[i]);
         }
         budget -= n;
+    }
+    if (p->present == 0) {
+        p2m_regions_drop(p);
     }
     return p->present > 0;
 }

@@ -27,6 +27,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "mm/frame.h"
+#include "mm/pageclass.h"
 
 struct p2m_entry {
     mfn_t mfn;
@@ -46,10 +47,60 @@ struct p2m_ops {
     /* Whether the page was written through this entry since the last call. Without A/D bits always
      * true. A cleared bit is certain to be set again by the next write only after flush. */
     bool (*test_clear_dirty)(void *ctx, gfn_t gfn);
+    /*
+     * test_clear_dirty for the P2M_REGION_PAGES pages from `first` (a multiple of it) on: sets bit
+     * i of `bits` for page first + i, leaves the others. False after one look when no translation
+     * in the region was made since the last call; flush comes after a call that returned true even
+     * when no page was written. Called only when has_dirty.
+     */
+    bool (*harvest)(void *ctx, gfn_t first, uint64_t *bits);
     /* When it returns, no CPU uses a translation older than the calls before it. */
     void (*flush)(void *ctx);
     /* Whether dirty bits exist. */
     bool has_dirty;
+};
+
+/*
+ * What is remembered about guest pages, in regions of 2 MiB (as much as one lowest table of the
+ * EPT maps): a frame of notes for each region that has ever been touched.
+ */
+#define P2M_REGION_PAGES 512u
+#define P2M_REGION_WORDS (P2M_REGION_PAGES / 64)
+
+/* gpage flags */
+#define GPAGE_F_FOLDED 0x01    /* it maps what mm/fold made it map */
+#define GPAGE_F_BROKEN 0x02    /* a write ended that since mm/fold last looked */
+#define GPAGE_F_FROM_DISK 0x04 /* filled by a disk read, and not known to be written since */
+
+/* One guest page, whatever it maps at the moment. */
+struct gpage {
+    uint8_t class; /* enum page_class when mm/fold last looked, and as folded */
+    uint8_t flags;
+    uint8_t level;  /* mm/fold: how quickly its folds have been breaking */
+    uint8_t rests;  /* mm/fold: this many more rounds of rest (struct p2m_notes, resting) */
+    uint16_t since; /* mm/fold: the low bits of full_scans when it was folded */
+};
+
+struct p2m_notes {
+    uint64_t written[P2M_REGION_WORDS]; /* since mm/fold last looked, by guest or hypervisor */
+    uint64_t pending[P2M_REGION_WORDS]; /* mm/fold: wants to look at it */
+    uint64_t resting[P2M_REGION_WORDS]; /* mm/fold: but not soon */
+    struct gpage pages[P2M_REGION_PAGES];
+};
+
+_Static_assert(sizeof(struct p2m_notes) <= PAGE_SIZE, "DESIGN: at most 16 bytes a guest page");
+
+struct p2m_region {
+    uint32_t notes; /* their frame (HYP); FRAME_NIL: nothing here was ever touched */
+};
+
+/*
+ * A consumer of "which pages were written": dirty logging, migration. Any number may join; each has
+ * a bitmap of its own, so that none takes a bit away from another or from mm/fold.
+ */
+struct p2m_log {
+    uint64_t *bits; /* one for each gfn below p2m_regions() * P2M_REGION_PAGES; the owner's */
+    struct p2m_log *next;
 };
 
 /* The guest's RAM: up to this many runs of guest frames, ascending, not touching. */
@@ -66,14 +117,17 @@ struct p2m_run {
 struct share_group {
     const char *name;
     mfn_t zero;
-    struct share_group *zero_lender;     /* whose page `zero` is, when it is not the group's own */
-    uint32_t zero_borrowers;             /* groups that use this one's */
-    uint32_t stable_root, unstable_root; /* mm/fold's; FRAME_NIL when empty */
-    uint32_t id;                         /* unique, at most UINT16_MAX */
-    struct share_group *fold_next;       /* mm/fold's list of the groups it knows */
+    struct share_group *zero_lender; /* whose page `zero` is, when it is not the group's own */
+    uint32_t zero_borrowers;         /* groups that use this one's */
+    /* mm/fold's indexes, FRAME_NIL when empty: by content, and by hash. */
+    uint32_t stable_root, unstable_root, stable_hash, unstable_hash;
+    uint32_t id;                   /* unique, at most UINT16_MAX */
+    struct share_group *fold_next; /* mm/fold's list of the groups it knows */
     /* Sums over all its VMs, the ones that are gone included: entries, then events. */
     uint64_t shared_maps, zero_maps;
     uint64_t cow_breaks, zero_breaks, merges, zero_merges;
+    /* Folded entries by the class they were folded as, and their ends by a write. */
+    uint64_t class_folded[PAGE_CLASSES], class_breaks[PAGE_CLASSES];
 };
 
 /* Takes and clears the zero page. E_NOMEM; E_RANGE for an id that is too big. */
@@ -99,6 +153,10 @@ struct p2m {
     unsigned n_runs;
     struct p2m_run runs[P2M_RUNS];
     uint64_t ram_pages; /* sum over runs */
+    struct p2m_region *regions;
+    uint32_t n_regions;   /* the last RAM page's, and those below it */
+    uint32_t n_notes;     /* frames of notes in use, for the audit and `mem` */
+    struct p2m_log *logs; /* who else wants to know about writes */
     /* Live statistics, in pages. */
     uint64_t present;     /* entries, whatever they map */
     uint64_t zero_maps;   /* of those, mapping the group's zero page */
@@ -109,12 +167,17 @@ struct p2m {
     bool fold_attached;
 };
 
-/* `runs` is copied. The map must be empty. E_INVAL for runs that overlap or exceed 2^32 frames. */
+/* The number of regions that guest RAM of these runs spans. */
+uint32_t p2m_regions(const struct p2m_run *runs, unsigned n_runs);
+/*
+ * `runs` is copied; `regions` is memory for p2m_regions() of them, for as long as p is used. The
+ * map must be empty. E_INVAL for runs that overlap or exceed 2^32 frames.
+ */
 enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
                      struct share_group *group, uint16_t vm, const struct p2m_run *runs,
-                     unsigned n_runs) MUST_CHECK;
-/* Drops every reference, leaving an empty map. Slow for big guests; p2m_drop_some is the bounded
- * form: releases up to `budget` pages, returns whether any are left. */
+                     unsigned n_runs, struct p2m_region *regions) MUST_CHECK;
+/* Drops every reference, and the notes, leaving an empty map. Slow for big guests; p2m_drop_some is
+ * the bounded form: releases up to `budget` pages, returns whether any are left. */
 void p2m_drop_all(struct p2m *p);
 bool p2m_drop_some(struct p2m *p, uint64_t budget);
 
@@ -145,6 +208,44 @@ void p2m_put(struct p2m *p, mfn_t mfn);
  * of the bytes may have been copied. */
 enum status p2m_read(struct p2m *p, gpa_t from, void *to, size_t n) MUST_CHECK;
 enum status p2m_write(struct p2m *p, gpa_t to, const void *from, size_t n) MUST_CHECK;
+
+/* ---- who wrote what ------------------------------------------------------------------------ */
+
+/* The notes of gfn's region, or NULL when nothing there was ever touched. */
+static inline struct p2m_notes *p2m_notes(const struct p2m *p, gfn_t gfn)
+{
+    uint64_t r = gfn.n / P2M_REGION_PAGES;
+
+    if (r >= p->n_regions || p->regions[r].notes == FRAME_NIL) {
+        return NULL;
+    }
+    return frame_bytes(p->frames, MFN(p->regions[r].notes));
+}
+
+/* The note of a page that is or was mapped. */
+static inline struct gpage *p2m_page(const struct p2m *p, gfn_t gfn)
+{
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+
+    return notes ? &notes->pages[gfn.n % P2M_REGION_PAGES] : NULL;
+}
+
+/* Tells every consumer that the page was or may be written: for writes that set no dirty bit. */
+void p2m_mark_written(struct p2m *p, gfn_t gfn);
+/* Moves the dirty bits of gfn's region into the consumers' bitmaps. False: no more than one look
+ * was needed. Only where ops->has_dirty. */
+bool p2m_harvest(struct p2m *p, gfn_t gfn);
+/* The same for one page: whether it was written since its last harvest. */
+bool p2m_harvest_page(struct p2m *p, gfn_t gfn);
+
+/*
+ * Joins with all bits of RAM set: whatever happened before counts as written. E_UNSUPPORTED without
+ * dirty bits. Before reading its bits, the owner calls p2m_log_collect, which is where the dirty
+ * bits of all memory are brought up to date; it clears the bits that it has dealt with itself.
+ */
+enum status p2m_log_join(struct p2m *p, struct p2m_log *log) MUST_CHECK;
+void p2m_log_leave(struct p2m *p, struct p2m_log *log);
+void p2m_log_collect(struct p2m *p);
 
 /*
  * For mm/fold. Both want gfn to map the PRIVATE frame that names (p->vm, gfn) as its owner, already

@@ -25,13 +25,11 @@ static enum status resolve(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
     return s;
 }
 
-/*
- * A device's write sets no dirty bit. Without its checksum the page counts as changed when it is
- * next scanned, and so is left alone for a pass.
- */
-static void mark_written(struct p2m *p, mfn_t mfn)
+/* Without its checksum the page counts as changed when it is next scanned by checksums. */
+static void mark_written(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
     frame_of(p->frames, mfn)->flags &= (uint8_t)~FRAME_F_SUMMED;
+    p2m_mark_written(p, gfn);
 }
 
 static enum status pin(struct p2m *p, mfn_t mfn, mfn_t *out)
@@ -70,7 +68,7 @@ enum status p2m_get_write(struct p2m *p, gfn_t gfn, mfn_t *out)
     if (s != OK) {
         return s;
     }
-    mark_written(p, mfn);
+    mark_written(p, gfn, mfn);
     return pin(p, mfn, out);
 }
 
@@ -123,7 +121,7 @@ enum status p2m_write(struct p2m *p, gpa_t to, const void *from, size_t n)
         if (s != OK) {
             return s;
         }
-        mark_written(p, mfn);
+        mark_written(p, gpa_to_gfn(to), mfn);
         memcpy((uint8_t *)frame_bytes(p->frames, mfn) + offset, src, chunk);
         src += chunk;
         to.a += chunk;

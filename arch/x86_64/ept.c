@@ -30,6 +30,7 @@
 #define NO_BLOCK UINT64_MAX
 
 _Static_assert(PAGE_SIZE / sizeof(uint64_t) == ENTRIES, "an EPT table is one page");
+_Static_assert(ENTRIES == P2M_REGION_PAGES, "a region is what one lowest table maps");
 
 size_t hvm_space_bytes(void)
 {
@@ -276,6 +277,39 @@ static bool ept_test_clear_dirty(void *ctx, gfn_t gfn)
     return false;
 }
 
+/*
+ * The accessed bit of the entry that leads to the table says whether any translation through it was
+ * made since it was cleared (SDM vol. 3, 29.3.5). A translation made earlier may still be in use,
+ * and sets no bit: so clearing any makes the space stale, and the INVEPT comes before the guest
+ * runs again.
+ */
+static bool ept_harvest(void *ctx, gfn_t first, uint64_t *bits)
+{
+    struct hvm_space *s = ctx;
+    uint64_t *t = frame_bytes(s->frames, s->root);
+    uint64_t *e = NULL;
+
+    for (unsigned level = LEVELS; level > 1; level--) {
+        e = &t[index_at(first, level)];
+        if (!(*e & EPT_PRESENT)) {
+            return false;
+        }
+        t = table_at(s, *e);
+    }
+    if (!(*e & EPT_ACCESSED)) {
+        return false;
+    }
+    *e &= ~EPT_ACCESSED;
+    s->stale = true;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (t[i] & EPT_DIRTY) {
+            t[i] &= ~EPT_DIRTY;
+            bits[i / 64] |= BIT(i % 64);
+        }
+    }
+    return true;
+}
+
 /* Nothing to wait for: the INVEPT comes before the next entry, and no guest runs until then. */
 static void ept_flush(void *ctx)
 {
@@ -289,6 +323,7 @@ static struct p2m_ops ops = {
     .protect = ept_protect,
     .unmap = ept_unmap,
     .test_clear_dirty = ept_test_clear_dirty,
+    .harvest = ept_harvest,
     .flush = ept_flush,
 };
 

@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "mm/cache.h"
+#include "mm/fold.h"
 
 #define CONFIG_VMS 64
 #define CONFIG_DISKS 8
@@ -32,9 +33,7 @@
 #define CONFIG_VM_MEMORY_MIN (UINT64_C(4) << 20)
 #define CONFIG_VM_MEMORY_MAX (UINT64_C(1) << 39)
 
-enum config_fold_index { CONFIG_INDEX_TREE };
 enum config_when_off { CONFIG_WHEN_OFF_STAY, CONFIG_WHEN_OFF_POWEROFF };
-enum config_fold_volatility { CONFIG_VOLATILITY_CHECKSUM };
 
 struct config_host {
     enum config_when_off when_off; /* what to do once every VM is off */
@@ -42,11 +41,8 @@ struct config_host {
     uint32_t scan_pages;           /* per wake-up, at least 1 */
     uint64_t scan_sleep_ns;        /* between wake-ups */
     unsigned scan_cpu_max;         /* percent, 1 to 100 */
-    bool fold_run;
-    bool fold_zero;
+    struct fold_switches fold;
     bool fold_zero_across_groups;
-    enum config_fold_index fold_index;
-    enum config_fold_volatility fold_volatility;
     enum cache_mode cache_mode;
     unsigned cache_max_percent; /* of the machine's memory; 0: cache_max_bytes holds instead */
     uint64_t cache_max_bytes;

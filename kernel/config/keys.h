@@ -13,6 +13,7 @@ enum key_kind {
     KEY_SHARE,    /* unsigned percent, and the uint64_t bytes at offset2 */
     KEY_SWITCH,   /* bool */
     KEY_CHOICE,   /* an enum (int), its index in `choices` being its value */
+    KEY_CLASSES,  /* uint8_t, BIT(class) for each class of guest pages */
     KEY_NAME,     /* char[max]: what a module can be called */
     KEY_IDENT,    /* char[max]: letters, digits, . _ - */
     KEY_TEXT,     /* char[max] */

@@ -143,6 +143,38 @@ static bool set_choice(const struct key *k, int *to, const char *value)
     return false;
 }
 
+/* `none`, or names of classes with commas between them. */
+static bool set_classes(uint8_t *to, const char *value)
+{
+    uint8_t mask = 0;
+
+    if (strcmp(value, "none") == 0) {
+        *to = 0;
+        return true;
+    }
+    for (;;) {
+        size_t n = 0;
+        unsigned c = 0;
+
+        while (value[n] && value[n] != ',') {
+            n++;
+        }
+        while (c < PAGE_CLASSES && (strlen(page_class_name((enum page_class)c)) != n ||
+                                    memcmp(value, page_class_name((enum page_class)c), n) != 0)) {
+            c++;
+        }
+        if (c == PAGE_CLASSES) {
+            return false;
+        }
+        mask |= (uint8_t)BIT32(c);
+        if (!value[n]) {
+            *to = mask;
+            return true;
+        }
+        value += n + 1;
+    }
+}
+
 enum status key_set(const struct key *k, void *section, const char *value, char *why,
                     size_t why_size)
 {
@@ -152,7 +184,14 @@ enum status key_set(const struct key *k, void *section, const char *value, char 
 
     switch (k->kind) {
     case KEY_DISK:
+<<<<<<< HEAD
         return key_add_disk(k, section, value, why, why_size);
+=======
+        return add_disk(k, section, value, why, why_size);
+    case KEY_CLASSES:
+        ok = set_classes((uint8_t *)to, value);
+        break;
+>>>>>>> 79ce8a1 (fold: dirty bits, an index by hash, lookahead, back-off, hints; notes on guest pages)
     case KEY_CHOICE:
         ok = set_choice(k, (int *)to, value);
         break;
@@ -177,6 +216,22 @@ enum status key_set(const struct key *k, void *section, const char *value, char 
         return E_INVAL;
     }
     return OK;
+}
+
+static void print_classes(uint8_t mask, char *value, size_t value_size)
+{
+    size_t at = 0;
+
+    value[0] = '\0';
+    for (unsigned c = 0; c < PAGE_CLASSES; c++) {
+        if (mask >> c & 1 && at < value_size) {
+            at += format(value + at, value_size - at, "%s%s", at ? "," : "",
+                         page_class_name((enum page_class)c));
+        }
+    }
+    if (mask == 0) {
+        format(value, value_size, "none");
+    }
 }
 
 void key_print(const struct key *k, const void *section, char *value, size_t value_size)
@@ -214,6 +269,9 @@ void key_print(const struct key *k, const void *section, char *value, size_t val
         break;
     case KEY_CHOICE:
         (void)format(value, value_size, "%s", k->choices[*(const int *)at]);
+        break;
+    case KEY_CLASSES:
+        print_classes(*(const uint8_t *)at, value, value_size);
         break;
     case KEY_NAME:
     case KEY_IDENT:

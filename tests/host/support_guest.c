@@ -89,14 +89,15 @@ void tguest_init(struct tguest *g, uint64_t n_frames, uint64_t ram_pages)
     g->arena = aligned_alloc(PAGE_SIZE, n_frames * PAGE_SIZE);
     g->map = calloc(ram_pages, sizeof(*g->map));
     g->present = calloc(ram_pages, sizeof(*g->present));
+    g->regions = calloc(p2m_regions(&run, 1), sizeof(*g->regions));
     g->ram_pages = ram_pages;
-    assert(g->table && g->arena && g->map && g->present);
+    assert(g->table && g->arena && g->map && g->present && g->regions);
     memset(g->arena, 0xa5, n_frames * PAGE_SIZE);
     frames_init(&g->frames, g->table, n_frames, g->arena);
     frames_add_free(&g->frames, MFN(0), n_frames);
     s = share_group_init(&g->group, &g->frames, "test", 1);
     assert(s == OK);
-    s = p2m_init(&g->p2m, &map_ops, g, &g->frames, &g->group, 1, &run, 1);
+    s = p2m_init(&g->p2m, &map_ops, g, &g->frames, &g->group, 1, &run, 1, g->regions);
     assert(s == OK);
     (void)s;
 }
@@ -116,6 +117,7 @@ void tguest_fini(struct tguest *g)
     free(g->arena);
     free(g->map);
     free(g->present);
+    free(g->regions);
 }
 
 void tguest_starve(struct tguest *g, uint64_t leave)

@@ -18,6 +18,7 @@ struct tguest {
     struct p2m p2m;
     struct p2m_entry *map;
     bool *present;
+    struct p2m_region *regions;
     uint64_t ram_pages;
     mfn_t hoard[256]; /* frames that the test has taken away */
     unsigned n_hoard;

@@ -34,7 +34,9 @@ void fake_map_init(struct fake_map *m, struct frames *frames, uint64_t pages)
     m->pages = pages;
     m->fail_after = UINT64_MAX;
     m->entries = calloc(pages, sizeof(*m->entries));
-    ASSERT(m->entries);
+    m->accessed = calloc(pages / P2M_REGION_PAGES + 1, sizeof(*m->accessed));
+    m->regions = calloc(pages / P2M_REGION_PAGES + 1, sizeof(*m->regions));
+    ASSERT(m->entries && m->accessed && m->regions);
     for (unsigned c = 0; c < FAKE_CPUS; c++) {
         for (unsigned a = 0; a < FAKE_ALIASES; a++) {
             m->cached[c][a] = calloc(pages, sizeof(*m->entries));
@@ -46,6 +48,8 @@ void fake_map_init(struct fake_map *m, struct frames *frames, uint64_t pages)
 void fake_map_fini(struct fake_map *m)
 {
     free(m->entries);
+    free(m->accessed);
+    free(m->regions);
     for (unsigned c = 0; c < FAKE_CPUS; c++) {
         for (unsigned a = 0; a < FAKE_ALIASES; a++) {
             free(m->cached[c][a]);
@@ -124,6 +128,25 @@ static bool fake_test_clear_dirty(void *ctx, gfn_t gfn)
     return dirty;
 }
 
+/* As the hardware has it: one look at the accessed bit, which a walk through the region sets. */
+static bool fake_harvest(void *ctx, gfn_t first, uint64_t *bits)
+{
+    struct fake_map *m = ctx;
+
+    ASSERT(first.n % P2M_REGION_PAGES == 0 && first.n < m->pages);
+    if (!m->accessed[first.n / P2M_REGION_PAGES]) {
+        return false;
+    }
+    m->accessed[first.n / P2M_REGION_PAGES] = false;
+    run_race(m);
+    for (uint64_t i = 0; i < P2M_REGION_PAGES && first.n + i < m->pages; i++) {
+        if (fake_test_clear_dirty(m, GFN(first.n + i))) {
+            bits[i / 64] |= UINT64_C(1) << (i % 64);
+        }
+    }
+    return true;
+}
+
 static void fake_flush(void *ctx)
 {
     struct fake_map *m = ctx;
@@ -137,6 +160,26 @@ static void fake_flush(void *ctx)
     }
 }
 
+void fake_map_load(struct fake_map *m, unsigned cpu, unsigned alias, gfn_t gfn)
+{
+    struct fake_slot *c = &m->cached[cpu][alias][gfn.n];
+
+    if (!c->present && m->entries[gfn.n].present) {
+        *c = m->entries[gfn.n];
+        m->accessed[gfn.n / P2M_REGION_PAGES] = true;
+    }
+}
+
+const struct p2m_ops fake_map_ops_checksum = {
+    .lookup = fake_lookup,
+    .next = fake_next,
+    .map = fake_map,
+    .protect = fake_protect,
+    .unmap = fake_unmap,
+    .test_clear_dirty = fake_test_clear_dirty,
+    .flush = fake_flush,
+};
+
 const struct p2m_ops fake_map_ops = {
     .lookup = fake_lookup,
     .next = fake_next,
@@ -144,6 +187,7 @@ const struct p2m_ops fake_map_ops = {
     .protect = fake_protect,
     .unmap = fake_unmap,
     .test_clear_dirty = fake_test_clear_dirty,
+    .harvest = fake_harvest,
     .flush = fake_flush,
     .has_dirty = true,
 };
@@ -162,9 +206,7 @@ static enum status translate(struct p2m *p, unsigned cpu, unsigned alias, gfn_t 
             struct fake_slot *c = &m->cached[cpu][alias][gfn.n];
             struct fake_slot *e = &m->entries[gfn.n];
 
-            if (!c->present && e->present) {
-                *c = *e;
-            }
+            fake_map_load(m, cpu, alias, gfn);
             if (c->present && (c->writable || !write)) {
                 if (write && !c->dirty) { /* a cached dirty bit is not set in memory again */
                     c->dirty = true;

@@ -31,6 +31,8 @@ struct fake_map {
     uint64_t pages; /* guest frames below this can be mapped */
     struct fake_slot *entries;
     struct fake_slot *cached[FAKE_CPUS][FAKE_ALIASES];
+    bool *accessed;             /* by region: a translation was loaded since the last harvest */
+    struct p2m_region *regions; /* for p2m_init */
     uint64_t flushes;
     /* Called before a flush or a new entry takes effect: what other CPUs do at the last moment. */
     void (*race)(void *ctx, struct fake_map *m);
@@ -39,10 +41,13 @@ struct fake_map {
     uint64_t fail_after; /* this many entries can still be added to holes; UINT64_MAX: any number */
 };
 
-extern const struct p2m_ops fake_map_ops; /* ctx: the struct fake_map */
+extern const struct p2m_ops fake_map_ops;          /* ctx: the struct fake_map */
+extern const struct p2m_ops fake_map_ops_checksum; /* the same on a CPU without dirty bits */
 
 void fake_map_init(struct fake_map *m, struct frames *frames, uint64_t pages);
 void fake_map_fini(struct fake_map *m);
+/* A CPU walks the map for gfn and caches what it finds, unless it has something cached. */
+void fake_map_load(struct fake_map *m, unsigned cpu, unsigned alias, gfn_t gfn);
 
 /*
  * The guest reads or writes one byte of the page as its CPU would, through what the CPU has cached,

@@ -147,12 +147,15 @@ static void race(void *ctx, struct fake_map *m)
         }
         for (unsigned k = 0; k < 16; k++) {
             uint64_t gfn = rnd_below(&w->race, WORLD_PAGES + 2);
-            struct fake_slot *c =
-                &m->cached[rnd_below(&w->race, FAKE_CPUS)][rnd_below(&w->race, FAKE_ALIASES)][gfn];
-            if (!c->present) {
-                *c = m->entries[gfn];
-            }
+            unsigned cpu = rnd_below(&w->race, FAKE_CPUS);
+            unsigned alias = rnd_below(&w->race, FAKE_ALIASES);
+            struct fake_slot *c = &m->cached[cpu][alias][gfn];
+            fake_map_load(m, cpu, alias, GFN(gfn));
             if (c->present && c->writable) {
+                if (!c->dirty) { /* a cached dirty bit is not set in memory again */
+                    c->dirty = true;
+                    m->entries[gfn].dirty = true;
+                }
                 uint8_t value = (uint8_t)rnd_below(&w->race, 2);
                 ((uint8_t *)frame_bytes(&w->f, c->mfn))[7] = value;
                 v->oracle[gfn][7] = value;
@@ -169,8 +172,8 @@ static void vm_create(struct world *w, unsigned i)
                                    {GFN(WORLD_PAGES / 2 + 2), WORLD_PAGES - WORLD_PAGES / 2}};
 
     fake_map_init(&v->map, &w->f, WORLD_PAGES + 2);
-    enum status s =
-        p2m_init(&v->p2m, &fake_map_ops, &v->map, &w->f, &w->groups[i == 3], (uint16_t)i, runs, 2);
+    enum status s = p2m_init(&v->p2m, i == 2 ? &fake_map_ops_checksum : &fake_map_ops, &v->map,
+                             &w->f, &w->groups[i == 3], (uint16_t)i, runs, 2, v->map.regions);
     ASSERT(s == OK);
     v->oracle = calloc(WORLD_PAGES + 2, PAGE_SIZE);
     ASSERT(v->oracle);
@@ -350,13 +353,43 @@ static void op_vm(struct world *w, unsigned vm)
 
 static void op_config(struct world *w)
 {
-    static const char *const keys[] = {"fold.zero", "run", "fold.zero", "fold.lookahead"};
-    const char *why;
-    unsigned how = byte(w);
-    const char *value = how & 4 || (how & 0x18) ? "on" : "off";
-    enum status s = fold_set(&w->fold, keys[how % 4], value, &why);
+    struct fold_switches to = fold_switches(&w->fold);
+    unsigned how = byte(w), on = how >> 3 & 3; /* more often on than off */
 
-    ASSERT(s == (how % 4 == 3 ? E_NOTFOUND : OK));
+    switch (how % 8) {
+    case 0:
+        to.run = on;
+        break;
+    case 1:
+        to.zero = on;
+        break;
+    case 2:
+        to.lookahead = on;
+        break;
+    case 3:
+        to.backoff = on;
+        break;
+    case 4:
+        to.index = on & 1 ? FOLD_HASH : FOLD_TREE;
+        break;
+    case 5:
+        to.volatility = on & 1 ? FOLD_DIRTY : FOLD_CHECKSUM;
+        break;
+    case 6:
+        to.skip = on ? 0 : (uint8_t)(1u << PAGE_FREE);
+        break;
+    default:
+        to.pagecache = on;
+        to.pagecache = to.pagecache == 3 ? FOLD_PAGECACHE_SCAN : to.pagecache;
+        break;
+    }
+    fold_switch(&w->fold, &to);
+}
+
+/* A disk read has come in, or somebody says so. */
+static void op_hint(struct world *w, unsigned vm)
+{
+    fold_hint(&w->fold, &w->vms[vm].p2m, pick_gfn(w));
 }
 
 static void op_cache(struct world *w)
@@ -411,6 +444,9 @@ static void operation(struct world *w)
     case 22:
         op_cache(w);
         break;
+    case 23:
+        op_hint(w, vm);
+        break;
     default:
         fold_step(&w->fold, 1 + byte(w) % 12);
         break;
@@ -455,7 +491,7 @@ void world_init(struct world *w, uint64_t frames)
     fake_frames_init(&w->f, frames);
     w->f.reclaim = give_back;
     w->f.reclaim_ctx = w;
-    fold_init(&w->fold, &w->f, NULL);
+    fold_init(&w->fold, &w->f, NULL, 1);
     for (unsigned i = 0; i < WORLD_GROUPS; i++) {
         ASSERT(share_group_init(&w->groups[i], &w->f, i ? "one" : "zero", i) == OK);
     }
@@ -531,7 +567,6 @@ void world_settle(struct world *w)
 {
     struct fold_counters c;
     uint64_t distinct = 0, pages = 0, zeroes = 0, frames = 0, zero_frames = 0;
-    const char *why;
 
     for (unsigned i = 0; i < WORLD_PINS; i++) {
         if (w->pins[i].used) {
@@ -546,10 +581,16 @@ void world_settle(struct world *w)
     for (unsigned i = 0; i < WORLD_VMS; i++) {
         w->vms[i].map.race = NULL; /* nobody writes any more */
     }
-    ASSERT(fold_set(&w->fold, "run", "on", &why) == OK);
-    ASSERT(fold_set(&w->fold, "fold.zero", "on", &why) == OK);
-    /* What is left of this pass, then one that learns the checksums, and one that merges. */
-    uint64_t until = w->fold.full_scans + 3;
+    struct fold_switches to = fold_switches(&w->fold);
+    to.run = true;
+    to.zero = true;
+    to.backoff = false;
+    to.skip = 0;
+    to.pagecache = FOLD_PAGECACHE_SCAN;
+    fold_switch(&w->fold, &to);
+    /* What is left of this pass, then one that learns what is written, and one that merges. Where
+     * two pages were taken for volatile while the other was looked at, another one. */
+    uint64_t until = w->fold.full_scans + 4;
     while (w->fold.maps && w->fold.full_scans < until) {
         fold_step(&w->fold, 7);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The audit finds each kind of corruption, says so in words, and survives all of them. */
 #include "base/bits.h"
+#include "mm/hash_tree.h"
 #include "support_world.h"
 
 #include <setjmp.h>
@@ -71,7 +72,7 @@ static struct fake_slot *slot(struct scene *s, unsigned vm, unsigned gfn)
 
 /* VMs with zero pages (gfn 0), private pages (2..5), and two shared frames (gfns 1 and 6); in the
  * middle of a pass, with an unstable index that is not empty. */
-static void scene_init(struct scene *s)
+static void scene_init(struct scene *s, bool by_hash)
 {
     static const uint8_t create[] = {10,       0, 0, 0, 10 | 64,  0, 0, 0,
                                      10 | 128, 0, 0, 0, 10 | 192, 0, 0, 0};
@@ -80,6 +81,10 @@ static void scene_init(struct scene *s)
 
     memset(s, 0, sizeof(*s));
     world_init(w, 64);
+    struct fold_switches to = fold_switches(&w->fold);
+    to.index = by_hash ? FOLD_HASH : FOLD_TREE;
+    to.volatility = FOLD_CHECKSUM;
+    fold_switch(&w->fold, &to);
     world_run(w, create, sizeof(create), 1);
     for (unsigned vm = 0; vm < 4; vm++) {
         w->vms[vm].map.race = NULL;
@@ -275,6 +280,53 @@ static void wrong_group_in_tree(struct scene *s)
 {
     FRAME(s, unstable)->group = 1;
 }
+static struct frame *hash_root(struct scene *s)
+{
+    return frame_of(&s->w.f, MFN(s->w.groups[0].unstable_hash));
+}
+static void hash_content(struct scene *s)
+{
+    ((uint8_t *)frame_bytes(&s->w.f, s->shared))[77] ^= 1;
+}
+static void hash_order(struct scene *s)
+{
+    struct frame *root = hash_root(s);
+    uint32_t left = root->left;
+    root->left = root->right;
+    root->right = left;
+}
+static void hash_priority(struct scene *s)
+{
+    uint64_t n = frame_hash(hash_root(s));
+    while (hash_tree_is_above(n, UINT64_C(0x8000000000000000))) {
+        n++;
+    }
+    frame_set_hash(hash_root(s), n);
+}
+static void hash_root_lost(struct scene *s)
+{
+    s->w.groups[0].stable_hash = FRAME_NIL;
+}
+static void hash_link_wild(struct scene *s)
+{
+    hash_root(s)->left = 0x7FFFFFFF;
+}
+static void hash_link_cycle(struct scene *s)
+{
+    frame_of(&s->w.f, MFN(hash_root(s)->left))->left = s->w.groups[0].unstable_hash;
+}
+static void hash_flag_lost(struct scene *s)
+{
+    FRAME(s, unstable)->flags &= (uint8_t)~FRAME_F_HASHED;
+}
+static void hash_group(struct scene *s)
+{
+    FRAME(s, unstable)->group = 1;
+}
+static void left_out_miscounted(struct scene *s)
+{
+    s->w.fold.left_out++;
+}
 static void cache_ghost(struct scene *s)
 {
     s->has_ghost = true;
@@ -341,26 +393,33 @@ static const struct corruption {
     {"references, found 0", cache_lost},
 };
 
-static void test_each_corruption_is_found(void **state)
+/* With the indexes in the order of hashes. */
+static const struct corruption hash_corruptions[] = {
+    {"another hash than it says", hash_content}, {"not in the order of hashes", hash_order},
+    {"lower priority", hash_priority},           {"say that they are indexed", hash_root_lost},
+    {"does not exist", hash_link_wild},          {"lower priority", hash_link_cycle},
+    {"by hash but not flagged", hash_flag_lost}, {"says group 1", hash_group},
+    {"and not 0, counted", left_out_miscounted},
+};
+
+static void each_is_found(const struct corruption *what, size_t n_what, bool by_hash)
 {
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(corruptions); i++) {
+    for (size_t i = 0; i < n_what; i++) {
         struct scene *s = malloc(sizeof(*s));
 
         assert_non_null(s);
-        scene_init(s);
-        corruptions[i].damage(s);
+        scene_init(s, by_hash);
+        what[i].damage(s);
         unsigned n = audit(s);
         if (n == 0) {
-            fail_msg("corruption %zu (%s) was not found", i, corruptions[i].words);
+            fail_msg("corruption %zu (%s) was not found", i, what[i].words);
         }
         bool told = false;
         for (unsigned k = 0; k < s->n_lines; k++) {
-            told |= strstr(s->lines[k], corruptions[i].words) != NULL;
+            told |= strstr(s->lines[k], what[i].words) != NULL;
         }
         if (!told) {
-            fail_msg("corruption %zu: \"%s\" instead of \"%s\"", i, s->lines[0],
-                     corruptions[i].words);
+            fail_msg("corruption %zu: \"%s\" instead of \"%s\"", i, s->lines[0], what[i].words);
         }
         /* Not taken down in order: the state is broken. Only its memory is given back. */
         for (unsigned v = 0; v < WORLD_VMS; v++) {
@@ -370,6 +429,13 @@ static void test_each_corruption_is_found(void **state)
         fake_frames_fini(&s->w.f);
         free(s);
     }
+}
+
+static void test_each_corruption_is_found(void **state)
+{
+    (void)state;
+    each_is_found(corruptions, ARRAY_LEN(corruptions), false);
+    each_is_found(hash_corruptions, ARRAY_LEN(hash_corruptions), true);
 }
 
 /* Random damage to the frame table: found or harmless, but never a fault or an endless loop. */
@@ -382,7 +448,7 @@ static void test_random_damage_is_survived(void **state)
         struct scene *s = malloc(sizeof(*s));
 
         assert_non_null(s);
-        scene_init(s);
+        scene_init(s, true);
         for (unsigned k = 0; k < 1 + i % 8; k++) {
             uint8_t *table = (uint8_t *)s->w.f.table;
             uint64_t at = rnd_below(&r, (uint32_t)(s->w.f.count * sizeof(struct frame)));

@@ -53,7 +53,7 @@ static void test_example(void **state)
                      OK);
     assert_true(c.host.stats_interval_ns == 500000000 && c.host.scan_pages == 16);
     assert_true(c.host.scan_sleep_ns == 5000 && c.host.scan_cpu_max == 7);
-    assert_true(!c.host.fold_run && c.host.cache_mode == CACHE_OFF);
+    assert_true(!c.host.fold.run && c.host.cache_mode == CACHE_OFF);
     assert_true(config_cache_bytes(&c.host, 1 << 30) == 3 << 20);
     assert_int_equal(c.n_vms, 2);
     assert_string_equal(c.vms[0].name, "web1");
@@ -80,8 +80,12 @@ static void test_defaults(void **state)
     assert_int_equal(c.n_vms, 0);
     assert_true(c.host.stats_interval_ns == 1000000000 && c.host.scan_pages == 1000);
     assert_true(c.host.scan_sleep_ns == 20000000 && c.host.scan_cpu_max == 20);
-    assert_true(c.host.fold_run && c.host.fold_zero && !c.host.fold_zero_across_groups &&
+    assert_true(c.host.fold.run && c.host.fold.zero && !c.host.fold_zero_across_groups &&
                 c.host.cache_mode == CACHE_INCLUSIVE);
+    assert_true(c.host.fold.lookahead && c.host.fold.backoff);
+    assert_true(c.host.fold.index == FOLD_HASH && c.host.fold.volatility == FOLD_DIRTY);
+    assert_true(c.host.fold.skip == 1u << PAGE_FREE);
+    assert_true(c.host.fold.pagecache == FOLD_PAGECACHE_SCAN);
     assert_true(config_cache_bytes(&c.host, 400) == 100);
     assert_int_equal(parse("[host]\nstats.interval = off\nscan.sleep = 0\n"), OK);
     assert_true(c.host.stats_interval_ns == 0 && c.host.scan_sleep_ns == 0);
@@ -94,10 +98,12 @@ static const struct {
 } mistakes[] = {
     {"[host]\nscan.pagse = 1\n",
      "config:2: unknown key 'scan.pagse' in [host]; did you mean 'scan.pages'?"},
-    {"[host]\nfold.lookahead = on\n",
-     "config:2: unknown key 'fold.lookahead' in [host]; there are"},
-    {"[host]\nfold.index = hash\n", "config:2: fold.index = 'hash': it must be tree"},
-    {"[host]\nfold.volatility = dirty\n", "config:2: fold.volatility = 'dirty': it must be"},
+    {"[host]\nfold.ahead = on\n", "config:2: unknown key 'fold.ahead' in [host]; there are"},
+    {"[host]\nfold.index = list\n", "config:2: fold.index = 'list': it must be tree or hash"},
+    {"[host]\nfold.volatility = pml\n", "config:2: fold.volatility = 'pml': it must be"},
+    {"[host]\nfold.skip = free,\n", "config:2: fold.skip = 'free,': it must be none, or classes"},
+    {"[host]\nfold.skip = none,free\n", "config:2: fold.skip = 'none,free': it must be none"},
+    {"[host]\nfold.skip = ,\n", "config:2: fold.skip = ',': it must be none, or classes"},
     {"[host]\ncache.mode = fold\n", "config:2: cache.mode = 'fold': it must be off or inclusive"},
     {"[host]\ncache.max = 91%\n", "config:2: cache.max = '91%': it must be"},
     {"[host]\ncache.max = 0\n", "config:2: cache.max = '0'"},

@@ -115,7 +115,7 @@ static void test_refusals(void **state)
     assert_int_equal(run("", out, sizeof(out)), 2);
     assert_int_equal(run("/nonexistent", out, sizeof(out)), 2);
     assert_int_equal(run("--passes=0 Makefile", out, sizeof(out)), 2);
-    assert_int_equal(run("--fold.index=hash README.md Makefile", out, sizeof(out)), 2);
+    assert_int_equal(run("--fold.index=list README.md Makefile", out, sizeof(out)), 2);
     assert_int_equal(run("--nonsense=1 README.md", out, sizeof(out)), 2);
     assert_int_equal(run("/dev/null", out, sizeof(out)), 2);
 }

@@ -25,10 +25,11 @@ static void world_init(struct world *w, uint64_t frames)
     memset(w, 0, sizeof(*w));
     fake_frames_init(&w->f, frames);
     assert_int_equal(share_group_init(&w->g, &w->f, "default", 1), OK);
-    fold_init(&w->fold, &w->f, NULL);
+    fold_init(&w->fold, &w->f, NULL, 1);
     for (uint16_t i = 0; i < 2; i++) {
         fake_map_init(&w->map[i], &w->f, PAGES);
-        assert_int_equal(p2m_init(&w->vm[i], &fake_map_ops, &w->map[i], &w->f, &w->g, i, &run, 1),
+        assert_int_equal(p2m_init(&w->vm[i], &fake_map_ops, &w->map[i], &w->f, &w->g, i, &run, 1,
+                                  w->map[i].regions),
                          OK);
         fold_attach(&w->fold, &w->vm[i]);
     }
@@ -95,6 +96,7 @@ static void test_init_refuses_bad_runs(void **state)
 {
     (void)state;
     struct p2m p;
+    static struct p2m_region regions[(1 << 20) / P2M_REGION_PAGES + 1];
     const struct p2m_run good[] = {{GFN(0), 160}, {GFN(256), 4096}, {GFN(1 << 20), 1}};
     const struct p2m_run bad[][2] = {
         {{GFN(0), 0}, {GFN(5), 1}},          {{GFN(0), 5}, {GFN(5), 1}}, /* touching */
@@ -102,7 +104,7 @@ static void test_init_refuses_bad_runs(void **state)
         {{GFN(0), 5}, {GFN(UINT32_MAX), 2}}, {{GFN(0), UINT64_MAX}, {GFN(5), 1}},
     };
 
-    assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, good, 3), OK);
+    assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, good, 3, regions), OK);
     assert_int_equal(p.ram_pages, 160 + 4096 + 1);
     assert_true(p2m_is_ram(&p, GFN(159)));
     assert_false(p2m_is_ram(&p, GFN(160)));
@@ -110,10 +112,12 @@ static void test_init_refuses_bad_runs(void **state)
     assert_true(p2m_is_ram(&p, GFN(256)));
     assert_false(p2m_is_ram(&p, GFN(UINT64_MAX)));
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, bad[i], 2), E_INVAL);
+        assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, bad[i], 2, regions),
+                         E_INVAL);
     }
-    assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, good, 0), E_INVAL);
-    assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, good, P2M_RUNS + 1), E_INVAL);
+    assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, good, 0, regions), E_INVAL);
+    assert_int_equal(p2m_init(&p, &fake_map_ops, NULL, NULL, NULL, 1, good, P2M_RUNS + 1, regions),
+                     E_INVAL);
 }
 
 static void test_first_touch(void **state)
@@ -271,7 +275,8 @@ static void test_out_of_frames_changes_nothing(void **state)
     struct world w;
     mfn_t m;
 
-    world_init(&w, 2);
+    world_init(&w, 4); /* a zero page, and for each VM its notes; one is left */
+    assert_int_equal(p2m_fault(&w.vm[1], GFN(3), false), OK);
     poke(&w, 0, 0, 0, 1);
     assert_int_equal(peek(&w, 0, 0, 1), 0);
     assert_int_equal(p2m_fault(&w.vm[0], GFN(1), true), E_NOMEM);
@@ -284,7 +289,7 @@ static void test_out_of_frames_changes_nothing(void **state)
     fold_detach(&w.fold, &w.vm[0]);
     p2m_drop_all(&w.vm[0]);
     assert_int_equal(p2m_fault(&w.vm[1], GFN(2), true), E_NOMEM);
-    assert_int_equal(w.f.by_state[FRAME_FREE], 1);
+    assert_int_equal(w.f.by_state[FRAME_FREE], 2);
     w.map[1].fail_after = UINT64_MAX;
     assert_int_equal(p2m_fault(&w.vm[1], GFN(2), true), OK);
     world_fini(&w);
@@ -364,7 +369,7 @@ static void test_zero_page_across_groups(void **state)
     assert_int_equal(w.f.by_state[FRAME_FREE], free_frames);
     assert_int_equal(w.f.by_state[FRAME_ZERO], 1);
     fake_map_init(&map, &w.f, 4);
-    assert_int_equal(p2m_init(&p, &fake_map_ops, &map, &w.f, &other, 7, &run, 1), OK);
+    assert_int_equal(p2m_init(&p, &fake_map_ops, &map, &w.f, &other, 7, &run, 1, map.regions), OK);
     assert_int_equal(fake_guest_read(&p, 0, 0, GFN(1), 0, &byte), OK);
     assert_int_equal(byte, 0);
     assert_int_equal(map.entries[1].mfn.n, w.g.zero.n);

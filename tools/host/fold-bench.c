@@ -8,10 +8,11 @@
  * that is wrong is no result, and the exit status is 1.
  *
  *     --passes=N             how many passes (default 4)
- *     --fold.zero=on|off     and the other fold.* keys that mm/fold knows
+ *     --fold.zero=on|off     and the other fold.* keys of the configuration
  */
 #include "base/bits.h"
 #include "base/log.h"
+#include "kernel/config/config.h"
 #include "mm/audit.h"
 #include "mm/fold.h"
 
@@ -28,11 +29,14 @@
 #define IMAGES_MAX 64u
 #define STEP_PAGES 1024u
 #define MIB (1u << 20)
+#define SEED 1 /* any: the images do not fight back */
 
 /* A p2m without an MMU behind it: nothing runs, so there is nothing stale to flush. */
 struct map {
     uint32_t *mfns; /* FRAME_NIL: a hole */
     uint8_t *writable;
+    uint8_t *dirty;
+    uint8_t *accessed; /* by region */
     uint64_t pages;
 };
 
@@ -87,6 +91,7 @@ static enum status map_map(void *ctx, gfn_t gfn, mfn_t mfn, bool writable)
 
     m->mfns[gfn.n] = (uint32_t)mfn.n;
     m->writable[gfn.n] = writable;
+    m->dirty[gfn.n] = false;
     return OK;
 }
 
@@ -106,8 +111,27 @@ static void map_unmap(void *ctx, gfn_t gfn)
 
 static bool map_test_clear_dirty(void *ctx, gfn_t gfn)
 {
-    (void)ctx;
-    (void)gfn;
+    struct map *m = ctx;
+    bool was = m->dirty[gfn.n];
+
+    m->dirty[gfn.n] = false;
+    return was;
+}
+
+static bool map_harvest(void *ctx, gfn_t first, uint64_t *bits)
+{
+    struct map *m = ctx;
+    uint8_t *accessed = &m->accessed[first.n / P2M_REGION_PAGES];
+    uint64_t end = MIN(first.n + P2M_REGION_PAGES, m->pages);
+
+    if (!*accessed) {
+        return false;
+    }
+    *accessed = false;
+    for (uint64_t n = first.n; n < end; n++) {
+        bits[(n - first.n) / 64] |= (uint64_t)m->dirty[n] << (n - first.n) % 64;
+        m->dirty[n] = false;
+    }
     return true;
 }
 
@@ -123,7 +147,9 @@ static const struct p2m_ops map_ops = {
     .protect = map_protect,
     .unmap = map_unmap,
     .test_clear_dirty = map_test_clear_dirty,
+    .harvest = map_harvest,
     .flush = map_flush,
+    .has_dirty = true,
 };
 
 /* ---- setting up ------------------------------------------------------------------------------ */
@@ -173,8 +199,11 @@ static void load(struct vm *vm, uint16_t number, struct frames *frames, struct s
     vm->map.pages = vm->pages;
     vm->map.mfns = must_map(vm->pages * sizeof(uint32_t));
     vm->map.writable = must_map(vm->pages);
+    vm->map.dirty = must_map(vm->pages);
+    vm->map.accessed = must_map(vm->pages / P2M_REGION_PAGES + 1);
     memset(vm->map.mfns, 0xff, vm->pages * sizeof(uint32_t));
-    if (p2m_init(&vm->p2m, &map_ops, &vm->map, frames, group, number, &run, 1) != OK) {
+    if (p2m_init(&vm->p2m, &map_ops, &vm->map, frames, group, number, &run, 1,
+                 must_map(p2m_regions(&run, 1) * sizeof(struct p2m_region))) != OK) {
         die(vm->file, "too large");
     }
     for (uint64_t n = 0; n < vm->pages; n++) {
@@ -182,6 +211,8 @@ static void load(struct vm *vm, uint16_t number, struct frames *frames, struct s
             die(vm->file, "out of frames");
         }
         memcpy(frame_bytes(frames, MFN(vm->map.mfns[n])), vm->image + n * PAGE_SIZE, PAGE_SIZE);
+        vm->map.dirty[n] = true; /* as the guest's own write would have it */
+        vm->map.accessed[n / P2M_REGION_PAGES] = true;
     }
 }
 
@@ -313,10 +344,11 @@ void panic(const char *fmt, ...)
     abort();
 }
 
-static void set_option(struct fold *fold, const char *option, unsigned *passes)
+static void set_option(struct config_host *host, const char *option, unsigned *passes)
 {
     char key[64];
-    const char *why = "", *value = strchr(option, '=');
+    char why[200];
+    const char *value = strchr(option, '=');
 
     if (!value || (size_t)(value - option) >= sizeof(key)) {
         die(option, "options are --KEY=VALUE");
@@ -331,8 +363,9 @@ static void set_option(struct fold *fold, const char *option, unsigned *passes)
             die(option, "passes is a number from 1 to 1000");
         }
         *passes = (unsigned)n;
-    } else if (fold_set(fold, strcmp(key, "fold.run") == 0 ? "run" : key, value, &why) != OK) {
-        die(option, why);
+    } else if (strncmp(key, "fold.", 5) != 0 ||
+               config_host_set(host, key, value, why, sizeof(why)) != OK) {
+        die(option, strncmp(key, "fold.", 5) != 0 ? "no such option" : why);
     }
 }
 
@@ -341,6 +374,7 @@ int main(int argc, char **argv)
     static struct frames frames;
     static struct fold fold;
     static struct share_group group;
+    static struct config_host host;
     unsigned passes = PASSES_DEFAULT;
 
     for (int i = 1; i < argc; i++) {
@@ -351,19 +385,24 @@ int main(int argc, char **argv)
     if (n_vms == 0) {
         die("usage", "fold-bench [--passes=N] [--fold.KEY=VALUE ...] IMAGE...");
     }
-    uint64_t count = total_pages + 1; /* and the group's zero page */
+    uint64_t count = total_pages + 1; /* and the group's zero page, and notes */
+    for (unsigned i = 0; i < n_vms; i++) {
+        count += vms[i].pages / P2M_REGION_PAGES + 1;
+    }
     frames_init(&frames, must_map(count * sizeof(struct frame)), count,
                 must_map(count * PAGE_SIZE));
     frames_add_free(&frames, MFN(0), count);
     if (share_group_init(&group, &frames, "default", 0) != OK) {
         die("memory", "no frame for the zero page");
     }
-    fold_init(&fold, &frames, NULL);
+    fold_init(&fold, &frames, NULL, SEED);
+    config_host_defaults(&host);
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--", 2) == 0) {
-            set_option(&fold, argv[i] + 2, &passes);
+            set_option(&host, argv[i] + 2, &passes);
         }
     }
+    fold_switch(&fold, &host.fold);
     for (unsigned i = 0; i < n_vms; i++) {
         load(&vms[i], (uint16_t)(i + 1), &frames, &group);
         fold_attach(&fold, &vms[i].p2m);
@@ -371,9 +410,13 @@ int main(int argc, char **argv)
 
     printf("{\"images\": %u, \"pages\": %llu, \"mib\": %llu,\n \"config\": {", n_vms,
            (unsigned long long)total_pages, (unsigned long long)(total_pages * PAGE_SIZE / MIB));
-    const char *key, *value;
-    for (unsigned i = 0; fold_get(&fold, i, &key, &value); i++) {
-        printf("%s\"%s\": \"%s\"", i ? ", " : "", key, value);
+    const char *key, *comma = "";
+    char value[CONFIG_VALUE];
+    for (unsigned i = 0; config_host_get(&host, i, &key, value, sizeof(value)); i++) {
+        if (strncmp(key, "fold.", 5) == 0) {
+            printf("%s\"%s\": \"%s\"", comma, key, value);
+            comma = ", ";
+        }
     }
     printf("},\n \"metadata_bytes_per_frame\": %zu,\n \"passes\": [", sizeof(struct frame));
     for (unsigned pass = 1; pass <= passes; pass++) {

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which page comes next: all of them where checksums tell what changed, else those that the dirty
+ * bits and the notes name.
+ */
+#include "mm/fold_scan.h"
+
+#include "base/bits.h"
+#include "base/string.h"
+#include "mm/fold_page.h"
+
+/* Looks at a region or a resting page that led to nothing: so many count as one page. */
+#define GLANCES 16u
+
+static void put_back(struct fold *f)
+{
+    struct p2m_notes *notes = f->in_region ? p2m_notes(f->cursor, f->next) : NULL;
+
+    for (unsigned i = 0; notes && i < P2M_REGION_WORDS; i++) {
+        notes->pending[i] |= f->todo[i];
+    }
+    f->in_region = false;
+}
+
+void fold_scan_to(struct fold *f, struct p2m *p)
+{
+    put_back(f);
+    f->cursor = p;
+    f->next = p ? p->runs[0].first : GFN(0);
+}
+
+void fold_scan_all(struct p2m *p)
+{
+    for (uint32_t r = 0; r < p->n_regions; r++) {
+        struct p2m_notes *notes = p2m_notes(p, GFN((uint64_t)r * P2M_REGION_PAGES));
+        for (unsigned i = 0; notes && i < P2M_REGION_PAGES; i++) {
+            notes->pages[i].rests = 0;
+        }
+        if (notes) {
+            memset(notes->pending, 0xff, sizeof(notes->pending));
+            memset(notes->resting, 0, sizeof(notes->resting));
+        }
+    }
+}
+
+/* Resting pages are woken once in a while, or when nothing may rest any more. */
+static bool wakes(const struct fold *f)
+{
+    return !f->backoff || f->full_scans % FOLD_ROUND == 0;
+}
+
+static bool glance(struct fold *f)
+{
+    return ++f->glances % GLANCES == 0;
+}
+
+/* ---- by checksums -------------------------------------------------------------------------- */
+
+/* Whether this page rests on; else it is awake. */
+static bool rests(struct fold *f, struct p2m *p, gfn_t gfn)
+{
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+    uint64_t bit = BIT(gfn.n % 64), *word = &notes->resting[gfn.n % P2M_REGION_PAGES / 64];
+
+    if (!(*word & bit)) {
+        return false;
+    }
+    if (!wakes(f)) {
+        return true;
+    }
+    *word &= ~bit;
+    return false;
+}
+
+/* The next page that is mapped. False: none in this map. */
+static bool next_mapped(struct fold *f)
+{
+    struct p2m *p = f->cursor;
+    const struct p2m_run *last = &p->runs[p->n_runs - 1];
+    gfn_t end = GFN(last->first.n + last->pages), gfn;
+    struct p2m_entry e;
+
+    while (p->ops->next(p->ctx, f->next, end, &gfn, &e) == OK) {
+        f->next = GFN(gfn.n + 1);
+        if (!rests(f, p, gfn)) {
+            fold_page(f, p, gfn, e.mfn, false);
+            return true;
+        }
+        if (glance(f)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- by dirty bits ------------------------------------------------------------------------- */
+
+static void settle_written(struct fold *f, uint64_t written, gfn_t first)
+{
+    for (; written; written &= written - 1) {
+        fold_page_written(f, f->cursor, GFN(first.n + (unsigned)__builtin_ctzll(written)));
+    }
+}
+
+/*
+ * Takes stock of the region at f->next. What was written since the last pass is due in the next
+ * one, if it stays clean that long; what was due in this one and is still clean goes to f->todo.
+ * False: nothing to do here, for the price of a glance.
+ */
+static bool enter_region(struct fold *f)
+{
+    struct p2m *p = f->cursor;
+    struct p2m_notes *notes = p2m_notes(p, f->next);
+    bool wake = wakes(f), harvested = p2m_harvest(p, f->next);
+    uint64_t any = 0;
+
+    for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
+        any |= notes->written[i] | notes->pending[i] | (wake ? notes->resting[i] : 0);
+    }
+    f->regions_harvested += harvested;
+    f->regions_passed += !harvested;
+    if (!any) {
+        return false;
+    }
+    for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
+        uint64_t written = notes->written[i], due = notes->pending[i];
+
+        if (wake) {
+            due |= notes->resting[i];
+            notes->resting[i] = 0;
+        }
+        f->todo[i] = due & ~written;
+        notes->pending[i] = written;
+        notes->written[i] = 0;
+        settle_written(f, written, GFN(f->next.n + 64 * (uint64_t)i));
+    }
+    f->in_region = true;
+    return true;
+}
+
+/* The next page of the region that is due. False: the region is done. */
+static bool next_todo(struct fold *f)
+{
+    struct p2m *p = f->cursor;
+    struct p2m_entry e;
+
+    for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
+        while (f->todo[i]) {
+            gfn_t gfn = GFN(f->next.n + 64 * (uint64_t)i + (unsigned)__builtin_ctzll(f->todo[i]));
+
+            f->todo[i] &= f->todo[i] - 1;
+            if (p->ops->lookup(p->ctx, gfn, &e) == OK) {
+                fold_page(f, p, gfn, e.mfn, false);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The next page that is due, or a part of the way there. False: none in this map. */
+static bool next_due(struct fold *f)
+{
+    uint64_t end = (uint64_t)f->cursor->n_regions * P2M_REGION_PAGES;
+
+    f->next = GFN(ALIGN_DOWN(f->next.n, P2M_REGION_PAGES));
+    while (f->next.n < end) {
+        if (f->in_region) {
+            if (next_todo(f)) {
+                return true;
+            }
+            f->in_region = false;
+            f->next = GFN(f->next.n + P2M_REGION_PAGES);
+        } else if (!p2m_notes(f->cursor, f->next)) {
+            f->next = GFN(f->next.n + P2M_REGION_PAGES);
+        } else if (enter_region(f)) {
+            return true; /* reading 512 dirty bits costs about what looking at a page does */
+        } else {
+            f->next = GFN(f->next.n + P2M_REGION_PAGES);
+            if (glance(f)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool fold_scan_one(struct fold *f)
+{
+    while (f->cursor) {
+        if (fold_by_dirty(f, f->cursor) ? next_due(f) : next_mapped(f)) {
+            return true;
+        }
+        fold_scan_to(f, f->cursor->fold_next);
+    }
+    return false;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is remembered about guest pages, and who is told of writes.
+ *
+ * A page's dirty bit is read and cleared in one place, here, and handed to everybody who wants to
+ * know: mm/fold's bitmap in the notes, and each log that has joined. Writes that set no dirty bit
+ * (devices, new frames) come in by p2m_mark_written.
+ */
+#include "mm/p2m_notes.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/page.h"
+
+uint32_t p2m_regions(const struct p2m_run *runs, unsigned n_runs)
+{
+    const struct p2m_run *last = &runs[n_runs - 1];
+
+    return (uint32_t)((last->first.n + last->pages + P2M_REGION_PAGES - 1) / P2M_REGION_PAGES);
+}
+
+enum status p2m_region_make(struct p2m *p, gfn_t gfn)
+{
+    struct p2m_region *r = &p->regions[gfn.n / P2M_REGION_PAGES];
+    mfn_t mfn;
+
+    if (r->notes != FRAME_NIL) {
+        return OK;
+    }
+    enum status s = frames_alloc(p->frames, FRAME_HYP, &mfn);
+    if (s != OK) {
+        return s;
+    }
+    page_zero(frame_bytes(p->frames, mfn));
+    r->notes = (uint32_t)mfn.n;
+    p->n_notes++;
+    return OK;
+}
+
+void p2m_regions_drop(struct p2m *p)
+{
+    for (uint32_t i = 0; i < p->n_regions && p->n_notes > 0; i++) {
+        if (p->regions[i].notes != FRAME_NIL) {
+            frames_free(p->frames, MFN(p->regions[i].notes));
+            p->regions[i].notes = FRAME_NIL;
+            p->n_notes--;
+        }
+    }
+}
+
+/* ---- writes -------------------------------------------------------------------------------- */
+
+void p2m_mark_written(struct p2m *p, gfn_t gfn)
+{
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+    unsigned i = gfn.n % P2M_REGION_PAGES;
+
+    ASSERT(notes);
+    notes->written[i / 64] |= BIT(i % 64);
+    notes->pages[i].flags &= (uint8_t)~GPAGE_F_FROM_DISK;
+    for (struct p2m_log *log = p->logs; log; log = log->next) {
+        log->bits[gfn.n / 64] |= BIT(gfn.n % 64);
+    }
+}
+
+bool p2m_harvest(struct p2m *p, gfn_t gfn)
+{
+    gfn_t first = GFN(ALIGN_DOWN(gfn.n, P2M_REGION_PAGES));
+    struct p2m_notes *notes = p2m_notes(p, first);
+    uint64_t bits[P2M_REGION_WORDS] = {0};
+
+    if (!notes || !p->ops->harvest(p->ctx, first, bits)) {
+        return false;
+    }
+    p->ops->flush(p->ctx); /* before anybody takes a cleared bit for "not written" */
+    for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
+        notes->written[i] |= bits[i];
+        for (struct p2m_log *log = p->logs; log; log = log->next) {
+            log->bits[first.n / 64 + i] |= bits[i];
+        }
+    }
+    return true;
+}
+
+bool p2m_harvest_page(struct p2m *p, gfn_t gfn)
+{
+    if (!p->ops->has_dirty || !p->ops->test_clear_dirty(p->ctx, gfn)) {
+        return false;
+    }
+    p->ops->flush(p->ctx);
+    p2m_mark_written(p, gfn);
+    return true;
+}
+
+/* ---- logs ---------------------------------------------------------------------------------- */
+
+enum status p2m_log_join(struct p2m *p, struct p2m_log *log)
+{
+    if (!p->ops->has_dirty) {
+        return E_UNSUPPORTED;
+    }
+    for (uint64_t g = 0; g < (uint64_t)p->n_regions * P2M_REGION_PAGES; g += 64) {
+        uint64_t word = 0;
+
+        for (unsigned i = 0; i < 64; i++) {
+            word |= p2m_is_ram(p, GFN(g + i)) ? BIT(i) : 0;
+        }
+        log->bits[g / 64] = word;
+    }
+    log->next = p->logs;
+    p->logs = log;
+    return OK;
+}
+
+void p2m_log_leave(struct p2m *p, struct p2m_log *log)
+{
+    struct p2m_log **at = &p->logs;
+
+    while (*at != log) {
+        ASSERT(*at);
+        at = &(*at)->next;
+    }
+    *at = log->next;
+}
+
+void p2m_log_collect(struct p2m *p)
+{
+    for (uint32_t r = 0; r < p->n_regions; r++) {
+        (void)p2m_harvest(p, GFN((uint64_t)r * P2M_REGION_PAGES));
+    }
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The frames of notes behind struct p2m_region. Private to mm/p2m. */
+#ifndef MM_P2M_NOTES_H
+#define MM_P2M_NOTES_H
+
+#include "mm/p2m.h"
+
+/* Sees to it that gfn (which is RAM) has notes. E_NOMEM: out of frames. */
+enum status p2m_region_make(struct p2m *p, gfn_t gfn) MUST_CHECK;
+/* Gives all notes back. */
+void p2m_regions_drop(struct p2m *p);
+
+#endif
