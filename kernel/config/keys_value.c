@@ -184,14 +184,10 @@ enum status key_set(const struct key *k, void *section, const char *value, char 
 
     switch (k->kind) {
     case KEY_DISK:
-<<<<<<< HEAD
         return key_add_disk(k, section, value, why, why_size);
-=======
-        return add_disk(k, section, value, why, why_size);
     case KEY_CLASSES:
         ok = set_classes((uint8_t *)to, value);
         break;
->>>>>>> 79ce8a1 (fold: dirty bits, an index by hash, lookahead, back-off, hints; notes on guest pages)
     case KEY_CHOICE:
         ok = set_choice(k, (int *)to, value);
         break;
