@@ -102,7 +102,7 @@ $H/test_%: tests/host/test_%.c $(SUPPORT) $H/libpagefold.a
 	$Q $(HOSTCC) $(HFLAGS) $(SAN) -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libpagefold.a -lcmocka $(LIBS_$(@F))
 # The folding core on memory images: optimised, without sanitizers, so that its times mean something.
 BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,$(filter-out base/string.c,$(wildcard base/*.c mm/*.c kernel/config/*.c)) \
-               tools/host/fold-bench.c tests/host/support_page.c)
+               $(addprefix tools/host/,fold-bench.c image_vm.c log.c) tests/host/support_page.c)
 $H/opt/%.o: %.c
 	$(call say,HOSTCC,$<)
 	$Q mkdir -p $(@D)

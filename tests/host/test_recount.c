@@ -36,10 +36,17 @@ struct set {
 static struct set set;
 static char out[1 << 16];
 
+/* Each way of folding must come to the same; what differs is the cost. */
 static const char *const settings[] = {
     "",
+    "--unit=scalar",
+    "--fold.lookahead=off",
+    "--fold.index=tree --fold.volatility=checksum --fold.lookahead=off",
     "--fold.index=tree --fold.volatility=checksum",
+    "--fold.index=tree --fold.volatility=dirty",
+    "--fold.index=hash --fold.volatility=checksum",
     "--fold.zero=off",
+    "--fold.zero=off --fold.index=tree --fold.volatility=checksum",
 };
 
 static void fill(uint8_t *bytes, uint32_t page)
@@ -118,6 +125,36 @@ static long number(const char *key)
     return strtol(at, NULL, 10);
 }
 
+/* What is under the key in all passes together. */
+static long sum(const char *key)
+{
+    char name[64];
+    long total = 0;
+
+    snprintf(name, sizeof(name), "\"%s\": ", key);
+    for (const char *p = out; (p = strstr(p, name)) != NULL;) {
+        p += strlen(name);
+        total += strtol(p, NULL, 10);
+    }
+    return total;
+}
+
+/* Copies what is between the braces under the key. */
+static void object(const char *key, char *to, size_t size)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "\"%s\": {", key);
+    const char *from = strstr(out, name), *end = from ? strchr(from, '}') : NULL;
+    if (!from || !end) {
+        fail_msg("no %s in %s", key, out);
+    }
+    from += strlen(name);
+    assert_true((size_t)(end - from) < size);
+    memcpy(to, from, (size_t)(end - from));
+    to[end - from] = '\0';
+}
+
 struct expected {
     long pages, zero, distinct, unique, shared, sharing, inside, between;
 };
@@ -191,6 +228,10 @@ static void check_recount(const struct expected *e)
 /* What folding must come to; the group's zero page has its frame even if nobody maps it. */
 static void check_fold(const struct expected *e)
 {
+    static char runs[1024], found[1024];
+
+    assert_int_equal(run("recount", "", set.images), 0);
+    object("runs_first", runs, sizeof(runs));
     for (unsigned i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
         int no_zero = strstr(settings[i], "fold.zero=off") != NULL;
         assert_int_equal(run("fold-bench", settings[i], set.images), 0);
@@ -203,6 +244,13 @@ static void check_fold(const struct expected *e)
         assert_int_equal(number("frames_used"), frames);
         assert_int_equal(number("frames_saved"), e->pages - frames);
         assert_int_equal(number("distinct_pages"), e->distinct);
+        object("runs", found, sizeof(found));
+        if (!no_zero) {
+            assert_string_equal(found, runs);
+        }
+        if (strstr(settings[i], "lookahead=off")) {
+            assert_int_equal(sum("lookahead_hits") + sum("lookahead_misses"), 0);
+        }
         assert_non_null(strstr(out, "\"check\": \"OK\""));
     }
 }
@@ -348,6 +396,62 @@ static void test_given_twice(void **state)
     unlink(set.file[0]);
 }
 
+/* Lookahead finds all but the first page of a run, with one compare and no search each. */
+static void test_lookahead_saves_searches(void **state)
+{
+    (void)state;
+    begin(2, 512, 512, 0);
+    for (unsigned n = 0; n < 512; n++) {
+        set.page[0][n] = set.page[1][n] = 1 + n * 7;
+    }
+    write_images();
+    assert_int_equal(run("fold-bench", "--fold.index=tree", 2), 0);
+    long with = sum("compares");
+    assert_int_equal(sum("lookahead_hits"), 511);
+    assert_int_equal(sum("lookahead_misses"), 0);
+    assert_int_equal(run("fold-bench", "--fold.index=tree --fold.lookahead=off", 2), 0);
+    assert_true(sum("compares") - with > 511 * 4); /* a search in 512 pages is nine or so */
+    remove_images();
+}
+
+/* Pages written between the passes: sharing breaks and comes back, and every byte stays right. */
+static void test_writes(void **state)
+{
+    static const char *const ways[] = {
+        "--fold.index=hash --fold.volatility=dirty",
+        "--fold.index=tree --fold.volatility=checksum",
+    };
+
+    (void)state;
+    begin(3, 700, 700, 300);
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned n = 0; n < set.pages[i]; n++) {
+            set.page[i][n] = n % 3 == 0 ? 0 : n % 3 == 1 ? 1 + n : 10000 * (i + 1) + n / 6;
+        }
+    }
+    write_images();
+    assert_int_equal(run("recount", "", 3), 0);
+    long before = number("exact_saving");
+    for (unsigned i = 0; i < 2; i++) {
+        char options[128];
+        snprintf(options, sizeof(options), "--passes=8 --write=4 --seed=11 %s", ways[i]);
+        assert_int_equal(run("fold-bench", options, 3), 0);
+        assert_non_null(strstr(out, "\"check\": \"OK\""));
+        long exact = number("exact_saving"), saved = number("frames_saved");
+        assert_true(exact < before);
+        assert_true(sum("cow_breaks") > 100);
+        assert_true(saved <= exact);
+        assert_true(saved >= exact - number("pages_volatile"));
+        /* The same seed writes the same, another something else. */
+        assert_int_equal(run("fold-bench", options, 3), 0);
+        assert_int_equal(number("exact_saving"), exact);
+        snprintf(options, sizeof(options), "--passes=8 --write=4 --seed=12 %s", ways[i]);
+        assert_int_equal(run("fold-bench", options, 3), 0);
+        assert_int_not_equal(number("exact_saving"), exact);
+    }
+    remove_images();
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -355,6 +459,10 @@ static void test_refusals(void **state)
     assert_int_equal(run("recount", "/nonexistent", 0), 2);
     assert_int_equal(run("recount", "/dev/null", 0), 2);
     assert_int_equal(run("recount", "/", 0), 2);
+    assert_int_equal(run("fold-bench", "--write=101 Makefile", 0), 2);
+    assert_int_equal(run("fold-bench", "--unit=mmx Makefile", 0), 2);
+    assert_int_equal(run("fold-bench", "--fold.index=list Makefile", 0), 2);
+    assert_int_equal(run("fold-bench", "--scan.pages=5 Makefile", 0), 2);
 }
 
 int main(void)
@@ -363,7 +471,8 @@ int main(void)
         cmocka_unit_test(test_recipe),        cmocka_unit_test(test_all_alike),
         cmocka_unit_test(test_all_different), cmocka_unit_test(test_one_bit),
         cmocka_unit_test(test_shifted),       cmocka_unit_test(test_runs),
-        cmocka_unit_test(test_given_twice),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_given_twice),   cmocka_unit_test(test_lookahead_saves_searches),
+        cmocka_unit_test(test_writes),        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

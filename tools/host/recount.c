@@ -18,6 +18,9 @@
  *                              somewhere, zeroes excluded: longest sequences, each page in one
  *     runs_between             lengths of runs of consecutive pages that equal consecutive pages of
  *                              another image in the same order, zeroes excluded
+ *     runs_first               lengths of runs of consecutive pages that equal consecutive pages at
+ *                              the first places of their contents, zeroes excluded: what folding
+ *                              makes when every copy is folded with the first
  *     lookahead_pages          pages in runs_between behind the first of their run: what comparing
  *                              with the page after the last match finds without a search
  *
@@ -287,6 +290,30 @@ static uint64_t count_between_runs(struct runs *runs)
     return behind;
 }
 
+/* The place of the page's content that comes first in the order of images; it may be the page. */
+static uint64_t first_place(uint64_t n)
+{
+    return sorted[group[n]].number;
+}
+
+static void count_first_runs(struct runs *runs)
+{
+    for (unsigned i = 0; i < n_images; i++) {
+        uint64_t length = 0;
+        for (uint64_t n = images[i].first; n < images[i].first + images[i].pages; n++) {
+            uint64_t there = first_place(n);
+            bool copy = there != n && !is_zero(n);
+            if (length > 0 && !(copy && there == first_place(n - 1) + 1 &&
+                                owner[there] == owner[first_place(n - 1)])) {
+                add_run(runs, length);
+                length = 0;
+            }
+            length += copy;
+        }
+        add_run(runs, length);
+    }
+}
+
 static void print_runs(const char *name, const struct runs *runs)
 {
     const char *comma = "";
@@ -304,7 +331,7 @@ static void print_runs(const char *name, const struct runs *runs)
 int main(int argc, char **argv)
 {
     struct counts c = {0};
-    struct runs duplicate = {0}, between = {0};
+    struct runs duplicate = {0}, between = {0}, first = {0};
 
     if (argc < 2) {
         die("usage", "recount IMAGE...");
@@ -315,6 +342,7 @@ int main(int argc, char **argv)
     sort_pages();
     count_groups(&c);
     count_duplicate_runs(&duplicate);
+    count_first_runs(&first);
     uint64_t behind = count_between_runs(&between);
     printf("{\"images\": %u, \"pages\": %" PRIu64 ", \"zero_pages\": %" PRIu64
            ", \"distinct_pages\": %" PRIu64 ", \"exact_saving\": %" PRIu64
@@ -325,6 +353,7 @@ int main(int argc, char **argv)
            c.inside, c.between);
     print_runs("runs_duplicate", &duplicate);
     print_runs("runs_between", &between);
+    print_runs("runs_first", &first);
     printf(",\n \"lookahead_pages\": %" PRIu64 "}\n", behind);
     return 0;
 }
