@@ -31,29 +31,49 @@ static bool is_type(int32_t mapcount, uint32_t type)
     return (type & 0xffffff) == 0 ? m >> 24 == type >> 24 : m == type;
 }
 
+/* Whether f, the struct page of `head`, begins a block of the page allocator that has gfn in it. */
+static bool begins_free(struct guest_pages *g, const struct page_fields *f, uint64_t head,
+                        gfn_t gfn, uint64_t *block)
+{
+    const struct vmcoreinfo *i = &g->info;
+
+    if (!is_type(f->mapcount, i->type_buddy) || f->private >= i->orders ||
+        head % BIT(f->private) != 0 || gfn.n - head >= BIT(f->private)) {
+        return false;
+    }
+    g->free_head = head;
+    g->free_pages = BIT(f->private);
+    *block = head + g->free_pages - gfn.n;
+    return true;
+}
+
 /*
- * Whether gfn is in the page allocator: some aligned block around it has the allocator's mark and
- * its order in its first page. *block is the pages from gfn to the block's end then.
+ * Whether gfn, which has no user, is in the page allocator: some aligned block around it has the
+ * allocator's mark and its order in its first page. *block is the pages from gfn to the block's end
+ * then. The block that was found last is tried first: mostly it is the same.
  */
 static bool is_free(struct guest_pages_look *look, gfn_t gfn, uint64_t base, uint64_t *block)
 {
-    const struct vmcoreinfo *i = &look->g->info;
+    struct guest_pages *g = look->g;
+    uint64_t size = g->info.page_bytes, last = UINT64_MAX;
     struct page_fields f;
 
-    for (unsigned order = 0; order < i->orders; order++) {
+    if (gfn.n - g->free_head < g->free_pages &&
+        guest_pages_read(look, base + g->free_head * size, &f) &&
+        begins_free(g, &f, g->free_head, gfn, block)) {
+        return true;
+    }
+    for (unsigned order = 0; order < g->info.orders; order++) {
         uint64_t head = ALIGN_DOWN(gfn.n, BIT(order));
-        if (order > 0 && head == ALIGN_DOWN(gfn.n, BIT(order - 1))) {
-            continue; /* looked at */
+        if (head == last) {
+            continue;
         }
-        if (!guest_pages_read(look, base + head * i->page_bytes, &f)) {
+        last = head;
+        if (!guest_pages_read(look, base + head * size, &f)) {
             return false;
         }
-        if (is_type(f.mapcount, i->type_buddy)) {
-            if (f.private < order || f.private >= i->orders) {
-                return false;
-            }
-            *block = head + BIT(f.private) - gfn.n;
-            return head % BIT(f.private) == 0;
+        if (is_type(f.mapcount, g->info.type_buddy)) {
+            return begins_free(g, &f, head, gfn, block);
         }
         if (f.refcount != 0) {
             return false; /* in use: no block of the allocator reaches over it */

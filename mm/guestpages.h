@@ -49,8 +49,10 @@ struct guest_pages {
     struct vmcoreinfo info;
     gfn_t note; /* the page that it was found in */
     uint64_t note_digest;
-    gfn_t next;      /* where the search goes on */
-    unsigned doubts; /* checks in a row that found another kernel running */
+    gfn_t next;         /* where the search goes on */
+    unsigned doubts;    /* checks in a row that found another kernel running */
+    uint64_t free_head; /* the block of free pages seen last: a hint */
+    uint64_t free_pages;
     struct guest_pages_section section;
     struct guest_pages_entry cache[GUEST_PAGES_CACHE];
     gfn_t sweep_next;                /* where the sweep goes on */

@@ -150,6 +150,9 @@ static void test_free_blocks(void **state)
             assert_int_equal(class_of(&g, 511 - BIT(order)), PAGE_KERNEL);
             assert_int_equal(class_of(&g, 512), PAGE_KERNEL);
         }
+        for (uint64_t n = 256; n < 512; n++) {
+            linux_set(&g, n, &(struct linux_page){.mapcount = -1, .refcount = 1});
+        }
         /* A head that says less than how far the page is away; more than there can be; a block that
          * would not be aligned. */
         linux_free(&g, 320, 4);
