@@ -41,6 +41,14 @@ void classes_end(struct vm *vm)
     guest_pages_forget(&vm->classes.pages);
 }
 
+enum page_class classes_of(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk)
+{
+    struct vm *vm = container_of(p, struct vm, p2m);
+
+    (void)ctx;
+    return guest_pages_class(&vm->classes.pages, gfn, from_disk);
+}
+
 static void search(struct vm *vm, uint64_t now_ns)
 {
     struct vm_classes *c = &vm->classes;

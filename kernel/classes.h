@@ -22,6 +22,8 @@ struct vm_classes {
 /* The VM's memory has been made anew, or is about to go. */
 void classes_begin(struct vm *vm);
 void classes_end(struct vm *vm);
+/* For mm/fold (struct fold, classify): the class of a page of any VM. */
+enum page_class classes_of(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk);
 /* Works for about `allowance_ns`; returns the time it took, which the next calls make up for. */
 uint64_t classes_step(uint64_t allowance_ns);
 

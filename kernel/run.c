@@ -12,6 +12,7 @@
 #include "drivers/host/cmos.h"
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
+#include "kernel/classes.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
 #include "kernel/machine.h"
@@ -169,6 +170,7 @@ void kernel_run(const struct mb2_info *boot)
         refuse("VT-x could not be switched on; the lines above say why");
     }
     machine_fold.unit = vector_unit();
+    machine_fold.classify = classes_of;
     log_info("pages are compared and hashed with %s instructions", vector_unit()->ops->name);
     sched_add_work(vm_memory_work, NULL);
     sched_add_work(all_vms_work, NULL);

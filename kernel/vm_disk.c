@@ -25,6 +25,13 @@ static void disk_wake(void *ctx)
     }
 }
 
+static void disk_arrived(void *ctx, gfn_t gfn)
+{
+    struct vm *vm = ctx;
+
+    fold_hint(&machine_fold, &vm->p2m, gfn);
+}
+
 /* A VM's view of a host disk: read-only when its configuration says so. */
 static void view_submit(struct blk_dev *view, struct blk_req *r)
 {
@@ -102,7 +109,9 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
                                                       .serial = serial,
                                                       .bounce = d->bounce,
                                                       .wake = disk_wake,
-                                                      .wake_ctx = vm});
+                                                      .wake_ctx = vm,
+                                                      .arrived = disk_arrived,
+                                                      .arrived_ctx = vm});
     while (d->n_slots < DISK_SLOTS) {
         mfn_t page;
         s = frames_alloc(&machine_frames, FRAME_HYP, &page);

@@ -164,7 +164,12 @@ static void close_bracket(struct fold *f)
 
 void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn)
 {
-    if (!p->fold_attached || f->n_hints == FOLD_HINTS) {
+    struct gpage *page = p2m_page(p, gfn);
+
+    if (page) {
+        page->flags |= GPAGE_F_FROM_DISK;
+    }
+    if (!page || !p->fold_attached || f->n_hints == FOLD_HINTS) {
         return;
     }
     f->hints[(f->hint_first + f->n_hints++) % FOLD_HINTS] =

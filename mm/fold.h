@@ -159,8 +159,8 @@ enum status fold_forget(struct fold *f, struct share_group *g) MUST_CHECK;
 unsigned fold_step(struct fold *f, unsigned budget);
 
 /*
- * A page's content has just arrived whole (a disk read into it is done): it is looked at in the
- * next step, before the pass goes on. Forgotten when too many come at once.
+ * A disk read into the page is done, its content has arrived whole: it is noted as from a disk, and
+ * looked at in the next step, before the pass goes on (unless too many come at once).
  */
 void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn);
 

@@ -373,6 +373,7 @@ void fold_page_written(struct fold *f, struct p2m *p, gfn_t gfn)
     struct p2m_entry e;
 
     f->volatile_now++;
+    p2m_page(p, gfn)->flags &= (uint8_t)~GPAGE_F_FROM_DISK;
     if (p->ops->lookup(p->ctx, gfn, &e) != OK) {
         return;
     }

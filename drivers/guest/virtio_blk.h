@@ -60,6 +60,9 @@ struct virtio_blk_cfg {
      * more than once; must not call back into the device. */
     void (*wake)(void *ctx);
     void *wake_ctx;
+    /* May be NULL. The disk's data has come to rest in this guest page. */
+    void (*arrived)(void *ctx, gfn_t gfn);
+    void *arrived_ctx;
 };
 
 struct virtio_blk {

@@ -344,6 +344,14 @@ static enum slot_next piece(struct virtio_blk *d, struct virtio_blk_slot *slot)
     return go(slot, STAGE_FINISH);
 }
 
+/* Before the pages are let go: nobody else has had them since the disk was done. */
+static void tell_arrived(struct virtio_blk *d, const struct virtio_blk_slot *slot)
+{
+    for (unsigned i = 0; d->cfg.arrived && i < slot->n_pages; i++) {
+        d->cfg.arrived(d->cfg.arrived_ctx, slot->pages[i].gfn);
+    }
+}
+
 static void release_piece(struct virtio_blk *d, struct virtio_blk_slot *slot)
 {
     bool gave = slot->n_pages > 0 || d->bounce_user == slot;
@@ -366,6 +374,9 @@ static enum slot_next landed(struct virtio_blk *d, struct virtio_blk_slot *slot)
 
     if (slot->result == OK && in && d->bounce_user == slot) {
         return go(slot, STAGE_COPY);
+    }
+    if (slot->result == OK && in) {
+        tell_arrived(d, slot);
     }
     release_piece(d, slot);
     if (slot->result != OK) {

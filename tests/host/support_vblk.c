@@ -33,6 +33,13 @@ static void wake(void *ctx)
     r->wakes++;
 }
 
+static void arrived(void *ctx, gfn_t gfn)
+{
+    struct tvblk *r = ctx;
+
+    r->arrived |= UINT64_C(1) << gfn.n % 64;
+}
+
 void tvblk_init(struct tvblk *r, uint64_t n_frames, uint64_t ram_pages, uint64_t sectors,
                 unsigned n_slots)
 {
@@ -53,7 +60,9 @@ void tvblk_init(struct tvblk *r, uint64_t n_frames, uint64_t ram_pages, uint64_t
                                   .serial = "web1-disk0",
                                   .bounce = r->bounce,
                                   .wake = wake,
-                                  .wake_ctx = r};
+                                  .wake_ctx = r,
+                                  .arrived = arrived,
+                                  .arrived_ctx = r};
     virtio_blk_init(&r->d, &cfg);
     for (unsigned i = 0; i < n_slots; i++) {
         r->slots[i] = aligned_alloc(PAGE_SIZE, PAGE_SIZE);

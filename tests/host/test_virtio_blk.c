@@ -704,6 +704,28 @@ static void neighbours_are_coalesced(void **state)
 
 /* ---- batches, resets, memory --------------------------------------------------------------- */
 
+/* The pages that a read has filled are named, no others: not a write's, not a failed read's. */
+static void arrivals_are_told(void **state)
+{
+    struct tvblk *r = rig_new(4);
+    uint64_t first = DATA / PAGE_SIZE, want = 0;
+    struct tdesc data[2] = {{DATA, 2 * PAGE_SIZE, true}, {DATA + 5 * PAGE_SIZE, 512, true}};
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        want |= i < 2 || i == 5 ? UINT64_C(1) << (first + i) % 64 : 0;
+    }
+    tvblk_start(r, FEATURES, 16, RING);
+    assert_int_equal(ask(r, T_IN, 8, data, 2), 0);
+    assert_true(r->arrived == want);
+    r->arrived = 0;
+    data[0].write = false;
+    data[1].write = false;
+    assert_int_equal(ask(r, T_OUT, 8, data, 2), 0);
+    assert_true(r->arrived == 0);
+    rig_free(r);
+}
+
 static void one_interrupt_for_a_batch(void **state)
 {
     struct tvblk *r = rig_new(16);
@@ -948,6 +970,7 @@ int main(void)
         cmocka_unit_test(writes_are_durable_without_flush),
         cmocka_unit_test(a_long_request_is_done_in_bounded_steps),
         cmocka_unit_test(neighbours_are_coalesced),
+        cmocka_unit_test(arrivals_are_told),
         cmocka_unit_test(one_interrupt_for_a_batch),
         cmocka_unit_test(more_requests_than_slots),
         cmocka_unit_test(a_reset_waits_for_what_is_in_flight),
