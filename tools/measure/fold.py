@@ -61,19 +61,18 @@ cmdline = vm=1 {words}
 # Of latency: pages of the recipe in each guest, equal blocks made one after the other, and for each
 # setting the ticks between two of them: some passes.
 LATENCY_PAGES = 7168
-TRIALS = 4
+TRIALS = 3
 LATENCIES = {  # name: switches, how the first guest behaves, ticks between trials
-    "baseline_idle": (BASELINE, 2, 400_000_000),
-    "baseline_busy": (BASELINE, 1, 2_000_000_000),
-    "best_idle": (BEST, 2, 100_000_000),
+    "baseline_idle": (BASELINE, 2, 100_000_000),
+    "baseline_busy": (BASELINE, 1, 300_000_000),
+    "best_idle": (BEST, 2, 50_000_000),
     "best_busy": (BEST, 1, 300_000_000),
 }
 
 
 def keys(switches):
     return "\n".join(f"fold.{key} = {value}"
-                     for key, value in zip(("index", "volatility", "lookahead"), switches)
-                     if value != "off")
+                     for key, value in zip(("index", "volatility", "lookahead"), switches))
 
 
 def boot(name, host, words, words_a, until, *options):
@@ -156,23 +155,15 @@ def mean(values):
 
 
 def figures(layout, passes):
-    """Ticks and events a present guest page. `join`: what a page that is written anew and finds its
-    equal adds to the steady passes, in all."""
+    """Ticks and events a present guest page, in each kind of pass."""
     def a_page(some, key="scan_ticks"):
         return round(mean(p.get(key, 0) / p["present"] for p in some), 3)
 
     first, second, steady = passes[:1], passes[1:2], [passes[n - 1] for n in STEADY]
-    rest = mean(p["scan_ticks"] for p in steady)
-    joining = passes[5:7]
-    joined = sum(p.get("merges", 0) for p in joining)
     saved = sum(p.get("pages_sharing", 0) + p.get("pages_zero", 0) for p in passes[:5])
     rounds = {}
     for i, n in enumerate(WRITTEN):
-        some = passes[8 + i * ROUNDS + 1:8 + (i + 1) * ROUNDS]
-        rounds[str(n)] = {
-            "ticks": a_page(some),
-            "ticks_a_written_page": round((mean(p["scan_ticks"] for p in some) - rest) / n, 1),
-        }
+        rounds[str(n)] = a_page(passes[8 + i * ROUNDS + 1:8 + (i + 1) * ROUNDS])
     return {
         "present": passes[0]["present"],
         "pass1": a_page(first), "pass2": a_page(second), "steady": a_page(steady),
@@ -183,10 +174,22 @@ def figures(layout, passes):
         "lookahead_found": {key: sum(p.get("lookahead_" + key, 0) for p in passes[:5])
                       for key in ("hits", "misses")},
         "saved": saved, "saved_expected": expected(layout),
-        "join": round(sum(p["scan_ticks"] - rest for p in joining) / joined, 1) if joined else None,
-        "joined": joined,
         "written": rounds,
         "passes": passes,
+    }
+
+
+def a_written_page(passes):
+    """What a page that is written adds to passes which would cost nothing without it, in all: one
+    that finds its equal, and one that does not. By dirty bits only: a checksum is taken of all."""
+    rest = mean(passes[n - 1]["scan_ticks"] for n in STEADY)
+    joining, last = passes[5:8], passes[-ROUNDS + 1:]
+    joined = sum(p.get("merges", 0) for p in joining)
+    if joined < JOINERS:
+        raise Problem(f"{joined} pages of {JOINERS} were merged")
+    return {
+        "joins": round(sum(p["scan_ticks"] - rest for p in joining) / joined, 1),
+        "stays": round(mean(p["scan_ticks"] - rest for p in last) / WRITTEN[-1], 1),
     }
 
 
@@ -198,8 +201,12 @@ def measure_passes(layout, switches):
         return None
     if not re.search(r"^check: OK", text, re.M):
         raise Problem(f"{name}: check failed")
-    return {"layout": layout, "index": switches[0], "volatility": switches[1],
-            "lookahead": switches[2], **figures(layout, read_passes(name, text))}
+    passes = read_passes(name, text)
+    row = {"layout": layout, "index": switches[0], "volatility": switches[1],
+           "lookahead": switches[2], **figures(layout, passes)}
+    if switches[1] == "dirty":
+        row["a_written_page"] = a_written_page(passes)
+    return row
 
 
 # ---- latency --------------------------------------------------------------------------------
@@ -247,18 +254,21 @@ def missed(result):
 
 
 def table(result):
+    yield ("scanner's ticks a present page; wN: a pass before which N pages were written; joins, stays: "
+           "in all,\na page that is written and finds its equal, or does not")
     yield (f"{'memory':11} {'index':5} {'volatility':10} {'ahead':5} {'pass 1':>8} {'pass 2':>8} "
-           f"{'steady':>8} {'compares in each':>20} {'saved':>6} {'of':>6} {'join':>7} "
-           + " ".join(f"{'w' + str(n):>8}" for n in WRITTEN) + "   ticks a present page")
+           f"{'steady':>8} {'compares in each':>20} {'saved':>6} {'of':>6} "
+           + " ".join(f"{'w' + str(n):>7}" for n in WRITTEN) + f" {'joins':>8} {'stays':>8}")
     for row in result["rows"]:
         compares = " ".join(f"{row['compares'][key]:6.2f}" for key in ("pass1", "pass2", "steady"))
         yield (f"{row['layout']:11} {row['index']:5} {row['volatility']:10} {row['lookahead']:5} "
                f"{row['pass1']:8.1f} {row['pass2']:8.1f} {row['steady']:8.2f} {compares:>20} "
-               f"{row['saved']:6} {row['saved_expected']:6} {row['join'] or '':>7} "
-               + " ".join(f"{row['written'][str(n)]['ticks']:8.1f}" for n in WRITTEN))
+               f"{row['saved']:6} {row['saved_expected']:6} "
+               + " ".join(f"{row['written'][str(n)]:7.1f}" for n in WRITTEN)
+               + "".join(f" {ticks:8.1f}" for ticks in row.get("a_written_page", {}).values()))
     ksm = result["ksm"]
     yield (f"{'ksmd, Linux 6.12':34} {ksm['pass1']:8} {ksm['pass2']:8} {ksm['steady']:8} "
-           f"(or {ksm['steady_smart_scan']} in a pass that smart_scan thins); join {ksm['join']}")
+           f"(or {ksm['steady_smart_scan']} in a pass that smart_scan thins; a page that joins {ksm['join']})")
     yield f"{'targets':34} {TARGETS['pass1']:8} {TARGETS['pass2']:8} {TARGETS['steady']:8}"
     yield ""
     yield "ticks until a page that has become equal is found folded, each trial"
