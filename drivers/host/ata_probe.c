@@ -221,7 +221,7 @@ unsigned ata_probe(struct ata_channel *ch, unsigned first_number, uint32_t first
     for (unsigned i = 0; i < 2; i++) {
         struct ata_disk *d = &ch->disks[i];
         *d = (struct ata_disk){.ch = ch, .drive = (uint8_t)i};
-        d->dev.id = first_id + i;
+        d->dev.id = first_id + first_number + i;
         format(d->dev.name, sizeof(d->dev.name), "ata%u", first_number + i);
         if (identify(ch, i, words) && take_disk(d, words)) {
             n++;

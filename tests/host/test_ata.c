@@ -109,6 +109,9 @@ static void test_probe(void **state)
     fake.drive[0].atapi = true;
     assert_int_equal(ata_probe(&ch, 2, 0), 1);
     assert_false(ch.disks[0].present);
+    /* No two disks of a machine have one id, or the cache would take one for the other. */
+    assert_string_equal(ch.disks[1].dev.name, "ata3");
+    assert_int_equal(ch.disks[1].dev.id, 3);
     fake.drive[1].present = false;
     assert_int_equal(ata_probe(&ch, 2, 0), 0);
     fake.drive[0].present = false;
