@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Races a guest can have with the scanner, as tight as one CPU allows. Two VMs hold the same pages.
- * Their pages alternate between what both have and one byte that differs: a few of them
- * slowly, then many, written the moment the
- * CPU comes back from the hypervisor, from timer interrupts, and several times in a row, through
- * two linear addresses each. A page is verified whole before each change, and its byte through the
- * other address behind it. A right to write that outlives a merge lets one VM's byte show in the
- * other; a translation that outlives a copy lets the two addresses differ.
+ * They alternate between what both have and one byte that differs: a few of them slowly, then many,
+ * written the moment the CPU comes back from the hypervisor, from timer interrupts, and several
+ * times in a row, through two linear addresses each. A page is verified whole before each change,
+ * and its byte through the other address behind it. A right to write that outlives a merge lets one
+ * VM's byte show in the other; a translation that outlives a copy lets the two addresses differ.
  *
  * With `pairs` it is another test, of a VM alone: pairs of pages that were quiet and unlike become
  * equal by one byte, through translations that were there all the time. Each must be folded a while
