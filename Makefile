@@ -120,7 +120,7 @@ RECOUNT_OBJ := $H/opt/tools/host/recount.o
 $H/recount: $(RECOUNT_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^
-$H/test_recount: $H/fold-bench $H/recount
+$H/test_recount: $H/fold-bench $H/ksm-bench $H/recount
 .PHONY: fold-bench
 fold-bench: $H/fold-bench
 

@@ -463,6 +463,12 @@ static void test_refusals(void **state)
     assert_int_equal(run("fold-bench", "--unit=mmx Makefile", 0), 2);
     assert_int_equal(run("fold-bench", "--fold.index=list Makefile", 0), 2);
     assert_int_equal(run("fold-bench", "--scan.pages=5 Makefile", 0), 2);
+    /* None of these gets as far as KSM. */
+    assert_int_equal(run("ksm-bench", "", 0), 2);
+    assert_int_equal(run("ksm-bench", "--smart-scan=maybe Makefile", 0), 2);
+    assert_int_equal(run("ksm-bench", "--passes=0 Makefile", 0), 2);
+    assert_int_equal(run("ksm-bench", "--write=-1 Makefile", 0), 2);
+    assert_int_equal(run("ksm-bench", "--run=2 Makefile", 0), 2);
 }
 
 int main(void)
