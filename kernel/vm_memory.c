@@ -40,7 +40,7 @@ void vm_wait_for_memory(struct vm *vm)
             log_warn("%s: paused: the `,snapshot` disks hold %llu MiB, which is all that "
                      "snapshot.max allows; it goes on when that is raised, or a VM with a snapshot "
                      "is stopped",
-                     vm->config->name, (unsigned long long)aside_pool.used >> 8);
+                     vm->config->name, (unsigned long long)(aside_pool.used + 255) >> 8);
             return;
         }
         log_warn("%s: paused: the machine is out of memory (%llu of %llu frames free); it goes on "
