@@ -148,6 +148,7 @@ void kernel_run(const struct mb2_info *boot)
     boot_info = boot;
     read_config();
     cmos_init(clock_now_ns());
+    uint32_t *roots = boot_alloc(fold_roots(frames) * sizeof(*roots), 64);
     frames_init(&machine_frames, boot_alloc(frames * sizeof(struct frame), PAGE_SIZE), frames,
                 window(HPA(0)));
     sched_init();
@@ -164,7 +165,7 @@ void kernel_run(const struct mb2_info *boot)
     machine_frames.reclaim = cache_reclaim;
     machine_frames.reclaim_ctx = &machine_cache;
     init_groups();
-    fold_init(&machine_fold, &machine_frames, rdtsc, secret());
+    fold_init(&machine_fold, &machine_frames, rdtsc, secret(), roots);
     scan_init(&machine_config.host);
     if (hvm_init(&machine_frames) != OK) {
         refuse("VT-x could not be switched on; the lines above say why");

@@ -237,6 +237,7 @@ static void check_zero_owner(struct audit *a, unsigned i)
 static void check_groups(struct audit *a)
 {
     uint64_t stable = 0, unstable = 0, flagged_stable = 0, flagged_unstable = 0, left_out = 0;
+    uint64_t indexed = 0;
     bool balanced = !a->fold || a->fold->phase != FOLD_TEARDOWN;
 
     for (unsigned i = 0; i < a->n_groups; i++) {
@@ -245,8 +246,6 @@ static void check_groups(struct audit *a)
 
         stable += audit_tree(a, g, g->stable_root, FRAME_F_STABLE, true, true);
         unstable += audit_tree(a, g, g->unstable_root, FRAME_F_UNSTABLE, balanced, false);
-        stable += audit_hash_tree(a, g, g->stable_hash, FRAME_F_STABLE);
-        unstable += audit_hash_tree(a, g, g->unstable_hash, FRAME_F_UNSTABLE);
         if (g->zero.n >= a->frames->count || frame_of(a->frames, g->zero)->state != FRAME_ZERO ||
             !content_is_zero(frame_bytes(a->frames, g->zero))) {
             audit_fail(a, "group %s: its zero page is none", g->name);
@@ -258,6 +257,7 @@ static void check_groups(struct audit *a)
                 shared += a->maps[m]->shared_maps;
             }
         }
+        indexed += g->indexed;
         if (zero != g->zero_maps || shared != g->shared_maps) {
             audit_fail(a, "group %s: counts %llu/%llu zero/shared entries, has %llu/%llu", g->name,
                        ull(g->zero_maps), ull(g->shared_maps), ull(zero), ull(shared));
@@ -267,6 +267,13 @@ static void check_groups(struct audit *a)
         flagged_stable += (frame_of(a->frames, MFN(n))->flags & FRAME_F_STABLE) != 0;
         flagged_unstable += (frame_of(a->frames, MFN(n))->flags & FRAME_F_UNSTABLE) != 0;
         left_out += (frame_of(a->frames, MFN(n))->flags & FRAME_F_LEFT_OUT) != 0;
+    }
+    if (a->fold) {
+        audit_hash_index(a, &stable, &unstable);
+    }
+    if (indexed != flagged_stable + flagged_unstable + left_out) {
+        audit_fail(a, "the groups count %llu indexed frames, there are %llu", ull(indexed),
+                   ull(flagged_stable + flagged_unstable + left_out));
     }
     if (stable != flagged_stable || unstable != flagged_unstable) {
         audit_fail(a, "%llu+%llu frames say that they are indexed, the trees hold %llu+%llu",

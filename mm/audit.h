@@ -51,7 +51,8 @@ void audit_fail(struct audit *a, const char *fmt, ...) __attribute__((format(pri
 /* Checks one tree, its nodes carrying `flag`; returns how many nodes were reached. */
 uint64_t audit_tree(struct audit *a, const struct share_group *g, uint32_t root, uint8_t flag,
                     bool balanced, bool ordered);
-/* The same for a tree by hash; the hashes of stable frames are computed anew. */
-uint64_t audit_hash_tree(struct audit *a, const struct share_group *g, uint32_t root, uint8_t flag);
+/* Checks the index by hash, and adds its nodes of each kind; the hashes of stable frames are
+ * computed anew. */
+void audit_hash_index(struct audit *a, uint64_t *stable, uint64_t *unstable);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The audit's check of one index tree by hash: links, order, priorities, and the hashes. */
+/* The audit's check of the index by hash: links, order, priorities, groups, and the hashes. */
 #include "mm/audit.h"
+#include "mm/fold_index.h"
 #include "mm/hash_tree.h"
 
 /* No tree of 2^32 nodes of random shape is nearly as deep; the walk needs no more stack. */
@@ -8,41 +9,65 @@
 
 struct walk {
     struct audit *a;
-    const struct share_group *group;
-    uint8_t flag;
-    uint64_t nodes;
+    unsigned tree; /* its number */
+    uint64_t stable, unstable, nodes;
     bool any;
     uint64_t previous; /* hash in order */
     uint32_t stack[DEPTH_MAX];
     unsigned depth;
 };
 
+/* The group that the frame says, or NULL. */
+static const struct share_group *group_of(const struct walk *w, const struct frame *fr)
+{
+    for (unsigned i = 0; i < w->a->n_groups; i++) {
+        if (w->a->groups[i]->id == fr->group) {
+            return w->a->groups[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whether the VM that owns an unstable frame, if it lives, is of the group that the frame says. */
+static bool owner_agrees(const struct walk *w, const struct frame *fr)
+{
+    for (unsigned i = 0; i < w->a->n_maps; i++) {
+        if (w->a->maps[i]->vm == fr->vm) {
+            return w->a->maps[i]->group->id == fr->group;
+        }
+    }
+    return true;
+}
+
 static void check_node(struct walk *w, uint32_t n)
 {
     const struct frames *f = w->a->frames;
+    const struct fold *fold = w->a->fold;
     const struct frame *fr = frame_of(f, MFN(n));
-    enum frame_state want = w->flag == FRAME_F_STABLE ? FRAME_SHARED : FRAME_PRIVATE;
+    const struct share_group *g = group_of(w, fr);
+    bool stable = fr->flags & FRAME_F_STABLE;
+    uint64_t hash = frame_hash(fr);
 
-    if (!(fr->flags & w->flag) || !(fr->flags & FRAME_F_HASHED)) {
-        audit_fail(w->a, "frame %#x: in a tree by hash but not flagged so", n);
+    w->stable += stable;
+    w->unstable += !stable;
+    if (!(fr->flags & (FRAME_F_STABLE | FRAME_F_UNSTABLE)) || !(fr->flags & FRAME_F_HASHED)) {
+        audit_fail(w->a, "frame %#x: in the index by hash but not flagged so", n);
     }
-    if (fr->group != w->group->id) {
-        audit_fail(w->a, "frame %#x: in the tree of group %s but says group %u", n, w->group->name,
-                   fr->group);
+    if (!g || (!stable && !owner_agrees(w, fr))) {
+        audit_fail(w->a, "frame %#x: indexed, but says group %u", n, fr->group);
+        return;
     }
-    if (fr->state != want) {
+    if (fr->state != (stable ? FRAME_SHARED : FRAME_PRIVATE)) {
         audit_fail(w->a, "frame %#x: indexed while %s", n,
                    frame_state_name((enum frame_state)fr->state));
     }
-    if (w->any && frame_hash(fr) <= w->previous) {
+    if ((w->any && hash <= w->previous) || hash >> fold->root_shift != w->tree) {
         audit_fail(w->a, "frame %#x: not in the order of hashes", n);
     }
     w->any = true;
-    w->previous = frame_hash(fr);
+    w->previous = hash;
     /* Content of a stable frame cannot change, so its hash cannot be out of date. */
-    const struct fold *fold = w->a->fold;
-    if (fold && w->flag == FRAME_F_STABLE &&
-        fold->unit->ops->hash(frame_bytes(f, MFN(n)), &fold->key) != frame_hash(fr)) {
+    if (stable && fold_index_hash(fold, g, MFN(n)) != hash) {
         audit_fail(w->a, "frame %#x: its content has another hash than it says", n);
     }
 }
@@ -55,13 +80,12 @@ static bool descend(struct walk *w, uint32_t n, const struct frame *up)
 
     for (; n != FRAME_NIL; n = frame_of(f, MFN(n))->left) {
         if (n >= f->count) {
-            audit_fail(w->a, "group %s: a tree link names frame %#x, which does not exist",
-                       w->group->name, n);
+            audit_fail(w->a, "tree %u by hash: a link names frame %#x, which does not exist",
+                       w->tree, n);
             return false;
         }
         if (w->depth == DEPTH_MAX || w->nodes == f->count) {
-            audit_fail(w->a, "group %s: a tree by hash is too deep, or has a cycle",
-                       w->group->name);
+            audit_fail(w->a, "tree %u by hash: is too deep, or has a cycle", w->tree);
             return false;
         }
         const struct frame *fr = frame_of(f, MFN(n));
@@ -89,17 +113,21 @@ static void walk_tree(struct walk *w, uint32_t root)
     }
 }
 
-uint64_t audit_hash_tree(struct audit *a, const struct share_group *g, uint32_t root, uint8_t flag)
+void audit_hash_index(struct audit *a, uint64_t *stable, uint64_t *unstable)
 {
-    const struct content_unit *unit = a->fold ? a->fold->unit : NULL;
-    struct walk w = {.a = a, .group = g, .flag = flag};
+    const struct content_unit *unit = a->fold->unit;
 
-    if (unit && unit->begin) {
+    if (unit->begin) {
         unit->begin();
     }
-    walk_tree(&w, root);
-    if (unit && unit->end) {
+    for (unsigned i = 0; i < a->fold->n_roots; i++) {
+        struct walk w = {.a = a, .tree = i};
+
+        walk_tree(&w, a->fold->roots[i]);
+        *stable += w.stable;
+        *unstable += w.unstable;
+    }
+    if (unit->end) {
         unit->end();
     }
-    return w.nodes;
 }

@@ -14,13 +14,33 @@
 /* Frames of the frame table that are gone through for one page of the budget. */
 #define REINDEX_FRAMES 16
 
+/* Frames of the machine for one tree of the index by hash: it is a few levels deep then. */
+#define ROOT_FRAMES 32u
+
 static const struct content_unit scalar_unit = {.ops = &content_scalar};
 
-void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), uint64_t seed)
+unsigned fold_roots(uint64_t frames)
+{
+    unsigned n = 2;
+
+    while (n <= frames / ROOT_FRAMES / 2 && n < UINT32_C(1) << 31) {
+        n *= 2;
+    }
+    return n;
+}
+
+void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), uint64_t seed,
+               uint32_t *roots)
 {
     memset(f, 0, sizeof(*f));
     f->frames = frames;
     f->ticks = ticks;
+    f->roots = roots;
+    f->n_roots = fold_roots(frames->count);
+    f->root_shift = (uint8_t)__builtin_clz(f->n_roots) + 33u;
+    for (unsigned i = 0; i < f->n_roots; i++) {
+        roots[i] = FRAME_NIL;
+    }
     f->unit = &scalar_unit;
     content_key_init(&f->key, seed);
     f->run = true;
@@ -88,8 +108,7 @@ enum status fold_forget(struct fold *f, struct share_group *g)
 {
     struct share_group **at = &f->groups;
 
-    if (g->stable_root != FRAME_NIL || g->unstable_root != FRAME_NIL ||
-        g->stable_hash != FRAME_NIL || g->unstable_hash != FRAME_NIL) {
+    if (g->indexed > 0) {
         return E_BUSY;
     }
     for (const struct p2m *p = f->maps; p; p = p->fold_next) {

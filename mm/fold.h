@@ -16,8 +16,8 @@
  * scanned by checksums in any case.
  *
  * fold.index = tree keeps the indexes in the order of content, as the paper has it, and tears the
- * unstable one down when its order may have suffered. fold.index = hash keeps them in the order of
- * a keyed 64-bit hash, and nodes stay until their pages change.
+ * unstable one down when its order may have suffered. fold.index = hash keeps both in one table of
+ * small trees in the order of a keyed 64-bit hash, and nodes stay until their pages change.
  *
  *     fold_init -> fold_attach (each VM) -> fold_step, again and again -> fold_detach
  *
@@ -85,6 +85,10 @@ struct fold {
     enum fold_pagecache pagecache;
     uint8_t skip;
 
+    uint32_t *roots; /* of the index by hash, by the hash's highest bits */
+    unsigned n_roots;
+    uint8_t root_shift;
+
     struct p2m *maps; /* attached, in the order of attachment */
     struct share_group *groups;
     enum fold_phase phase;
@@ -137,11 +141,16 @@ struct fold_counters {
     } by_class[PAGE_CLASSES];
 };
 
-/*
- * Also takes over frames->unindex. `seed`: random bits that guests do not know. Switches: on, hash,
- * dirty, nothing skipped; the scalar operations.
+/* How many roots the index by hash has on a machine of so many frames: an eighth of a byte a frame.
  */
-void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), uint64_t seed);
+unsigned fold_roots(uint64_t frames);
+/*
+ * Also takes over frames->unindex. `seed`: random bits that guests do not know. `roots`: memory for
+ * fold_roots(frames->count) of them, for as long as f is used. Switches: on, hash, dirty, nothing
+ * skipped; the scalar operations.
+ */
+void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), uint64_t seed,
+               uint32_t *roots);
 
 /* The map joins the pass under way, last. Its group must have been initialised. */
 void fold_attach(struct fold *f, struct p2m *p);

@@ -7,6 +7,9 @@
 #include "mm/frame_tree.h"
 #include "mm/hash_tree.h"
 
+/* Sets the groups apart in the index by hash; any odd number does. */
+#define GROUP_SALT UINT64_C(0xd6e8feb86659fd93)
+
 struct fold_place fold_index_find(struct fold *f, uint32_t root, const void *page)
 {
     struct fold_place at = {.match = FRAME_NIL, .parent = FRAME_NIL};
@@ -36,6 +39,7 @@ static void enter(struct fold *f, struct share_group *g, mfn_t mfn, uint32_t *ro
     fr->flags = (uint8_t)((fr->flags & ~FRAME_F_HASHED) | flag);
     fr->group = (uint16_t)g->id;
     frame_tree_link(f->frames, root, (uint32_t)mfn.n, at->parent, at->left);
+    g->indexed++;
 }
 
 void fold_index_add_stable(struct fold *f, struct share_group *g, mfn_t mfn,
@@ -52,41 +56,65 @@ void fold_index_add_unstable(struct fold *f, struct share_group *g, mfn_t mfn,
     f->unstable++;
 }
 
-static bool enter_hash(struct fold *f, struct share_group *g, mfn_t mfn, uint32_t *root,
-                       uint64_t hash)
+static uint32_t *root_of(const struct fold *f, uint64_t hash)
+{
+    return &f->roots[hash >> f->root_shift];
+}
+
+uint64_t fold_index_hash(const struct fold *f, const struct share_group *g, mfn_t mfn)
+{
+    return f->unit->ops->hash(frame_bytes(f->frames, mfn), &f->key) ^ g->id * GROUP_SALT;
+}
+
+uint32_t fold_index_find_hash(const struct fold *f, const struct share_group *g, uint64_t hash)
+{
+    uint32_t n = hash_tree_find(f->frames, *root_of(f, hash), hash);
+
+    return n != FRAME_NIL && f->frames->table[n].group == g->id ? n : FRAME_NIL;
+}
+
+static bool enter_hash(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash,
+                       uint8_t flag)
 {
     struct frame *fr = frame_of(f->frames, mfn);
 
     fr->group = (uint16_t)g->id;
     frame_set_hash(fr, hash);
-    return hash_tree_insert(f->frames, root, (uint32_t)mfn.n);
+    if (!hash_tree_insert(f->frames, root_of(f, hash), (uint32_t)mfn.n)) {
+        return false;
+    }
+    fr->flags |= flag | FRAME_F_HASHED;
+    g->indexed++;
+    return true;
 }
 
-static void leave_out(struct fold *f, mfn_t mfn)
+static void leave_out(struct fold *f, struct share_group *g, mfn_t mfn)
 {
     frame_of(f->frames, mfn)->flags |= FRAME_F_LEFT_OUT;
     f->left_out++;
+    g->indexed++;
 }
 
 void fold_index_hash_stable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash)
 {
-    struct frame *fr = frame_of(f->frames, mfn);
+    uint32_t n = fold_index_find_hash(f, g, hash);
 
-    if (enter_hash(f, g, mfn, &g->stable_hash, hash)) {
-        fr->flags |= FRAME_F_STABLE | FRAME_F_HASHED;
+    if (n != FRAME_NIL && f->frames->table[n].flags & FRAME_F_UNSTABLE) {
+        fold_index_expel(f, MFN(n));
+    }
+    if (enter_hash(f, g, mfn, hash, FRAME_F_STABLE)) {
         f->stable++;
     } else {
-        leave_out(f, mfn);
+        leave_out(f, g, mfn);
         f->collisions++;
     }
 }
 
 bool fold_index_hash_unstable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash)
 {
-    if (!enter_hash(f, g, mfn, &g->unstable_hash, hash)) {
+    if (!enter_hash(f, g, mfn, hash, FRAME_F_UNSTABLE)) {
         return false;
     }
-    frame_of(f->frames, mfn)->flags |= FRAME_F_UNSTABLE | FRAME_F_HASHED;
     f->unstable++;
     return true;
 }
@@ -110,13 +138,14 @@ void fold_index_remove(void *ctx, mfn_t mfn)
     bool stable = fr->flags & FRAME_F_STABLE;
     uint32_t n = (uint32_t)mfn.n;
 
+    g->indexed--;
     if (fr->flags & FRAME_F_LEFT_OUT) {
         f->left_out--;
         fr->flags &= (uint8_t)~FRAME_F_LEFT_OUT;
         return;
     }
     if (fr->flags & FRAME_F_HASHED) {
-        hash_tree_erase(f->frames, stable ? &g->stable_hash : &g->unstable_hash, n);
+        hash_tree_erase(f->frames, root_of(f, frame_hash(fr)), n);
     } else if (!stable && f->phase == FOLD_TEARDOWN) {
         frame_tree_cut(f->frames, &g->unstable_root, n);
     } else {
@@ -170,14 +199,14 @@ static void move_stable(struct fold *f, mfn_t mfn)
     fold_index_remove(f, mfn);
     if (f->index == FOLD_HASH) {
         f->hashes++;
-        fold_index_hash_stable(f, g, mfn, f->unit->ops->hash(page, &f->key));
+        fold_index_hash_stable(f, g, mfn, fold_index_hash(f, g, mfn));
         return;
     }
     struct fold_place at = fold_index_find(f, g->stable_root, page);
     if (at.match == FRAME_NIL) {
         fold_index_add_stable(f, g, mfn, &at);
     } else {
-        leave_out(f, mfn); /* an equal one was made while this one was in no index */
+        leave_out(f, g, mfn); /* an equal one was made while this one was in no index */
     }
 }
 

@@ -23,9 +23,13 @@ void fold_index_add_stable(struct fold *f, struct share_group *g, mfn_t mfn,
                            const struct fold_place *at);
 void fold_index_add_unstable(struct fold *f, struct share_group *g, mfn_t mfn,
                              const struct fold_place *at);
+/* The page's hash as the index has it: no two groups have the same for the same content. */
+uint64_t fold_index_hash(const struct fold *f, const struct share_group *g, mfn_t mfn);
+/* The group's frame of that hash, stable or unstable as its flags say, or FRAME_NIL. */
+uint32_t fold_index_find_hash(const struct fold *f, const struct share_group *g, uint64_t hash);
 /*
- * Enters a frame in the trees by hash. A stable frame whose hash another has already is left out
- * instead; for an unstable one that is refused.
+ * Enters a frame in the index by hash. A stable frame displaces an unstable one of its hash; where
+ * another stable one has it, it is left out. An unstable frame does not go where any is.
  */
 void fold_index_hash_stable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash);
 bool fold_index_hash_unstable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash);

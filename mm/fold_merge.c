@@ -5,7 +5,6 @@
 #include "base/bits.h"
 #include "mm/fold_index.h"
 #include "mm/fold_page.h"
-#include "mm/hash_tree.h"
 
 static const void *bytes(const struct fold *f, mfn_t mfn)
 {
@@ -78,7 +77,7 @@ bool fold_has_changed(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, uint6
 {
     if (!fold_by_dirty(f, p)) {
         f->hashes++;
-        return f->unit->ops->hash(bytes(f, mfn), &f->key) != hash;
+        return fold_index_hash(f, p->group, mfn) != hash;
     }
     const struct p2m_notes *notes = p2m_notes(p, gfn);
     unsigned i = gfn.n % P2M_REGION_PAGES;
@@ -97,7 +96,7 @@ static uint64_t frozen_hash(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
         return frame_hash(fr);
     }
     f->hashes++;
-    return f->unit->ops->hash(bytes(f, mfn), &f->key);
+    return fold_index_hash(f, p->group, mfn);
 }
 
 /* The frozen content's SHARED frame, if there is one by now; else its place in the index. */
@@ -108,7 +107,9 @@ static uint32_t find_stable(struct fold *f, struct p2m *owner, gfn_t gfn, mfn_t 
 
     if (f->index == FOLD_HASH) {
         *hash = frozen_hash(f, owner, gfn, twin);
-        return hash_tree_find(f->frames, g->stable_hash, *hash);
+        uint32_t n = fold_index_find_hash(f, g, *hash);
+        return n != FRAME_NIL && frame_of(f->frames, MFN(n))->flags & FRAME_F_STABLE ? n
+                                                                                     : FRAME_NIL;
     }
     *at = fold_index_find(f, g->stable_root, bytes(f, twin));
     return at->match;

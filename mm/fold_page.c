@@ -5,7 +5,6 @@
 #include "base/bits.h"
 #include "mm/fold_index.h"
 #include "mm/fold_merge.h"
-#include "mm/hash_tree.h"
 
 /* A fold that breaks within this many passes, doubled with each level, was not worth its price. */
 #define LIVED_PASSES 8u
@@ -129,7 +128,7 @@ static uint64_t hash_of(struct look *l)
 {
     if (!l->hashed) {
         l->f->hashes++;
-        l->hash = l->f->unit->ops->hash(bytes(l->f, l->mfn), &l->f->key);
+        l->hash = fold_index_hash(l->f, l->p->group, l->mfn);
         l->is_volatile = !l->by_dirty && note_sum(l->f, l->mfn, l->hash) && !l->fresh;
         l->hashed = true;
     }
@@ -288,10 +287,16 @@ static bool by_hash(struct look *l)
     struct fold *f = l->f;
     struct share_group *g = l->p->group;
     uint64_t hash = hash_of(l);
-    uint32_t n = hash_tree_find(f->frames, g->stable_hash, hash);
+    uint32_t n = fold_index_find_hash(f, g, hash);
     bool enter = true;
 
-    if (n != FRAME_NIL) {
+    if (n == l->mfn.n) { /* by checksums: entered before, and still what it was */
+        if (f->backoff) {
+            fold_rest(l->p, l->gfn, SETTLED_ROUNDS);
+        }
+        return false;
+    }
+    if (n != FRAME_NIL && frame_of(f->frames, MFN(n))->flags & FRAME_F_STABLE) {
         bool merged = merge_stable(l, MFN(n));
         if (!merged) {
             settle_difference(l);
@@ -302,13 +307,6 @@ static bool by_hash(struct look *l)
         f->volatile_now++;
         return false;
     }
-    if (frame_of(f->frames, l->mfn)->flags & FRAME_F_UNSTABLE) {
-        if (f->backoff) {
-            fold_rest(l->p, l->gfn, SETTLED_ROUNDS);
-        }
-        return false;
-    }
-    n = hash_tree_find(f->frames, g->unstable_hash, hash);
     if (n != FRAME_NIL && with_twin(l, MFN(n), &enter)) {
         return true;
     }

@@ -29,8 +29,6 @@ enum status share_group_init(struct share_group *g, struct frames *frames, const
         .zero = zero,
         .stable_root = FRAME_NIL,
         .unstable_root = FRAME_NIL,
-        .stable_hash = FRAME_NIL,
-        .unstable_hash = FRAME_NIL,
         .id = id,
     };
     return OK;
@@ -55,9 +53,7 @@ void share_group_join_zero(struct share_group *g, struct frames *frames, struct 
 
 enum status share_group_fini(struct share_group *g, struct frames *frames)
 {
-    if (g->zero_maps > 0 || g->zero_borrowers > 0 || g->stable_root != FRAME_NIL ||
-        g->unstable_root != FRAME_NIL || g->stable_hash != FRAME_NIL ||
-        g->unstable_hash != FRAME_NIL) {
+    if (g->zero_maps > 0 || g->zero_borrowers > 0 || g->indexed > 0) {
         return E_BUSY;
     }
     if (g->zero_lender) {

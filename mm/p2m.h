@@ -117,12 +117,12 @@ struct p2m_run {
 struct share_group {
     const char *name;
     mfn_t zero;
-    struct share_group *zero_lender; /* whose page `zero` is, when it is not the group's own */
-    uint32_t zero_borrowers;         /* groups that use this one's */
-    /* mm/fold's indexes, FRAME_NIL when empty: by content, and by hash. */
-    uint32_t stable_root, unstable_root, stable_hash, unstable_hash;
-    uint32_t id;                   /* unique, at most UINT16_MAX */
-    struct share_group *fold_next; /* mm/fold's list of the groups it knows */
+    struct share_group *zero_lender;     /* whose page `zero` is, when it is not the group's own */
+    uint32_t zero_borrowers;             /* groups that use this one's */
+    uint32_t stable_root, unstable_root; /* mm/fold's, by content; FRAME_NIL when empty */
+    uint64_t indexed;                    /* frames of the group in any index, or left out of one */
+    uint32_t id;                         /* unique, at most UINT16_MAX */
+    struct share_group *fold_next;       /* mm/fold's list of the groups it knows */
     /* Sums over all its VMs, the ones that are gone included: entries, then events. */
     uint64_t shared_maps, zero_maps;
     uint64_t cow_breaks, zero_breaks, merges, zero_merges;

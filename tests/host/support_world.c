@@ -491,7 +491,8 @@ void world_init(struct world *w, uint64_t frames)
     fake_frames_init(&w->f, frames);
     w->f.reclaim = give_back;
     w->f.reclaim_ctx = w;
-    fold_init(&w->fold, &w->f, NULL, 1);
+    ASSERT(fold_roots(frames) <= WORLD_ROOTS);
+    fold_init(&w->fold, &w->f, NULL, 1, w->roots);
     for (unsigned i = 0; i < WORLD_GROUPS; i++) {
         ASSERT(share_group_init(&w->groups[i], &w->f, i ? "one" : "zero", i) == OK);
     }

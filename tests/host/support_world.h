@@ -15,6 +15,7 @@
 #define WORLD_GROUPS 2
 #define WORLD_PINS 6
 #define WORLD_CACHE 6
+#define WORLD_ROOTS 4
 
 struct world_pin {
     bool used, write;
@@ -37,6 +38,7 @@ struct world {
     struct frames f;
     struct share_group groups[WORLD_GROUPS];
     struct fold fold;
+    uint32_t roots[WORLD_ROOTS];
     struct world_vm vms[WORLD_VMS];
     struct world_pin pins[WORLD_PINS];
     mfn_t cache[WORLD_CACHE]; /* frames that a cache holds, and gives back when asked */

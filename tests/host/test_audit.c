@@ -282,7 +282,15 @@ static void wrong_group_in_tree(struct scene *s)
 }
 static struct frame *hash_root(struct scene *s)
 {
-    return frame_of(&s->w.f, MFN(s->w.groups[0].unstable_hash));
+    for (unsigned i = 0; i < s->w.fold.n_roots; i++) {
+        struct frame *root = frame_of(&s->w.f, MFN(s->w.fold.roots[i]));
+        if (s->w.fold.roots[i] != FRAME_NIL && root->left != FRAME_NIL &&
+            root->right != FRAME_NIL) {
+            return root;
+        }
+    }
+    fail_msg("no tree of three nodes");
+    return NULL;
 }
 static void hash_content(struct scene *s)
 {
@@ -305,7 +313,9 @@ static void hash_priority(struct scene *s)
 }
 static void hash_root_lost(struct scene *s)
 {
-    s->w.groups[0].stable_hash = FRAME_NIL;
+    for (unsigned i = 0; i < s->w.fold.n_roots; i++) {
+        s->w.fold.roots[i] = FRAME_NIL;
+    }
 }
 static void hash_link_wild(struct scene *s)
 {
@@ -313,7 +323,7 @@ static void hash_link_wild(struct scene *s)
 }
 static void hash_link_cycle(struct scene *s)
 {
-    frame_of(&s->w.f, MFN(hash_root(s)->left))->left = s->w.groups[0].unstable_hash;
+    frame_of(&s->w.f, MFN(hash_root(s)->left))->left = (uint32_t)(hash_root(s) - s->w.f.table);
 }
 static void hash_flag_lost(struct scene *s)
 {
@@ -322,6 +332,17 @@ static void hash_flag_lost(struct scene *s)
 static void hash_group(struct scene *s)
 {
     FRAME(s, unstable)->group = 1;
+}
+static void hash_wrong_tree(struct scene *s)
+{
+    uint32_t *roots = s->w.fold.roots, first = roots[0];
+
+    roots[0] = roots[1];
+    roots[1] = first;
+}
+static void indexed_miscounted(struct scene *s)
+{
+    s->w.groups[0].indexed++;
 }
 static void left_out_miscounted(struct scene *s)
 {
@@ -395,10 +416,16 @@ static const struct corruption {
 
 /* With the indexes in the order of hashes. */
 static const struct corruption hash_corruptions[] = {
-    {"another hash than it says", hash_content}, {"not in the order of hashes", hash_order},
-    {"lower priority", hash_priority},           {"say that they are indexed", hash_root_lost},
-    {"does not exist", hash_link_wild},          {"lower priority", hash_link_cycle},
-    {"by hash but not flagged", hash_flag_lost}, {"says group 1", hash_group},
+    {"another hash than it says", hash_content},
+    {"not in the order of hashes", hash_order},
+    {"lower priority", hash_priority},
+    {"say that they are indexed", hash_root_lost},
+    {"does not exist", hash_link_wild},
+    {"lower priority", hash_link_cycle},
+    {"by hash but not flagged", hash_flag_lost},
+    {"not in the order of hashes", hash_wrong_tree},
+    {"indexed frames, there are", indexed_miscounted},
+    {"says group 1", hash_group},
     {"and not 0, counted", left_out_miscounted},
 };
 

@@ -14,6 +14,7 @@ struct world {
     struct frames f;
     struct share_group g;
     struct fold fold;
+    uint32_t roots[4096];
     struct fake_map map[2];
     struct p2m vm[2];
 };
@@ -25,7 +26,8 @@ static void world_init(struct world *w, uint64_t frames)
     memset(w, 0, sizeof(*w));
     fake_frames_init(&w->f, frames);
     assert_int_equal(share_group_init(&w->g, &w->f, "default", 1), OK);
-    fold_init(&w->fold, &w->f, NULL, 1);
+    assert_true(fold_roots(frames) <= sizeof(w->roots) / sizeof(w->roots[0]));
+    fold_init(&w->fold, &w->f, NULL, 1, w->roots);
     for (uint16_t i = 0; i < 2; i++) {
         fake_map_init(&w->map[i], &w->f, PAGES);
         assert_int_equal(p2m_init(&w->vm[i], &fake_map_ops, &w->map[i], &w->f, &w->g, i, &run, 1,

@@ -171,7 +171,7 @@ static void set_up(void)
     if (share_group_init(&group, &frames, "default", 0) != OK) {
         die("memory", "no frame for the zero page");
     }
-    fold_init(&fold, &frames, NULL, FOLD_SEED);
+    fold_init(&fold, &frames, NULL, FOLD_SEED, must_map(fold_roots(count) * sizeof(uint32_t)));
     fold.unit = &unit;
     fold_switch(&fold, &host.fold);
     for (unsigned i = 0; i < n_vms; i++) {
