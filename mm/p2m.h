@@ -193,9 +193,10 @@ enum status p2m_fault(struct p2m *p, gfn_t gfn, bool write) MUST_CHECK;
 
 /*
  * The door for the hypervisor's own accesses (device models, DMA). p2m_get_write breaks sharing,
- * and marks the page as written (a device's write sets no dirty bit by itself). Both pin the frame:
- * every success is paired with one p2m_put. Errors as p2m_fault, and E_BUSY when this guest holds
- * its own page pinned FRAME_PINS_MAX times already.
+ * and marks the page as written (a device's write sets no dirty bit by itself); p2m_put marks it
+ * for the logs once more, as the device may have written until then. Both pin the frame: every
+ * success is paired with one p2m_put. Errors as p2m_fault, and E_BUSY when this guest holds its own
+ * page pinned FRAME_PINS_MAX times already.
  *
  * A shared frame that is pinned is never taken over in place: another guest's device may be reading
  * it, so the last holder's write gets a copy then.

@@ -2,7 +2,7 @@
 /* The one door for the hypervisor's own accesses to guest memory: pinned frames, and copies. */
 #include "base/bits.h"
 #include "base/string.h"
-#include "mm/p2m.h"
+#include "mm/p2m_notes.h"
 
 /*
  * A frame that others hold too takes pins on their behalf as well. Past this many the guest gets a
@@ -74,6 +74,13 @@ enum status p2m_get_write(struct p2m *p, gfn_t gfn, mfn_t *out)
 
 void p2m_put(struct p2m *p, mfn_t mfn)
 {
+    const struct frame *fr = frame_of(p->frames, mfn);
+
+    /* A device may have written up to now, and a log been read since the pin. mm/fold needs no
+     * word of it: it looks at no pinned page, and at each of them again. */
+    if (p->logs && fr->state == FRAME_PRIVATE && fr->refs > 0) {
+        p2m_log_written(p, GFN(fr->gfn));
+    }
     frames_unpin(p->frames, mfn);
 }
 

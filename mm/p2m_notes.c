@@ -58,6 +58,11 @@ void p2m_mark_written(struct p2m *p, gfn_t gfn)
     ASSERT(notes);
     notes->written[i / 64] |= BIT(i % 64);
     notes->pages[i].flags &= (uint8_t)~GPAGE_F_FROM_DISK;
+    p2m_log_written(p, gfn);
+}
+
+void p2m_log_written(struct p2m *p, gfn_t gfn)
+{
     for (struct p2m_log *log = p->logs; log; log = log->next) {
         log->bits[gfn.n / 64] |= BIT(gfn.n % 64);
     }

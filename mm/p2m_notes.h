@@ -7,6 +7,8 @@
 
 /* Sees to it that gfn (which is RAM) has notes. E_NOMEM: out of frames. */
 enum status p2m_region_make(struct p2m *p, gfn_t gfn) MUST_CHECK;
+/* Tells the logs alone that the page was or may be written. */
+void p2m_log_written(struct p2m *p, gfn_t gfn);
 /* Gives all notes back. */
 void p2m_regions_drop(struct p2m *p);
 
