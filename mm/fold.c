@@ -14,6 +14,11 @@
 /* Frames of the frame table that are gone through for one page of the budget. */
 #define REINDEX_FRAMES 16
 
+/* However many hints come, the pass goes on: so many are taken before it, and for each step of it.
+ */
+#define HINTS_A_PASS 256u
+#define HINTS_A_STEP 3u
+
 /* Frames of the machine for one tree of the index by hash: it is a few levels deep then. */
 #define ROOT_FRAMES 32u
 
@@ -50,6 +55,7 @@ void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), u
     f->index = FOLD_HASH;
     f->volatility = FOLD_DIRTY;
     f->phase = FOLD_BEGIN;
+    f->hint_credit = HINTS_A_PASS;
     frames->unindex = fold_index_remove;
     frames->unindex_ctx = f;
 }
@@ -130,6 +136,7 @@ enum status fold_forget(struct fold *f, struct share_group *g)
 static void end_pass(struct fold *f)
 {
     f->full_scans++;
+    f->hint_credit = HINTS_A_PASS;
     f->volatile_last = f->volatile_now;
     f->unshared_last = f->unstable;
     /* Checksums come too late to take a page out before its place in the order is wrong. */
@@ -214,8 +221,13 @@ static void take_hint(struct fold *f)
     }
     struct p2m_notes *notes = p2m_notes(p, gfn);
     unsigned i = gfn.n % P2M_REGION_PAGES;
-    notes->written[i / 64] &= ~BIT(i % 64);
-    notes->pending[i / 64] &= ~BIT(i % 64);
+    uint64_t bit = BIT(i % 64);
+    if (fold_by_dirty(f, p) && !((notes->written[i / 64] | notes->pending[i / 64]) & bit)) {
+        return; /* looked at since, or about to be */
+    }
+    notes->written[i / 64] &= ~bit;
+    notes->pending[i / 64] &= ~bit;
+    fold_index_written(f, e.mfn);
     f->pages_hinted++;
     fold_page(f, p, gfn, e.mfn, true);
 }
@@ -231,7 +243,8 @@ unsigned fold_step(struct fold *f, unsigned budget)
     while (done < budget) {
         if (f->phase == FOLD_TEARDOWN || f->phase == FOLD_REINDEX) {
             between_passes(f);
-        } else if (f->n_hints > 0) {
+        } else if (f->n_hints > 0 && f->hint_credit > 0) {
+            f->hint_credit--;
             take_hint(f);
         } else if (f->phase == FOLD_BEGIN) {
             between_passes(f);
@@ -239,6 +252,8 @@ unsigned fold_step(struct fold *f, unsigned budget)
         } else if (!fold_scan_one(f)) {
             end_pass(f);
             break;
+        } else {
+            f->hint_credit = MIN(f->hint_credit + HINTS_A_STEP, HINTS_A_PASS);
         }
         done++;
     }

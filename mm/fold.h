@@ -103,6 +103,7 @@ struct fold {
     unsigned glances;                /* cheap looks not yet charged to the budget */
     struct fold_hint hints[FOLD_HINTS];
     uint32_t hint_first, n_hints;
+    uint32_t hint_credit; /* so many are taken before the pass has to go on */
 
     uint64_t stable, unstable;             /* nodes in all indexes of a kind */
     uint64_t left_out;                     /* SHARED frames in no index */
@@ -169,7 +170,8 @@ unsigned fold_step(struct fold *f, unsigned budget);
 
 /*
  * A disk read into the page is done, its content has arrived whole: it is noted as from a disk, and
- * looked at in the next step, before the pass goes on (unless too many come at once).
+ * looked at in the next step, before the pass goes on (unless too many come: a guest that reads its
+ * disk without end does not keep the pass from its way).
  */
 void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn);
 

@@ -150,6 +150,7 @@ void fold_index_remove(void *ctx, mfn_t mfn)
         frame_tree_cut(f->frames, &g->unstable_root, n);
     } else {
         frame_tree_erase(f->frames, stable ? &g->stable_root : &g->unstable_root, n);
+        f->misplaced |= !stable && fr->refs == 0; /* nobody can say any more if it was written */
     }
     if (stable) {
         f->stable--;
@@ -159,12 +160,22 @@ void fold_index_remove(void *ctx, mfn_t mfn)
     fr->flags &= (uint8_t) ~(FRAME_F_INDEXED | FRAME_F_HASHED);
 }
 
+void fold_index_written(struct fold *f, mfn_t mfn)
+{
+    const struct frame *fr = frame_of(f->frames, mfn);
+
+    if (fr->state == FRAME_PRIVATE && (fr->flags & FRAME_F_UNSTABLE)) {
+        f->misplaced |= !(fr->flags & FRAME_F_HASHED);
+        fold_index_remove(f, mfn);
+    }
+}
+
 void fold_index_expel(struct fold *f, mfn_t mfn)
 {
     const struct frame *fr = frame_of(f->frames, mfn);
     struct p2m *owner = fold_map_of(f, fr->vm);
 
-    fold_index_remove(f, mfn);
+    fold_index_written(f, mfn);
     if (owner) {
         fold_again(owner, GFN(fr->gfn));
     }

@@ -36,7 +36,10 @@ bool fold_index_hash_unstable(struct fold *f, struct share_group *g, mfn_t mfn, 
 /* Takes a frame out of whichever tree holds it: struct frames' unindex. `ctx` is the struct fold.
  */
 void fold_index_remove(void *ctx, mfn_t mfn);
-/* Takes an unstable frame out whose page stays as it is: it is to be looked at again. */
+/* Takes a frame out, if it is unstable, whose page may be another than when it was entered: nodes
+ * that were entered meanwhile may be in the wrong place of a tree by content. */
+void fold_index_written(struct fold *f, mfn_t mfn);
+/* The same for an unstable frame whose page is to be looked at again, whether written or not. */
 void fold_index_expel(struct fold *f, mfn_t mfn);
 /* Takes up to `budget` nodes out of the unstable trees by content; returns whether all are empty.
  */

@@ -111,6 +111,9 @@ static uint32_t find_stable(struct fold *f, struct p2m *owner, gfn_t gfn, mfn_t 
         return n != FRAME_NIL && frame_of(f->frames, MFN(n))->flags & FRAME_F_STABLE ? n
                                                                                      : FRAME_NIL;
     }
+    if (fold_by_dirty(f, owner)) { /* else the unstable tree goes after this pass anyway */
+        f->misplaced |= fold_has_changed(f, owner, gfn, twin, 0);
+    }
     *at = fold_index_find(f, g->stable_root, bytes(f, twin));
     return at->match;
 }

@@ -350,10 +350,11 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
         return;
     }
     if (backs_off(f, p, gfn, page) || is_class_skipped(f, p, gfn, page)) {
+        fold_index_written(f, mfn); /* nobody is to find it there, or what it was */
         return;
     }
-    if ((fr->flags & FRAME_F_UNSTABLE) && (f->index == FOLD_TREE || fold_by_dirty(f, p))) {
-        fold_index_remove(f, mfn); /* its VM left and came back */
+    if (f->index == FOLD_TREE || fold_by_dirty(f, p)) {
+        fold_index_written(f, mfn); /* its VM left and came back, or a switch was turned */
     }
     struct look l = {
         .f = f, .p = p, .gfn = gfn, .mfn = mfn, .fresh = fresh, .by_dirty = fold_by_dirty(f, p)};
@@ -375,11 +376,7 @@ void fold_page_written(struct fold *f, struct p2m *p, gfn_t gfn)
     if (p->ops->lookup(p->ctx, gfn, &e) != OK) {
         return;
     }
-    const struct frame *fr = frame_of(f->frames, e.mfn);
-    if (fr->state == FRAME_PRIVATE && (fr->flags & FRAME_F_UNSTABLE)) {
-        f->misplaced |= !(fr->flags & FRAME_F_HASHED);
-        fold_index_remove(f, e.mfn);
-    }
+    fold_index_written(f, e.mfn);
 }
 
 struct p2m *fold_map_of(const struct fold *f, uint16_t vm)
