@@ -9,6 +9,7 @@
 #include "arch/x86_64/hvm.h"
 #include "base/bits.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "kernel/vm.h"
 
 #define MS UINT64_C(1000000)
@@ -89,6 +90,20 @@ static bool piece(struct vm *vm, uint64_t now_ns)
         return true;
     }
     return false;
+}
+
+uint64_t classes_next_ns(void)
+{
+    uint64_t next = TIMER_NEVER;
+
+    for (unsigned i = 0; i < n_vms; i++) {
+        const struct vm_classes *c = &vms[i]->classes;
+        if (vms[i]->state != VM_OFF && vms[i]->state != VM_STOPPING) {
+            next = MIN(next, c->search_ns);
+            next = c->pages.known ? MIN(next, c->sweep_ns) : next;
+        }
+    }
+    return next;
 }
 
 uint64_t classes_step(uint64_t allowance_ns)

@@ -24,6 +24,8 @@ void classes_begin(struct vm *vm);
 void classes_end(struct vm *vm);
 /* For mm/fold (struct fold, classify): the class of a page of any VM. */
 enum page_class classes_of(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk);
+/* The moment from which classes_step has something to do; TIMER_NEVER when there is no VM. */
+uint64_t classes_next_ns(void);
 /* Works for about `allowance_ns`; returns the time it took, which the next calls make up for. */
 uint64_t classes_step(uint64_t allowance_ns);
 

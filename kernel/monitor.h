@@ -28,6 +28,9 @@ monitor_command_fn monitor_fold, monitor_cache, monitor_when_off;
 /* monitor_pass.c: `fold pass [N]`, from monitor_fold; argv[0] is "pass". */
 monitor_command_fn monitor_pass;
 
+/* monitor_fold.c: `fold` without a key, `fold classes` and `fold runs`, from monitor_fold. */
+void monitor_fold_figures(void), monitor_fold_classes(void), monitor_fold_runs(void);
+
 /* monitor_classes.c: what guests use their pages for. */
 monitor_command_fn monitor_classes;
 

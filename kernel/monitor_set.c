@@ -10,7 +10,6 @@
 #include "kernel/monitor.h"
 #include "kernel/power.h"
 #include "kernel/scan.h"
-#include "kernel/stats.h"
 
 #define HOST (&machine_config.host)
 
@@ -83,19 +82,18 @@ static void keys(const char *const *prefixes, unsigned argc, char *const *argv)
 void monitor_fold(void *ctx, unsigned argc, char *const *argv)
 {
     static const char *const prefixes[] = {"fold.", "scan.", NULL};
-    struct stats s;
 
     if (argc > 1 && strcmp(argv[1], "pass") == 0) {
         monitor_pass(ctx, argc - 1, argv + 1);
-        return;
+    } else if (argc == 2 && strcmp(argv[1], "classes") == 0) {
+        monitor_fold_classes();
+    } else if (argc == 2 && strcmp(argv[1], "runs") == 0) {
+        monitor_fold_runs();
+    } else {
+        keys(prefixes, argc, argv);
     }
-    keys(prefixes, argc, argv);
     if (argc == 1) {
-        stats_read(&s);
-        console_printf(
-            "pages_shared %llu, pages_sharing %llu, pages_zero %llu, full_scans %llu\n",
-            (unsigned long long)s.fold.pages_shared, (unsigned long long)s.fold.pages_sharing,
-            (unsigned long long)s.fold.pages_zero, (unsigned long long)s.fold.full_scans);
+        monitor_fold_figures();
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The monitor's commands that only show something. */
+#include "base/bits.h"
 #include "base/log.h"
 #include "base/string.h"
 #include "kernel/aside.h"
@@ -88,7 +89,7 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
         [FRAME_CACHE] = "the disk cache",
     };
     const struct frames *f = &machine_frames;
-    uint64_t tables = 0, promised = 0, present = 0;
+    uint64_t tables = 0, promised = 0, present = 0, notes = 0;
 
     (void)ctx;
     (void)argc;
@@ -102,15 +103,21 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
             tables += hvm_space_tables(vms[i]->space);
             promised += vms[i]->config->memory_bytes >> PAGE_SHIFT;
             present += vms[i]->p2m.present;
+            notes += vms[i]->p2m.n_notes;
         }
     }
     print_frames("ept tables", tables, "of the hypervisor's, by VMs that are not off");
+    print_frames("notes", notes, "likewise, folding's notes on guest pages, one frame for 512");
     print_frames("snapshots", aside_pool.used, "likewise, written to `,snapshot` disks");
     print_frames("overlays", aside_frames(), "likewise, the maps and buffers of `,overlay` disks");
     print_frames("pinned", f->pinned, "in use by a device at the moment");
     print_frames("promised", promised, "to VMs that are not off");
     print_frames("present", present, "pages that they have touched");
     print_bytes("frame table", f->count * sizeof(struct frame), "32 bytes a frame");
+    console_printf(
+        "%-12s %10llu.%llu bytes a present page, in notes\n", "",
+        (unsigned long long)((notes << PAGE_SHIFT) / MAX(present, (uint64_t)1)),
+        (unsigned long long)((notes << PAGE_SHIFT) * 10 / MAX(present, (uint64_t)1) % 10));
     print_bytes("cache table", cache_bytes(machine_cache.n_max), "32 bytes a block, and its hash");
     print_bytes("check", check_bytes(), "4 bytes a frame, for `check`");
 }

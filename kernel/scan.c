@@ -13,10 +13,15 @@
 
 /* The longest that a guest waits behind the scanner. */
 #define BURST_NS UINT64_C(1000000)
+/* So long after the last burst, or when so many wait, hints are worth a burst of their own. */
+#define HINTS_NS UINT64_C(5000000)
+#define HINTS_ENOUGH 64u
 
 /* The share of the scanner's share that goes to the guests' page classes: one in this many. */
 #define CLASSES_PART 20u
 #define CLASSES_SINCE_MAX_NS UINT64_C(100000000)
+/* They have a turn as often as this, if they want one. */
+#define CLASSES_NS UINT64_C(10000000)
 
 /* Of whole passes at once: pages between two looks at the clock. */
 #define PASS_PAGES 64u
@@ -24,6 +29,7 @@
 static struct pace pace;
 static unsigned attached;
 static uint64_t classes_paid_ns; /* up to then the page classes have had their share */
+static uint64_t burst_ns;        /* the end of the last burst */
 static bool under_way;           /* a pass has begun and not ended */
 /* Whole passes at once; none while n is 0. */
 static struct {
@@ -39,6 +45,7 @@ static struct pace_config pace_of(const struct config_host *host)
         .sleep_ns = host->scan_sleep_ns,
         .cpu_max = host->scan_cpu_max,
         .burst_ns = BURST_NS,
+        .pass_ns = host->scan_pass_ns,
     };
 }
 
@@ -63,12 +70,37 @@ void scan_detach(struct p2m *p)
     attached--;
 }
 
-uint64_t scan_next_ns(void)
+static bool is_on(void)
 {
+    return attached > 0 && machine_fold.run;
+}
+
+/* ---- when ---------------------------------------------------------------------------------- */
+
+static uint64_t hints_next_ns(unsigned flags)
+{
+    uint32_t n = fold_hints(&machine_fold);
+    uint64_t wait = n < HINTS_ENOUGH ? HINTS_NS : 0;
+
+    return n > 0 ? MAX(pace_next(&pace, flags | PACE_URGENT), burst_ns + wait) : TIMER_NEVER;
+}
+
+static uint64_t classes_due_ns(void)
+{
+    return MAX(classes_next_ns(), classes_paid_ns + CLASSES_NS);
+}
+
+uint64_t scan_next_ns(bool busy)
+{
+    unsigned flags = busy ? 0 : PACE_IDLE;
+
     if (whole.n > 0) {
         return 0;
     }
-    return attached > 0 && machine_fold.run ? pace_next(&pace) : TIMER_NEVER;
+    if (!is_on()) {
+        return TIMER_NEVER;
+    }
+    return MIN(MIN(pace_next(&pace, flags), hints_next_ns(flags)), classes_due_ns());
 }
 
 /* fold_step, and a note of where in a pass that leaves us. */
@@ -146,39 +178,87 @@ static uint64_t whole_burst(uint64_t start)
         }
     } while (now - start < SCHED_QUANTUM_NS);
     machine_fold.run = run;
+    pace_drop(&pace, now);
     return now - start;
 }
 
+/* ---- in bursts ----------------------------------------------------------------------------- */
+
+static void end_burst(struct pace_burst *b, unsigned pages, unsigned flags)
+{
+    burst_ns = clock_now_ns();
+    b->end_ns = burst_ns;
+    b->pages = pages;
+    b->flags = flags;
+    pace_done(&pace, b);
+}
+
+/* Part of a pass, or only the hints, if any of it is due. */
+static void fold_burst(uint64_t start, unsigned flags)
+{
+    struct pace_burst b = {.start_ns = start};
+    uint32_t n = pace_pages(&pace, start, flags);
+
+    if (n > 0) {
+        uint64_t before = machine_fold.full_scans;
+        unsigned done = step(n);
+        b.pass_over = machine_fold.full_scans != before;
+        b.progress = fold_progress(&machine_fold, PACE_WHOLE);
+        end_burst(&b, done, flags);
+    } else if (start >= hints_next_ns(flags)) {
+        flags |= PACE_URGENT;
+        n = pace_pages(&pace, start, flags);
+        end_burst(&b, fold_step_hints(&machine_fold, n), flags);
+    }
+}
+
 /* The page classes' part of the time since the last call. */
-static uint64_t classes_burst(uint64_t now_ns)
+static void classes_burst(uint64_t now_ns, unsigned flags)
 {
     uint64_t since = MIN(now_ns - classes_paid_ns, CLASSES_SINCE_MAX_NS);
 
     classes_paid_ns = now_ns;
-    return classes_step(since * pace.config.cpu_max / 100 / CLASSES_PART);
+    uint64_t used = classes_step(since * pace.config.cpu_max / 100 / CLASSES_PART);
+    pace_charge(&pace, now_ns, now_ns + used, flags);
 }
 
 uint64_t scan_step(bool busy)
 {
     uint64_t start = clock_now_ns();
+    unsigned flags = busy ? 0 : PACE_IDLE;
 
     if (whole.n > 0) {
         return whole_burst(start);
     }
-    uint32_t n = pace_pages(&pace, start);
-    if (n == 0) {
+    if (!is_on()) {
         return 0;
     }
-    unsigned done = step(n);
-    uint64_t end = clock_now_ns();
-    pace_done(&pace, end, done, end - start, !busy);
-    return end - start + classes_burst(end);
+    fold_burst(start, flags);
+    uint64_t now = clock_now_ns();
+    if (now >= classes_due_ns()) {
+        classes_burst(now, flags);
+    }
+    return clock_now_ns() - start;
 }
+
+/* ---- settings and figures ------------------------------------------------------------------ */
 
 enum status scan_configure(const struct config_host *host)
 {
     const struct pace_config c = pace_of(host);
 
+    if (host->fold.run && !machine_fold.run) {
+        pace_drop(&pace, clock_now_ns()); /* the time in which it was off is no pass's */
+    }
     fold_switch(&machine_fold, &host->fold);
     return pace_set(&pace, &c);
+}
+
+void scan_status(struct scan_status *out)
+{
+    *out = (struct scan_status){
+        .binds = pace_why_name(is_on() ? pace_why(&pace, clock_now_ns()) : PACE_NONE),
+        .pass_ns = pace.pass_took_ns,
+        .pass_scan_ns = pace.pass_spent_ns,
+    };
 }

@@ -13,14 +13,21 @@ void scan_init(const struct config_host *host);
 /* A VM's memory joins or leaves the folding. */
 void scan_attach(struct p2m *p);
 void scan_detach(struct p2m *p);
-/* The moment from which scan_step has something to do; TIMER_NEVER when there is nothing. */
-uint64_t scan_next_ns(void);
-/* Scans a bounded number of pages; returns the nanoseconds it took. `busy`: guests wait for the
- * CPU.
- */
+/* The moment from which scan_step has something to do; TIMER_NEVER when there is nothing. `busy`:
+ * guests wait for the CPU. */
+uint64_t scan_next_ns(bool busy);
+/* Scans a bounded number of pages, if it is time to; returns the nanoseconds it took. */
 uint64_t scan_step(bool busy);
 /* Likewise, after the monitor has changed *host. */
 enum status scan_configure(const struct config_host *host) MUST_CHECK;
+
+/* What the advisor holds, and the last complete pass: from its begin to its end, and the CPU time
+ * that it took. */
+struct scan_status {
+    const char *binds; /* pace_why_name */
+    uint64_t pass_ns, pass_scan_ns;
+};
+void scan_status(struct scan_status *out);
 
 /*
  * Whole passes at once, for whoever wants exact figures: without pace and pauses, and also while

@@ -21,10 +21,12 @@ static struct {
 static unsigned n_works;
 static struct sched_times times;
 static struct vcpu *running;
-static uint64_t quantum_end_ns;
+static uint64_t turn_end_ns;
 
 /* A rest of a turn shorter than this is not worth coming back for. */
 #define SLICE_MIN_NS UINT64_C(200000)
+/* A guest's turn is at least this, whatever the scanner wants. */
+#define GUEST_MIN_NS UINT64_C(1000000)
 static volatile uint64_t deadline_tsc; /* read by hvm_run at each entry */
 static uint64_t deadline_arms;         /* how many timers had been armed when it was set */
 
@@ -83,7 +85,7 @@ static void set_deadline(void)
 
     deadline_arms = sched_timers.seq;
     /* One tick more than the conversion, which rounds down: at the deadline, not before it. */
-    uint64_t at = clock_ns_to_tsc(next < quantum_end_ns ? next : quantum_end_ns);
+    uint64_t at = clock_ns_to_tsc(MIN(next, turn_end_ns));
     deadline_tsc = at < UINT64_MAX ? at + 1 : at;
 }
 
@@ -143,7 +145,7 @@ static void run(struct vcpu *v)
     uint64_t start = clock_now_ns();
 
     sched_remove(v);
-    quantum_end_ns = start + v->slice_ns;
+    turn_end_ns = MIN(start + v->slice_ns, MAX(scan_next_ns(true), start + GUEST_MIN_NS));
     set_deadline();
     running = v;
     enum hvm_exit why = hvm_run(v->hvm, &deadline_tsc);
@@ -169,7 +171,7 @@ static void idle(void)
 {
     uint64_t start = clock_now_ns();
 
-    clock_arm(MIN(timerq_next(&sched_timers), scan_next_ns()));
+    clock_arm(MIN(timerq_next(&sched_timers), scan_next_ns(false)));
     irq_idle();
     times.idle_ns += clock_now_ns() - start;
 }
@@ -184,13 +186,13 @@ void sched_loop(void)
         }
         bool more = do_works();
         bool busy = !TAILQ_EMPTY(&run_queue);
-        if (scan_next_ns() <= now) {
+        if (scan_next_ns(busy) <= now) {
             times.scan_ns += scan_step(busy);
         }
         struct vcpu *v = TAILQ_FIRST(&run_queue);
         if (v) {
             run(v);
-        } else if (!more && scan_next_ns() > clock_now_ns() &&
+        } else if (!more && scan_next_ns(false) > clock_now_ns() &&
                    timerq_next(&sched_timers) > clock_now_ns()) {
             idle();
         }

@@ -9,15 +9,12 @@
 #include "kernel/console.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
+#include "kernel/stats_fold.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 /* How often the peak is looked at. */
 #define PEAK_NS (250 * NS_PER_MS)
 
-#define FIELD(section, member, text)                                                               \
-    {                                                                                              \
-        .name = #member, .offset = offsetof(struct stats_##section, member), .help = (text)        \
-    }
 #define EXITS(which, member, text)                                                                 \
     {                                                                                              \
         .name = "exits_" #member,                                                                  \
@@ -43,31 +40,6 @@ static const struct stats_field host_fields[] = {
     FIELD(host, console_tx_bytes, "sent on the serial line"),
     FIELD(host, console_rx_bytes, "received on the serial line"),
     FIELD(host, console_lost_lines, "log lines that found the console's buffer full"),
-};
-
-static const struct stats_field fold_fields[] = {
-    FIELD(fold, pages_shared, "folded frames in use"),
-    FIELD(fold, pages_sharing, "guest pages that map one, beyond the first of each: frames saved"),
-    FIELD(fold, pages_unshared, "in the last pass: looked for, and without an equal"),
-    FIELD(fold, pages_volatile, "in the last pass: changed since the one before"),
-    FIELD(fold, pages_zero, "guest pages that map a zero page"),
-    FIELD(fold, full_scans, "passes over all memory"),
-    FIELD(fold, pages_scanned, "guest pages looked at"),
-    FIELD(fold, pages_skipped, "of these, pinned or not the guest's own to fold"),
-    FIELD(fold, merges, "pages folded into an equal one"),
-    FIELD(fold, zero_merges, "pages of zeroes folded into the zero page"),
-    FIELD(fold, cow_breaks, "writes to a folded page: a copy was made"),
-    FIELD(fold, zero_breaks, "writes to the zero page: a frame was given"),
-    FIELD(fold, compares, "pairs of pages compared"),
-    FIELD(fold, hashes, "hashes and checksums computed"),
-    FIELD(fold, lookahead_hits, "pages folded by lookahead, for one compare and no search"),
-    FIELD(fold, lookahead_misses, "pages that lookahead compared in vain"),
-    FIELD(fold, collisions, "pages of equal hash that differed"),
-    FIELD(fold, pages_backed_off, "pages due, but left to rest: their folds keep breaking"),
-    FIELD(fold, pages_hinted, "pages looked at before their turn: a disk read has filled them"),
-    FIELD(fold, regions_harvested, "2 MiB regions whose dirty bits were read"),
-    FIELD(fold, regions_passed, "2 MiB regions passed over with one look"),
-    FIELD(fold, scan_ticks, "TSC ticks spent scanning"),
 };
 
 static const struct stats_field cache_fields[] = {
@@ -134,8 +106,9 @@ const struct stats_field *stats_fields(enum stats_section s, unsigned *n)
         *n = ARRAY_LEN(host_fields);
         return host_fields;
     case STATS_FOLD:
-        *n = ARRAY_LEN(fold_fields);
-        return fold_fields;
+        return stats_fold_fields(n);
+    case STATS_CLASS:
+        return stats_class_fields(n);
     case STATS_CACHE:
         *n = ARRAY_LEN(cache_fields);
         return cache_fields;
@@ -147,7 +120,7 @@ const struct stats_field *stats_fields(enum stats_section s, unsigned *n)
 
 const char *stats_section_name(enum stats_section s)
 {
-    static const char *const names[] = {"host", "fold", "cache", "vms"};
+    static const char *const names[] = {"host", "fold", "cache", "vms", "classes"};
 
     return names[s];
 }
@@ -200,37 +173,6 @@ static void read_host(struct stats_host *h)
     console_counts(&h->console_tx_bytes, &h->console_rx_bytes, &h->console_lost_lines);
 }
 
-static void read_fold(struct stats_fold *out)
-{
-    struct fold_counters c;
-
-    fold_read(&machine_fold, &c);
-    *out = (struct stats_fold){
-        .pages_shared = c.pages_shared,
-        .pages_sharing = c.pages_sharing,
-        .pages_unshared = c.pages_unshared,
-        .pages_volatile = c.pages_volatile,
-        .pages_zero = c.pages_zero,
-        .full_scans = c.full_scans,
-        .pages_scanned = c.pages_scanned,
-        .pages_skipped = c.pages_skipped,
-        .merges = c.merges,
-        .zero_merges = c.zero_merges,
-        .cow_breaks = c.cow_breaks,
-        .zero_breaks = c.zero_breaks,
-        .compares = c.compares,
-        .hashes = c.hashes,
-        .lookahead_hits = c.lookahead_hits,
-        .lookahead_misses = c.lookahead_misses,
-        .collisions = c.collisions,
-        .pages_backed_off = c.pages_backed_off,
-        .pages_hinted = c.pages_hinted,
-        .regions_harvested = c.regions_harvested,
-        .regions_passed = c.regions_passed,
-        .scan_ticks = c.scan_ticks,
-    };
-}
-
 static void read_cache(struct stats_cache *out)
 {
     const struct cache *c = &machine_cache;
@@ -254,7 +196,7 @@ void stats_read(struct stats *out)
 {
     out->t_ms = clock_now_ns() / NS_PER_MS;
     read_host(&out->host);
-    read_fold(&out->fold);
+    stats_read_fold(&out->fold);
     read_cache(&out->cache);
 }
 

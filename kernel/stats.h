@@ -24,12 +24,22 @@ struct stats_host {
     uint64_t vms_on, memory_promised_pages, console_tx_bytes, console_rx_bytes, console_lost_lines;
 };
 
+/* Of one class of guest pages (mm/pageclass.h). */
+struct stats_class {
+    uint64_t candidates, skipped, merges, folded, breaks, ticks;
+};
+
 struct stats_fold {
     uint64_t pages_shared, pages_sharing, pages_unshared, pages_volatile, pages_zero;
     uint64_t full_scans, pages_scanned, pages_skipped;
     uint64_t merges, zero_merges, cow_breaks, zero_breaks, compares, hashes;
     uint64_t lookahead_hits, lookahead_misses, collisions, pages_backed_off, pages_hinted;
     uint64_t regions_harvested, regions_passed, scan_ticks;
+    uint64_t pass_ms, pass_scan_ms;
+    uint64_t cost_unshared_pages, cost_scan_ticks, cost_merge_ticks, cost_cow_ticks;
+    uint64_t metadata_bytes, general_profit;
+    const char *advisor_binds; /* what the advisor holds, a word */
+    struct stats_class classes[PAGE_CLASSES];
 };
 
 struct stats_cache {
@@ -55,7 +65,7 @@ struct stats {
     struct stats_cache cache;
 };
 
-enum stats_section { STATS_HOST, STATS_FOLD, STATS_CACHE, STATS_VM, STATS_SECTIONS };
+enum stats_section { STATS_HOST, STATS_FOLD, STATS_CACHE, STATS_VM, STATS_CLASS, STATS_SECTIONS };
 
 struct stats_field {
     const char *name;
@@ -67,7 +77,8 @@ struct stats_field {
 const struct stats_field *stats_fields(enum stats_section s, unsigned *n);
 const char *stats_section_name(enum stats_section s);
 uint64_t stats_value(const void *section, const struct stats_field *f);
-/* A section's struct inside s; NULL for STATS_VM, which is one for each VM. */
+/* A section's struct inside s; NULL for STATS_VM, which is one for each VM, and STATS_CLASS, which
+ * is one for each class of pages. */
 const void *stats_section(const struct stats *s, enum stats_section which);
 
 /* Starts the timers: the one that notes the peak and, with stats.interval, the one for JSON lines.

@@ -8,7 +8,7 @@
 #include "kernel/stats.h"
 
 /* Longest JSON: a field is at most its name, 20 digits and four more characters. */
-#define JSON_FIXED 4096u
+#define JSON_FIXED 8192u
 #define JSON_PER_VM 2048u
 
 static char *line;
@@ -28,6 +28,18 @@ static void add_fields(struct json *j, enum stats_section which, const void *sec
     for (unsigned i = 0; i < n; i++) {
         json_number(j, f[i].name, stats_value(section, &f[i]));
     }
+}
+
+static void add_classes(struct json *j, const struct stats_fold *f)
+{
+    json_string(j, "advisor_binds", f->advisor_binds);
+    json_open(j, stats_section_name(STATS_CLASS), '{');
+    for (unsigned i = 0; i < PAGE_CLASSES; i++) {
+        json_open(j, page_class_name((enum page_class)i), '{');
+        add_fields(j, STATS_CLASS, &f->classes[i]);
+        json_close(j);
+    }
+    json_close(j);
 }
 
 static void add_vm(struct json *j, const struct vm *vm)
@@ -55,7 +67,9 @@ bool stats_print_json(void)
     for (enum stats_section w = STATS_HOST; w < STATS_VM; w++) {
         json_open(&j, stats_section_name(w), '{');
         add_fields(&j, w, stats_section(&s, w));
-        if (w == STATS_CACHE) {
+        if (w == STATS_FOLD) {
+            add_classes(&j, &s.fold);
+        } else if (w == STATS_CACHE) {
             json_string(&j, "mode", cache_mode_name(machine_cache.mode));
         }
         json_close(&j);
@@ -95,6 +109,10 @@ void stats_print(void)
     for (enum stats_section w = STATS_HOST; w < STATS_VM; w++) {
         console_printf("%s\n", stats_section_name(w));
         print_fields(w, stats_section(&s, w));
+    }
+    for (unsigned i = 0; i < PAGE_CLASSES; i++) {
+        console_printf("fold, class %s\n", page_class_name((enum page_class)i));
+        print_fields(STATS_CLASS, &s.fold.classes[i]);
     }
     for (unsigned i = 0; i < n_vms; i++) {
         stats_read_vm(vms[i], &v);

@@ -82,6 +82,7 @@ void fold_attach(struct fold *f, struct p2m *p)
     *end = p;
     p->fold_next = NULL;
     p->fold_attached = true;
+    p->ticks = f->ticks;
     fold_scan_all(p);
     if (f->phase == FOLD_SCAN && !f->cursor) {
         fold_scan_to(f, p);
@@ -133,10 +134,30 @@ enum status fold_forget(struct fold *f, struct share_group *g)
 
 /* ---- passes -------------------------------------------------------------------------------- */
 
+/* Each pass, the sums of the ones before count for an eighth less. */
+#define LATELY_SHIFT 3
+
+static void note_lately(struct fold *f)
+{
+    uint64_t candidates = 0, merges = 0;
+
+    for (unsigned c = 0; c < PAGE_CLASSES; c++) {
+        candidates += f->by_class[c].candidates;
+        merges += f->by_class[c].merges;
+    }
+    f->candidates_lately -= f->candidates_lately >> LATELY_SHIFT;
+    f->candidates_lately += candidates - f->candidates_then;
+    f->merges_lately -= f->merges_lately >> LATELY_SHIFT;
+    f->merges_lately += merges - f->merges_then;
+    f->candidates_then = candidates;
+    f->merges_then = merges;
+}
+
 static void end_pass(struct fold *f)
 {
     f->full_scans++;
     f->hint_credit = HINTS_A_PASS;
+    note_lately(f);
     f->volatile_last = f->volatile_now;
     f->unshared_last = f->unstable;
     /* Checksums come too late to take a page out before its place in the order is wrong. */
@@ -232,6 +253,11 @@ static void take_hint(struct fold *f)
     fold_page(f, p, gfn, e.mfn, true);
 }
 
+static bool is_between(const struct fold *f)
+{
+    return f->phase == FOLD_TEARDOWN || f->phase == FOLD_REINDEX;
+}
+
 unsigned fold_step(struct fold *f, unsigned budget)
 {
     unsigned done = 0;
@@ -241,7 +267,7 @@ unsigned fold_step(struct fold *f, unsigned budget)
     }
     uint64_t start = f->ticks ? f->ticks() : 0;
     while (done < budget) {
-        if (f->phase == FOLD_TEARDOWN || f->phase == FOLD_REINDEX) {
+        if (is_between(f)) {
             between_passes(f);
         } else if (f->n_hints > 0 && f->hint_credit > 0) {
             f->hint_credit--;
@@ -264,7 +290,46 @@ unsigned fold_step(struct fold *f, unsigned budget)
     return done;
 }
 
+uint32_t fold_hints(const struct fold *f)
+{
+    return f->run && f->maps && !is_between(f) ? f->n_hints : 0;
+}
+
+unsigned fold_step_hints(struct fold *f, unsigned budget)
+{
+    uint32_t n = MIN(fold_hints(f), budget);
+    uint64_t start = f->ticks ? f->ticks() : 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        take_hint(f);
+    }
+    close_bracket(f);
+    if (f->ticks) {
+        f->scan_ticks += f->ticks() - start;
+    }
+    return n;
+}
+
 /* ---- counters ------------------------------------------------------------------------------ */
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static uint64_t estimate_unshared(const struct fold *f)
+{
+    uint64_t open = 0, known = f->unshared_last + f->volatile_last;
+
+    for (const struct p2m *p = f->maps; p; p = p->fold_next) {
+        open += p->present - p->shared_maps - p->zero_maps;
+    }
+    /* A page takes 4 KiB and a candidate some hundred ticks: no product overflows. */
+    return f->candidates_lately > 0
+               ? less(open, known) * MIN(f->merges_lately, f->candidates_lately) /
+                     f->candidates_lately
+               : 0;
+}
 
 void fold_read(const struct fold *f, struct fold_counters *out)
 {
@@ -287,6 +352,8 @@ void fold_read(const struct fold *f, struct fold_counters *out)
         .hashes = f->hashes,
         .collisions = f->collisions,
         .scan_ticks = f->scan_ticks,
+        .merge_ticks = f->merge_ticks,
+        .unshared_estimate = estimate_unshared(f),
     };
     for (unsigned c = 0; c < PAGE_CLASSES; c++) {
         out->by_class[c].scan = f->by_class[c];
@@ -298,6 +365,7 @@ void fold_read(const struct fold *f, struct fold_counters *out)
         out->zero_merges += g->zero_merges;
         out->cow_breaks += g->cow_breaks;
         out->zero_breaks += g->zero_breaks;
+        out->cow_ticks += g->cow_ticks;
         for (unsigned c = 0; c < PAGE_CLASSES; c++) {
             out->by_class[c].folded += g->class_folded[c];
             out->by_class[c].breaks += g->class_breaks[c];

@@ -113,7 +113,11 @@ struct fold {
     uint64_t regions_harvested, regions_passed;
     uint64_t lookahead_hits, lookahead_misses, collisions;
     uint64_t compares, hashes, scan_ticks;
+    uint64_t merge_ticks; /* of these, on the pages that were merged */
     struct fold_class_counters by_class[PAGE_CLASSES];
+    /* How often a page that is looked at is merged: sums up to the last pass's end, and over the
+     * last passes, the older ones counting less. */
+    uint64_t candidates_then, merges_then, candidates_lately, merges_lately;
 };
 
 /* A reading of the counters, under KSM's names where KSM has them. */
@@ -136,6 +140,15 @@ struct fold_counters {
     uint64_t hashes;     /* hashes and checksums computed */
     uint64_t collisions; /* pages of equal hash that differed */
     uint64_t scan_ticks;
+    /*
+     * The cost model of the paper's section 6, but for scanning (scan_ticks less merge_ticks).
+     * Unshared pages that could be shared can only be estimated: pages that are neither folded, nor
+     * were looked for in vain, nor changed in the last complete pass, times the part of the pages
+     * looked at in the last passes that was merged.
+     */
+    uint64_t unshared_estimate;
+    uint64_t merge_ticks; /* searches and compares of pages that were merged, and the merges */
+    uint64_t cow_ticks;   /* giving frames for writes that ended a fold, without the guest's exit */
     struct {
         struct fold_class_counters scan;
         uint64_t folded, breaks; /* entries folded now; folds ended by a write */
@@ -174,6 +187,14 @@ unsigned fold_step(struct fold *f, unsigned budget);
  * disk without end does not keep the pass from its way).
  */
 void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn);
+
+/* The hints that wait and can be taken now, and the part of fold_step that takes up to `budget` of
+ * them and leaves the pass where it is. */
+uint32_t fold_hints(const struct fold *f);
+unsigned fold_step_hints(struct fold *f, unsigned budget);
+
+/* How far the pass under way has come: the part of memory behind it, of `whole` (at most 2^16). */
+uint32_t fold_progress(const struct fold *f, uint32_t whole);
 
 /* The counters as they are now, sums over groups included. */
 void fold_read(const struct fold *f, struct fold_counters *out);

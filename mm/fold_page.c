@@ -363,8 +363,11 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
 
     fold_bracket(f);
     c->candidates++;
-    c->merges += fold_one(&l);
-    c->ticks += f->ticks ? f->ticks() - start : 0;
+    bool merged = fold_one(&l);
+    uint64_t spent = f->ticks ? f->ticks() - start : 0;
+    c->merges += merged;
+    c->ticks += spent;
+    f->merge_ticks += merged ? spent : 0;
 }
 
 void fold_page_written(struct fold *f, struct p2m *p, gfn_t gfn)

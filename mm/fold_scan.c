@@ -195,3 +195,33 @@ bool fold_scan_one(struct fold *f)
     }
     return false;
 }
+
+/* ---- how far ------------------------------------------------------------------------------- */
+
+/* Where in its region the scan is. */
+static unsigned in_region(const struct fold *f)
+{
+    for (unsigned i = 0; f->in_region && i < P2M_REGION_WORDS; i++) {
+        if (f->todo[i]) {
+            return 64 * i + (unsigned)__builtin_ctzll(f->todo[i]);
+        }
+    }
+    return f->in_region ? P2M_REGION_PAGES : 0;
+}
+
+uint32_t fold_progress(const struct fold *f, uint32_t whole)
+{
+    uint64_t all = 0, done = 0;
+    bool behind = f->phase == FOLD_SCAN;
+
+    for (const struct p2m *p = f->maps; p; p = p->fold_next) {
+        uint64_t pages = (uint64_t)p->n_regions * P2M_REGION_PAGES;
+        if (p == f->cursor) {
+            done += MIN(f->next.n + in_region(f), pages);
+            behind = false;
+        }
+        done += behind ? pages : 0;
+        all += pages;
+    }
+    return all > 0 ? (uint32_t)(done * whole / all) : 0;
+}

@@ -234,8 +234,8 @@ static enum status take_over(struct p2m *p, gfn_t gfn, mfn_t mfn)
     return OK;
 }
 
-/* A write to a page that is mapped read-only. */
-static enum status break_sharing(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
+/* A frame of its own for a page that is mapped read-only. */
+static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
 {
     const struct frame *fr = frame_of(p->frames, old);
     enum frame_state was = state_of(p, old);
@@ -276,6 +276,20 @@ static enum status break_sharing(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out
     frames_put(p->frames, old);
     *out = mfn;
     return OK;
+}
+
+/* A write to a page that is mapped read-only. What it costs is folding's, unless folding had
+ * nothing to do with it: a read of a hole maps the zero page too. */
+static enum status break_sharing(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
+{
+    bool folds = state_of(p, old) != FRAME_ZERO || (p2m_page(p, gfn)->flags & GPAGE_F_FOLDED);
+    uint64_t start = p->ticks ? p->ticks() : 0;
+    enum status s = give_own(p, gfn, old, out);
+
+    if (folds && p->ticks) {
+        p->group->cow_ticks += p->ticks() - start;
+    }
+    return s;
 }
 
 /* p2m_fault that also tells the frame; *out is undefined on an error. */

@@ -128,6 +128,7 @@ struct share_group {
     uint64_t cow_breaks, zero_breaks, merges, zero_merges;
     /* Folded entries by the class they were folded as, and their ends by a write. */
     uint64_t class_folded[PAGE_CLASSES], class_breaks[PAGE_CLASSES];
+    uint64_t cow_ticks; /* spent on writes that ended a fold, or the freezing of a page for one */
 };
 
 /* Takes and clears the zero page. E_NOMEM; E_RANGE for an id that is too big. */
@@ -165,6 +166,7 @@ struct p2m {
     uint64_t merges, zero_merges;                             /* likewise, by mm/fold */
     struct p2m *fold_next;                                    /* mm/fold's list of attached maps */
     bool fold_attached;
+    uint64_t (*ticks)(void); /* mm/fold's clock, to tell what its folds cost; or NULL */
 };
 
 /* The number of regions that guest RAM of these runs spans. */

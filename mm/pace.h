@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How fast the scanner goes: `scan.pages` pages at each wake-up, `scan.sleep` between two of them,
- * and never more than `scan.cpu_max` of the CPU's time while guests want it.
+ * How fast the scanner goes. Its advisor holds two things at once: a pass begins every
+ * `scan.pass`, and while guests want the CPU the scanner takes at most `scan.cpu_max` of it. Beside
+ * them stands an upper rate, `scan.pages` pages and then a sleep of `scan.sleep`.
  *
- *     n = pace_pages(&pace, now); if n > 0: done = fold_step(f, n); pace_done(&pace, now, done,
- * ...)
+ *     n = pace_pages(&pace, now, flags);
+ *     if n > 0: fold_step(f, n); pace_done(&pace, &what_it_did);
+ *     come back at pace_next(&pace, flags)
  *
- * A wake-up's pages are scanned in bursts of at most burst_ns, by the measured cost of a page, so
- * that no guest waits longer than that behind the scanner. After each burst the scanner pauses for
- * as long as cpu_max demands. Pure arithmetic: no clock, no state but the struct.
+ * The work of a pass, as far as it can be told from the last ones and from how this one goes, is
+ * spread over most of the target time, in bursts of at most burst_ns by the measured cost of a
+ * page; a pass that turns out longer goes as fast as cpu_max allows. The next one does not begin
+ * before the target time is over, however little there was to do: what is clean at its second look
+ * has been so for about that long. Where no guest wants the CPU, the work of the pass under way is
+ * done at once.
+ *
+ * Pure arithmetic: no clock, no state but the struct.
  */
 #ifndef MM_PACE_H
 #define MM_PACE_H
@@ -21,28 +28,70 @@ struct pace_config {
     uint64_t sleep_ns; /* between the end of one wake-up's pages and the next wake-up */
     unsigned cpu_max;  /* percent, 1 to 100 */
     uint64_t burst_ns; /* the longest stretch, at least 1 */
+    uint64_t pass_ns;  /* from one pass's begin to the next's; 0: they follow one another */
+};
+
+/* How the caller stands. */
+#define PACE_IDLE 1u   /* no guest wants the CPU: cpu_max does not bind, and work is not put off */
+#define PACE_URGENT 2u /* there is work that no pass should wait for */
+
+/* What kept the last pass from being quicker; of one that is late already, what keeps it. */
+enum pace_why {
+    PACE_NONE,      /* there was no pass yet */
+    PACE_PASS_TIME, /* the target time: it could have been quicker */
+    PACE_CPU_CAP,   /* cpu_max: it took longer than the target time */
+    PACE_PAGES,     /* likewise, by pages and sleep */
+    PACE_FREE,      /* nothing: no guest wanted the CPU, so it was done at once */
+};
+
+/* How far a pass has come, of struct pace_burst. */
+#define PACE_WHOLE 65536u
+
+struct pace_burst {
+    uint64_t start_ns, end_ns;
+    uint32_t pages;
+    unsigned flags;    /* as for pace_pages; with PACE_URGENT it was no part of a pass */
+    bool pass_over;    /* it came to the end of the pass */
+    uint32_t progress; /* the part of memory that the pass has behind it, of PACE_WHOLE */
 };
 
 struct pace {
     struct pace_config config;
-    uint64_t next_ns; /* not before this moment */
-    uint32_t left;    /* pages of this wake-up not scanned yet */
-    uint64_t page_ns; /* what a page costs: a running mean, at least 1 */
+    uint64_t page_ns;  /* what a page costs: a running mean, at least 1 */
+    uint32_t left;     /* pages of this wake-up not scanned yet */
+    uint64_t awake_ns; /* not before this moment: scan.sleep */
+    uint64_t cap_ns;   /* likewise, unless idle: scan.cpu_max */
+    uint64_t due_ns;   /* likewise, within a pass: its work is spread */
+    /* The pass under way, or the last one. */
+    bool begun, in_pass;
+    uint64_t begin_ns, spent_ns;
+    uint64_t capped_ns, slept_ns; /* what cpu_max and scan.sleep made it wait */
+    uint32_t progress;
+    bool was_busy;        /* some burst of it ended while a guest wanted the CPU */
+    uint64_t expected_ns; /* what a pass costs: a running mean; 0: not known */
+    /* Of the last pass that is over. */
+    enum pace_why why;
+    uint64_t pass_took_ns, pass_spent_ns;
 };
 
-/* The first wake-up is due at once. E_INVAL for a value outside the bounds above. */
+/* The first pass is due at once. E_INVAL for a value outside the bounds above. */
 enum status pace_init(struct pace *p, const struct pace_config *config) MUST_CHECK;
 /* Takes effect from the next burst; an error leaves everything as it was. */
 enum status pace_set(struct pace *p, const struct pace_config *config) MUST_CHECK;
 
 /* How many pages may be scanned now: 0 before pace_next. */
-uint32_t pace_pages(const struct pace *p, uint64_t now_ns);
-/*
- * After a burst of `done` pages that ended at now_ns and took cost_ns. `done` below what pace_pages
- * allowed ends this wake-up. `idle`: no guest wanted the CPU, so cpu_max does not bind.
- */
-void pace_done(struct pace *p, uint64_t now_ns, uint32_t done, uint64_t cost_ns, bool idle);
+uint32_t pace_pages(const struct pace *p, uint64_t now_ns, unsigned flags);
+/* After a burst. One of no pages that did not end a pass found nothing to scan. */
+void pace_done(struct pace *p, const struct pace_burst *b);
+/* Other work of the scanner, from start_ns to end_ns, that cpu_max covers too. */
+void pace_charge(struct pace *p, uint64_t start_ns, uint64_t end_ns, unsigned flags);
 /* When to come back (ns); in the past when a burst is due. */
-uint64_t pace_next(const struct pace *p);
+uint64_t pace_next(const struct pace *p, unsigned flags);
+/* The pass under way is not this pace's any more; the next begins a target time from now. */
+void pace_drop(struct pace *p, uint64_t now_ns);
+
+enum pace_why pace_why(const struct pace *p, uint64_t now_ns);
+/* "none", "pass-time", "cpu-cap", "pages", "idle". */
+const char *pace_why_name(enum pace_why why);
 
 #endif

@@ -41,6 +41,7 @@ struct config_host {
     uint32_t scan_pages;           /* per wake-up, at least 1 */
     uint64_t scan_sleep_ns;        /* between wake-ups */
     unsigned scan_cpu_max;         /* percent, 1 to 100 */
+    uint64_t scan_pass_ns;         /* the target time for a pass; 0: none */
     struct fold_switches fold;
     bool fold_zero_across_groups;
     enum cache_mode cache_mode;

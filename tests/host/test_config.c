@@ -79,7 +79,8 @@ static void test_defaults(void **state)
     assert_int_equal(parse(""), OK);
     assert_int_equal(c.n_vms, 0);
     assert_true(c.host.stats_interval_ns == 1000000000 && c.host.scan_pages == 1000);
-    assert_true(c.host.scan_sleep_ns == 20000000 && c.host.scan_cpu_max == 20);
+    assert_true(c.host.scan_sleep_ns == 0 && c.host.scan_cpu_max == 20);
+    assert_true(c.host.scan_pass_ns == 2000000000);
     assert_true(c.host.fold.run && c.host.fold.zero && !c.host.fold_zero_across_groups &&
                 c.host.cache_mode == CACHE_INCLUSIVE);
     assert_true(c.host.fold.lookahead && c.host.fold.backoff);
@@ -87,8 +88,9 @@ static void test_defaults(void **state)
     assert_true(c.host.fold.skip == 1u << PAGE_FREE);
     assert_true(c.host.fold.pagecache == FOLD_PAGECACHE_SCAN);
     assert_true(config_cache_bytes(&c.host, 400) == 100);
-    assert_int_equal(parse("[host]\nstats.interval = off\nscan.sleep = 0\n"), OK);
+    assert_int_equal(parse("[host]\nstats.interval = off\nscan.sleep = 0\nscan.pass = off\n"), OK);
     assert_true(c.host.stats_interval_ns == 0 && c.host.scan_sleep_ns == 0);
+    assert_true(c.host.scan_pass_ns == 0);
 }
 
 #define VM "[vm a]\nkernel = k\n"

@@ -673,6 +673,46 @@ static void test_hints_leave_room_for_the_pass(void **state)
     world_fini(&w);
 }
 
+/* Hints can be taken alone, and the pass stays where it is. */
+static void test_hints_alone(void **state)
+{
+    (void)state;
+    struct world w;
+
+    scene(&w, FOLD_TREE, FOLD_CHECKSUM); /* with a teardown after each pass */
+    for (unsigned g = 1; g < 5; g++) {
+        set_page(&w, 0, g, (uint8_t)(20 + g));
+    }
+    passes(&w, 2);
+    uint64_t full_scans = w.fold.full_scans, scanned = counters(&w).pages_scanned;
+    fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
+    fold_hint(&w.fold, &w.vms[0].p2m, GFN(2));
+    assert_int_equal(w.fold.phase, FOLD_TEARDOWN);
+    assert_int_equal(fold_hints(&w.fold), 0); /* not now */
+    assert_int_equal(fold_step_hints(&w.fold, 5), 0);
+    while (w.fold.phase == FOLD_TEARDOWN) {
+        fold_step(&w.fold, 1);
+    }
+    uint32_t progress = fold_progress(&w.fold, 65536);
+    enum fold_phase phase = w.fold.phase;
+    scanned = counters(&w).pages_scanned - scanned;
+    assert_int_equal(fold_hints(&w.fold) + scanned, 2);
+    while (fold_hints(&w.fold) > 0) {
+        assert_int_equal(fold_step_hints(&w.fold, 1), 1);
+    }
+    assert_int_equal(counters(&w).pages_hinted, 2);
+    assert_int_equal(fold_step_hints(&w.fold, 5), 0);
+    assert_int_equal(w.fold.full_scans, full_scans);
+    assert_int_equal(w.fold.phase, phase);
+    assert_int_equal(fold_progress(&w.fold, 65536), progress);
+    fold_hint(&w.fold, &w.vms[0].p2m, GFN(3));
+    w.fold.run = false;
+    assert_int_equal(fold_hints(&w.fold), 0);
+    world_audit(&w);
+    world_compare(&w);
+    world_fini(&w);
+}
+
 /* A log that is collected while a device holds a page hears of what the device wrote after that. */
 static void test_logs_hear_of_writes_in_flight(void **state)
 {
@@ -717,6 +757,7 @@ int main(void)
         cmocka_unit_test(test_who_was_misled_is_found),
         cmocka_unit_test(test_left_alone_is_in_no_index),
         cmocka_unit_test(test_hints_leave_room_for_the_pass),
+        cmocka_unit_test(test_hints_alone),
         cmocka_unit_test(test_logs_hear_of_writes_in_flight),
     };
 

@@ -63,6 +63,7 @@ EXITS_CONF = """\
 [host]
 scan.pages = 1000000
 scan.sleep = 10s
+scan.pass = off
 scan.cpu_max = 90%
 cache.mode = inclusive
 [vm twin]

@@ -65,8 +65,8 @@ TRIALS = 3
 LATENCIES = {  # name: switches, how the first guest behaves, ticks between trials
     "baseline_idle": (BASELINE, 2, 100_000_000),
     "baseline_busy": (BASELINE, 1, 300_000_000),
-    "best_idle": (BEST, 2, 50_000_000),
-    "best_busy": (BEST, 1, 300_000_000),
+    "best_idle": (BEST, 2, 200_000_000),
+    "best_busy": (BEST, 1, 400_000_000),
 }
 
 
