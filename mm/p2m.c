@@ -93,6 +93,7 @@ enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct
         .ram_pages = ram_pages,
         .regions = regions,
         .n_regions = p2m_regions(runs, n_runs),
+        .drop_next = runs[0].first,
     };
     for (unsigned i = 0; i < n_runs; i++) {
         p->runs[i] = runs[i];
@@ -362,7 +363,7 @@ bool p2m_drop_some(struct p2m *p, uint64_t budget)
 {
     const struct p2m_run *last = &p->runs[p->n_runs - 1];
     gfn_t end = GFN(last->first.n + last->pages);
-    gfn_t at = p->runs[0].first;
+    gfn_t first = p->runs[0].first, at = p->drop_next;
     mfn_t batch[DROP_BATCH];
 
     while (budget > 0 && p->present > 0) {
@@ -376,8 +377,12 @@ bool p2m_drop_some(struct p2m *p, uint64_t budget)
             batch[n++] = e.mfn;
             at.n++;
         }
-        if (n == 0) {
+        if (n == 0 && at.n == first.n) {
             break;
+        }
+        if (n == 0) {
+            at = first; /* what is left was touched after that had been dropped */
+            continue;
         }
         p->ops->flush(p->ctx);
         for (uint64_t i = 0; i < n; i++) {
@@ -387,7 +392,9 @@ bool p2m_drop_some(struct p2m *p, uint64_t budget)
     }
     if (p->present == 0) {
         p2m_regions_drop(p);
+        at = first;
     }
+    p->drop_next = at;
     return p->present > 0;
 }
 

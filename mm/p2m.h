@@ -156,6 +156,7 @@ struct p2m {
     uint64_t ram_pages; /* sum over runs */
     struct p2m_region *regions;
     uint32_t n_regions;   /* the last RAM page's, and those below it */
+    gfn_t drop_next;      /* where p2m_drop_some goes on */
     uint32_t n_notes;     /* frames of notes in use, for the audit and `mem` */
     struct p2m_log *logs; /* who else wants to know about writes */
     /* Live statistics, in pages. */

@@ -321,6 +321,46 @@ static void test_drop_is_bounded_and_respects_pins(void **state)
     world_fini(&w);
 }
 
+static uint64_t walked;
+
+static enum status counting_next(void *ctx, gfn_t from, gfn_t end, gfn_t *at, struct p2m_entry *out)
+{
+    enum status s = fake_map_ops.next(ctx, from, end, at, out);
+
+    walked += (s == OK ? at->n + 1 : end.n) - from.n;
+    return s;
+}
+
+/* What has been dropped is not walked over again in each step. */
+static void test_drop_walks_the_map_once(void **state)
+{
+    (void)state;
+    struct p2m_ops ops = fake_map_ops;
+    struct p2m_run run = {GFN(0), 1024};
+    struct fake_map map;
+    struct world w;
+    struct p2m vm;
+
+    world_init(&w, 2048);
+    ops.next = counting_next;
+    fake_map_init(&map, &w.f, run.pages);
+    assert_int_equal(p2m_init(&vm, &ops, &map, &w.f, &w.g, 7, &run, 1, map.regions), OK);
+    for (uint64_t g = 0; g < run.pages; g++) {
+        assert_int_equal(p2m_fault(&vm, GFN(g), g % 2), OK);
+    }
+    walked = 0;
+    assert_true(p2m_drop_some(&vm, 1000));
+    assert_int_equal(p2m_fault(&vm, GFN(3), true), OK); /* touched again behind it */
+    while (p2m_drop_some(&vm, 1)) {
+    }
+    assert_int_equal(vm.present, 0);
+    assert_in_range(walked, run.pages, 3 * run.pages);
+    assert_int_equal(p2m_fault(&vm, GFN(9), true), OK);
+    p2m_drop_all(&vm);
+    fake_map_fini(&map);
+    world_fini(&w);
+}
+
 static void test_door_copies_across_pages(void **state)
 {
     (void)state;
@@ -404,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_pins_of_others_cannot_be_used_up),
         cmocka_unit_test(test_out_of_frames_changes_nothing),
         cmocka_unit_test(test_drop_is_bounded_and_respects_pins),
+        cmocka_unit_test(test_drop_walks_the_map_once),
         cmocka_unit_test(test_door_copies_across_pages),
     };
 
