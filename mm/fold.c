@@ -248,7 +248,6 @@ static void take_hint(struct fold *f)
     }
     notes->written[i / 64] &= ~bit;
     notes->pending[i / 64] &= ~bit;
-    fold_index_written(f, e.mfn);
     f->pages_hinted++;
     fold_page(f, p, gfn, e.mfn, true);
 }

@@ -12,19 +12,9 @@
 /* Looks at a region or a resting page that led to nothing: so many count as one page. */
 #define GLANCES 16u
 
-static void put_back(struct fold *f)
-{
-    struct p2m_notes *notes = f->in_region ? p2m_notes(f->cursor, f->next) : NULL;
-
-    for (unsigned i = 0; notes && i < P2M_REGION_WORDS; i++) {
-        notes->pending[i] |= f->todo[i];
-    }
-    f->in_region = false;
-}
-
 void fold_scan_to(struct fold *f, struct p2m *p)
 {
-    put_back(f);
+    f->in_region = false;
     f->cursor = p;
     f->next = p ? p->runs[0].first : GFN(0);
 }

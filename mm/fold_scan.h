@@ -6,7 +6,7 @@
 #include "mm/fold.h"
 
 /* The scan goes on at the start of `p` (NULL: the pass is at its end). What was still to be looked
- * at where it is now is looked at in the next pass. */
+ * at where it is now is forgotten: for the end of a map, or one that fold_scan_all is to follow. */
 void fold_scan_to(struct fold *f, struct p2m *p);
 /* Looks at the next page that is due, or does about as much work in finding it. False: there is
  * none left in this pass. */

@@ -210,6 +210,12 @@ static void follows(enum fold_index index, enum fold_volatility volatility)
     set_page(&w, 2, 2, 99);
     passes(&w, 3);
     assert_int_equal(w.vms[2].p2m.shared_maps, 2);
+    set_page(&w, 2, 4, 1);
+    set_page(&w, 2, 5, 2);
+    uint64_t hits = counters(&w).lookahead_hits;
+    passes(&w, 3);
+    assert_int_equal(w.vms[2].p2m.shared_maps, 4);
+    assert_int_equal(counters(&w).lookahead_hits, hits + 1); /* where the second VM is now */
     world_compare(&w);
     world_audit(&w);
     world_fini(&w);
@@ -537,142 +543,6 @@ static void test_logs_share_the_dirty_bits(void **state)
     world_fini(&w);
 }
 
-/* ---- what nobody may forget ---------------------------------------------------------------- */
-
-/* Steps until the scan has come to that VM. */
-static void scan_up_to(struct world *w, unsigned vm)
-{
-    while (w->fold.phase != FOLD_SCAN || w->fold.cursor != &w->vms[vm].p2m) {
-        fold_step(&w->fold, 1);
-    }
-}
-
-/*
- * A page by which another found its place in the unstable tree changes, misleads the search of a
- * third, and leaves the tree: by a hint, pinned by a device, with its VM, or made stable.
- */
-static void mislead(unsigned how)
-{
-    struct world w;
-    mfn_t m;
-
-    scene(&w, FOLD_TREE, FOLD_DIRTY);
-    fold_detach(&w.fold, &w.vms[2].p2m); /* with it, the tree is torn down after each pass */
-    set_page(&w, 0, 1, 50);
-    set_page(&w, 0, 2, 30);
-    passes(&w, 3);
-    assert_int_equal(w.fold.unstable, 2);
-    set_page(&w, 1, 1, 30);
-    passes(&w, 1); /* now it is due */
-    scan_up_to(&w, 1);
-    assert_int_equal(p2m_get_write(&w.vms[0].p2m, GFN(1), &m), OK);
-    memset(frame_bytes(&w.f, m), 10, PAGE_SIZE);
-    memset(w.vms[0].oracle[1], 10, PAGE_SIZE);
-    if (how != 1) {
-        p2m_put(&w.vms[0].p2m, m);
-    }
-    fold_step(&w.fold, 3);
-    assert_int_equal(w.fold.unstable, 3); /* not found, for what stands at the root now */
-    switch (how) {
-    case 0:
-        fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
-        break;
-    case 1: /* who meets it in the tree takes it out */
-        set_page(&w, 1, 2, 10);
-        break;
-    default:
-        fold_detach(&w.fold, &w.vms[0].p2m);
-        p2m_drop_all(&w.vms[0].p2m);
-        memset(w.vms[0].oracle, 0, (WORLD_PAGES + 2) * PAGE_SIZE);
-        fold_attach(&w.fold, &w.vms[0].p2m);
-        set_page(&w, 0, 2, 30);
-        break;
-    }
-    passes(&w, 5);
-    if (how == 1) {
-        p2m_put(&w.vms[0].p2m, m);
-        passes(&w, 5);
-    }
-    assert_int_equal(w.vms[1].p2m.shared_maps, how == 1 ? 2 : 1);
-    world_audit(&w);
-    world_compare(&w);
-    world_fini(&w);
-}
-
-static void test_who_was_misled_is_found(void **state)
-{
-    (void)state;
-    for (unsigned how = 0; how < 3; how++) {
-        mislead(how);
-    }
-}
-
-static enum page_class cache_by_gfn(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk)
-{
-    (void)ctx;
-    (void)p;
-    return gfn.n == 1 && from_disk ? PAGE_CACHE : PAGE_ANON;
-}
-
-/* A page in the index is read anew from a disk, and is of a class that is left alone by then. */
-static void leaves_index(enum fold_index index, enum fold_volatility volatility)
-{
-    struct fold_switches to;
-    struct world w;
-
-    scene(&w, index, volatility);
-    w.fold.classify = cache_by_gfn;
-    to = fold_switches(&w.fold);
-    to.pagecache = FOLD_PAGECACHE_SKIP;
-    fold_switch(&w.fold, &to);
-    set_page(&w, 0, 1, 5);
-    passes(&w, 3);
-    set_page(&w, 0, 1, 6);
-    fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
-    passes(&w, 1);
-    assert_true(counters(&w).pages_skipped > 0);
-    for (unsigned vm = 0; vm < 2; vm++) {
-        set_page(&w, vm, 2, 5); /* what it was before */
-        set_page(&w, vm, 3, 6); /* what it is */
-    }
-    passes(&w, 5);
-    assert_int_equal(counters(&w).collisions, 0);
-    assert_int_equal(counters(&w).pages_shared, 2);
-    assert_int_equal(counters(&w).pages_sharing, 2);
-    assert_int_equal(counters(&w).by_class[PAGE_CACHE].folded, 0);
-    world_audit(&w);
-    world_compare(&w);
-    world_fini(&w);
-}
-
-static void test_left_alone_is_in_no_index(void **state)
-{
-    (void)state;
-    each(leaves_index);
-}
-
-/* A guest that reads its disk without end has its pages looked at, but others' too. */
-static void test_hints_leave_room_for_the_pass(void **state)
-{
-    (void)state;
-    struct world w;
-
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
-    set_page(&w, 0, 3, 7);
-    set_page(&w, 1, 3, 7);
-    for (unsigned i = 0; i < 1000; i++) {
-        for (unsigned k = 0; k < 8; k++) {
-            set_page(&w, 3, 1, (uint8_t)(1 + (8 * i + k) % 250));
-            fold_hint(&w.fold, &w.vms[3].p2m, GFN(1));
-        }
-        fold_step(&w.fold, 8);
-    }
-    assert_true(counters(&w).pages_hinted > 100);
-    assert_int_equal(counters(&w).pages_sharing, 1);
-    assert_true(w.fold.full_scans > 10);
-    world_fini(&w);
-}
-
 /* Hints can be taken alone, and the pass stays where it is. */
 static void test_hints_alone(void **state)
 {
@@ -713,31 +583,6 @@ static void test_hints_alone(void **state)
     world_fini(&w);
 }
 
-/* A log that is collected while a device holds a page hears of what the device wrote after that. */
-static void test_logs_hear_of_writes_in_flight(void **state)
-{
-    (void)state;
-    struct world w;
-    uint64_t bits[P2M_REGION_WORDS];
-    struct p2m_log log = {.bits = bits};
-    mfn_t m;
-
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
-    struct p2m *p = &w.vms[0].p2m;
-    assert_int_equal(p2m_log_join(p, &log), OK);
-    assert_int_equal(p2m_get_write(p, GFN(3), &m), OK);
-    p2m_log_collect(p);
-    memset(bits, 0, sizeof(bits));
-    memset(frame_bytes(&w.f, m), 9, PAGE_SIZE);
-    memset(w.vms[0].oracle[3], 9, PAGE_SIZE);
-    p2m_put(p, m);
-    p2m_log_collect(p);
-    assert_int_equal(bits[0], 1u << 3);
-    p2m_log_leave(p, &log);
-    world_compare(&w);
-    world_fini(&w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -754,11 +599,7 @@ int main(void)
         cmocka_unit_test(test_collisions),
         cmocka_unit_test(test_switching),
         cmocka_unit_test(test_logs_share_the_dirty_bits),
-        cmocka_unit_test(test_who_was_misled_is_found),
-        cmocka_unit_test(test_left_alone_is_in_no_index),
-        cmocka_unit_test(test_hints_leave_room_for_the_pass),
         cmocka_unit_test(test_hints_alone),
-        cmocka_unit_test(test_logs_hear_of_writes_in_flight),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -361,6 +361,39 @@ static void test_drop_walks_the_map_once(void **state)
     world_fini(&w);
 }
 
+static void test_log_of_many_regions(void **state)
+{
+    (void)state;
+    struct p2m_run run = {GFN(0), 1600};
+    uint64_t bits[4 * P2M_REGION_WORDS], sum = 0;
+    struct p2m_log log = {.bits = bits};
+    struct fake_map map;
+    struct world w;
+    struct p2m vm;
+
+    world_init(&w, 64);
+    fake_map_init(&map, &w.f, run.pages);
+    assert_int_equal(p2m_init(&vm, &fake_map_ops, &map, &w.f, &w.g, 7, &run, 1, map.regions), OK);
+    assert_int_equal(fake_guest_write(&vm, 0, 0, GFN(700), 0, 1), OK);
+    assert_int_equal(fake_guest_write(&vm, 0, 0, GFN(1599), 0, 1), OK);
+    assert_int_equal(p2m_log_join(&vm, &log), OK);
+    assert_true(bits[24] == UINT64_MAX && bits[25] == 0); /* all that is RAM */
+    p2m_log_collect(&vm);
+    memset(bits, 0, sizeof(bits));
+    assert_int_equal(fake_guest_write(&vm, 0, 0, GFN(700), 0, 2), OK);  /* by its dirty bit */
+    assert_int_equal(fake_guest_write(&vm, 0, 0, GFN(1030), 0, 2), OK); /* by its fault */
+    p2m_log_collect(&vm);
+    for (unsigned i = 0; i < 4 * P2M_REGION_WORDS; i++) {
+        sum += (unsigned)__builtin_popcountll(bits[i]);
+    }
+    assert_int_equal(sum, 2);
+    assert_true(bits[700 / 64] >> 700 % 64 & 1 && bits[1030 / 64] >> 1030 % 64 & 1);
+    p2m_log_leave(&vm, &log);
+    p2m_drop_all(&vm);
+    fake_map_fini(&map);
+    world_fini(&w);
+}
+
 static void test_door_copies_across_pages(void **state)
 {
     (void)state;
@@ -445,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_out_of_frames_changes_nothing),
         cmocka_unit_test(test_drop_is_bounded_and_respects_pins),
         cmocka_unit_test(test_drop_walks_the_map_once),
+        cmocka_unit_test(test_log_of_many_regions),
         cmocka_unit_test(test_door_copies_across_pages),
     };
 
