@@ -22,7 +22,7 @@ const struct key host_keys[] = {
     {"scan.cpu_max", KEY_PERCENT, HOST(scan_cpu_max), .min = 1, .max = 100, .def = "20%",
      .help = "1% to 100%"},
     {"scan.pass", KEY_DURATION, HOST(scan_pass_ns), .min = SECOND_NS / 1000,
-     .max = 3600 * SECOND_NS, .def = "2s",
+     .max = 3600 * SECOND_NS, .def = "1s",
      .help = "1ms to 3600s (the target time for a pass), or off"},
     {"fold.run", KEY_SWITCH, HOST(fold.run), .def = "on", .help = "on or off"},
     {"fold.zero", KEY_SWITCH, HOST(fold.zero), .def = "on", .help = "on or off"},
