@@ -97,6 +97,10 @@ $H/libfuzz.a: $(FOBJ)
 TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
 SUPPORT := $(wildcard tests/host/support_*.c)
 LIBS_test_insn := -lZydis # a second opinion on every decoded instruction
+POLICY := $(wildcard tools/host/policy_*.c) tools/host/synth.c
+LIBS_test_mrc := $(POLICY) $H/libpagefold.a -lm
+LIBS_test_policy := $(LIBS_test_mrc)
+$H/test_mrc $H/test_policy: $(POLICY) $(wildcard tools/host/*.h)
 $H/test_%: tests/host/test_%.c $(SUPPORT) $H/libpagefold.a
 	$(call say,HOSTCC,$@)
 	$Q $(HOSTCC) $(HFLAGS) $(SAN) -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libpagefold.a -lcmocka $(LIBS_$(@F))

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The sample's last reads in order of time, with a Fenwick tree that counts the live ones. */
+#include "mm/mrc.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+
+#define MRC_DEAD (UINT32_MAX - 1)
+/* No machine has so many blocks that a sample at 2^-40 of them would not fit. */
+#define SHIFT_MAX 40u
+
+static uint64_t hash_of(const struct mrc *m, uint32_t disk, uint64_t block)
+{
+    uint64_t h = block ^ m->seed;
+
+    h = (h ^ (h >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
+    h ^= (uint64_t)disk << 32 | disk;
+    h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
+    h = (h ^ (h >> 32)) * UINT64_C(0x94d049bb133111eb);
+    return h ^ (h >> 29);
+}
+
+static bool is_sampled(const struct mrc *m, uint64_t hash)
+{
+    return (hash & (BIT(m->shift) - 1)) == 0;
+}
+
+/* The bits above those that the rate may ever look at, so that chains stay short at any rate. */
+static uint32_t *bucket_of(const struct mrc *m, uint64_t hash)
+{
+    return &m->buckets[(hash >> SHIFT_MAX) % MRC_TRACKED];
+}
+
+/* ---- the tree: node i sums the i & -i slots that end at i, counted from 1 ---- */
+
+static void tree_add(struct mrc *m, uint32_t slot, uint32_t delta)
+{
+    for (uint32_t i = slot + 1; i <= MRC_SLOTS; i += i & -i) {
+        m->slots[i - 1].sum += delta;
+    }
+}
+
+/* Live slots up to `slot`, itself included. */
+static uint32_t tree_sum(const struct mrc *m, uint32_t slot)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t i = slot + 1; i > 0; i -= i & -i) {
+        sum += m->slots[i - 1].sum;
+    }
+    return sum;
+}
+
+/* ---- the slots ---- */
+
+void mrc_init(struct mrc *m, void *mem, uint64_t blocks, uint64_t seed)
+{
+    *m = (struct mrc){.slots = mem, .seed = seed};
+    m->buckets = (uint32_t *)(m->slots + MRC_SLOTS);
+    for (unsigned i = 0; i < MRC_SLOTS; i++) {
+        m->slots[i] = (struct mrc_slot){.next = MRC_DEAD};
+    }
+    for (unsigned i = 0; i < MRC_TRACKED; i++) {
+        m->buckets[i] = MRC_NIL;
+    }
+    for (unsigned i = 0; i < MRC_POINTS; i++) {
+        /* 1, 3/2, 2, 3, 4, 6, ... of a 32nd; no more than one divisor and small factors */
+        uint64_t size = i % 2 == 0 ? (blocks << i / 2) / 32 : ((3 * blocks) << i / 2) / 64;
+        m->sizes[i] = MAX(size, i > 0 ? m->sizes[i - 1] : 1);
+    }
+}
+
+static void append(struct mrc *m, uint64_t hash)
+{
+    uint32_t *bucket = bucket_of(m, hash);
+    struct mrc_slot *x = &m->slots[m->used];
+
+    ASSERT(m->used < MRC_SLOTS);
+    x->hash = hash;
+    x->next = *bucket;
+    *bucket = m->used;
+    tree_add(m, m->used, 1);
+    m->used++;
+    m->tracked++;
+}
+
+/* Moves what is live and still in the sample to the front, in order. */
+static void compact(struct mrc *m)
+{
+    uint32_t used = m->used;
+
+    m->used = m->tracked = 0;
+    for (uint32_t i = 0; i < MRC_TRACKED; i++) {
+        m->buckets[i] = MRC_NIL;
+    }
+    for (uint32_t i = 0; i < MRC_SLOTS; i++) {
+        m->slots[i].sum = 0;
+    }
+    for (uint32_t i = 0; i < used; i++) {
+        struct mrc_slot x = m->slots[i];
+        m->slots[i].next = MRC_DEAD;
+        if (x.next != MRC_DEAD && is_sampled(m, x.hash)) {
+            append(m, x.hash);
+        }
+    }
+}
+
+/* Takes the hash's slot out; false when it has none. `*after` is how many live ones are later. */
+static bool take(struct mrc *m, uint64_t hash, uint32_t *after)
+{
+    uint32_t *link = bucket_of(m, hash);
+
+    while (*link != MRC_NIL && m->slots[*link].hash != hash) {
+        link = &m->slots[*link].next;
+    }
+    uint32_t slot = *link;
+    if (slot == MRC_NIL) {
+        return false;
+    }
+    *after = m->tracked - tree_sum(m, slot);
+    *link = m->slots[slot].next;
+    m->slots[slot].next = MRC_DEAD;
+    tree_add(m, slot, UINT32_MAX); /* one less */
+    m->tracked--;
+    return true;
+}
+
+static void count(struct mrc *m, uint64_t distance)
+{
+    unsigned i = 0;
+
+    while (i < MRC_POINTS && distance >= m->sizes[i]) {
+        i++;
+    }
+    m->bins[i] += BIT(m->shift);
+}
+
+void mrc_read_block(struct mrc *m, uint32_t disk, uint64_t block)
+{
+    uint64_t hash = hash_of(m, disk, block);
+    uint32_t after;
+
+    m->reads++;
+    if (!is_sampled(m, hash)) {
+        return;
+    }
+    if (take(m, hash, &after)) {
+        count(m, (uint64_t)after << m->shift);
+    } else {
+        count(m, UINT64_MAX);
+        while (m->tracked == MRC_TRACKED && m->shift < SHIFT_MAX) {
+            m->shift++;
+            compact(m);
+        }
+        if (!is_sampled(m, hash) || m->tracked == MRC_TRACKED) {
+            return;
+        }
+    }
+    if (m->used == MRC_SLOTS) {
+        compact(m);
+    }
+    append(m, hash);
+}
+
+void mrc_curve(const struct mrc *m, struct mrc_point out[MRC_POINTS])
+{
+    uint64_t misses = 0;
+
+    for (unsigned i = MRC_POINTS; i-- > 0;) {
+        misses += m->bins[i + 1];
+        /* As the reads are counted, and not the sample's, the difference is one of hits. */
+        uint64_t n = MIN(misses, m->reads);
+        out[i].blocks = m->sizes[i];
+        out[i].miss_ppm = m->reads == 0 ? 0 : (uint32_t)(n * MRC_PPM / m->reads);
+    }
+}
