@@ -199,6 +199,8 @@ void disks_init(const struct config *config)
     enum status s = blkcache_init(&blkcache, &machine_cache, mem, JOBS, IOS);
 
     ASSERT(s == OK);
+    blkcache.curve = &machine_curve;
+    blkcache.trace = config->host.cache_trace > 0 ? &machine_trace : NULL;
     timer_init(&ata_timer, ata_due, NULL);
     add_ata_disks();
     for (unsigned i = 0; i < config->n_vms; i++) {

@@ -4,14 +4,18 @@
 #define KERNEL_MACHINE_H
 
 #include "boot/multiboot2.h"
+#include "drivers/block/blktrace.h"
 #include "kernel/config/config.h"
 #include "mm/cache.h"
 #include "mm/fold.h"
 #include "mm/frame.h"
+#include "mm/mrc.h"
 #include "mm/p2m.h"
 
 extern struct frames machine_frames;
 extern struct cache machine_cache;
+extern struct mrc machine_curve;      /* of all reads that reach the cache */
+extern struct blktrace machine_trace; /* of all requests; n_max 0 without cache.trace */
 extern struct fold machine_fold;
 extern struct share_group *groups; /* n_groups of them, one for each name in the configuration */
 extern unsigned n_groups;

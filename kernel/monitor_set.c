@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The monitor's `fold`, `cache` and `when-off`: the [host] keys of the configuration at run time.
  */
+#include "base/bits.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "base/string.h"
@@ -12,6 +13,8 @@
 #include "kernel/scan.h"
 
 #define HOST (&machine_config.host)
+/* What a trace leaves free in the console's buffer. */
+#define TRACE_ROOM (64u << 10)
 
 static bool begins(const char *text, const char *with)
 {
@@ -97,17 +100,73 @@ void monitor_fold(void *ctx, unsigned argc, char *const *argv)
     }
 }
 
+/* Prints what was traced and forgets it; what does not fit into the console's buffer stays. */
+static void print_trace(void)
+{
+    struct blktrace_record r;
+    char line[BLKTRACE_TEXT];
+
+    if (machine_trace.n_max == 0) {
+        console_printf("nothing is traced: set cache.trace, the room for requests, at boot\n");
+        return;
+    }
+    while (console_room() > TRACE_ROOM && blktrace_take(&machine_trace, &r)) {
+        (void)blktrace_text(&r, line, sizeof(line));
+        console_printf("trace: %s\n", line);
+    }
+    console_printf("trace: # %u more are kept, %llu found no room\n", machine_trace.n,
+                   (unsigned long long)machine_trace.lost);
+}
+
+static void print_curve(void)
+{
+    struct mrc_point points[MRC_POINTS];
+
+    mrc_curve(&machine_curve, points);
+    console_printf("an LRU cache of BLOCKS would have missed (from 1 block in %llu, %u now):\n",
+                   (unsigned long long)BIT(machine_curve.shift), machine_curve.tracked);
+    for (unsigned i = 0; i < MRC_POINTS; i++) {
+        uint32_t permille = points[i].miss_ppm / (MRC_PPM / 1000);
+        console_printf("%10llu %3u.%u%%%s", (unsigned long long)points[i].blocks, permille / 10,
+                       permille % 10, i % 4 == 3 ? "\n" : "");
+    }
+}
+
+static void print_vms(void)
+{
+    struct stats_vm s;
+
+    for (unsigned i = 0; i < n_vms; i++) {
+        stats_read_vm(vms[i], &s);
+        uint64_t all = s.cache_hits + s.cache_misses;
+        if (all > 0) {
+            uint64_t permille = s.cache_hits * 1000 / all;
+            console_printf("%-16s hits %llu, misses %llu: %llu.%llu%%\n", vms[i]->config->name,
+                           (unsigned long long)s.cache_hits, (unsigned long long)s.cache_misses,
+                           (unsigned long long)permille / 10, (unsigned long long)permille % 10);
+        }
+    }
+}
+
 void monitor_cache(void *ctx, unsigned argc, char *const *argv)
 {
     static const char *const prefixes[] = {"cache.", "snapshot.", NULL};
     const struct cache *c = &machine_cache;
 
     (void)ctx;
+    if (argc == 2 && strcmp(argv[1], "trace") == 0) {
+        print_trace();
+        return;
+    }
     keys(prefixes, argc, argv);
     console_printf("%u of at most %u blocks held (the table has room for %u); hits %llu, misses "
                    "%llu\n",
                    c->used, c->max, c->n_max, (unsigned long long)c->stats.hits,
                    (unsigned long long)c->stats.misses);
+    if (argc == 1) {
+        print_vms();
+        print_curve();
+    }
 }
 
 void monitor_when_off(void *ctx, unsigned argc, char *const *argv)

@@ -27,6 +27,8 @@
 
 struct frames machine_frames;
 struct cache machine_cache;
+struct mrc machine_curve;
+struct blktrace machine_trace;
 struct fold machine_fold;
 struct share_group *groups;
 unsigned n_groups;
@@ -119,6 +121,11 @@ static void make_cache(void)
         refuse("config: cache.max is too large");
     }
     cache_set_mode(&machine_cache, h->cache_mode);
+    mrc_init(&machine_curve, boot_alloc(MRC_BYTES, 64), blocks, secret());
+    if (h->cache_trace > 0) {
+        void *mem = boot_alloc(blktrace_bytes(h->cache_trace), 64);
+        blktrace_init(&machine_trace, mem, h->cache_trace, clock_now_ns);
+    }
 }
 
 static bool all_vms_work(void *ctx)

@@ -84,6 +84,8 @@ static const struct stats_field vm_fields[] = {
     EXITS(HVM_N_IRQ, irq, "by host interrupts and the preemption timer"),
     EXITS(HVM_N_WINDOW, window, "by interrupt windows"),
     EXITS(HVM_N_OTHER, other, "by anything else"),
+    FIELD(vm, cache_hits, "blocks of its read requests that the disk cache had"),
+    FIELD(vm, cache_misses, "blocks of its read requests that it had not"),
     FIELD(vm, disk_reads, "read requests"),
     FIELD(vm, disk_writes, "write requests"),
     FIELD(vm, disk_flushes, "flush requests"),
@@ -246,6 +248,8 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
     }
     for (unsigned i = 0; i < vm->config->n_disks; i++) {
         const struct virtio_blk_stats *d = &vm->disks[i].blk.stats;
+        out->cache_hits += vm->disks[i].account.cache_hits;
+        out->cache_misses += vm->disks[i].account.cache_misses;
         out->disk_reads += d->reads;
         out->disk_writes += d->writes;
         out->disk_flushes += d->flushes;

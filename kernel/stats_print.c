@@ -8,7 +8,7 @@
 #include "kernel/stats.h"
 
 /* Longest JSON: a field is at most its name, 20 digits and four more characters. */
-#define JSON_FIXED 8192u
+#define JSON_FIXED 9216u
 #define JSON_PER_VM 2048u
 
 static char *line;
@@ -42,6 +42,24 @@ static void add_classes(struct json *j, const struct stats_fold *f)
     json_close(j);
 }
 
+/* The miss-ratio curve: sizes, and what a cache of each would miss, in the same order. */
+static void add_curve(struct json *j)
+{
+    struct mrc_point points[MRC_POINTS];
+
+    mrc_curve(&machine_curve, points);
+    json_open(j, "curve_blocks", '[');
+    for (unsigned i = 0; i < MRC_POINTS; i++) {
+        json_number(j, NULL, points[i].blocks);
+    }
+    json_close(j);
+    json_open(j, "curve_miss_ppm", '[');
+    for (unsigned i = 0; i < MRC_POINTS; i++) {
+        json_number(j, NULL, points[i].miss_ppm);
+    }
+    json_close(j);
+}
+
 static void add_vm(struct json *j, const struct vm *vm)
 {
     struct stats_vm v;
@@ -71,6 +89,7 @@ bool stats_print_json(void)
             add_classes(&j, &s.fold);
         } else if (w == STATS_CACHE) {
             json_string(&j, "mode", cache_mode_name(machine_cache.mode));
+            add_curve(&j);
         }
         json_close(&j);
     }

@@ -65,6 +65,7 @@ struct vm_disk {
     bool has_snapshot;   /* it lives; over a restart too */
     bool wants_memory;   /* stopped for want of a frame */
     struct blk_dev view; /* the same as this VM may use it */
+    struct blk_account account;
     mfn_t bounce;
     mfn_t slots[VIRTIO_BLK_SLOTS];
     unsigned n_slots;

@@ -32,11 +32,13 @@ static void disk_arrived(void *ctx, gfn_t gfn)
     fold_hint(&machine_fold, &vm->p2m, gfn);
 }
 
-/* A VM's view of a host disk: read-only when its configuration says so. */
+/* A VM's view of a host disk: read-only when its configuration says so, and with its name on what
+ * it asks for. */
 static void view_submit(struct blk_dev *view, struct blk_req *r)
 {
     struct vm_disk *d = container_of(view, struct vm_disk, view);
 
+    r->account = &d->account;
     d->dev->ops->submit(d->dev, r);
 }
 
@@ -98,6 +100,7 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
     d->view = *d->dev;
     d->view.ops = &view_ops;
     d->view.read_only |= c->read_only;
+    d->account = (struct blk_account){.vm = vm->number};
     d->n_slots = 0;
     s = frames_alloc(&machine_frames, FRAME_HYP, &d->bounce);
     if (s != OK) {

@@ -26,6 +26,12 @@ struct blk_seg {
     uint32_t bytes;
 };
 
+/* On whose behalf a request is made; the cache counts there. */
+struct blk_account {
+    uint16_t vm;                       /* from 1; requests without an account are nobody's */
+    uint64_t cache_hits, cache_misses; /* blocks of read requests */
+};
+
 /*
  * One request. The submitter owns it and its segments, fills the first group, and must leave all of
  * it alone until `done` has been called (exactly once; possibly from inside submit).
@@ -38,6 +44,7 @@ struct blk_req {
     unsigned n_segs;
     void (*done)(struct blk_req *r, enum status s); /* OK, E_IO, E_RANGE, E_READONLY, ... */
     void *ctx;
+    struct blk_account *account; /* may be NULL; who makes requests of a request hands it on */
     /* The device's own, while it has the request. */
     STAILQ_ENTRY(blk_req) link;
     void *dev_priv;

@@ -134,6 +134,50 @@ static bool conflicts(const struct blkcache_job *a, const struct blkcache_job *b
            job_start(b) / CACHE_BLOCK_SECTORS <= (a->end - 1) / CACHE_BLOCK_SECTORS;
 }
 
+void blkcache_count_hit(struct blkcache_job *j)
+{
+    j->d->stats.hits++;
+    if (j->r->account != NULL) {
+        j->r->account->cache_hits++;
+    }
+}
+
+void blkcache_count_misses(struct blkcache_job *j, uint64_t blocks)
+{
+    j->d->stats.misses += blocks;
+    if (j->r->account != NULL) {
+        j->r->account->cache_misses += blocks;
+    }
+}
+
+/* Tells those who look on what is wanted, whether it is here or not. */
+static void observe(const struct blkcache *bc, const struct blkcache_job *j)
+{
+    const struct blk_req *r = j->r;
+
+    if (r->op == BLK_FLUSH) {
+        return;
+    }
+    uint64_t first = job_start(j) / CACHE_BLOCK_SECTORS;
+    uint64_t last = (j->end - 1) / CACHE_BLOCK_SECTORS;
+    if (bc->curve != NULL && r->op == BLK_READ) {
+        for (uint64_t b = first; b <= last; b++) {
+            mrc_read_block(bc->curve, j->d->dev.id, b);
+        }
+    }
+    if (bc->trace != NULL) {
+        blktrace_add(bc->trace, (struct blktrace_record){
+                                    .block = first,
+                                    .blocks = (uint32_t)MIN(last - first + 1, UINT32_MAX),
+                                    .disk = j->d->dev.id,
+                                    .vm = r->account != NULL ? r->account->vm : 0,
+                                    .op = r->op == BLK_READ    ? BLKTRACE_READ
+                                          : r->op == BLK_WRITE ? BLKTRACE_WRITE
+                                                               : BLKTRACE_DROP,
+                                });
+    }
+}
+
 static void admit(struct blkcache *bc)
 {
     struct blk_req *r = STAILQ_FIRST(&bc->incoming);
@@ -144,6 +188,7 @@ static void admit(struct blkcache *bc)
     *j = (struct blkcache_job){.d = r->dev_priv, .r = r};
     j->at = job_start(j);
     j->end = j->at + r->sectors;
+    observe(bc, j);
     TAILQ_FOREACH(earlier, &bc->active, active)
     {
         j->blockers += conflicts(earlier, j);

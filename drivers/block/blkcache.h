@@ -25,7 +25,9 @@
 #define DRIVERS_BLOCK_BLKCACHE_H
 
 #include "drivers/block/blk.h"
+#include "drivers/block/blktrace.h"
 #include "mm/cache.h"
+#include "mm/mrc.h"
 
 struct blkcache_job;
 struct blkcache_io;
@@ -37,6 +39,8 @@ TAILQ_HEAD(blkcache_active, blkcache_job);
 /* What all cached devices of the machine have in common. */
 struct blkcache {
     struct cache *cache;
+    struct mrc *curve;       /* is told each block that is read; may be NULL */
+    struct blktrace *trace;  /* is told each request; may be NULL */
     struct blkcache_io *ios; /* the pool; an entry that is being read names its io by index */
     struct blkcache_io_list free_ios, finished;
     struct blkcache_job_list free_jobs;

@@ -57,6 +57,11 @@ void blkcache_io_submit(struct blkcache_io *io, enum blk_op op, const struct blk
 void blkcache_job_ready(struct blkcache_job *j);
 void blkcache_job_end(struct blkcache_job *j);
 
+/* Blocks of j that were found, or were not; in the device's counters and the requester's. What the
+ * cache counts as a miss of its own is counted where it happens. */
+void blkcache_count_hit(struct blkcache_job *j);
+void blkcache_count_misses(struct blkcache_job *j, uint64_t blocks);
+
 /* Copies n bytes at byte `off` of r's segments from or to `bytes`. */
 void blkcache_copy(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
                    size_t n, bool to_segs);

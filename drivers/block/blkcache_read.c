@@ -36,10 +36,10 @@ static uint32_t serve_hits(struct blkcache_job *j)
         if (j->joining) {
             j->joining = false;
             c->stats.joined++;
-            j->d->stats.misses++;
+            blkcache_count_misses(j, 1);
         } else {
             c->stats.hits++;
-            j->d->stats.hits++;
+            blkcache_count_hit(j);
         }
         j->at += n;
     }
@@ -86,7 +86,7 @@ static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
             (uint32_t)((hi - lo) * BLK_SECTOR)};
     }
     c->stats.misses += io->n_entries;
-    j->d->stats.misses += io->n_entries;
+    blkcache_count_misses(j, io->n_entries);
     j->joining = false;
     j->at = MIN(end, j->end);
     blkcache_io_submit(io, BLK_READ, io->segs, io->n_entries);
@@ -161,7 +161,7 @@ void blkcache_read_step(struct blkcache_job *j)
             uint64_t blocks = block_of(end - 1) - block_of(from) + 1;
             c->stats.misses += blocks;
             c->stats.bypassed += blocks;
-            j->d->stats.misses += blocks;
+            blkcache_count_misses(j, blocks);
         }
         j->joining = false;
         j->at = start_bypass(j, io, from, end);

@@ -160,6 +160,7 @@ enum cow_next cow_submit(struct cow_job *j, struct blk_dev *d, enum blk_op op, u
         .n_segs = n_segs,
         .done = lower_done,
         .ctx = j,
+        .account = j->r->account,
     };
     blk_submit(d, &j->req);
     return COW_AWAY;
