@@ -38,7 +38,7 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=40
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-host test-emu fuzz soak bench bench-fold images bench-ksm lint format \
+.PHONY: all demo run iso test test-host test-emu fuzz soak bench bench-fold cache-bench images bench-ksm lint format \
         gdb clean help setup
 all: $O/pagefold.elf
 
@@ -97,7 +97,7 @@ $H/libfuzz.a: $(FOBJ)
 TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
 SUPPORT := $(wildcard tests/host/support_*.c)
 LIBS_test_insn := -lZydis # a second opinion on every decoded instruction
-POLICY := $(wildcard tools/host/policy_*.c) tools/host/synth.c
+POLICY := $(wildcard tools/host/policy_*.c) $(addprefix tools/host/,synth.c trace.c belady.c)
 LIBS_test_mrc := $(POLICY) $H/libpagefold.a -lm
 LIBS_test_policy := $(LIBS_test_mrc)
 $H/test_mrc $H/test_policy: $(POLICY) $(wildcard tools/host/*.h)
@@ -124,6 +124,13 @@ RECOUNT_OBJ := $H/opt/tools/host/recount.o
 $H/recount: $(RECOUNT_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^
+# Replacement policies on traces of block requests.
+CACHE_BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,tools/host/cache-bench.c tools/host/log.c $(POLICY) \
+                     $(filter-out base/string.c,$(wildcard base/*.c)) mm/cache.c mm/frame.c mm/frame_tree.c mm/mrc.c)
+$H/cache-bench: $(CACHE_BENCH_OBJ)
+	$(call say,LD,$@)
+	$Q $(HOSTCC) -o $@ $^ -lm
+$H/test_cache_bench: $H/cache-bench
 $H/test_recount: $H/fold-bench $H/ksm-bench $H/recount
 .PHONY: fold-bench
 fold-bench: $H/fold-bench
@@ -184,6 +191,8 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ##                 build/bench.json
 ## make bench-fold  of these, only what folding costs
 ## make fold-bench  build/host/fold-bench: the folding core on memory images, on this host
+## make cache-bench  build/host/cache-bench: replacement policies on traces of our own guests (made
+##                 once, in build/traces; some minutes) and on synthetic ones; options in ARGS='...'
 ## make images     memory images of real Debian guests, in build/images; options in ARGS='...'
 ## make bench-ksm  the folding core beside Linux KSM, on IMAGES='FILE...'; build/bench-ksm.json
 ## make lint       formatting, layers, headers, licence lines
@@ -233,6 +242,11 @@ bench-fold: setup
 	$Q $(BUILD) all build/guests/bench-fold.elf
 	$Q tools/bench --only fold
 
+cache-bench: setup
+	$Q $(BUILD) all $H/cache-bench
+	$Q tools/trace
+	$Q $H/cache-bench $(OPTIONS) $(or $(TRACES),zipf:0.8 zipf:1.0 scan loop build/traces/*.trace)
+
 images: setup
 	$Q tools/images $(OPTIONS)
 bench-ksm: setup
@@ -255,4 +269,4 @@ gdb: setup
 clean:
 	rm -rf build
 
--include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(KSM_OBJ:.o=.d) $(RECOUNT_OBJ:.o=.d) $(FOBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZERS))
+-include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(KSM_OBJ:.o=.d) $(RECOUNT_OBJ:.o=.d) $(CACHE_BENCH_OBJ:.o=.d) $(FOBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZERS))

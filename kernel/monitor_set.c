@@ -124,7 +124,7 @@ static void print_curve(void)
 
     mrc_curve(&machine_curve, points);
     console_printf("an LRU cache of BLOCKS would have missed (from 1 block in %llu, %u now):\n",
-                   (unsigned long long)BIT(machine_curve.shift), machine_curve.tracked);
+                   (unsigned long long)mrc_one_in(&machine_curve), machine_curve.tracked);
     for (unsigned i = 0; i < MRC_POINTS; i++) {
         uint32_t permille = points[i].miss_ppm / (MRC_PPM / 1000);
         console_printf("%10llu %3u.%u%%%s", (unsigned long long)points[i].blocks, permille / 10,

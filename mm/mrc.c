@@ -6,8 +6,8 @@
 #include "base/log.h"
 
 #define MRC_DEAD (UINT32_MAX - 1)
-/* No machine has so many blocks that a sample at 2^-40 of them would not fit. */
-#define SHIFT_MAX 40u
+/* The limit stays above this; no machine has so many blocks that they would not fit then. */
+#define LIMIT_MIN 1024u
 
 static uint64_t hash_of(const struct mrc *m, uint32_t disk, uint64_t block)
 {
@@ -22,13 +22,13 @@ static uint64_t hash_of(const struct mrc *m, uint32_t disk, uint64_t block)
 
 static bool is_sampled(const struct mrc *m, uint64_t hash)
 {
-    return (hash & (BIT(m->shift) - 1)) == 0;
+    return hash >> 32 <= m->limit;
 }
 
-/* The bits above those that the rate may ever look at, so that chains stay short at any rate. */
+/* By the half that the limit does not look at, so that chains stay short at any rate. */
 static uint32_t *bucket_of(const struct mrc *m, uint64_t hash)
 {
-    return &m->buckets[(hash >> SHIFT_MAX) % MRC_TRACKED];
+    return &m->buckets[(uint32_t)hash % MRC_TRACKED];
 }
 
 /* ---- the tree: node i sums the i & -i slots that end at i, counted from 1 ---- */
@@ -51,11 +51,27 @@ static uint32_t tree_sum(const struct mrc *m, uint32_t slot)
     return sum;
 }
 
+/* The tree over slots of which the first `live` are live and all others are not. */
+static void tree_fill(struct mrc *m, uint32_t live)
+{
+    for (uint32_t i = 1; i <= MRC_SLOTS; i++) {
+        uint32_t first = i - (i & -i); /* this node's slots are those from here to before i */
+        m->slots[i - 1].sum = first < live ? MIN(i, live) - first : 0;
+    }
+}
+
 /* ---- the slots ---- */
+
+static void set_limit(struct mrc *m, uint32_t limit)
+{
+    m->limit = limit;
+    m->weight = ((uint64_t)MRC_ONE << 32) / ((uint64_t)limit + 1);
+}
 
 void mrc_init(struct mrc *m, void *mem, uint64_t blocks, uint64_t seed)
 {
     *m = (struct mrc){.slots = mem, .seed = seed};
+    set_limit(m, UINT32_MAX);
     m->buckets = (uint32_t *)(m->slots + MRC_SLOTS);
     for (unsigned i = 0; i < MRC_SLOTS; i++) {
         m->slots[i] = (struct mrc_slot){.next = MRC_DEAD};
@@ -70,6 +86,7 @@ void mrc_init(struct mrc *m, void *mem, uint64_t blocks, uint64_t seed)
     }
 }
 
+/* The tree is not told. */
 static void append(struct mrc *m, uint64_t hash)
 {
     uint32_t *bucket = bucket_of(m, hash);
@@ -79,7 +96,6 @@ static void append(struct mrc *m, uint64_t hash)
     x->hash = hash;
     x->next = *bucket;
     *bucket = m->used;
-    tree_add(m, m->used, 1);
     m->used++;
     m->tracked++;
 }
@@ -93,9 +109,6 @@ static void compact(struct mrc *m)
     for (uint32_t i = 0; i < MRC_TRACKED; i++) {
         m->buckets[i] = MRC_NIL;
     }
-    for (uint32_t i = 0; i < MRC_SLOTS; i++) {
-        m->slots[i].sum = 0;
-    }
     for (uint32_t i = 0; i < used; i++) {
         struct mrc_slot x = m->slots[i];
         m->slots[i].next = MRC_DEAD;
@@ -103,6 +116,7 @@ static void compact(struct mrc *m)
             append(m, x.hash);
         }
     }
+    tree_fill(m, m->used);
 }
 
 /* Takes the hash's slot out; false when it has none. `*after` is how many live ones are later. */
@@ -132,7 +146,7 @@ static void count(struct mrc *m, uint64_t distance)
     while (i < MRC_POINTS && distance >= m->sizes[i]) {
         i++;
     }
-    m->bins[i] += BIT(m->shift);
+    m->bins[i] += m->weight;
 }
 
 void mrc_read_block(struct mrc *m, uint32_t disk, uint64_t block)
@@ -145,11 +159,11 @@ void mrc_read_block(struct mrc *m, uint32_t disk, uint64_t block)
         return;
     }
     if (take(m, hash, &after)) {
-        count(m, (uint64_t)after << m->shift);
+        count(m, after * m->weight / MRC_ONE);
     } else {
         count(m, UINT64_MAX);
-        while (m->tracked == MRC_TRACKED && m->shift < SHIFT_MAX) {
-            m->shift++;
+        while (m->tracked == MRC_TRACKED && m->limit > LIMIT_MIN) {
+            set_limit(m, m->limit - m->limit / 8);
             compact(m);
         }
         if (!is_sampled(m, hash) || m->tracked == MRC_TRACKED) {
@@ -159,6 +173,7 @@ void mrc_read_block(struct mrc *m, uint32_t disk, uint64_t block)
     if (m->used == MRC_SLOTS) {
         compact(m);
     }
+    tree_add(m, m->used, 1);
     append(m, hash);
 }
 
@@ -169,7 +184,7 @@ void mrc_curve(const struct mrc *m, struct mrc_point out[MRC_POINTS])
     for (unsigned i = MRC_POINTS; i-- > 0;) {
         misses += m->bins[i + 1];
         /* As the reads are counted, and not the sample's, the difference is one of hits. */
-        uint64_t n = MIN(misses, m->reads);
+        uint64_t n = MIN(misses / MRC_ONE, m->reads);
         out[i].blocks = m->sizes[i];
         out[i].miss_ppm = m->reads == 0 ? 0 : (uint32_t)(n * MRC_PPM / m->reads);
     }

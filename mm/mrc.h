@@ -3,15 +3,15 @@
  * A miss-ratio curve: which part of the block reads would miss in an LRU cache of another size.
  *
  * Stack distances of a spatial sample of blocks, in a bounded memory: SHARDS with a fixed sample
- * size (Waldspurger, Park, Garthwaite and Ahmad, FAST 2015). A block is in the sample when the low
- * bits of its keyed hash are 0. It begins with every block; each time the sample would outgrow its
- * memory the rate is halved and the blocks that are no longer in it are dropped. A distance in the
- * sample counts as distance / rate, and a sampled read as 1 / rate reads. What the sample's reads
- * miss of the true number of reads, or have too much, is taken for reads at the smallest distance,
- * where the few hottest blocks are (SHARDS-adj).
+ * size (Waldspurger, Park, Garthwaite and Ahmad, FAST 2015). A block is in the sample when the high
+ * half of its keyed hash is at most a limit. It begins with every block; each time the sample would
+ * outgrow its memory the limit is lowered by an eighth, and the blocks above it are dropped. A
+ * distance in the sample counts as distance / rate, and a sampled read as 1 / rate reads. What the
+ * sample's reads miss of the true number of reads, or have too much, is taken for reads at the
+ * smallest distance, where the few hottest blocks are (SHARDS-adj).
  *
  * A read that is not in the sample costs a hash. One that is costs a look-up and O(log n) steps,
- * and every MRC_TRACKED of them a pass over the sample's memory.
+ * and every MRC_TRACKED / 8 of them, at most, a pass over the sample's memory.
  *
  * Pure; the caller's memory; locking is the caller's.
  */
@@ -22,10 +22,11 @@
 #include "base/types.h"
 
 #define MRC_POINTS 16u
-#define MRC_TRACKED 4096u /* blocks in the sample at most */
+#define MRC_TRACKED 8192u /* blocks in the sample at most */
 #define MRC_SLOTS (2 * MRC_TRACKED)
 #define MRC_NIL UINT32_MAX
 #define MRC_PPM 1000000u
+#define MRC_ONE (1u << 12)
 
 /* The last read of a block of the sample, in order of time; or what was one before a later one. */
 struct mrc_slot {
@@ -39,11 +40,12 @@ struct mrc {
     uint32_t *buckets;      /* MRC_TRACKED */
     uint32_t used;          /* slots taken, dead ones too */
     uint32_t tracked;       /* live ones */
-    unsigned shift;         /* the rate is 2^-shift */
+    uint32_t limit;         /* the rate is (limit + 1) / 2^32 */
+    uint64_t weight;        /* of a sampled read: 1 / rate, in 1 / MRC_ONE */
     uint64_t seed;
     uint64_t reads;
     uint64_t sizes[MRC_POINTS];    /* of caches, in blocks, ascending */
-    uint64_t bins[MRC_POINTS + 1]; /* reads that hit from sizes[i] on; the last: first reads too */
+    uint64_t bins[MRC_POINTS + 1]; /* weights of reads that hit from sizes[i] on; the last: never */
 };
 
 struct mrc_point {
@@ -61,6 +63,11 @@ struct mrc_point {
 void mrc_init(struct mrc *m, void *mem, uint64_t blocks, uint64_t seed);
 /* A read of a block, whether it hit or not. */
 void mrc_read_block(struct mrc *m, uint32_t disk, uint64_t block);
+/* One block in so many is in the sample. */
+static inline uint64_t mrc_one_in(const struct mrc *m)
+{
+    return (m->weight + MRC_ONE / 2) / MRC_ONE;
+}
 /* The curve so far; 0 everywhere when nothing was read. */
 void mrc_curve(const struct mrc *m, struct mrc_point out[MRC_POINTS]);
 
