@@ -140,6 +140,9 @@ static void client_done(struct blk_req *r, enum status s)
     c->status = s;
 }
 
+/* On whose behalf `go` asks. */
+static struct blk_account *account;
+
 static void go(struct hand *h, struct client *c, enum blk_op op, uint64_t sector, uint32_t n,
                unsigned page)
 {
@@ -150,7 +153,8 @@ static void go(struct hand *h, struct client *c, enum blk_op op, uint64_t sector
                               .segs = op == BLK_READ || op == BLK_WRITE ? &c->seg : NULL,
                               .n_segs = op == BLK_READ || op == BLK_WRITE ? 1 : 0,
                               .done = client_done,
-                              .ctx = c};
+                              .ctx = c,
+                              .account = account};
     blk_submit(&h->d.dev, &c->req);
 }
 
@@ -303,6 +307,122 @@ static void test_gate(void **state)
     hand_free(&h);
 }
 
+/* ---- who looks on: accounts, the trace, the curve ---- */
+
+static void test_accounts(void **state)
+{
+    struct blk_account one = {.vm = 1}, two = {.vm = 2};
+    struct client a, b;
+
+    (void)state;
+    hand_init(&h);
+    account = &one;
+    go(&h, &a, BLK_READ, 0, 24, 0);
+    account = &two;
+    go(&h, &b, BLK_READ, 8, 8, 4); /* waits for one's read: a miss */
+    complete(&h, OK, 0x11);
+    assert_true(one.cache_hits == 0 && one.cache_misses == 3);
+    assert_true(two.cache_hits == 0 && two.cache_misses == 1);
+    go(&h, &b, BLK_READ, 0, 32, 4); /* three hits, one miss */
+    complete(&h, OK, 0x11);
+    assert_true(one.cache_hits == 0 && two.cache_hits == 3 && two.cache_misses == 2);
+    account = NULL; /* nobody's: counted by the cache and the device alone */
+    go(&h, &a, BLK_READ, 0, 8, 0);
+    assert_true(a.done == 1 && h.d.stats.hits == 4 && h.cache.stats.hits == 4);
+    account = &one;
+    cache_set_mode(&h.cache, CACHE_OFF);
+    go(&h, &a, BLK_READ, 0, 8, 0); /* no cache: neither */
+    complete(&h, OK, 0x22);
+    assert_true(one.cache_hits == 0 && one.cache_misses == 3);
+    account = NULL;
+    hand_free(&h);
+}
+
+static uint64_t test_now_ns(void)
+{
+    static uint64_t ns;
+
+    return ns += 1000000;
+}
+
+static const char *next_line(struct blktrace *t)
+{
+    static char text[BLKTRACE_TEXT];
+    struct blktrace_record r;
+
+    if (!blktrace_take(t, &r)) {
+        return "none";
+    }
+    size_t n = blktrace_text(&r, text, sizeof(text));
+    assert_int_equal(n, strlen(text));
+    return text;
+}
+
+static void test_trace(void **state)
+{
+    struct blk_account one = {.vm = 7};
+    struct blktrace_record ring[3];
+    struct blktrace t;
+    struct client a;
+
+    (void)state;
+    hand_init(&h);
+    h.d.dev.id = 5;
+    h.d.dev.start = 7; /* a partition: requests are moved, and blocks cut */
+    h.leaf.id = 5;
+    h.leaf.start = 7;
+    blktrace_init(&t, ring, 3, test_now_ns);
+    h.bc.trace = &t;
+    go(&h, &a, BLK_READ, 0, 2, 0); /* sectors 7 and 8: blocks 0 and 1 */
+    complete(&h, OK, 1);
+    account = &one;
+    go(&h, &a, BLK_WRITE, 9, 8, 0); /* 16 to 23: block 2 */
+    complete(&h, OK, 1);
+    go(&h, &a, BLK_FLUSH, 0, 0, 0); /* of no blocks */
+    complete(&h, OK, 1);
+    go(&h, &a, BLK_DISCARD, 0, 121, 0);
+    complete(&h, OK, 1);
+    go(&h, &a, BLK_READ, 0, 1, 0);
+    complete(&h, OK, 1);
+    account = NULL;
+    assert_true(t.n == 3 && t.lost == 1);
+    assert_string_equal(next_line(&t), "1000 0 5 0 2 r");
+    assert_string_equal(next_line(&t), "2000 7 5 2 1 w");
+    go(&h, &a, BLK_READ, 9, 8, 0); /* around the ring's end */
+    complete(&h, OK, 1);
+    assert_string_equal(next_line(&t), "3000 7 5 0 16 d");
+    assert_string_equal(next_line(&t), "4000 0 5 2 1 r");
+    assert_string_equal(next_line(&t), "none");
+    hand_free(&h);
+}
+
+static void test_curve(void **state)
+{
+    struct mrc_point points[MRC_POINTS];
+    struct mrc curve;
+    struct client a;
+    void *mem = malloc(MRC_BYTES);
+
+    (void)state;
+    hand_init(&h);
+    mrc_init(&curve, mem, 2, 1);
+    h.bc.curve = &curve;
+    for (unsigned i = 0; i < 4; i++) {
+        go(&h, &a, BLK_READ, 0, 24, 0); /* three blocks in a loop, whatever the cache has */
+        while (h.n_lower > 0) {
+            complete(&h, OK, 1);
+        }
+        go(&h, &a, BLK_WRITE, 64, 8, 0); /* no read */
+        complete(&h, OK, 1);
+    }
+    mrc_curve(&curve, points);
+    assert_int_equal(curve.reads, 12);
+    assert_true(points[10].blocks == 2 && points[10].miss_ppm == MRC_PPM);
+    assert_true(points[11].blocks == 3 && points[11].miss_ppm == MRC_PPM / 4);
+    free(mem);
+    hand_free(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +436,9 @@ int main(void)
         cmocka_unit_test(test_property_failing),
         cmocka_unit_test(test_property_tight),
         cmocka_unit_test(test_property_sync),
+        cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_curve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
