@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The block store: a hash table by (disk, block) and a SIEVE queue, linked by 32-bit indexes. */
+/* The block store: a hash table by (disk, block), linked by 32-bit indexes. */
 #include "mm/cache.h"
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "mm/cache_queue.h"
 
 static uint64_t bucket_count(uint64_t n_max)
 {
@@ -20,7 +21,9 @@ uint64_t cache_bytes(uint64_t n_max)
     if (n_max == 0 || n_max >= BIT(31)) {
         return 0;
     }
-    return ALIGN_UP(n_max * sizeof(struct cache_entry) + bucket_count(n_max) * sizeof(uint32_t), 8);
+    return ALIGN_UP(n_max * sizeof(struct cache_entry) + bucket_count(n_max) * sizeof(uint32_t) +
+                        cache_queue_bytes(n_max),
+                    8);
 }
 
 enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64_t n_max,
@@ -36,9 +39,6 @@ enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64
         .bucket_mask = (uint32_t)(n_buckets - 1),
         .n_max = (uint32_t)n_max,
         .max = (uint32_t)n_max,
-        .head = CACHE_NIL,
-        .tail = CACHE_NIL,
-        .hand = CACHE_NIL,
         .seed = seed,
         .mode = CACHE_OFF,
     };
@@ -46,6 +46,7 @@ enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64
     for (uint64_t i = 0; i < n_buckets; i++) {
         c->buckets[i] = CACHE_NIL;
     }
+    cache_queue_init(c, c->buckets + n_buckets);
     for (uint32_t i = 0; i < c->n_max; i++) {
         c->entries[i] = (struct cache_entry){.next = i + 1 < c->n_max ? i + 1 : CACHE_NIL};
     }
@@ -61,15 +62,19 @@ const char *cache_mode_name(enum cache_mode mode)
     return (unsigned)mode < CACHE_MODES ? names[mode] : "?";
 }
 
-/* Multiply and shift, twice; every bit of the key reaches every bit of the index. */
-static uint32_t *bucket_of(const struct cache *c, uint32_t disk, uint64_t block)
+/* Multiply and shift, twice; every bit of the key reaches all but the lowest bits. */
+uint64_t cache_hash(const struct cache *c, uint32_t disk, uint64_t block)
 {
     uint64_t h = block ^ c->seed;
 
     h = (h ^ (h >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
     h ^= (uint64_t)disk << 32 | disk;
-    h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
-    return &c->buckets[(uint32_t)(h >> 32) & c->bucket_mask];
+    return (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
+static uint32_t *bucket_of(const struct cache *c, uint32_t disk, uint64_t block)
+{
+    return &c->buckets[(uint32_t)(cache_hash(c, disk, block) >> 32) & c->bucket_mask];
 }
 
 uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block)
@@ -84,42 +89,9 @@ uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block)
 
 void cache_touch(struct cache *c, uint32_t e)
 {
-    c->entries[e].flags |= CACHE_E_VISITED;
-}
-
-/* ---- the queue: head is the newest entry, tail the oldest ---- */
-
-static void queue_push(struct cache *c, uint32_t e)
-{
     struct cache_entry *x = &c->entries[e];
 
-    x->prev = CACHE_NIL;
-    x->next = c->head;
-    if (c->head != CACHE_NIL) {
-        c->entries[c->head].prev = e;
-    } else {
-        c->tail = e;
-    }
-    c->head = e;
-}
-
-static void queue_take(struct cache *c, uint32_t e)
-{
-    struct cache_entry *x = &c->entries[e];
-
-    if (c->hand == e) {
-        c->hand = x->prev; /* CACHE_NIL: begin again at the tail */
-    }
-    if (x->prev != CACHE_NIL) {
-        c->entries[x->prev].next = x->next;
-    } else {
-        c->head = x->next;
-    }
-    if (x->next != CACHE_NIL) {
-        c->entries[x->next].prev = x->prev;
-    } else {
-        c->tail = x->prev;
-    }
+    x->uses = (uint8_t)MIN(x->uses + 1u, CACHE_USES_MAX);
 }
 
 /* Gives the frame back; the entry is in no queue by now. */
@@ -146,30 +118,23 @@ void cache_remove(struct cache *c, uint32_t e)
 {
     ASSERT((c->entries[e].flags & CACHE_E_USED) != 0);
     if (!cache_is_busy(c, e)) {
-        queue_take(c, e);
+        cache_queue_leave(c, e);
     }
     release(c, e);
     c->stats.invalidations++;
 }
 
-/* Evicts one block; false when every one is pinned. Two turns of the hand at most: the first clears
- * the bits, the second finds one clear. */
+/* Evicts one block; false when every one is pinned. */
 static bool evict(struct cache *c)
 {
-    for (uint64_t steps = 2 * ((uint64_t)c->used - c->busy); steps > 0; steps--) {
-        uint32_t e = c->hand != CACHE_NIL ? c->hand : c->tail;
-        struct cache_entry *x = &c->entries[e];
-        if ((x->flags & CACHE_E_VISITED) == 0 && frame_of(c->frames, MFN(x->frame))->pins == 0) {
-            c->hand = x->prev;
-            queue_take(c, e);
-            release(c, e);
-            c->stats.evictions++;
-            return true;
-        }
-        x->flags &= (uint8_t)~CACHE_E_VISITED;
-        c->hand = x->prev;
+    uint32_t e = cache_queue_victim(c);
+
+    if (e == CACHE_NIL) {
+        return false;
     }
-    return false;
+    release(c, e);
+    c->stats.evictions++;
+    return true;
 }
 
 uint64_t cache_reclaim(void *ctx, uint64_t want)
@@ -232,13 +197,12 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask)
         cache_remove(c, e);
         return;
     }
-    if (x->mask == 0) { /* not one that was only held for a write */
-        c->stats.insertions++;
-    }
+    bool is_new = x->mask == 0; /* not one that was only held for a write */
+    c->stats.insertions += is_new;
     x->flags &= (uint8_t)~CACHE_E_BUSY;
     x->mask = mask;
     c->busy--;
-    queue_push(c, e);
+    cache_queue_enter(c, e, is_new);
 }
 
 void cache_hold(struct cache *c, uint32_t e)
@@ -246,7 +210,7 @@ void cache_hold(struct cache *c, uint32_t e)
     struct cache_entry *x = &c->entries[e];
 
     ASSERT((x->flags & (CACHE_E_USED | CACHE_E_BUSY)) == CACHE_E_USED);
-    queue_take(c, e);
+    cache_queue_leave(c, e);
     x->flags |= CACHE_E_BUSY;
     x->prev = x->next = CACHE_NIL;
     c->busy++;

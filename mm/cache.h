@@ -8,10 +8,12 @@
  * for each of the block's eight) and may be evicted at any time, unless its frame is pinned. The
  * holder of a write makes it BUSY again while the disk reads from its frame (cache_hold).
  *
- * Replacement is SIEVE (Zhang et al., NSDI 2024): a queue in order of insertion with a `visited`
- * bit that a hit sets, and a hand that moves from old to new, clears set bits and evicts the first
- * entry that it finds clear. A hit moves nothing, and blocks read once leave before blocks read
- * twice.
+ * Replacement is S3-FIFO (Yang et al., SOSP 2023): new blocks enter a small queue, a tenth of all,
+ * and those that were used there again go on to the main one when their time is over; the others
+ * are evicted and remembered as ghosts, and enter the main queue if they come back soon. The main
+ * queue gives its oldest block another round for each use, of three at most. A hit moves nothing.
+ * build/host/cache-bench compares it with others on traces of our own guests; README.md has the
+ * figures. The queues are cache_queue.c.
  *
  * The frames are FRAME_CACHE with one reference, the cache's. Not here: I/O, waiting, and copying,
  * which are drivers/block/blkcache. Locking: as the frame table.
@@ -36,7 +38,7 @@ enum cache_mode {
 /* entry flags */
 #define CACHE_E_USED 0x01
 #define CACHE_E_BUSY 0x02
-#define CACHE_E_VISITED 0x04
+#define CACHE_E_MAIN 0x04   /* of the main queue, not of the small one */
 #define CACHE_E_DOOMED 0x08 /* BUSY, and to be dropped instead of published */
 
 struct cache_entry {
@@ -48,10 +50,18 @@ struct cache_entry {
     uint32_t next; /* VALID: the next older entry. FREE: the next free one */
     uint8_t flags;
     uint8_t mask; /* sectors of the block that the frame holds */
-    uint16_t spare;
+    uint8_t uses; /* since it entered its queue, 0 to CACHE_USES_MAX */
+    uint8_t spare;
 };
 
 _Static_assert(sizeof(struct cache_entry) == 32, "DESIGN: at most 32 bytes of metadata a block");
+
+#define CACHE_USES_MAX 3u
+
+struct cache_queue {
+    uint32_t newest, oldest; /* CACHE_NIL: it is empty */
+    uint32_t n;
+};
 
 struct cache_stats {
     uint64_t hits, misses;  /* blocks of read requests */
@@ -73,13 +83,17 @@ struct cache {
     uint32_t used;  /* VALID and BUSY */
     uint32_t busy;
     uint32_t free_head;
-    uint32_t head, tail, hand; /* newest, oldest VALID entry; where the next eviction looks first */
-    uint64_t seed;             /* so that guests cannot choose blocks that collide */
+    struct cache_queue small, main; /* of the VALID entries */
+    uint32_t *ghosts;               /* sets of fingerprints of evicted blocks, with their time */
+    uint32_t ghost_mask;            /* number of sets, less one */
+    uint32_t ghost_clock;           /* ghosts made so far */
+    uint64_t seed;                  /* so that guests cannot choose blocks that collide */
     enum cache_mode mode;
     struct cache_stats stats;
 };
 
-/* Memory for cache_init, in bytes, 8-aligned: 32 a block and the hash table. 0: too many. */
+/* Memory for cache_init, in bytes, 8-aligned: 32 a block, the hash table and the ghosts, each of 4
+ * to 8 bytes a block. 0: too many. */
 uint64_t cache_bytes(uint64_t n_max);
 /*
  * An empty cache of at most n_max blocks in `mem`, mode OFF, its bound at n_max. The caller sets

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The cache's self-audit: proves its counts, chains, queue and frames against one another. */
+/* The cache's self-audit: proves its counts, chains, queues and frames against one another. */
 #include "base/bits.h"
 #include "base/format.h"
 #include "mm/cache.h"
@@ -92,31 +92,45 @@ static enum status check_chains(const struct audit *a)
     return OK;
 }
 
-static enum status check_queue(const struct audit *a)
+static enum status check_queue(const struct audit *a, const struct cache_queue *q, uint8_t kind)
 {
     const struct cache *c = a->c;
     uint32_t n = 0, newer = CACHE_NIL;
-    bool hand_seen = c->hand == CACHE_NIL;
 
-    for (uint32_t e = c->head; e != CACHE_NIL; e = c->entries[e].next) {
-        if (e >= c->n_max ||
-            (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY)) != CACHE_E_USED) {
-            return WRONG(a, "the queue leads to entry %u, which is not valid", e);
+    for (uint32_t e = q->newest; e != CACHE_NIL; e = c->entries[e].next) {
+        if (e >= c->n_max || (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_MAIN)) !=
+                                 (CACHE_E_USED | kind)) {
+            return WRONG(a, "a queue leads to entry %u, which is not valid or not in it", e);
         }
         if (c->entries[e].prev != newer) {
             return WRONG(a, "entry %u has a wrong link to the newer one", e);
         }
-        if (++n > c->used) {
-            return WRONG(a, "the queue is longer than the %u entries used", c->used);
+        if (++n > q->n) {
+            return WRONG(a, "a queue is longer than its %u entries", q->n);
         }
-        hand_seen |= e == c->hand;
         newer = e;
     }
-    if (n != c->used - c->busy || c->tail != newer || !hand_seen) {
-        return WRONG(a, "queue of %u, %u valid; tail %x, last %x; hand %x", n, c->used - c->busy,
-                     c->tail, newer, c->hand);
+    if (n != q->n || q->oldest != newer) {
+        return WRONG(a, "a queue has %u entries, counted %u; the oldest is %x, the last %x", n,
+                     q->n, q->oldest, newer);
     }
     return OK;
+}
+
+/* Every valid entry is in one of the two queues. */
+static enum status check_queues(const struct audit *a)
+{
+    const struct cache *c = a->c;
+    enum status s = check_queue(a, &c->small, 0);
+
+    if (s == OK) {
+        s = check_queue(a, &c->main, CACHE_E_MAIN);
+    }
+    if (s == OK && (uint64_t)c->small.n + c->main.n != c->used - c->busy) {
+        s = WRONG(a, "%u and %u entries in queues, %u valid", c->small.n, c->main.n,
+                  c->used - c->busy);
+    }
+    return s;
 }
 
 static enum status check_free(const struct audit *a)
@@ -168,7 +182,7 @@ enum status cache_check(const struct cache *c, char *why, size_t size)
         s = check_chains(&a);
     }
     if (s == OK) {
-        s = check_queue(&a);
+        s = check_queues(&a);
     }
     if (s == OK) {
         s = check_free(&a);

@@ -68,10 +68,11 @@ static void test_by_hand(void **state)
         strstr(out, "\"percent\": 67, \"blocks\": 2, \"hit_ratio\": {\"lru\": 0.285714"));
     /* With room for all, the three first reads and the one after the discard miss, for everybody.
      */
-    assert_non_null(strstr(out,
-                           "\"percent\": 100, \"blocks\": 3, \"hit_ratio\": {\"lru\": 0.428571, "
-                           "\"arc\": 0.428571, \"s3fifo\": 0.428571, \"sieve\": 0.428571, "
-                           "\"min\": 0.428571}"));
+    assert_non_null(strstr(
+        out,
+        "\"percent\": 100, \"blocks\": 3, \"hit_ratio\": {\"lru\": 0.428571, "
+        "\"arc\": 0.428571, \"sieve\": 0.428571, \"s3fifo\": 0.428571, \"pagefold\": 0.428571, "
+        "\"min\": 0.428571}"));
     assert_non_null(strstr(out, "\"sampled_one_in\": 1, \"mean_absolute_error\": 0.000000"));
 }
 
@@ -107,7 +108,8 @@ static void test_synthetic(void **state)
     for (at = out; (at = strstr(at, "\"percent\"")) != NULL; at++, lines++) {
         double min = value(at, "min");
         assert_true(value(at, "lru") <= min && value(at, "arc") <= min);
-        assert_true(value(at, "s3fifo") <= min && value(at, "sieve") <= min && min < 1);
+        assert_true(value(at, "s3fifo") <= min && value(at, "sieve") <= min &&
+                    value(at, "pagefold") <= min && min < 1);
     }
     assert_int_equal(lines, 20);
     for (at = out; (at = strstr(at, "\"mean_absolute_error\"")) != NULL; at++, curves++) {

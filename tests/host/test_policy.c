@@ -113,20 +113,13 @@ static void sieve_evict(void)
 static bool model_sieve(char op, uint32_t id)
 {
     int at = find(&rows[0], id);
-    unsigned visited = at >= 0 ? rows[0].bits[at] : 0;
 
-    if (op == 'r' && at >= 0) {
+    if (at >= 0 && op == 'd') {
+        sieve_cut(at);
+    } else if (at >= 0) {
         rows[0].bits[at] = 1;
-        return true;
     }
-    if (op != 'r') {
-        if (at >= 0) {
-            sieve_cut(at);
-        }
-        if (op == 'w' && at >= 0) {
-            push(&rows[0], id, visited);
-            hand += hand >= 0;
-        }
+    if (at >= 0 || op != 'r') {
         return at >= 0;
     }
     if (rows[0].n == size) {
@@ -281,8 +274,10 @@ static bool model_s3fifo(char op, uint32_t id)
 
 /* ---- the comparison ---- */
 
-static bool (*const models[POLICIES])(char op, uint32_t id) = {model_lru, model_arc, model_s3fifo,
-                                                               model_sieve};
+/* The hypervisor's own store is no exact S3-FIFO, as its ghosts are fingerprints: see below. */
+#define EXACT 4u
+static bool (*const models[EXACT])(char op, uint32_t id) = {model_lru, model_arc, model_sieve,
+                                                            model_s3fifo};
 
 static char random_op(unsigned percent_other)
 {
@@ -330,7 +325,7 @@ static void test_models(void **state)
 
     (void)state;
     srand(7);
-    for (unsigned k = 0; k < POLICIES; k++) {
+    for (unsigned k = 0; k < EXACT; k++) {
         for (unsigned n = 0; n < 4; n++) {
             for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
                 compare(k, names[n], 300, sizes[i], 0);
@@ -370,6 +365,24 @@ static void test_character(void **state)
     }
 }
 
+/* The hypervisor's store hits as often as S3-FIFO does, within a hundredth of all reads. */
+static void test_store(void **state)
+{
+    static const char *const names[] = {"zipf:0.8", "zipf:1.0", "scan", "loop"};
+    static const uint32_t held[] = {20, 100, 400, 1000, 1600};
+
+    (void)state;
+    for (unsigned n = 0; n < 4; n++) {
+        for (unsigned i = 0; i < 5; i++) {
+            double exact = hit_ratio(&policy_s3fifo, names[n], held[i]);
+            double ours = hit_ratio(&policy_store, names[n], held[i]);
+            print_message("%s, %u blocks: s3fifo %.4f, pagefold %.4f\n", names[n], held[i], exact,
+                          ours);
+            assert_true(ours > exact - 0.01 && ours < exact + 0.01);
+        }
+    }
+}
+
 /* Zipf's frequencies are what they should be, and a seed makes the sequence. */
 static void test_synth(void **state)
 {
@@ -406,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_character),
+        cmocka_unit_test(test_store),
         cmocka_unit_test(test_synth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
  *
  * TRACE is a file (tools/host/trace.h has its format) or a synthetic one: zipf:S, scan, loop. Each
  * policy replays each trace with caches of several sizes, given in per cent of the blocks that the
- * trace reads. Prints a table of hit ratios and then JSON. SIEVE is the hypervisor's own code;
+ * trace reads. Prints a table of hit ratios and then JSON. `pagefold` is the hypervisor's own code;
  * `min` is Belady's, which knows the future: what no policy can exceed. For each trace the sampled
  * miss-ratio curve (mm/mrc) is compared with exact LRU caches.
  *

@@ -2,8 +2,8 @@
 /*
  * Replacement policies for build/host/cache-bench, all behind one interface.
  *
- * A policy holds at most `size` blocks; blocks are numbered from 0 to n_ids - 1, so that LRU, ARC
- * and S3-FIFO need no hash table. SIEVE is mm/cache itself: what is measured is what runs.
+ * A policy holds at most `size` blocks; blocks are numbered from 0 to n_ids - 1, so that nobody
+ * needs a hash table. `pagefold` is mm/cache itself: what is measured is what runs.
  *
  * As in the cache below the guests, only reads bring a block in: a write of a block that is held
  * keeps it, and is a use of it, and any other write goes by.
@@ -24,9 +24,9 @@ struct policy_ops {
     void (*free)(struct policy *p);
 };
 
-extern const struct policy_ops policy_lru, policy_arc, policy_s3fifo, policy_sieve;
+extern const struct policy_ops policy_lru, policy_arc, policy_sieve, policy_s3fifo, policy_store;
 
-#define POLICIES 4u
+#define POLICIES 5u
 extern const struct policy_ops *const policies[POLICIES];
 
 #endif

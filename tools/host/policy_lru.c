@@ -13,8 +13,8 @@ struct policy {
     struct lists l;
 };
 
-const struct policy_ops *const policies[POLICIES] = {&policy_lru, &policy_arc, &policy_s3fifo,
-                                                     &policy_sieve};
+const struct policy_ops *const policies[POLICIES] = {&policy_lru, &policy_arc, &policy_sieve,
+                                                     &policy_s3fifo, &policy_store};
 
 static struct policy *lru_make(uint32_t size, uint32_t n_ids)
 {

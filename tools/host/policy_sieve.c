@@ -1,74 +1,87 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SIEVE: the hypervisor's own block store, mm/cache, with frames that have no bytes. */
-#include "base/bits.h"
-#include "base/log.h"
-#include "mm/cache.h"
+/*
+ * SIEVE (Zhang et al., NSDI 2024): a queue in order of insertion, and a hand that moves from old to
+ * new, clears the mark of what was used and evicts the first block that has none.
+ */
 #include "tools/host/policy.h"
+#include "tools/host/policy_lists.h"
 
 #include <err.h>
 #include <stdlib.h>
 
-#define SEED 1 /* any: a trace does not fight back */
-#define DISK 0
+#define HELD 1
 
 struct policy {
-    struct frames frames;
-    struct frame *table;
-    void *mem;
-    struct cache cache;
+    uint32_t size;
+    uint32_t hand; /* LIST_NIL: the oldest */
+    struct lists l;
 };
 
 static struct policy *sieve_make(uint32_t size, uint32_t n_ids)
 {
-    struct policy *p = calloc(1, sizeof(*p));
+    struct policy *p = malloc(sizeof(*p));
 
-    (void)n_ids;
-    if (!p || !(p->table = calloc(size, sizeof(*p->table))) ||
-        !(p->mem = malloc(cache_bytes(size)))) {
+    if (!p) {
         err(2, "memory");
     }
-    frames_init(&p->frames, p->table, size, NULL); /* nobody looks into a frame here */
-    frames_add_free(&p->frames, MFN(0), size);
-    enum status s = cache_init(&p->cache, &p->frames, p->mem, size, SEED);
-    ASSERT(s == OK);
-    cache_set_mode(&p->cache, CACHE_INCLUSIVE);
+    p->size = size;
+    p->hand = LIST_NIL;
+    lists_make(&p->l, n_ids);
     return p;
+}
+
+static void leave(struct policy *p, uint32_t id)
+{
+    if (p->hand == id) {
+        p->hand = p->l.nodes[id].newer;
+    }
+    lists_move(&p->l, id, LIST_NONE);
+}
+
+static void evict(struct policy *p)
+{
+    for (;;) {
+        uint32_t id = p->hand != LIST_NIL ? p->hand : p->l.oldest[HELD];
+        p->hand = p->l.nodes[id].newer;
+        if (p->l.nodes[id].uses == 0) {
+            leave(p, id);
+            return;
+        }
+        p->l.nodes[id].uses = 0;
+    }
 }
 
 static bool sieve_read(struct policy *p, uint32_t id)
 {
-    uint32_t e = cache_find(&p->cache, DISK, id);
-
-    if (e != CACHE_NIL) {
-        cache_touch(&p->cache, e);
+    if (lists_of(&p->l, id) == HELD) {
+        p->l.nodes[id].uses = 1;
         return true;
     }
-    enum status s = cache_insert(&p->cache, DISK, id, &e);
-    ASSERT(s == OK);
-    cache_publish(&p->cache, e, CACHE_MASK_ALL);
+    if (p->l.count[HELD] == p->size) {
+        evict(p);
+    }
+    p->l.nodes[id].uses = 0;
+    lists_move(&p->l, id, HELD);
     return false;
 }
 
-/* As drivers/block/blkcache_write.c does it. */
 static void sieve_write(struct policy *p, uint32_t id)
 {
-    uint32_t e = cache_find(&p->cache, DISK, id);
-
-    if (e != CACHE_NIL) {
-        cache_hold(&p->cache, e);
-        cache_publish(&p->cache, e, CACHE_MASK_ALL);
+    if (lists_of(&p->l, id) == HELD) {
+        p->l.nodes[id].uses = 1;
     }
 }
 
 static void sieve_drop(struct policy *p, uint32_t id)
 {
-    cache_invalidate(&p->cache, DISK, id, 1);
+    if (lists_of(&p->l, id) == HELD) {
+        leave(p, id);
+    }
 }
 
 static void sieve_free(struct policy *p)
 {
-    free(p->mem);
-    free(p->table);
+    lists_free(&p->l);
     free(p);
 }
 
