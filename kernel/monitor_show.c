@@ -118,7 +118,10 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
         "%-12s %10llu.%llu bytes a present page, in notes\n", "",
         (unsigned long long)((notes << PAGE_SHIFT) / MAX(present, (uint64_t)1)),
         (unsigned long long)((notes << PAGE_SHIFT) * 10 / MAX(present, (uint64_t)1) % 10));
-    print_bytes("cache table", cache_bytes(machine_cache.n_max), "32 bytes a block, and its hash");
+    print_bytes("cache table", cache_bytes(machine_cache.n_max),
+                "32 bytes a block, its hash and its ghost");
+    print_bytes("cache curve", MRC_BYTES, "a sample of the blocks read");
+    print_bytes("cache trace", blktrace_bytes(machine_trace.n_max), "cache.trace requests");
     print_bytes("check", check_bytes(), "4 bytes a frame, for `check`");
 }
 

@@ -96,6 +96,99 @@ static void test_scan_resistance(void **state)
     audit();
 }
 
+static bool is_main(uint64_t block)
+{
+    uint32_t e = cache_find(&c, 0, block);
+
+    assert_int_not_equal(e, CACHE_NIL);
+    return (c.entries[e].flags & CACHE_E_MAIN) != 0;
+}
+
+/* Which queue a block is in: used twice there, or back soon after it left, or neither. */
+static void test_queues(void **state)
+{
+    uint32_t e;
+
+    (void)state;
+    set_up();
+    cache_set_max(&c, 20);
+    for (uint64_t b = 0; b < 20; b++) {
+        e = put(0, b);
+        for (uint64_t use = 0; use < b % 3; use++) {
+            cache_touch(&c, e);
+        }
+    }
+    for (uint64_t b = 100; b < 118; b++) {
+        put(0, b);
+    }
+    /* Of 0 to 19 those used twice have gone on, the others were evicted: but for the queue's end.
+     */
+    for (uint64_t b = 0; b < 20; b++) {
+        assert_int_equal(cache_find(&c, 0, b) != CACHE_NIL, b % 3 == 2);
+        assert_true(b % 3 != 2 || is_main(b));
+    }
+    audit();
+    /* One that has just left comes back to the main queue; one never seen does not. */
+    put(0, 19);
+    put(0, 200);
+    assert_true(is_main(19) && !is_main(200));
+    /* Long afterwards its ghost is gone. */
+    put(0, 201);
+    for (uint64_t b = 1000; b < 1100; b++) {
+        put(0, b);
+    }
+    assert_int_equal(cache_find(&c, 0, 201), CACHE_NIL);
+    put(0, 201);
+    assert_false(is_main(201));
+    audit();
+    /* A write keeps a block in its queue. */
+    e = cache_find(&c, 0, 19);
+    if (e != CACHE_NIL) {
+        cache_hold(&c, e);
+        audit();
+        cache_publish(&c, e, CACHE_MASK_ALL);
+        assert_true(is_main(19));
+    }
+    e = cache_find(&c, 0, 201);
+    cache_hold(&c, e);
+    cache_publish(&c, e, CACHE_MASK_ALL);
+    assert_false(is_main(201));
+    audit();
+}
+
+/* What is used again and again stays, through any number of blocks used once; uses are counted to
+ * three, so that nothing stays for ever. */
+static void test_uses(void **state)
+{
+    (void)state;
+    set_up();
+    cache_set_max(&c, 10);
+    uint32_t e = put(0, 1);
+    for (unsigned i = 0; i < 1000; i++) {
+        cache_touch(&c, e);
+    }
+    assert_int_equal(c.entries[e].uses, CACHE_USES_MAX);
+    for (uint64_t b = 100; b < 120; b++) {
+        put(0, b);
+    }
+    assert_true(is_main(1));
+    /* Each of these is used, goes on to the main queue, and pushes there. */
+    for (uint64_t b = 200; b < 300; b++) {
+        e = put(0, b);
+        cache_touch(&c, e);
+        cache_touch(&c, e);
+    }
+    assert_int_equal(cache_find(&c, 0, 1), CACHE_NIL);
+    /* All in use as often as can be: an eviction still ends, and finds one. */
+    for (uint32_t i = 0; i < c.n_max; i++) {
+        if ((c.entries[i].flags & CACHE_E_USED) != 0) {
+            c.entries[i].uses = CACHE_USES_MAX;
+        }
+    }
+    assert_int_equal(cache_reclaim(&c, 10), 10);
+    audit();
+}
+
 static void test_reclaim(void **state)
 {
     uint32_t busy, held, pinned;
@@ -199,7 +292,7 @@ static void test_check_detects(void **state)
     char why[160];
 
     (void)state;
-    for (unsigned kind = 0; kind < 11; kind++) {
+    for (unsigned kind = 0; kind < 14; kind++) {
         set_up();
         uint32_t a = put(0, 1), b = put(0, 2), last = put(3, 3);
         audit();
@@ -236,6 +329,15 @@ static void test_check_detects(void **state)
             assert_int_equal(frames_alloc(&frames, FRAME_CACHE, &mfn), OK); /* a leak */
             break;
         }
+        case 10:
+            c.entries[a].flags ^= CACHE_E_MAIN; /* in the other queue's name */
+            break;
+        case 11:
+            c.main.n++;
+            break;
+        case 12:
+            c.small.oldest = last;
+            break;
         default:
             c.entries[last].frame = 12345678;
             break;
@@ -253,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds),        cmocka_unit_test(test_scan_resistance),
+        cmocka_unit_test(test_queues),        cmocka_unit_test(test_uses),
         cmocka_unit_test(test_reclaim),       cmocka_unit_test(test_property),
         cmocka_unit_test(test_check_detects),
     };
