@@ -108,6 +108,7 @@ static const struct {
     {"[host]\nfold.skip = ,\n", "config:2: fold.skip = ',': it must be none, or classes"},
     {"[host]\ncache.mode = fold\n", "config:2: cache.mode = 'fold': it must be off or inclusive"},
     {"[host]\ncache.max = 91%\n", "config:2: cache.max = '91%': it must be"},
+    {"[host]\ncache.trace = 1000001\n", "config:2: cache.trace = '1000001': it must be 0 to"},
     {"[host]\ncache.max = 0\n", "config:2: cache.max = '0'"},
     {"[host]\nscan.cpu_max = 0%\n", "config:2: scan.cpu_max = '0%': it must be 1% to 100%"},
     {"[host]\nscan.cpu_max = 20\n", "config:2: scan.cpu_max = '20'"},
@@ -256,7 +257,8 @@ static void test_run_time(void **state)
     h = c.host;
     config_host_defaults(&again);
     for (i = 0; config_host_get(&h, i, &key, value, sizeof(value)); i++) {
-        bool boot_only = strcmp(key, "fold.zero_across_groups") == 0;
+        bool boot_only =
+            strcmp(key, "fold.zero_across_groups") == 0 || strcmp(key, "cache.trace") == 0;
         assert_int_equal(config_host_set(&again, key, value, why, sizeof(why)),
                          boot_only ? E_UNSUPPORTED : OK);
         assert_non_null(config_host_help(i));

@@ -365,6 +365,35 @@ static void test_character(void **state)
     }
 }
 
+/*
+ * Two guests read one disk in turn, each its next run of blocks some time after the other: every
+ * block is read twice and never again. The second read of each must hit.
+ */
+static void test_in_turn(void **state)
+{
+    enum { N = 20000, LAG = 40, HELD = 200 };
+
+    (void)state;
+    for (unsigned k = 0; k < POLICIES; k++) {
+        struct policy *p = policies[k]->make(HELD, N);
+        unsigned hits = 0;
+        srand(3);
+        for (uint32_t first = 0, second = 0; second < N;) {
+            for (unsigned run = 1 + (unsigned)rand() % 16; run > 0 && first < N; run--) {
+                hits += policies[k]->read(p, first++);
+            }
+            while (second < N && (second + LAG < first || first == N)) {
+                hits += policies[k]->read(p, second++);
+            }
+        }
+        policies[k]->free(p);
+        print_message("%s: %u of %u second reads hit\n", policies[k]->name, hits, N);
+        if (policies[k] == &policy_lru || policies[k] == &policy_store) {
+            assert_true(hits > N - N / 100);
+        }
+    }
+}
+
 /* The hypervisor's store hits as often as S3-FIFO does, within a hundredth of all reads. */
 static void test_store(void **state)
 {
@@ -417,9 +446,8 @@ static void test_synth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),
-        cmocka_unit_test(test_character),
-        cmocka_unit_test(test_store),
+        cmocka_unit_test(test_models),  cmocka_unit_test(test_character),
+        cmocka_unit_test(test_in_turn), cmocka_unit_test(test_store),
         cmocka_unit_test(test_synth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
