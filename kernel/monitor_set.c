@@ -11,6 +11,7 @@
 #include "kernel/monitor.h"
 #include "kernel/power.h"
 #include "kernel/scan.h"
+#include "kernel/stats.h"
 
 #define HOST (&machine_config.host)
 /* What a trace leaves free in the console's buffer. */
