@@ -134,7 +134,7 @@ static void test_queues(void **state)
     assert_true(is_main(19) && !is_main(200));
     /* Long afterwards its ghost is gone. */
     put(0, 201);
-    for (uint64_t b = 1000; b < 1100; b++) {
+    for (uint64_t b = 1000; b < 1035; b++) { /* the table still has it: it is too old */
         put(0, b);
     }
     assert_int_equal(cache_find(&c, 0, 201), CACHE_NIL);
