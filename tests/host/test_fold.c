@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Folding: small scenes, and long random runs against an oracle that never shares. */
-#include "support_world.h"
+#include "support_scene.h"
 
 #include <setjmp.h>
 #include <string.h>
@@ -76,19 +76,6 @@ static void test_each_allocation_failed_in_turn(void **state)
 
 /* ---- scenes -------------------------------------------------------------------------------- */
 
-/* Brings the VMs up by one read each; `frames` is plenty. */
-static void scene(struct world *w)
-{
-    static const uint8_t create[] = {10,       0, 0, 0, 10 | 64,  0, 0, 0,
-                                     10 | 128, 0, 0, 0, 10 | 192, 0, 0, 0};
-
-    world_init(w, 200);
-    world_run(w, create, sizeof(create), 1);
-    for (unsigned i = 0; i < WORLD_VMS; i++) {
-        w->vms[i].map.race = NULL; /* one thing at a time */
-    }
-}
-
 /* The paper's own engine (section 4.1). */
 static void baseline(struct world *w)
 {
@@ -100,51 +87,27 @@ static void baseline(struct world *w)
     fold_switch(&w->fold, &to);
 }
 
-static void set_page(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
-{
-    memset(w->vms[vm].oracle[gfn], value, PAGE_SIZE);
-    assert_int_equal(
-        p2m_write(&w->vms[vm].p2m, GPA(gfn * PAGE_SIZE), w->vms[vm].oracle[gfn], PAGE_SIZE), OK);
-}
-
-static void passes(struct world *w, unsigned n)
-{
-    uint64_t until = w->fold.full_scans + n;
-
-    while (w->fold.full_scans < until) {
-        fold_step(&w->fold, 1000);
-    }
-}
-
-static struct fold_counters counters(const struct world *w)
-{
-    struct fold_counters c;
-
-    fold_read(&w->fold, &c);
-    return c;
-}
-
 static void test_counters_have_ksm_meanings(void **state)
 {
     (void)state;
     struct world w;
 
-    scene(&w);
+    scene_init(&w);
     baseline(&w);
     for (unsigned vm = 0; vm < 3; vm++) {
-        set_page(&w, vm, 1, 0xAA);              /* three equal ones, */
-        set_page(&w, vm, 2, 0xBB);              /* three more, two in one VM, */
-        set_page(&w, vm, 3, (uint8_t)(vm + 1)); /* three of their own */
-        set_page(&w, vm, 4, 0);
+        scene_fill(&w, vm, 1, 0xAA);              /* three equal ones, */
+        scene_fill(&w, vm, 2, 0xBB);              /* three more, two in one VM, */
+        scene_fill(&w, vm, 3, (uint8_t)(vm + 1)); /* three of their own */
+        scene_fill(&w, vm, 4, 0);
     }
-    set_page(&w, 0, 5, 0xBB);
-    set_page(&w, 3, 1, 0xAA); /* and one that is in another share group */
-    passes(&w, 1);
-    assert_int_equal(counters(&w).pages_volatile, 11);
-    assert_int_equal(counters(&w).pages_sharing, 0);
-    assert_int_equal(counters(&w).zero_merges, 3);
-    passes(&w, 1);
-    struct fold_counters c = counters(&w);
+    scene_fill(&w, 0, 5, 0xBB);
+    scene_fill(&w, 3, 1, 0xAA); /* and one that is in another share group */
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).pages_volatile, 11);
+    assert_int_equal(scene_counters(&w).pages_sharing, 0);
+    assert_int_equal(scene_counters(&w).zero_merges, 3);
+    scene_passes(&w, 1);
+    struct fold_counters c = scene_counters(&w);
     assert_int_equal(c.pages_shared, 2);
     assert_int_equal(c.pages_sharing, 2 + 3);
     assert_int_equal(c.pages_unshared, 4);
@@ -152,9 +115,10 @@ static void test_counters_have_ksm_meanings(void **state)
     assert_int_equal(c.merges, 5);
     assert_int_equal(c.pages_zero, 3 + 4);
     assert_int_equal(c.full_scans, 2);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).pages_unshared, 4);
-    assert_int_equal(counters(&w).hashes - c.hashes, 4); /* what is folded is not read again */
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).pages_unshared, 4);
+    assert_int_equal(scene_counters(&w).hashes - c.hashes,
+                     4); /* what is folded is not read again */
     world_compare(&w);
     world_fini(&w);
 }
@@ -164,17 +128,17 @@ static void test_volatile_pages_are_left_alone(void **state)
     (void)state;
     struct world w;
 
-    scene(&w);
+    scene_init(&w);
     baseline(&w);
     for (unsigned i = 0; i < 10; i++) {
-        set_page(&w, 0, 1, (uint8_t)(i + 1));
-        set_page(&w, 1, 1, (uint8_t)(i + 1));
-        passes(&w, 1);
-        assert_int_equal(counters(&w).pages_volatile, 2);
+        scene_fill(&w, 0, 1, (uint8_t)(i + 1));
+        scene_fill(&w, 1, 1, (uint8_t)(i + 1));
+        scene_passes(&w, 1);
+        assert_int_equal(scene_counters(&w).pages_volatile, 2);
     }
-    assert_int_equal(counters(&w).merges, 0);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).merges, 1);
+    assert_int_equal(scene_counters(&w).merges, 0);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).merges, 1);
     world_fini(&w);
 }
 
@@ -184,17 +148,17 @@ static void test_pinned_pages_are_skipped(void **state)
     struct world w;
     mfn_t m;
 
-    scene(&w);
+    scene_init(&w);
     baseline(&w);
-    set_page(&w, 0, 1, 5);
-    set_page(&w, 1, 1, 5);
+    scene_fill(&w, 0, 1, 5);
+    scene_fill(&w, 1, 1, 5);
     assert_int_equal(p2m_get_write(&w.vms[0].p2m, GFN(1), &m), OK);
-    passes(&w, 4);
-    assert_int_equal(counters(&w).merges, 0);
-    assert_true(counters(&w).pages_skipped >= 4);
+    scene_passes(&w, 4);
+    assert_int_equal(scene_counters(&w).merges, 0);
+    assert_true(scene_counters(&w).pages_skipped >= 4);
     p2m_put(&w.vms[0].p2m, m);
-    passes(&w, 3);
-    assert_int_equal(counters(&w).merges, 1);
+    scene_passes(&w, 3);
+    assert_int_equal(scene_counters(&w).merges, 1);
     world_fini(&w);
 }
 
@@ -204,22 +168,22 @@ static void test_detach_in_the_middle_of_a_pass(void **state)
     (void)state;
     struct world w;
 
-    scene(&w);
+    scene_init(&w);
     baseline(&w);
-    set_page(&w, 0, 1, 5);
-    set_page(&w, 1, 1, 5);
-    set_page(&w, 2, 1, 5);
-    passes(&w, 1);
+    scene_fill(&w, 0, 1, 5);
+    scene_fill(&w, 1, 1, 5);
+    scene_fill(&w, 2, 1, 5);
+    scene_passes(&w, 1);
     while (w.fold.unstable == 0) {
         fold_step(&w.fold, 1);
     }
     fold_detach(&w.fold, &w.vms[0].p2m);
-    passes(&w, 1);
+    scene_passes(&w, 1);
     assert_int_equal(w.vms[0].p2m.shared_maps, 0);
-    assert_int_equal(counters(&w).pages_sharing, 1);
+    assert_int_equal(scene_counters(&w).pages_sharing, 1);
     fold_attach(&w.fold, &w.vms[0].p2m);
-    passes(&w, 2);
-    assert_int_equal(counters(&w).pages_sharing, 2);
+    scene_passes(&w, 2);
+    assert_int_equal(scene_counters(&w).pages_sharing, 2);
     world_audit(&w);
     world_fini(&w);
 }
@@ -229,10 +193,10 @@ static void test_budget_bounds_a_step(void **state)
     (void)state;
     struct world w;
 
-    scene(&w);
+    scene_init(&w);
     baseline(&w);
     for (unsigned g = 0; g < WORLD_PAGES / 2; g++) {
-        set_page(&w, 0, g, (uint8_t)(g + 1));
+        scene_fill(&w, 0, g, (uint8_t)(g + 1));
     }
     for (unsigned i = 0; i < 200; i++) {
         uint64_t before = w.fold.pages_scanned;
@@ -252,20 +216,20 @@ static void test_device_writes_make_volatile(void **state)
     struct world w;
     mfn_t m;
 
-    scene(&w);
+    scene_init(&w);
     baseline(&w);
-    set_page(&w, 0, 1, 5);
-    passes(&w, 2);
-    assert_int_equal(counters(&w).pages_volatile, 0);
-    set_page(&w, 0, 1, 5);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).pages_volatile, 1);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).pages_volatile, 0);
+    scene_fill(&w, 0, 1, 5);
+    scene_passes(&w, 2);
+    assert_int_equal(scene_counters(&w).pages_volatile, 0);
+    scene_fill(&w, 0, 1, 5);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).pages_volatile, 1);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).pages_volatile, 0);
     assert_int_equal(p2m_get_write(&w.vms[0].p2m, GFN(1), &m), OK);
     p2m_put(&w.vms[0].p2m, m);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).pages_volatile, 1);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).pages_volatile, 1);
     world_fini(&w);
 }
 
@@ -276,14 +240,14 @@ static void test_frames_leave_during_teardown(void **state)
     for (unsigned steps = 0; steps < 3; steps++) {
         struct world w;
 
-        scene(&w);
+        scene_init(&w);
         baseline(&w);
         for (unsigned vm = 0; vm < 3; vm++) {
             for (unsigned g = 0; g < WORLD_PAGES; g++) {
-                set_page(&w, vm, g < WORLD_PAGES / 2 ? g : g + 2, (uint8_t)(g * 3 + vm + 1));
+                scene_fill(&w, vm, g < WORLD_PAGES / 2 ? g : g + 2, (uint8_t)(g * 3 + vm + 1));
             }
         }
-        passes(&w, 2);
+        scene_passes(&w, 2);
         assert_int_equal(w.fold.unstable, 3 * WORLD_PAGES);
         assert_int_equal(w.fold.phase, FOLD_TEARDOWN);
         fold_step(&w.fold, steps);
@@ -295,7 +259,7 @@ static void test_frames_leave_during_teardown(void **state)
             memset(w.vms[vm].oracle, 0, (WORLD_PAGES + 2) * PAGE_SIZE);
         }
         assert_int_equal(w.fold.unstable, 0);
-        passes(&w, 1);
+        scene_passes(&w, 1);
         world_compare(&w);
         world_fini(&w);
     }
@@ -317,27 +281,27 @@ static void test_pages_that_become_stable_content(void **state)
     (void)state;
     struct world w;
 
-    scene(&w);
+    scene_init(&w);
     baseline(&w);
     for (unsigned vm = 0; vm < 3; vm++) {
-        set_page(&w, vm, 2, 0xBB);
+        scene_fill(&w, vm, 2, 0xBB);
     }
-    passes(&w, 2);
-    assert_int_equal(counters(&w).pages_shared, 1);
+    scene_passes(&w, 2);
+    assert_int_equal(scene_counters(&w).pages_shared, 1);
     for (unsigned vm = 0; vm < 2; vm++) {
-        set_page(&w, vm, 1, 0xAA);
+        scene_fill(&w, vm, 1, 0xAA);
         /* The CPU has the right to write cached. */
         assert_int_equal(fake_guest_write(&w.vms[vm].p2m, 0, 0, GFN(1), 0, 0xAA), OK);
     }
-    passes(&w, 1);
+    scene_passes(&w, 1);
     for (unsigned vm = 0; vm < 2; vm++) {
         w.vms[vm].map.race = write_all;
         memset(w.vms[vm].oracle[1], 0xBB, PAGE_SIZE);
     }
-    passes(&w, 2);
+    scene_passes(&w, 2);
     world_audit(&w); /* among others: no content stands twice in the stable index */
-    assert_int_equal(counters(&w).pages_shared, 1);
-    assert_int_equal(counters(&w).pages_sharing, 4);
+    assert_int_equal(scene_counters(&w).pages_shared, 1);
+    assert_int_equal(scene_counters(&w).pages_sharing, 4);
     for (unsigned vm = 0; vm < 2; vm++) {
         w.vms[vm].map.race = NULL;
     }
@@ -358,7 +322,7 @@ static void test_switch_off_and_clock(void **state)
     struct world w;
     struct fold_switches to;
 
-    scene(&w);
+    scene_init(&w);
     to = fold_switches(&w.fold);
     to.run = false;
     fold_switch(&w.fold, &to);
@@ -367,7 +331,7 @@ static void test_switch_off_and_clock(void **state)
     fold_switch(&w.fold, &to);
     w.fold.ticks = fake_ticks;
     assert_true(fold_step(&w.fold, 10) > 0);
-    assert_true(counters(&w).scan_ticks >= 10);
+    assert_true(scene_counters(&w).scan_ticks >= 10);
     world_fini(&w);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The cost model's terms: what is counted where, the estimate of what could be shared, and how far
  * a pass has come. */
-#include "support_world.h"
+#include "support_scene.h"
 
 #include <setjmp.h>
 #include <string.h>
@@ -30,36 +30,6 @@ static void scene(struct world *w)
     }
 }
 
-static void set_page(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
-{
-    memset(w->vms[vm].oracle[gfn], value, PAGE_SIZE);
-    assert_int_equal(
-        p2m_write(&w->vms[vm].p2m, GPA(gfn * PAGE_SIZE), w->vms[vm].oracle[gfn], PAGE_SIZE), OK);
-}
-
-static void poke(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
-{
-    w->vms[vm].oracle[gfn][9] = value;
-    assert_int_equal(fake_guest_write(&w->vms[vm].p2m, 0, 0, GFN(gfn), 9, value), OK);
-}
-
-static void passes(struct world *w, unsigned n)
-{
-    uint64_t until = w->fold.full_scans + n;
-
-    while (w->fold.full_scans < until) {
-        fold_step(&w->fold, 1000);
-    }
-}
-
-static struct fold_counters counters(const struct world *w)
-{
-    struct fold_counters c;
-
-    fold_read(&w->fold, &c);
-    return c;
-}
-
 static void finish(struct world *w)
 {
     world_audit(w);
@@ -76,36 +46,36 @@ static void test_each_cost_where_it_belongs(void **state)
     scene(&w);
     for (unsigned g = 1; g <= PAGES; g++) {
         for (unsigned vm = 0; vm < 3; vm++) {
-            set_page(&w, vm, g, (uint8_t)(16 * vm + g)); /* no two are equal */
+            scene_fill(&w, vm, g, (uint8_t)(16 * vm + g)); /* no two are equal */
         }
     }
-    passes(&w, 3);
-    struct fold_counters c = counters(&w), d;
+    scene_passes(&w, 3);
+    struct fold_counters c = scene_counters(&w), d;
     assert_int_equal(c.merges, 0);
     assert_int_equal(c.merge_ticks, 0);
     assert_true(c.scan_ticks > 0);
     assert_int_equal(c.cow_ticks, 0); /* first touches are nobody's cost */
 
     /* Two pages become equal: merging is paid for, and little else changes. */
-    set_page(&w, 1, 3, 3);
-    passes(&w, 2);
-    d = counters(&w);
+    scene_fill(&w, 1, 3, 3);
+    scene_passes(&w, 2);
+    d = scene_counters(&w);
     assert_int_equal(d.merges, 1);
     assert_true(d.merge_ticks > 0 && d.merge_ticks < d.scan_ticks);
     assert_int_equal(d.cow_ticks, 0);
-    passes(&w, 5);
-    assert_int_equal(counters(&w).merge_ticks, d.merge_ticks);
+    scene_passes(&w, 5);
+    assert_int_equal(scene_counters(&w).merge_ticks, d.merge_ticks);
 
     /* One of them is written, then the other, its frame's last user: both end a fold. */
-    poke(&w, 1, 3, 77);
-    c = counters(&w);
+    scene_poke(&w, 1, 3, 9, 77);
+    c = scene_counters(&w);
     assert_int_equal(c.cow_breaks, 1);
     assert_true(c.cow_ticks > 0);
-    poke(&w, 0, 3, 78);
-    assert_true(counters(&w).cow_ticks > c.cow_ticks);
-    c = counters(&w);
-    poke(&w, 0, 3, 79); /* its own by now */
-    assert_int_equal(counters(&w).cow_ticks, c.cow_ticks);
+    scene_poke(&w, 0, 3, 9, 78);
+    assert_true(scene_counters(&w).cow_ticks > c.cow_ticks);
+    c = scene_counters(&w);
+    scene_poke(&w, 0, 3, 9, 79); /* its own by now */
+    assert_int_equal(scene_counters(&w).cow_ticks, c.cow_ticks);
     finish(&w);
 }
 
@@ -118,16 +88,16 @@ static void test_zero_pages_that_nobody_folded(void **state)
 
     scene(&w);
     assert_int_equal(fake_guest_read(&w.vms[0].p2m, 0, 0, GFN(5), 0, &byte), OK);
-    poke(&w, 0, 5, 1);
-    assert_int_equal(counters(&w).zero_breaks, 1);
-    assert_int_equal(counters(&w).cow_ticks, 0);
+    scene_poke(&w, 0, 5, 9, 1);
+    assert_int_equal(scene_counters(&w).zero_breaks, 1);
+    assert_int_equal(scene_counters(&w).cow_ticks, 0);
     /* But one that the scanner found is. */
-    set_page(&w, 0, 6, 0);
-    passes(&w, 2);
-    assert_int_equal(counters(&w).zero_merges, 1);
-    poke(&w, 0, 6, 1);
-    assert_int_equal(counters(&w).zero_breaks, 2);
-    assert_true(counters(&w).cow_ticks > 0);
+    scene_fill(&w, 0, 6, 0);
+    scene_passes(&w, 2);
+    assert_int_equal(scene_counters(&w).zero_merges, 1);
+    scene_poke(&w, 0, 6, 9, 1);
+    assert_int_equal(scene_counters(&w).zero_breaks, 2);
+    assert_true(scene_counters(&w).cow_ticks > 0);
     finish(&w);
 }
 
@@ -140,14 +110,15 @@ static void test_without_a_clock(void **state)
     w.fold.ticks = NULL;
     for (unsigned vm = 0; vm < 3; vm++) {
         w.vms[vm].p2m.ticks = NULL;
-        set_page(&w, vm, 1, 7);
+        scene_fill(&w, vm, 1, 7);
     }
     uint64_t before = looks;
-    passes(&w, 2);
-    poke(&w, 0, 1, 8);
-    assert_int_equal(counters(&w).merges, 2);
+    scene_passes(&w, 2);
+    scene_poke(&w, 0, 1, 9, 8);
+    assert_int_equal(scene_counters(&w).merges, 2);
     assert_int_equal(looks, before);
-    assert_int_equal(counters(&w).merge_ticks + counters(&w).cow_ticks + counters(&w).scan_ticks,
+    assert_int_equal(scene_counters(&w).merge_ticks + scene_counters(&w).cow_ticks +
+                         scene_counters(&w).scan_ticks,
                      0);
     finish(&w);
 }
@@ -158,23 +129,23 @@ static void test_the_estimate_follows_what_was_found(void **state)
     struct world w;
 
     scene(&w);
-    assert_int_equal(counters(&w).unshared_estimate, 0); /* nothing is known yet */
+    assert_int_equal(scene_counters(&w).unshared_estimate, 0); /* nothing is known yet */
     for (unsigned g = 1; g <= PAGES; g++) {
-        set_page(&w, 0, g, (uint8_t)g);
-        set_page(&w, 1, g, (uint8_t)(g <= PAGES / 2 ? g : 100 + g));
+        scene_fill(&w, 0, g, (uint8_t)g);
+        scene_fill(&w, 1, g, (uint8_t)(g <= PAGES / 2 ? g : 100 + g));
     }
-    passes(&w, 3);
-    assert_int_equal(counters(&w).merges, PAGES / 2);
-    assert_int_equal(counters(&w).unshared_estimate, 0); /* all that could be is */
+    scene_passes(&w, 3);
+    assert_int_equal(scene_counters(&w).merges, PAGES / 2);
+    assert_int_equal(scene_counters(&w).unshared_estimate, 0); /* all that could be is */
     /* 6 pages more, that nobody has looked at: of 12 candidates 3 were merged, so 1.5 of them. */
     for (unsigned g = 1; g <= PAGES; g++) {
-        set_page(&w, 2, g, (uint8_t)(150 + g));
+        scene_fill(&w, 2, g, (uint8_t)(150 + g));
     }
-    assert_int_equal(counters(&w).unshared_estimate, PAGES / 4);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).unshared_estimate, 0); /* they are known to have changed */
-    passes(&w, 2);
-    assert_int_equal(counters(&w).unshared_estimate, 0); /* and that they have no equal */
+    assert_int_equal(scene_counters(&w).unshared_estimate, PAGES / 4);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).unshared_estimate, 0); /* they are known to have changed */
+    scene_passes(&w, 2);
+    assert_int_equal(scene_counters(&w).unshared_estimate, 0); /* and that they have no equal */
     finish(&w);
 }
 
@@ -188,11 +159,11 @@ static void test_progress(void **state)
     scene(&w);
     for (unsigned g = 1; g <= PAGES; g++) {
         for (unsigned vm = 0; vm < 3; vm++) {
-            set_page(&w, vm, g, (uint8_t)(16 * vm + g));
+            scene_fill(&w, vm, g, (uint8_t)(16 * vm + g));
         }
     }
     assert_int_equal(fold_progress(&w.fold, 65536), 0);
-    passes(&w, 1);
+    scene_passes(&w, 1);
     assert_int_equal(fold_progress(&w.fold, 65536), 0); /* between two passes */
     uint64_t pass = w.fold.full_scans;
     while (fold_step(&w.fold, 1) > 0 && w.fold.full_scans == pass) {

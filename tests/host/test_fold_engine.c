@@ -1,94 +1,38 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Folding by dirty bits and by hash: what is due, what is read, what backs off, what is kept. */
-#include "support_world.h"
+#include "support_scene.h"
 
 #include <setjmp.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-/* Brings the VMs up by one read each; VM 2 has no dirty bits, VM 3 is of another group. */
-static void scene(struct world *w, enum fold_index index, enum fold_volatility volatility)
-{
-    static const uint8_t create[] = {10,       0, 0, 0, 10 | 64,  0, 0, 0,
-                                     10 | 128, 0, 0, 0, 10 | 192, 0, 0, 0};
-    struct fold_switches to;
-
-    world_init(w, 200);
-    world_run(w, create, sizeof(create), 1);
-    for (unsigned i = 0; i < WORLD_VMS; i++) {
-        w->vms[i].map.race = NULL; /* one thing at a time */
-    }
-    to = fold_switches(&w->fold);
-    to.index = index;
-    to.volatility = volatility;
-    fold_switch(&w->fold, &to);
-}
-
-static void set_page(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
-{
-    memset(w->vms[vm].oracle[gfn], value, PAGE_SIZE);
-    assert_int_equal(
-        p2m_write(&w->vms[vm].p2m, GPA(gfn * PAGE_SIZE), w->vms[vm].oracle[gfn], PAGE_SIZE), OK);
-}
-
-static void poke(struct world *w, unsigned vm, uint64_t gfn, unsigned offset, uint8_t value)
-{
-    w->vms[vm].oracle[gfn][offset] = value;
-    assert_int_equal(fake_guest_write(&w->vms[vm].p2m, 0, 0, GFN(gfn), offset, value), OK);
-}
-
-static void passes(struct world *w, unsigned n)
-{
-    uint64_t until = w->fold.full_scans + n;
-
-    while (w->fold.full_scans < until) {
-        fold_step(&w->fold, 1000);
-    }
-}
-
-static struct fold_counters counters(const struct world *w)
-{
-    struct fold_counters c;
-
-    fold_read(&w->fold, &c);
-    return c;
-}
-
-/* What a combination of index and volatility is tried with. */
-static void each(void (*test)(enum fold_index, enum fold_volatility))
-{
-    test(FOLD_TREE, FOLD_CHECKSUM);
-    test(FOLD_TREE, FOLD_DIRTY);
-    test(FOLD_HASH, FOLD_CHECKSUM);
-    test(FOLD_HASH, FOLD_DIRTY);
-}
-
 static void same_savings(enum fold_index index, enum fold_volatility volatility)
 {
     struct world w;
 
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     for (unsigned vm = 0; vm < 3; vm++) {
-        set_page(&w, vm, 1, 0xAA);
-        set_page(&w, vm, 2, 0xBB);
-        set_page(&w, vm, 3, (uint8_t)(vm + 1));
-        set_page(&w, vm, 4, 0);
+        scene_fill(&w, vm, 1, 0xAA);
+        scene_fill(&w, vm, 2, 0xBB);
+        scene_fill(&w, vm, 3, (uint8_t)(vm + 1));
+        scene_fill(&w, vm, 4, 0);
     }
-    set_page(&w, 0, 5, 0xBB);
-    set_page(&w, 3, 1, 0xAA);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).pages_sharing, 0); /* nobody is taken for quiet at first sight */
-    passes(&w, 1);
-    struct fold_counters c = counters(&w);
+    scene_fill(&w, 0, 5, 0xBB);
+    scene_fill(&w, 3, 1, 0xAA);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).pages_sharing,
+                     0); /* nobody is taken for quiet at first sight */
+    scene_passes(&w, 1);
+    struct fold_counters c = scene_counters(&w);
     assert_int_equal(c.pages_shared, 2);
     assert_int_equal(c.pages_sharing, 2 + 3);
     assert_int_equal(c.pages_zero, 3 + 4);
     assert_int_equal(c.pages_unshared, 4);
     assert_int_equal(c.merges, 5);
-    passes(&w, 3);
-    assert_int_equal(counters(&w).pages_unshared, 4);
-    assert_int_equal(counters(&w).pages_volatile, 0);
+    scene_passes(&w, 3);
+    assert_int_equal(scene_counters(&w).pages_unshared, 4);
+    assert_int_equal(scene_counters(&w).pages_volatile, 0);
     world_audit(&w);
     world_compare(&w);
     world_settle(&w);
@@ -98,7 +42,7 @@ static void same_savings(enum fold_index index, enum fold_volatility volatility)
 static void test_same_savings(void **state)
 {
     (void)state;
-    each(same_savings);
+    scene_each(same_savings);
 }
 
 /* Memory that nobody writes is not read; nor is what has been folded. */
@@ -106,34 +50,34 @@ static void nothing_is_read(enum fold_index index, enum fold_volatility volatili
 {
     struct world w;
 
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     fold_detach(&w.fold, &w.vms[2].p2m); /* the one without dirty bits */
     for (unsigned vm = 0; vm < 2; vm++) {
         for (unsigned g = 1; g < 6; g++) {
-            set_page(&w, vm, g, (uint8_t)(g < 3 ? g : vm * 16 + g));
+            scene_fill(&w, vm, g, (uint8_t)(g < 3 ? g : vm * 16 + g));
         }
     }
-    passes(&w, 3);
-    struct fold_counters c = counters(&w);
+    scene_passes(&w, 3);
+    struct fold_counters c = scene_counters(&w);
     assert_int_equal(c.pages_sharing, 2);
-    passes(&w, 5);
-    assert_int_equal(counters(&w).compares, c.compares);
-    assert_int_equal(counters(&w).hashes, c.hashes);
-    assert_int_equal(counters(&w).pages_scanned, c.pages_scanned);
-    assert_int_equal(counters(&w).pages_unshared, 6);
+    scene_passes(&w, 5);
+    assert_int_equal(scene_counters(&w).compares, c.compares);
+    assert_int_equal(scene_counters(&w).hashes, c.hashes);
+    assert_int_equal(scene_counters(&w).pages_scanned, c.pages_scanned);
+    assert_int_equal(scene_counters(&w).pages_unshared, 6);
     /* One page is written: that one is looked at, after a pass in which it stays clean. */
-    poke(&w, 0, 4, 9, 99);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).pages_volatile, 1);
-    assert_int_equal(counters(&w).pages_scanned, c.pages_scanned);
+    scene_poke(&w, 0, 4, 9, 99);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).pages_volatile, 1);
+    assert_int_equal(scene_counters(&w).pages_scanned, c.pages_scanned);
     if (index == FOLD_HASH) {
-        assert_int_equal(counters(&w).pages_unshared, 5);
-        passes(&w, 1);
-        assert_int_equal(counters(&w).pages_scanned, c.pages_scanned + 1);
-        assert_int_equal(counters(&w).hashes, c.hashes + 1);
+        assert_int_equal(scene_counters(&w).pages_unshared, 5);
+        scene_passes(&w, 1);
+        assert_int_equal(scene_counters(&w).pages_scanned, c.pages_scanned + 1);
+        assert_int_equal(scene_counters(&w).hashes, c.hashes + 1);
     }
-    passes(&w, 2);
-    assert_int_equal(counters(&w).pages_unshared, 6);
+    scene_passes(&w, 2);
+    assert_int_equal(scene_counters(&w).pages_unshared, 6);
     world_fini(&w);
 }
 
@@ -150,15 +94,15 @@ static void test_written_pages_wait(void **state)
     (void)state;
     struct world w;
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
     for (unsigned i = 0; i < 10; i++) {
-        poke(&w, 0, 1, 0, (uint8_t)(i + 1));
-        poke(&w, 1, 1, 0, (uint8_t)(i + 1));
-        passes(&w, 1);
+        scene_poke(&w, 0, 1, 0, (uint8_t)(i + 1));
+        scene_poke(&w, 1, 1, 0, (uint8_t)(i + 1));
+        scene_passes(&w, 1);
     }
-    assert_int_equal(counters(&w).merges, 0);
-    passes(&w, 1);
-    assert_int_equal(counters(&w).merges, 1);
+    assert_int_equal(scene_counters(&w).merges, 0);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).merges, 1);
     world_compare(&w);
     world_fini(&w);
 }
@@ -169,12 +113,12 @@ static void test_without_dirty_bits(void **state)
     (void)state;
     struct world w;
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
-    set_page(&w, 2, 1, 7);
-    set_page(&w, 2, 2, 7);
-    set_page(&w, 0, 1, 7);
-    passes(&w, 3);
-    assert_int_equal(counters(&w).pages_sharing, 2);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_fill(&w, 2, 1, 7);
+    scene_fill(&w, 2, 2, 7);
+    scene_fill(&w, 0, 1, 7);
+    scene_passes(&w, 3);
+    assert_int_equal(scene_counters(&w).pages_sharing, 2);
     world_fini(&w);
 }
 
@@ -182,14 +126,14 @@ static void follows(enum fold_index index, enum fold_volatility volatility)
 {
     struct world w;
 
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     for (unsigned vm = 0; vm < 2; vm++) {
         for (unsigned g = 0; g < 6; g++) {
-            set_page(&w, vm, g, (uint8_t)(g + 1));
+            scene_fill(&w, vm, g, (uint8_t)(g + 1));
         }
     }
-    passes(&w, 2);
-    struct fold_counters c = counters(&w);
+    scene_passes(&w, 2);
+    struct fold_counters c = scene_counters(&w);
     assert_int_equal(c.pages_sharing, 6);
     assert_int_equal(c.lookahead_hits, 5); /* all but the first of the run */
     assert_int_equal(c.lookahead_misses, 0);
@@ -202,20 +146,20 @@ static void follows(enum fold_index index, enum fold_volatility volatility)
     assert_int_equal(sum, 1);
     /* The place that was remembered is gone: another takes over, and the next VM finds it. */
     for (unsigned g = 0; g < 6; g++) {
-        poke(&w, 0, g, 100, 200);
-        poke(&w, 0, g, 100, (uint8_t)(0x40 + g));
+        scene_poke(&w, 0, g, 100, 200);
+        scene_poke(&w, 0, g, 100, (uint8_t)(0x40 + g));
     }
-    set_page(&w, 2, 0, 1);
-    set_page(&w, 2, 1, 2);
-    set_page(&w, 2, 2, 99);
-    passes(&w, 3);
+    scene_fill(&w, 2, 0, 1);
+    scene_fill(&w, 2, 1, 2);
+    scene_fill(&w, 2, 2, 99);
+    scene_passes(&w, 3);
     assert_int_equal(w.vms[2].p2m.shared_maps, 2);
-    set_page(&w, 2, 4, 1);
-    set_page(&w, 2, 5, 2);
-    uint64_t hits = counters(&w).lookahead_hits;
-    passes(&w, 3);
+    scene_fill(&w, 2, 4, 1);
+    scene_fill(&w, 2, 5, 2);
+    uint64_t hits = scene_counters(&w).lookahead_hits;
+    scene_passes(&w, 3);
     assert_int_equal(w.vms[2].p2m.shared_maps, 4);
-    assert_int_equal(counters(&w).lookahead_hits, hits + 1); /* where the second VM is now */
+    assert_int_equal(scene_counters(&w).lookahead_hits, hits + 1); /* where the second VM is now */
     world_compare(&w);
     world_audit(&w);
     world_fini(&w);
@@ -224,7 +168,7 @@ static void follows(enum fold_index index, enum fold_volatility volatility)
 static void test_lookahead(void **state)
 {
     (void)state;
-    each(follows);
+    scene_each(follows);
 }
 
 static void test_lookahead_can_be_off(void **state)
@@ -233,18 +177,18 @@ static void test_lookahead_can_be_off(void **state)
     struct world w;
     struct fold_switches to;
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
     to = fold_switches(&w.fold);
     to.lookahead = false;
     fold_switch(&w.fold, &to);
     for (unsigned vm = 0; vm < 2; vm++) {
         for (unsigned g = 0; g < 6; g++) {
-            set_page(&w, vm, g, (uint8_t)(g + 1));
+            scene_fill(&w, vm, g, (uint8_t)(g + 1));
         }
     }
-    passes(&w, 2);
-    assert_int_equal(counters(&w).pages_sharing, 6);
-    assert_int_equal(counters(&w).lookahead_hits + counters(&w).lookahead_misses, 0);
+    scene_passes(&w, 2);
+    assert_int_equal(scene_counters(&w).pages_sharing, 6);
+    assert_int_equal(scene_counters(&w).lookahead_hits + scene_counters(&w).lookahead_misses, 0);
     world_fini(&w);
 }
 
@@ -256,22 +200,22 @@ static void test_backing_off(void **state)
     uint64_t merges[2];
 
     for (unsigned on = 0; on < 2; on++) {
-        scene(&w, FOLD_HASH, FOLD_DIRTY);
+        scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
         struct fold_switches to = fold_switches(&w.fold);
         to.backoff = on;
         fold_switch(&w.fold, &to);
-        set_page(&w, 1, 1, 5);
+        scene_fill(&w, 1, 1, 5);
         for (unsigned i = 0; i < 300; i++) {
             if (w.vms[0].map.entries[1].present && !w.vms[0].map.entries[1].writable) {
-                poke(&w, 0, 1, 1, 9); /* as soon as it is folded */
+                scene_poke(&w, 0, 1, 1, 9); /* as soon as it is folded */
             }
-            set_page(&w, 0, 1, 5);
-            passes(&w, 3);
+            scene_fill(&w, 0, 1, 5);
+            scene_passes(&w, 3);
         }
-        merges[on] = counters(&w).merges;
-        assert_int_equal(counters(&w).pages_backed_off > 0, on);
+        merges[on] = scene_counters(&w).merges;
+        assert_int_equal(scene_counters(&w).pages_backed_off > 0, on);
         /* Left in peace, it is folded again, and stays so. */
-        passes(&w, 40 * 8);
+        scene_passes(&w, 40 * 8);
         assert_int_equal(w.vms[0].p2m.shared_maps, 1);
         world_compare(&w);
         world_fini(&w);
@@ -294,18 +238,18 @@ static void test_classes(void **state)
     struct world w;
     struct fold_switches to;
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
     w.fold.classify = by_gfn;
     to = fold_switches(&w.fold);
     to.skip = 1u << PAGE_FREE;
     fold_switch(&w.fold, &to);
     for (unsigned vm = 0; vm < 2; vm++) {
         for (unsigned g = 1; g < 6; g++) {
-            set_page(&w, vm, g, (uint8_t)(g + 1));
+            scene_fill(&w, vm, g, (uint8_t)(g + 1));
         }
     }
-    passes(&w, 3);
-    struct fold_counters c = counters(&w);
+    scene_passes(&w, 3);
+    struct fold_counters c = scene_counters(&w);
     assert_int_equal(c.pages_sharing, 4);
     assert_int_equal(c.by_class[PAGE_FREE].folded, 0);
     assert_int_equal(c.by_class[PAGE_FREE].scan.skipped, 2);
@@ -313,15 +257,15 @@ static void test_classes(void **state)
     assert_int_equal(c.by_class[PAGE_CACHE].scan.candidates, 4);
     assert_int_equal(c.by_class[PAGE_CACHE].scan.merges, 2);
     assert_int_equal(c.by_class[PAGE_ANON].folded, 4);
-    poke(&w, 0, 2, 0, 99);
-    c = counters(&w);
+    scene_poke(&w, 0, 2, 0, 99);
+    c = scene_counters(&w);
     assert_int_equal(c.by_class[PAGE_CACHE].folded, 3);
     assert_int_equal(c.by_class[PAGE_CACHE].breaks, 1);
     /* Skipped pages rest for long, and are found when skipping ends. */
     to.skip = 0;
     fold_switch(&w.fold, &to);
-    passes(&w, 3);
-    assert_int_equal(counters(&w).by_class[PAGE_FREE].folded, 2);
+    scene_passes(&w, 3);
+    assert_int_equal(scene_counters(&w).by_class[PAGE_FREE].folded, 2);
     world_fini(&w);
 }
 
@@ -332,30 +276,30 @@ static void test_pagecache_once(void **state)
     struct world w;
     struct fold_switches to;
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
     to = fold_switches(&w.fold);
     to.pagecache = FOLD_PAGECACHE_ONCE;
     for (unsigned vm = 0; vm < 2; vm++) {
         for (unsigned g = 1; g < 5; g++) {
-            set_page(&w, vm, g, (uint8_t)(g + 1));
+            scene_fill(&w, vm, g, (uint8_t)(g + 1));
         }
     }
-    passes(&w, 3); /* all folded, as pages of no class */
-    poke(&w, 1, 2, 0, 9);
-    poke(&w, 1, 3, 0, 9);
-    poke(&w, 1, 2, 0, 3);
-    poke(&w, 1, 3, 0, 4);
+    scene_passes(&w, 3); /* all folded, as pages of no class */
+    scene_poke(&w, 1, 2, 0, 9);
+    scene_poke(&w, 1, 3, 0, 9);
+    scene_poke(&w, 1, 2, 0, 3);
+    scene_poke(&w, 1, 3, 0, 4);
     w.fold.classify = by_gfn;
     fold_switch(&w.fold, &to);
-    uint64_t hashes = counters(&w).hashes, sharing = counters(&w).pages_sharing;
-    passes(&w, 3);
+    uint64_t hashes = scene_counters(&w).hashes, sharing = scene_counters(&w).pages_sharing;
+    scene_passes(&w, 3);
     /* 2 follows 1, which VM 0 holds too; 3 then follows 2. */
-    assert_int_equal(counters(&w).pages_sharing, sharing + 2);
-    assert_int_equal(counters(&w).hashes, hashes);
+    assert_int_equal(scene_counters(&w).pages_sharing, sharing + 2);
+    assert_int_equal(scene_counters(&w).hashes, hashes);
     /* One that lookahead does not find is left alone. */
-    set_page(&w, 1, 2, 77);
-    set_page(&w, 2, 2, 77);
-    passes(&w, 5);
+    scene_fill(&w, 1, 2, 77);
+    scene_fill(&w, 2, 2, 77);
+    scene_passes(&w, 5);
     assert_int_equal(w.vms[2].p2m.shared_maps, 0);
     world_compare(&w);
     world_fini(&w);
@@ -366,29 +310,29 @@ static void hinted(enum fold_index index, enum fold_volatility volatility)
 {
     struct world w;
 
-    scene(&w, index, volatility);
-    set_page(&w, 0, 1, 5);
-    passes(&w, 2); /* known, and without an equal */
+    scene_init_with(&w, index, volatility);
+    scene_fill(&w, 0, 1, 5);
+    scene_passes(&w, 2); /* known, and without an equal */
     uint64_t scans = w.fold.full_scans;
-    set_page(&w, 1, 6, 5);
+    scene_fill(&w, 1, 6, 5);
     fold_hint(&w.fold, &w.vms[1].p2m, GFN(6));
     while (w.fold.phase != FOLD_SCAN && w.fold.phase != FOLD_BEGIN) {
         fold_step(&w.fold, 1);
     }
     fold_step(&w.fold, 1);
     if (index == FOLD_HASH) {
-        assert_int_equal(counters(&w).pages_sharing, 1);
+        assert_int_equal(scene_counters(&w).pages_sharing, 1);
         assert_int_equal(w.fold.full_scans, scans);
     }
-    assert_int_equal(counters(&w).pages_hinted, 1);
+    assert_int_equal(scene_counters(&w).pages_hinted, 1);
     /* A hint that has been overtaken is none. */
-    set_page(&w, 1, 1, 6);
+    scene_fill(&w, 1, 1, 6);
     fold_hint(&w.fold, &w.vms[1].p2m, GFN(1));
-    poke(&w, 1, 1, 3, 7);
+    scene_poke(&w, 1, 1, 3, 7);
     for (unsigned i = 0; i < 2 * FOLD_HINTS; i++) {
         fold_hint(&w.fold, &w.vms[0].p2m, GFN(i)); /* most are none of its pages */
     }
-    passes(&w, 3);
+    scene_passes(&w, 3);
     world_audit(&w);
     world_compare(&w);
     world_settle(&w);
@@ -398,7 +342,7 @@ static void hinted(enum fold_index index, enum fold_volatility volatility)
 static void test_hints(void **state)
 {
     (void)state;
-    each(hinted);
+    scene_each(hinted);
 }
 
 /* All pages have one hash: cost stays bounded, nothing is merged that differs. */
@@ -419,19 +363,19 @@ static void collisions(enum fold_index index, enum fold_volatility volatility)
         return;
     }
     bad.hash = bad_hash;
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     w.fold.unit = &unit;
     for (unsigned vm = 0; vm < 2; vm++) {
         for (unsigned g = 1; g < 7; g++) {
-            set_page(&w, vm, g, (uint8_t)(g + 1));
+            scene_fill(&w, vm, g, (uint8_t)(g + 1));
         }
     }
-    passes(&w, 6);
-    struct fold_counters a = counters(&w), b;
+    scene_passes(&w, 6);
+    struct fold_counters a = scene_counters(&w), b;
     assert_true(a.collisions > 0);
     assert_true(a.pages_sharing >= 1);
-    passes(&w, 10);
-    b = counters(&w);
+    scene_passes(&w, 10);
+    b = scene_counters(&w);
     /* At most one compare and two hashes a page and pass. */
     assert_true(b.compares - a.compares <= 10 * 12);
     assert_true(b.hashes - a.hashes <= 10 * 3 * 14);
@@ -444,8 +388,8 @@ static void collisions(enum fold_index index, enum fold_volatility volatility)
     struct fold_switches to = fold_switches(&w.fold);
     to.index = FOLD_TREE; /* a tree by content knows no collisions */
     fold_switch(&w.fold, &to);
-    passes(&w, 3);
-    assert_int_equal(counters(&w).pages_sharing, 6);
+    scene_passes(&w, 3);
+    assert_int_equal(scene_counters(&w).pages_sharing, 6);
     world_audit(&w);
     world_fini(&w);
 }
@@ -453,7 +397,7 @@ static void collisions(enum fold_index index, enum fold_volatility volatility)
 static void test_collisions(void **state)
 {
     (void)state;
-    each(collisions);
+    scene_each(collisions);
 }
 
 /* From each combination to each other, in the middle of things. */
@@ -466,13 +410,13 @@ static void test_switching(void **state)
                 struct world w;
                 struct fold_switches s;
 
-                scene(&w, from & 1, from >> 1);
+                scene_init_with(&w, from & 1, from >> 1);
                 for (unsigned vm = 0; vm < 3; vm++) {
                     for (unsigned g = 0; g < 7; g++) {
-                        set_page(&w, vm, g, (uint8_t)(g < 4 ? g : g + 16 * vm));
+                        scene_fill(&w, vm, g, (uint8_t)(g < 4 ? g : g + 16 * vm));
                     }
                 }
-                passes(&w, 1);
+                scene_passes(&w, 1);
                 for (unsigned i = 0; i < steps; i++) {
                     fold_step(&w.fold, 1);
                 }
@@ -501,7 +445,7 @@ static void test_logs_share_the_dirty_bits(void **state)
     struct p2m_log logs[2] = {{.bits = bits[0]}, {.bits = bits[1]}};
     struct rnd r = {7};
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
     struct p2m *p = &w.vms[0].p2m;
     assert_int_equal(p2m_log_join(&w.vms[2].p2m, &logs[0]), E_UNSUPPORTED);
     assert_int_equal(p2m_log_join(p, &logs[0]), OK);
@@ -518,14 +462,14 @@ static void test_logs_share_the_dirty_bits(void **state)
             uint64_t gfn = rnd_below(&r, WORLD_PAGES / 2);
             switch (rnd_below(&r, 4)) {
             case 0:
-                set_page(&w, 0, gfn, (uint8_t)rnd_below(&r, 3)); /* a device */
+                scene_fill(&w, 0, gfn, (uint8_t)rnd_below(&r, 3)); /* a device */
                 written |= UINT64_C(1) << gfn;
                 break;
             case 1:
                 fold_step(&w.fold, rnd_below(&r, 30)); /* takes dirty bits, merges */
                 break;
             default:
-                poke(&w, 0, gfn, 0, (uint8_t)rnd_below(&r, 3));
+                scene_poke(&w, 0, gfn, 0, (uint8_t)rnd_below(&r, 3));
                 written |= UINT64_C(1) << gfn;
                 break;
             }
@@ -534,7 +478,7 @@ static void test_logs_share_the_dirty_bits(void **state)
         assert_int_equal(bits[k][0] & written, written);
         assert_int_equal(bits[1 - k][0] & written, written);
     }
-    assert_true(counters(&w).merges > 20);
+    assert_true(scene_counters(&w).merges > 20);
     p2m_log_leave(p, &logs[0]);
     p2m_log_leave(p, &logs[1]);
     assert_null(p->logs);
@@ -549,12 +493,12 @@ static void test_hints_alone(void **state)
     (void)state;
     struct world w;
 
-    scene(&w, FOLD_TREE, FOLD_CHECKSUM); /* with a teardown after each pass */
+    scene_init_with(&w, FOLD_TREE, FOLD_CHECKSUM); /* with a teardown after each pass */
     for (unsigned g = 1; g < 5; g++) {
-        set_page(&w, 0, g, (uint8_t)(20 + g));
+        scene_fill(&w, 0, g, (uint8_t)(20 + g));
     }
-    passes(&w, 2);
-    uint64_t full_scans = w.fold.full_scans, scanned = counters(&w).pages_scanned;
+    scene_passes(&w, 2);
+    uint64_t full_scans = w.fold.full_scans, scanned = scene_counters(&w).pages_scanned;
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(2));
     assert_int_equal(w.fold.phase, FOLD_TEARDOWN);
@@ -565,12 +509,12 @@ static void test_hints_alone(void **state)
     }
     uint32_t progress = fold_progress(&w.fold, 65536);
     enum fold_phase phase = w.fold.phase;
-    scanned = counters(&w).pages_scanned - scanned;
+    scanned = scene_counters(&w).pages_scanned - scanned;
     assert_int_equal(fold_hints(&w.fold) + scanned, 2);
     while (fold_hints(&w.fold) > 0) {
         assert_int_equal(fold_step_hints(&w.fold, 1), 1);
     }
-    assert_int_equal(counters(&w).pages_hinted, 2);
+    assert_int_equal(scene_counters(&w).pages_hinted, 2);
     assert_int_equal(fold_step_hints(&w.fold, 5), 0);
     assert_int_equal(w.fold.full_scans, full_scans);
     assert_int_equal(w.fold.phase, phase);

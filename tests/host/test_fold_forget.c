@@ -1,68 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the engine and the logs must not lose sight of: pages that were misled, left, or refused. */
-#include "support_world.h"
+#include "support_scene.h"
 
 #include <setjmp.h>
 #include <string.h>
 
 #include <cmocka.h>
-
-/* Brings the VMs up by one read each; VM 2 has no dirty bits, VM 3 is of another group. */
-static void scene(struct world *w, enum fold_index index, enum fold_volatility volatility)
-{
-    static const uint8_t create[] = {10,       0, 0, 0, 10 | 64,  0, 0, 0,
-                                     10 | 128, 0, 0, 0, 10 | 192, 0, 0, 0};
-    struct fold_switches to;
-
-    world_init(w, 200);
-    world_run(w, create, sizeof(create), 1);
-    for (unsigned i = 0; i < WORLD_VMS; i++) {
-        w->vms[i].map.race = NULL; /* one thing at a time */
-    }
-    to = fold_switches(&w->fold);
-    to.index = index;
-    to.volatility = volatility;
-    fold_switch(&w->fold, &to);
-}
-
-static void set_page(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
-{
-    memset(w->vms[vm].oracle[gfn], value, PAGE_SIZE);
-    assert_int_equal(
-        p2m_write(&w->vms[vm].p2m, GPA(gfn * PAGE_SIZE), w->vms[vm].oracle[gfn], PAGE_SIZE), OK);
-}
-
-static void poke(struct world *w, unsigned vm, uint64_t gfn, unsigned offset, uint8_t value)
-{
-    w->vms[vm].oracle[gfn][offset] = value;
-    assert_int_equal(fake_guest_write(&w->vms[vm].p2m, 0, 0, GFN(gfn), offset, value), OK);
-}
-
-static void passes(struct world *w, unsigned n)
-{
-    uint64_t until = w->fold.full_scans + n;
-
-    while (w->fold.full_scans < until) {
-        fold_step(&w->fold, 1000);
-    }
-}
-
-static struct fold_counters counters(const struct world *w)
-{
-    struct fold_counters c;
-
-    fold_read(&w->fold, &c);
-    return c;
-}
-
-/* What a combination of index and volatility is tried with. */
-static void each(void (*test)(enum fold_index, enum fold_volatility))
-{
-    test(FOLD_TREE, FOLD_CHECKSUM);
-    test(FOLD_TREE, FOLD_DIRTY);
-    test(FOLD_HASH, FOLD_CHECKSUM);
-    test(FOLD_HASH, FOLD_DIRTY);
-}
 
 /* Steps until the scan has come to that VM. */
 static void scan_up_to(struct world *w, unsigned vm)
@@ -81,15 +24,15 @@ static void mislead(unsigned how)
     struct world w;
     mfn_t m;
 
-    scene(&w, FOLD_TREE, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_TREE, FOLD_DIRTY);
     fold_detach(&w.fold, &w.vms[2].p2m); /* with it, the tree is torn down after each pass */
-    set_page(&w, 0, 1, 50);
-    passes(&w, 3);
-    set_page(&w, 1, 1, 30);
-    passes(&w, 3);
+    scene_fill(&w, 0, 1, 50);
+    scene_passes(&w, 3);
+    scene_fill(&w, 1, 1, 30);
+    scene_passes(&w, 3);
     assert_int_equal(w.fold.unstable, 2);
-    set_page(&w, 1, 2, 30);
-    passes(&w, 1); /* now it is due */
+    scene_fill(&w, 1, 2, 30);
+    scene_passes(&w, 1); /* now it is due */
     scan_up_to(&w, 1);
     assert_int_equal(p2m_get_write(&w.vms[0].p2m, GFN(1), &m), OK);
     memset(frame_bytes(&w.f, m), 10, PAGE_SIZE);
@@ -104,9 +47,9 @@ static void mislead(unsigned how)
         fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
         break;
     case 1: /* who meets it in the tree takes it out */
-        set_page(&w, 3, 1, 10);
+        scene_fill(&w, 3, 1, 10);
         fold_hint(&w.fold, &w.vms[3].p2m, GFN(1));
-        set_page(&w, 1, 3, 10);
+        scene_fill(&w, 1, 3, 10);
         fold_hint(&w.fold, &w.vms[1].p2m, GFN(3));
         break;
     default:
@@ -115,11 +58,11 @@ static void mislead(unsigned how)
         memset(w.vms[0].oracle, 0, (WORLD_PAGES + 2) * PAGE_SIZE);
         break;
     }
-    passes(&w, 5);
+    scene_passes(&w, 5);
     assert_int_equal(w.vms[1].p2m.shared_maps, 2);
     if (how == 1) {
         p2m_put(&w.vms[0].p2m, m);
-        passes(&w, 5);
+        scene_passes(&w, 5);
         assert_int_equal(w.vms[1].p2m.shared_maps, 3);
     }
     world_audit(&w);
@@ -148,26 +91,26 @@ static void leaves_index(enum fold_index index, enum fold_volatility volatility)
     struct fold_switches to;
     struct world w;
 
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     w.fold.classify = cache_by_gfn;
     to = fold_switches(&w.fold);
     to.pagecache = FOLD_PAGECACHE_SKIP;
     fold_switch(&w.fold, &to);
-    set_page(&w, 0, 1, 5);
-    passes(&w, 3);
-    set_page(&w, 0, 1, 6);
+    scene_fill(&w, 0, 1, 5);
+    scene_passes(&w, 3);
+    scene_fill(&w, 0, 1, 6);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
-    passes(&w, 1);
-    assert_true(counters(&w).pages_skipped > 0);
+    scene_passes(&w, 1);
+    assert_true(scene_counters(&w).pages_skipped > 0);
     for (unsigned vm = 0; vm < 2; vm++) {
-        set_page(&w, vm, 2, 5); /* what it was before */
-        set_page(&w, vm, 3, 6); /* what it is */
+        scene_fill(&w, vm, 2, 5); /* what it was before */
+        scene_fill(&w, vm, 3, 6); /* what it is */
     }
-    passes(&w, 5);
-    assert_int_equal(counters(&w).collisions, 0);
-    assert_int_equal(counters(&w).pages_shared, 2);
-    assert_int_equal(counters(&w).pages_sharing, 2);
-    assert_int_equal(counters(&w).by_class[PAGE_CACHE].folded, 0);
+    scene_passes(&w, 5);
+    assert_int_equal(scene_counters(&w).collisions, 0);
+    assert_int_equal(scene_counters(&w).pages_shared, 2);
+    assert_int_equal(scene_counters(&w).pages_sharing, 2);
+    assert_int_equal(scene_counters(&w).by_class[PAGE_CACHE].folded, 0);
     world_audit(&w);
     world_compare(&w);
     world_fini(&w);
@@ -179,21 +122,21 @@ static void taken_out(enum fold_index index, enum fold_volatility volatility)
     struct fold_switches to;
     struct world w;
 
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     w.fold.classify = cache_by_gfn;
-    set_page(&w, 0, 1, 5);
+    scene_fill(&w, 0, 1, 5);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
-    passes(&w, 3);
+    scene_passes(&w, 3);
     to = fold_switches(&w.fold);
     to.pagecache = FOLD_PAGECACHE_SKIP;
     fold_switch(&w.fold, &to);
-    passes(&w, 1);
-    set_page(&w, 1, 2, 5);
-    passes(&w, 5);
-    assert_int_equal(counters(&w).pages_shared, 0);
-    set_page(&w, 0, 2, 5);
-    passes(&w, 5);
-    assert_int_equal(counters(&w).pages_sharing, 1);
+    scene_passes(&w, 1);
+    scene_fill(&w, 1, 2, 5);
+    scene_passes(&w, 5);
+    assert_int_equal(scene_counters(&w).pages_shared, 0);
+    scene_fill(&w, 0, 2, 5);
+    scene_passes(&w, 5);
+    assert_int_equal(scene_counters(&w).pages_sharing, 1);
     assert_int_equal(w.vms[0].p2m.shared_maps, 1);
     world_audit(&w);
     world_fini(&w);
@@ -202,8 +145,8 @@ static void taken_out(enum fold_index index, enum fold_volatility volatility)
 static void test_left_alone_is_in_no_index(void **state)
 {
     (void)state;
-    each(leaves_index);
-    each(taken_out);
+    scene_each(leaves_index);
+    scene_each(taken_out);
 }
 
 /* A hint is good for one look, and for none when the page was written since. */
@@ -212,17 +155,17 @@ static void test_hints_are_overtaken_by_writes(void **state)
     (void)state;
     struct world w;
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
-    set_page(&w, 0, 1, 5);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_fill(&w, 0, 1, 5);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
     fold_step(&w.fold, 2);
-    assert_int_equal(counters(&w).pages_hinted, 1); /* once is enough */
-    set_page(&w, 0, 1, 6);
+    assert_int_equal(scene_counters(&w).pages_hinted, 1); /* once is enough */
+    scene_fill(&w, 0, 1, 6);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
-    poke(&w, 0, 1, 3, 7);
+    scene_poke(&w, 0, 1, 3, 7);
     fold_step(&w.fold, 2);
-    assert_int_equal(counters(&w).pages_hinted, 1);
+    assert_int_equal(scene_counters(&w).pages_hinted, 1);
     world_fini(&w);
 }
 
@@ -232,18 +175,18 @@ static void test_hints_leave_room_for_the_pass(void **state)
     (void)state;
     struct world w;
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
-    set_page(&w, 0, 3, 7);
-    set_page(&w, 1, 3, 7);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_fill(&w, 0, 3, 7);
+    scene_fill(&w, 1, 3, 7);
     for (unsigned i = 0; i < 1000; i++) {
         for (unsigned k = 0; k < 8; k++) {
-            set_page(&w, 3, 1, (uint8_t)(1 + (8 * i + k) % 250));
+            scene_fill(&w, 3, 1, (uint8_t)(1 + (8 * i + k) % 250));
             fold_hint(&w.fold, &w.vms[3].p2m, GFN(1));
         }
         fold_step(&w.fold, 8);
     }
-    assert_true(counters(&w).pages_hinted > 100);
-    assert_int_equal(counters(&w).pages_sharing, 1);
+    assert_true(scene_counters(&w).pages_hinted > 100);
+    assert_int_equal(scene_counters(&w).pages_sharing, 1);
     assert_true(w.fold.full_scans > 10);
     world_fini(&w);
 }
@@ -257,7 +200,7 @@ static void test_logs_hear_of_writes_in_flight(void **state)
     struct p2m_log log = {.bits = bits};
     mfn_t m;
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
     struct p2m *p = &w.vms[0].p2m;
     assert_int_equal(p2m_log_join(p, &log), OK);
     assert_int_equal(p2m_get_write(p, GFN(3), &m), OK);
@@ -294,23 +237,23 @@ static void turn_away(enum fold_index index, enum fold_volatility volatility, un
 {
     struct world w;
 
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     fold_detach(&w.fold, &w.vms[2].p2m);
-    set_page(&w, 0, 1, 50);
-    passes(&w, 3);
-    set_page(&w, 1, 1, 50);
-    passes(&w, 1);
+    scene_fill(&w, 0, 1, 50);
+    scene_passes(&w, 3);
+    scene_fill(&w, 1, 1, 50);
+    scene_passes(&w, 1);
     scan_up_to(&w, 1);
     assert_int_equal(fake_guest_read(&w.vms[vm].p2m, 0, 0, GFN(1), 0, &(uint8_t){0}), OK);
     w.vms[vm].map.race = write_once;
-    passes(&w, 1);
-    assert_int_equal(counters(&w).merges, 0);
+    scene_passes(&w, 1);
+    assert_int_equal(scene_counters(&w).merges, 0);
     assert_null(w.vms[vm].map.race);
-    set_page(&w, 1, 2, 50);
-    passes(&w, 5);
+    scene_fill(&w, 1, 2, 50);
+    scene_passes(&w, 5);
     assert_int_equal(w.vms[0].p2m.shared_maps, vm == 0 ? 0 : 1);
     assert_int_equal(w.vms[1].p2m.shared_maps, vm == 0 ? 2 : 1);
-    assert_int_equal(counters(&w).collisions, 0);
+    assert_int_equal(scene_counters(&w).collisions, 0);
     world_audit(&w);
     world_compare(&w);
     world_fini(&w);
@@ -325,7 +268,7 @@ static void turns_away(enum fold_index index, enum fold_volatility volatility)
 static void test_twin_that_turns_away(void **state)
 {
     (void)state;
-    each(turns_away);
+    scene_each(turns_away);
 }
 
 /* The same as a page that misleads another and is folded itself, as what it is now. */
@@ -334,19 +277,19 @@ static void test_twin_that_misled_is_folded(void **state)
     (void)state;
     struct world w;
 
-    scene(&w, FOLD_TREE, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_TREE, FOLD_DIRTY);
     fold_detach(&w.fold, &w.vms[2].p2m);
-    set_page(&w, 0, 1, 50);
-    set_page(&w, 0, 2, 30);
-    passes(&w, 3);
-    set_page(&w, 1, 1, 30);
-    set_page(&w, 1, 2, 10);
-    passes(&w, 1);
+    scene_fill(&w, 0, 1, 50);
+    scene_fill(&w, 0, 2, 30);
+    scene_passes(&w, 3);
+    scene_fill(&w, 1, 1, 30);
+    scene_fill(&w, 1, 2, 10);
+    scene_passes(&w, 1);
     scan_up_to(&w, 1);
-    set_page(&w, 0, 1, 10);
-    passes(&w, 1);
+    scene_fill(&w, 0, 1, 10);
+    scene_passes(&w, 1);
     assert_int_equal(w.vms[0].p2m.shared_maps, 1);
-    passes(&w, 5);
+    scene_passes(&w, 5);
     assert_int_equal(w.vms[0].p2m.shared_maps, 2);
     world_audit(&w);
     world_compare(&w);
@@ -362,18 +305,18 @@ static void not_at_a_device(enum fold_index index, enum fold_volatility volatili
     if (volatility == FOLD_CHECKSUM && index == FOLD_TREE) {
         return; /* where it stands in no index when the time comes */
     }
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     fold_detach(&w.fold, &w.vms[2].p2m);
     for (unsigned vm = 0; vm < 2; vm++) {
-        set_page(&w, vm, 1, 5);
+        scene_fill(&w, vm, 1, 5);
     }
-    set_page(&w, 0, 2, 6);
-    passes(&w, 4);
-    set_page(&w, 1, 2, 6);
-    passes(&w, 1);
+    scene_fill(&w, 0, 2, 6);
+    scene_passes(&w, 4);
+    scene_fill(&w, 1, 2, 6);
+    scene_passes(&w, 1);
     scan_up_to(&w, 1);
     assert_int_equal(p2m_get_write(&w.vms[0].p2m, GFN(2), &m), OK);
-    passes(&w, 3);
+    scene_passes(&w, 3);
     assert_int_equal(w.vms[1].p2m.shared_maps, 1);
     memset(frame_bytes(&w.f, m), 7, PAGE_SIZE);
     memset(w.vms[0].oracle[2], 7, PAGE_SIZE);
@@ -386,7 +329,7 @@ static void not_at_a_device(enum fold_index index, enum fold_volatility volatili
 static void test_lookahead_and_devices(void **state)
 {
     (void)state;
-    each(not_at_a_device);
+    scene_each(not_at_a_device);
 }
 
 /* An entry that could not be set is tried again, though nobody writes the page. */
@@ -394,19 +337,20 @@ static void tries_again(enum fold_index index, enum fold_volatility volatility)
 {
     struct world w;
 
-    scene(&w, index, volatility);
+    scene_init_with(&w, index, volatility);
     for (unsigned vm = 0; vm < 2; vm++) {
-        set_page(&w, vm, 1, 5);
+        scene_fill(&w, vm, 1, 5);
     }
-    set_page(&w, 0, 2, 0);
+    scene_fill(&w, 0, 2, 0);
     w.vms[0].map.fail_maps = true;
     w.vms[1].map.fail_maps = true;
-    passes(&w, 4);
-    assert_int_equal(counters(&w).merges + w.vms[0].p2m.zero_merges + w.vms[1].p2m.zero_merges, 0);
+    scene_passes(&w, 4);
+    assert_int_equal(
+        scene_counters(&w).merges + w.vms[0].p2m.zero_merges + w.vms[1].p2m.zero_merges, 0);
     w.vms[0].map.fail_maps = false;
     w.vms[1].map.fail_maps = false;
-    passes(&w, 10); /* by checksums it may rest for 8 */
-    assert_int_equal(counters(&w).pages_sharing, 1);
+    scene_passes(&w, 10); /* by checksums it may rest for 8 */
+    assert_int_equal(scene_counters(&w).pages_sharing, 1);
     assert_int_equal(w.vms[0].p2m.zero_maps, 1 + 1);
     world_audit(&w);
     world_compare(&w);
@@ -416,7 +360,7 @@ static void tries_again(enum fold_index index, enum fold_volatility volatility)
 static void test_refused_merges_are_tried_again(void **state)
 {
     (void)state;
-    each(tries_again);
+    scene_each(tries_again);
 }
 
 /* A write to a page that is being folded, and an access that never comes after its fault. */
@@ -427,34 +371,34 @@ static void test_logs_hear_of_what_is_replaced(void **state)
     uint64_t bits[P2M_REGION_WORDS];
     struct p2m_log log = {.bits = bits};
 
-    scene(&w, FOLD_HASH, FOLD_DIRTY);
+    scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
     struct p2m *p = &w.vms[1].p2m;
-    set_page(&w, 0, 1, 5);
-    set_page(&w, 1, 1, 5);
-    passes(&w, 1);
+    scene_fill(&w, 0, 1, 5);
+    scene_fill(&w, 1, 1, 5);
+    scene_passes(&w, 1);
     scan_up_to(&w, 1);
     assert_int_equal(p2m_log_join(p, &log), OK);
     memset(bits, 0, sizeof(bits));
-    poke(&w, 1, 1, 9, 5); /* what is there already */
-    passes(&w, 1);
+    scene_poke(&w, 1, 1, 9, 5); /* what is there already */
+    scene_passes(&w, 1);
     assert_int_equal(p->shared_maps, 1);
     p2m_log_collect(p);
     assert_true(bits[0] & 1u << 1);
 
-    poke(&w, 1, 2, 9, 5);
+    scene_poke(&w, 1, 2, 9, 5);
     p2m_log_collect(p);
     memset(bits, 0, sizeof(bits));
-    poke(&w, 1, 2, 9, 6);
+    scene_poke(&w, 1, 2, 9, 6);
     p->ops->protect(p->ctx, GFN(2));
     p->ops->flush(p->ctx);
     assert_int_equal(p2m_fault(p, GFN(2), true), OK); /* the entry that comes now is a clean one */
     p2m_log_collect(p);
     assert_true(bits[0] & 1u << 2);
 
-    poke(&w, 1, 3, 9, 5);
+    scene_poke(&w, 1, 3, 9, 5);
     assert_true(p2m_harvest_page(p, GFN(3)));
     memset(bits, 0, sizeof(bits));
-    poke(&w, 1, 3, 9, 6); /* by the same translation, unless that was flushed */
+    scene_poke(&w, 1, 3, 9, 6); /* by the same translation, unless that was flushed */
     p2m_log_collect(p);
     assert_true(bits[0] & 1u << 3);
     p2m_log_leave(p, &log);
@@ -466,23 +410,23 @@ static void never_written(enum fold_index index, enum fold_volatility volatility
 {
     struct world w;
 
-    scene(&w, index, volatility);
-    set_page(&w, 0, 1, 5);
-    set_page(&w, 1, 1, 5);
-    passes(&w, 3);
-    assert_int_equal(counters(&w).pages_sharing, 1);
+    scene_init_with(&w, index, volatility);
+    scene_fill(&w, 0, 1, 5);
+    scene_fill(&w, 1, 1, 5);
+    scene_passes(&w, 3);
+    assert_int_equal(scene_counters(&w).pages_sharing, 1);
     assert_int_equal(p2m_fault(&w.vms[0].p2m, GFN(1), true), OK); /* a copy */
     assert_int_equal(p2m_fault(&w.vms[0].p2m, GFN(2), true), OK); /* a hole */
     assert_int_equal(p2m_fault(&w.vms[0].p2m, GFN(0), true), OK); /* the zero page */
-    passes(&w, 3);
-    assert_int_equal(counters(&w).pages_sharing, 1);
+    scene_passes(&w, 3);
+    assert_int_equal(scene_counters(&w).pages_sharing, 1);
     assert_int_equal(w.vms[0].p2m.zero_maps, 2);
     for (unsigned vm = 0; vm < 2; vm++) {
         assert_int_equal(p2m_fault(&w.vms[vm].p2m, GFN(1), true), OK); /* a copy, and taken over */
     }
-    assert_int_equal(counters(&w).pages_shared, 0);
-    passes(&w, 20);
-    assert_int_equal(counters(&w).pages_sharing, 1);
+    assert_int_equal(scene_counters(&w).pages_shared, 0);
+    scene_passes(&w, 20);
+    assert_int_equal(scene_counters(&w).pages_sharing, 1);
     world_audit(&w);
     world_compare(&w);
     world_fini(&w);
@@ -491,7 +435,7 @@ static void never_written(enum fold_index index, enum fold_volatility volatility
 static void test_faults_without_a_write(void **state)
 {
     (void)state;
-    each(never_written);
+    scene_each(never_written);
 }
 
 int main(void)

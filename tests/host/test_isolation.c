@@ -3,7 +3,7 @@
  * Share groups: what the VMs of one hold makes no difference to a VM of another, and no hint leads
  * out of a group.
  */
-#include "support_world.h"
+#include "support_scene.h"
 
 #include <setjmp.h>
 #include <string.h>
@@ -14,46 +14,6 @@
 
 #define ALONE 3 /* the VM that has a group of its own */
 #define ROUNDS 40
-
-static void scene(struct world *w, enum fold_index index, enum fold_volatility volatility)
-{
-    static const uint8_t create[] = {10,       0, 0, 0, 10 | 64,  0, 0, 0,
-                                     10 | 128, 0, 0, 0, 10 | 192, 0, 0, 0};
-
-    world_init(w, 200);
-    world_run(w, create, sizeof(create), 1);
-    for (unsigned i = 0; i < WORLD_VMS; i++) {
-        w->vms[i].map.race = NULL;
-    }
-    struct fold_switches to = fold_switches(&w->fold);
-    to.index = index;
-    to.volatility = volatility;
-    fold_switch(&w->fold, &to);
-}
-
-static void each(void (*test)(enum fold_index index, enum fold_volatility volatility))
-{
-    test(FOLD_TREE, FOLD_CHECKSUM);
-    test(FOLD_TREE, FOLD_DIRTY);
-    test(FOLD_HASH, FOLD_CHECKSUM);
-    test(FOLD_HASH, FOLD_DIRTY);
-}
-
-static void set_page(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
-{
-    memset(w->vms[vm].oracle[gfn], value, PAGE_SIZE);
-    assert_int_equal(
-        p2m_write(&w->vms[vm].p2m, GPA(gfn * PAGE_SIZE), w->vms[vm].oracle[gfn], PAGE_SIZE), OK);
-}
-
-static void passes(struct world *w, unsigned n)
-{
-    uint64_t until = w->fold.full_scans + n;
-
-    while (w->fold.full_scans < until) {
-        fold_step(&w->fold, 1000);
-    }
-}
 
 static uint64_t gfn_of(unsigned n)
 {
@@ -87,7 +47,7 @@ static void assert_same_view(const struct world *a, const struct world *b)
 
 static void join_zero(struct world *w)
 {
-    set_page(w, ALONE, 0, 9); /* its only zero entry: a page that is mapped cannot be exchanged */
+    scene_fill(w, ALONE, 0, 9); /* its only zero entry: a page that is mapped cannot be exchanged */
     world_join_zero(w);
 }
 
@@ -102,8 +62,8 @@ static void others_do_not_show(enum fold_index index, enum fold_volatility volat
         struct world copies, strangers;
         struct rnd r = {4711 + common_zero};
 
-        scene(&copies, index, volatility);
-        scene(&strangers, index, volatility);
+        scene_init_with(&copies, index, volatility);
+        scene_init_with(&strangers, index, volatility);
         if (common_zero) {
             join_zero(&copies);
             join_zero(&strangers);
@@ -112,14 +72,14 @@ static void others_do_not_show(enum fold_index index, enum fold_volatility volat
             for (unsigned k = 0; k < 6; k++) {
                 uint64_t gfn = gfn_of(rnd_below(&r, WORLD_PAGES));
                 uint8_t value = (uint8_t)rnd_below(&r, 5), vm = (uint8_t)rnd_below(&r, ALONE);
-                set_page(&copies, ALONE, gfn, value);
-                set_page(&strangers, ALONE, gfn, value);
-                set_page(&copies, vm, gfn, value);
-                set_page(&strangers, vm, gfn, (uint8_t)(100 + rnd_below(&r, 100)));
+                scene_fill(&copies, ALONE, gfn, value);
+                scene_fill(&strangers, ALONE, gfn, value);
+                scene_fill(&copies, vm, gfn, value);
+                scene_fill(&strangers, vm, gfn, (uint8_t)(100 + rnd_below(&r, 100)));
             }
             unsigned n = 1 + rnd_below(&r, 3);
-            passes(&copies, n);
-            passes(&strangers, n);
+            scene_passes(&copies, n);
+            scene_passes(&strangers, n);
             assert_same_view(&copies, &strangers);
         }
         assert_true(copies.groups[0].merges > strangers.groups[0].merges);
@@ -136,7 +96,7 @@ static void others_do_not_show(enum fold_index index, enum fold_volatility volat
 static void test_others_do_not_show(void **state)
 {
     (void)state;
-    each(others_do_not_show);
+    scene_each(others_do_not_show);
 }
 
 /* A folded frame's note of where it came from leads into another group, as it may once its VM's
@@ -146,24 +106,24 @@ static void hints_stay_inside(enum fold_index index, enum fold_volatility volati
     for (unsigned folded = 0; folded < 2; folded++) {
         struct world w;
 
-        scene(&w, index, volatility);
-        set_page(&w, 0, 2, 0x21);
-        set_page(&w, 1, 2, 0x21);
-        set_page(&w, ALONE, 3, 0x77);
+        scene_init_with(&w, index, volatility);
+        scene_fill(&w, 0, 2, 0x21);
+        scene_fill(&w, 1, 2, 0x21);
+        scene_fill(&w, ALONE, 3, 0x77);
         if (folded) {
-            set_page(&w, ALONE, 5, 0x77);
+            scene_fill(&w, ALONE, 5, 0x77);
         }
-        passes(&w, 4);
+        scene_passes(&w, 4);
         struct frame *fr = frame_of(&w.f, w.vms[0].map.entries[2].mfn);
         assert_int_equal(fr->state, FRAME_SHARED);
         mfn_t theirs = w.vms[ALONE].map.entries[3].mfn;
         assert_int_equal(frame_of(&w.f, theirs)->state, folded ? FRAME_SHARED : FRAME_PRIVATE);
         /* The page after VM 0's folded one is what VM ALONE has after the place of the hint. */
-        set_page(&w, 0, 3, 0x77);
+        scene_fill(&w, 0, 3, 0x77);
         for (unsigned n = 0; n < 4; n++) {
             fr->vm = ALONE;
             fr->gfn = 2;
-            passes(&w, 1);
+            scene_passes(&w, 1);
             assert_int_not_equal(w.vms[0].map.entries[3].mfn.n, theirs.n);
         }
         assert_int_equal(frame_of(&w.f, w.vms[0].map.entries[3].mfn)->state, FRAME_PRIVATE);
@@ -177,7 +137,7 @@ static void hints_stay_inside(enum fold_index index, enum fold_volatility volati
 static void test_hints_stay_inside(void **state)
 {
     (void)state;
-    each(hints_stay_inside);
+    scene_each(hints_stay_inside);
 }
 
 int main(void)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Small scenes in the world of support_world.h: see support_scene.h. */
+#include "support_scene.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+void scene_init(struct world *w)
+{
+    static const uint8_t create[] = {10,       0, 0, 0, 10 | 64,  0, 0, 0,
+                                     10 | 128, 0, 0, 0, 10 | 192, 0, 0, 0};
+
+    world_init(w, 200);
+    world_run(w, create, sizeof(create), 1);
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        w->vms[i].map.race = NULL; /* one thing at a time */
+    }
+}
+
+void scene_init_with(struct world *w, enum fold_index index, enum fold_volatility volatility)
+{
+    scene_init(w);
+    struct fold_switches to = fold_switches(&w->fold);
+    to.index = index;
+    to.volatility = volatility;
+    fold_switch(&w->fold, &to);
+}
+
+void scene_fill(struct world *w, unsigned vm, uint64_t gfn, uint8_t value)
+{
+    uint8_t *page = w->vms[vm].oracle[gfn];
+
+    memset(page, value, PAGE_SIZE);
+    ASSERT(p2m_write(&w->vms[vm].p2m, GPA(gfn * PAGE_SIZE), page, PAGE_SIZE) == OK);
+}
+
+void scene_poke(struct world *w, unsigned vm, uint64_t gfn, unsigned offset, uint8_t value)
+{
+    w->vms[vm].oracle[gfn][offset] = value;
+    ASSERT(fake_guest_write(&w->vms[vm].p2m, 0, 0, GFN(gfn), offset, value) == OK);
+}
+
+void scene_passes(struct world *w, unsigned n)
+{
+    uint64_t until = w->fold.full_scans + n;
+
+    while (w->fold.full_scans < until) {
+        fold_step(&w->fold, 1000);
+    }
+}
+
+struct fold_counters scene_counters(const struct world *w)
+{
+    struct fold_counters c;
+
+    fold_read(&w->fold, &c);
+    return c;
+}
+
+void scene_each(void (*test)(enum fold_index index, enum fold_volatility volatility))
+{
+    test(FOLD_TREE, FOLD_CHECKSUM);
+    test(FOLD_TREE, FOLD_DIRTY);
+    test(FOLD_HASH, FOLD_CHECKSUM);
+    test(FOLD_HASH, FOLD_DIRTY);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Small scenes in the world of support_world.h: a few VMs, and one thing at a time. */
+#ifndef SUPPORT_SCENE_H
+#define SUPPORT_SCENE_H
+
+#include "support_world.h"
+
+/* Brings all VMs up by one read each, on plenty of frames. VM 2 has no dirty bits, VM 3 is of
+ * another group. */
+void scene_init(struct world *w);
+/* Likewise, with this kind of index and volatility. */
+void scene_init_with(struct world *w, enum fold_index index, enum fold_volatility volatility);
+/* Fills a page, as a device does it, or writes a byte of it, as the guest does; and the oracle. */
+void scene_fill(struct world *w, unsigned vm, uint64_t gfn, uint8_t value);
+void scene_poke(struct world *w, unsigned vm, uint64_t gfn, unsigned offset, uint8_t value);
+/* So many passes end. */
+void scene_passes(struct world *w, unsigned n);
+struct fold_counters scene_counters(const struct world *w);
+/* Runs the test with each combination. */
+void scene_each(void (*test)(enum fold_index index, enum fold_volatility volatility));
+
+#endif
