@@ -72,7 +72,7 @@ void scan_detach(struct p2m *p)
 
 static bool is_on(void)
 {
-    return attached > 0 && machine_fold.run;
+    return attached > 0 && machine_fold.on.run;
 }
 
 /* ---- when ---------------------------------------------------------------------------------- */
@@ -166,10 +166,10 @@ static bool whole_step(void)
 
 static uint64_t whole_burst(uint64_t start)
 {
-    bool run = machine_fold.run;
+    bool run = machine_fold.on.run;
     uint64_t now;
 
-    machine_fold.run = true;
+    machine_fold.on.run = true;
     do {
         bool more = whole_step();
         now = clock_now_ns();
@@ -177,7 +177,7 @@ static uint64_t whole_burst(uint64_t start)
             break;
         }
     } while (now - start < SCHED_QUANTUM_NS);
-    machine_fold.run = run;
+    machine_fold.on.run = run;
     pace_drop(&pace, now);
     return now - start;
 }
@@ -247,7 +247,7 @@ enum status scan_configure(const struct config_host *host)
 {
     const struct pace_config c = pace_of(host);
 
-    if (host->fold.run && !machine_fold.run) {
+    if (host->fold.run && !machine_fold.on.run) {
         pace_drop(&pace, clock_now_ns()); /* the time in which it was off is no pass's */
     }
     fold_switch(&machine_fold, &host->fold);

@@ -48,12 +48,14 @@ void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), u
     }
     f->unit = &scalar_unit;
     content_key_init(&f->key, seed);
-    f->run = true;
-    f->zero = true;
-    f->lookahead = true;
-    f->backoff = true;
-    f->index = FOLD_HASH;
-    f->volatility = FOLD_DIRTY;
+    f->on = (struct fold_switches){
+        .run = true,
+        .zero = true,
+        .lookahead = true,
+        .backoff = true,
+        .index = FOLD_HASH,
+        .volatility = FOLD_DIRTY,
+    };
     f->phase = FOLD_BEGIN;
     f->hint_credit = HINTS_A_PASS;
     frames->unindex = fold_index_remove;
@@ -161,11 +163,11 @@ static void end_pass(struct fold *f)
     f->volatile_last = f->volatile_now;
     f->unshared_last = f->unstable;
     /* Checksums come too late to take a page out before its place in the order is wrong. */
-    bool torn = f->index == FOLD_TREE && (f->volatility == FOLD_CHECKSUM || f->misplaced);
+    bool torn = f->misplaced;
     for (const struct p2m *p = f->maps; p; p = p->fold_next) {
-        torn |= f->index == FOLD_TREE && !fold_by_dirty(f, p);
+        torn |= !fold_by_dirty(f, p);
     }
-    f->phase = torn ? FOLD_TEARDOWN : FOLD_BEGIN;
+    f->phase = f->on.index == FOLD_TREE && torn ? FOLD_TEARDOWN : FOLD_BEGIN;
 }
 
 /* One page's worth of what is not scanning. */
@@ -261,7 +263,7 @@ unsigned fold_step(struct fold *f, unsigned budget)
 {
     unsigned done = 0;
 
-    if (!f->run || !f->maps) {
+    if (!f->on.run || !f->maps) {
         return 0;
     }
     uint64_t start = f->ticks ? f->ticks() : 0;
@@ -291,7 +293,7 @@ unsigned fold_step(struct fold *f, unsigned budget)
 
 uint32_t fold_hints(const struct fold *f)
 {
-    return f->run && f->maps && !is_between(f) ? f->n_hints : 0;
+    return f->on.run && f->maps && !is_between(f) ? f->n_hints : 0;
 }
 
 unsigned fold_step_hints(struct fold *f, unsigned budget)

@@ -45,6 +45,18 @@ enum fold_pagecache {
     FOLD_PAGECACHE_SKIP, /* left alone */
 };
 
+/* What can be turned while it runs (kernel/config has the names). fold_init turns all of it on. */
+struct fold_switches {
+    bool run;       /* fold at all */
+    bool zero;      /* pages of zeroes go to the zero page */
+    bool lookahead; /* paper, section 7 */
+    bool backoff;   /* pages rest whose folds keep breaking, or that stay as they are */
+    enum fold_index index;
+    enum fold_volatility volatility;
+    enum fold_pagecache pagecache;
+    uint8_t skip; /* BIT(class) for each class that is left alone */
+};
+
 /* What the engine is doing. */
 enum fold_phase {
     FOLD_BEGIN,    /* about to start a pass */
@@ -78,12 +90,7 @@ struct fold {
     enum page_class (*classify)(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk);
     void *classify_ctx;
 
-    /* The switches, see struct fold_switches. */
-    bool run, zero, lookahead, backoff;
-    enum fold_index index;
-    enum fold_volatility volatility;
-    enum fold_pagecache pagecache;
-    uint8_t skip;
+    struct fold_switches on; /* but for `run`, to be changed by fold_switch only */
 
     uint32_t *roots; /* of the index by hash, by the hash's highest bits */
     unsigned n_roots;
@@ -207,18 +214,6 @@ void fold_read(const struct fold *f, struct fold_counters *out);
 #define FOLD_RUNS 16
 void fold_runs(const struct fold *f, uint64_t runs[FOLD_RUNS]);
 
-/* What can be turned while it runs (kernel/config has the names). fold_init turns all of it on. */
-struct fold_switches {
-    bool run;       /* fold at all */
-    bool zero;      /* pages of zeroes go to the zero page */
-    bool lookahead; /* paper, section 7 */
-    bool backoff;   /* pages rest whose folds keep breaking, or that stay as they are */
-    enum fold_index index;
-    enum fold_volatility volatility;
-    enum fold_pagecache pagecache;
-    uint8_t skip; /* BIT(class) for each class that is left alone */
-};
-struct fold_switches fold_switches(const struct fold *f);
 /* Takes effect with the next step. A new kind of index or volatility begins the pass anew. */
 void fold_switch(struct fold *f, const struct fold_switches *to);
 

@@ -208,7 +208,7 @@ static void move_stable(struct fold *f, mfn_t mfn)
     const void *page = frame_bytes(f->frames, mfn);
 
     fold_index_remove(f, mfn);
-    if (f->index == FOLD_HASH) {
+    if (f->on.index == FOLD_HASH) {
         f->hashes++;
         fold_index_hash_stable(f, g, mfn, fold_index_hash(f, g, mfn));
         return;

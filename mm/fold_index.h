@@ -44,8 +44,8 @@ void fold_index_expel(struct fold *f, mfn_t mfn);
 /* Takes up to `budget` nodes out of the unstable trees by content; returns whether all are empty.
  */
 bool fold_index_teardown(struct fold *f, unsigned budget);
-/* Moves what up to `budget` frames hold to the kind of index that f->index says, the unstable ones
- * out of any; returns whether it is through with all. */
+/* Moves what up to `budget` frames hold to the kind of index that f->on.index says, the unstable
+ * ones out of any; returns whether it is through with all. */
 bool fold_index_rebuild(struct fold *f, unsigned budget);
 
 #endif

@@ -67,7 +67,7 @@ bool fold_merge_stable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, mfn_
     if (!equal(f, mfn, into) || !merge(f, p, gfn, mfn, into)) {
         return false;
     }
-    if (f->lookahead) {
+    if (f->on.lookahead) {
         refresh_place(f, p, gfn, into);
     }
     return true;
@@ -105,7 +105,7 @@ static uint32_t find_stable(struct fold *f, struct p2m *owner, gfn_t gfn, mfn_t 
 {
     const struct share_group *g = owner->group;
 
-    if (f->index == FOLD_HASH) {
+    if (f->on.index == FOLD_HASH) {
         *hash = frozen_hash(f, owner, gfn, twin);
         uint32_t n = fold_index_find_hash(f, g, *hash);
         return n != FRAME_NIL && frame_of(f->frames, MFN(n))->flags & FRAME_F_STABLE ? n
@@ -141,12 +141,12 @@ bool fold_merge_twins(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, struc
     if (found != FRAME_NIL && fold_merge_stable(f, p, gfn, mfn, MFN(found))) {
         return true;
     }
-    if (found != FRAME_NIL && f->index == FOLD_TREE) {
+    if (found != FRAME_NIL && f->on.index == FOLD_TREE) {
         return false;
     }
     p2m_make_shared(owner, twin_gfn, twin);
     note_folded(f, owner, twin_gfn);
-    if (f->index == FOLD_HASH) {
+    if (f->on.index == FOLD_HASH) {
         fold_index_hash_stable(f, g, twin, hash);
     } else {
         fold_index_add_stable(f, g, twin, &at);

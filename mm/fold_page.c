@@ -39,7 +39,7 @@ static const void *bytes(const struct fold *f, mfn_t mfn)
 /* Folds of this page break sooner or later: each time sooner than expected doubles its rest. */
 static bool backs_off(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *page)
 {
-    if (f->backoff && page->rests > 1) {
+    if (f->on.backoff && page->rests > 1) {
         fold_rest(p, gfn, (uint8_t)(page->rests - 1));
         return true;
     }
@@ -55,7 +55,7 @@ static bool backs_off(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *pa
     } else {
         page->level /= 2;
     }
-    if (!f->backoff || page->level < LEVEL_REST) {
+    if (!f->on.backoff || page->level < LEVEL_REST) {
         return false;
     }
     fold_rest(p, gfn, (uint8_t)(1u << (page->level - LEVEL_REST)));
@@ -70,9 +70,9 @@ static bool is_class_skipped(struct fold *f, struct p2m *p, gfn_t gfn, struct gp
         page->class =
             (uint8_t)f->classify(f->classify_ctx, p, gfn, page->flags & GPAGE_F_FROM_DISK);
     }
-    bool skip = f->skip >> page->class & 1;
+    bool skip = f->on.skip >> page->class & 1;
 
-    if (page->class == PAGE_CACHE && f->pagecache == FOLD_PAGECACHE_SKIP) {
+    if (page->class == PAGE_CACHE && f->on.pagecache == FOLD_PAGECACHE_SKIP) {
         skip = true;
     }
     if (skip) {
@@ -110,7 +110,7 @@ static bool note_sum(struct fold *f, mfn_t mfn, uint64_t sum)
     struct frame *fr = frame_of(f->frames, mfn);
     bool same = (fr->flags & FRAME_F_SUMMED) && fr->hash == (uint32_t)sum;
 
-    if (f->index == FOLD_TREE) {
+    if (f->on.index == FOLD_TREE) {
         fr->hash = (uint32_t)sum;
     } else {
         same = same && fr->hash_high == (uint32_t)(sum >> 32);
@@ -291,7 +291,7 @@ static bool by_hash(struct look *l)
     bool enter = true;
 
     if (n == l->mfn.n) { /* by checksums: entered before, and still what it was */
-        if (f->backoff) {
+        if (f->on.backoff) {
             fold_rest(l->p, l->gfn, SETTLED_ROUNDS);
         }
         return false;
@@ -323,16 +323,16 @@ static bool fold_one(struct look *l)
     static const uint64_t zeroes[PAGE_SIZE / sizeof(uint64_t)];
     struct fold *f = l->f;
 
-    if (f->zero && alike(bytes(f, l->mfn), zeroes) && fold_merge_zero(f, l->p, l->gfn, l->mfn)) {
+    if (f->on.zero && alike(bytes(f, l->mfn), zeroes) && fold_merge_zero(f, l->p, l->gfn, l->mfn)) {
         return true;
     }
-    if (f->lookahead && fold_ahead(l)) {
+    if (f->on.lookahead && fold_ahead(l)) {
         return true;
     }
-    if (f->pagecache == FOLD_PAGECACHE_ONCE && p2m_page(l->p, l->gfn)->class == PAGE_CACHE) {
+    if (f->on.pagecache == FOLD_PAGECACHE_ONCE && p2m_page(l->p, l->gfn)->class == PAGE_CACHE) {
         return false;
     }
-    return f->index == FOLD_HASH ? by_hash(l) : by_tree(l);
+    return f->on.index == FOLD_HASH ? by_hash(l) : by_tree(l);
 }
 
 void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
@@ -353,7 +353,7 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
         fold_index_written(f, mfn); /* nobody is to find it there, or what it was */
         return;
     }
-    if (f->index == FOLD_TREE || fold_by_dirty(f, p)) {
+    if (f->on.index == FOLD_TREE || fold_by_dirty(f, p)) {
         fold_index_written(f, mfn); /* its VM left and came back, or a switch was turned */
     }
     struct look l = {

@@ -17,7 +17,7 @@ void fold_page_written(struct fold *f, struct p2m *p, gfn_t gfn);
 /* Whether the map is scanned by dirty bits. */
 static inline bool fold_by_dirty(const struct fold *f, const struct p2m *p)
 {
-    return f->volatility == FOLD_DIRTY && p->ops->has_dirty;
+    return f->on.volatility == FOLD_DIRTY && p->ops->has_dirty;
 }
 
 /* The attached map of that VM, or NULL. */

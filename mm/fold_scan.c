@@ -36,7 +36,7 @@ void fold_scan_all(struct p2m *p)
 /* Resting pages are woken once in a while, or when nothing may rest any more. */
 static bool wakes(const struct fold *f)
 {
-    return !f->backoff || f->full_scans % FOLD_ROUND == 0;
+    return !f->on.backoff || f->full_scans % FOLD_ROUND == 0;
 }
 
 static bool glance(struct fold *f)

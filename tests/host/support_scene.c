@@ -21,7 +21,7 @@ void scene_init(struct world *w)
 void scene_init_with(struct world *w, enum fold_index index, enum fold_volatility volatility)
 {
     scene_init(w);
-    struct fold_switches to = fold_switches(&w->fold);
+    struct fold_switches to = w->fold.on;
     to.index = index;
     to.volatility = volatility;
     fold_switch(&w->fold, &to);

@@ -353,7 +353,7 @@ static void op_vm(struct world *w, unsigned vm)
 
 static void op_config(struct world *w)
 {
-    struct fold_switches to = fold_switches(&w->fold);
+    struct fold_switches to = w->fold.on;
     unsigned how = byte(w), on = how >> 3 & 3; /* more often on than off */
 
     switch (how % 8) {
@@ -582,7 +582,7 @@ void world_settle(struct world *w)
     for (unsigned i = 0; i < WORLD_VMS; i++) {
         w->vms[i].map.race = NULL; /* nobody writes any more */
     }
-    struct fold_switches to = fold_switches(&w->fold);
+    struct fold_switches to = w->fold.on;
     to.run = true;
     to.zero = true;
     to.backoff = false;

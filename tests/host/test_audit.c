@@ -81,7 +81,7 @@ static void scene_init(struct scene *s, bool by_hash)
 
     memset(s, 0, sizeof(*s));
     world_init(w, 64);
-    struct fold_switches to = fold_switches(&w->fold);
+    struct fold_switches to = w->fold.on;
     to.index = by_hash ? FOLD_HASH : FOLD_TREE;
     to.volatility = FOLD_CHECKSUM;
     fold_switch(&w->fold, &to);

@@ -79,7 +79,7 @@ static void test_each_allocation_failed_in_turn(void **state)
 /* The paper's own engine (section 4.1). */
 static void baseline(struct world *w)
 {
-    struct fold_switches to = fold_switches(&w->fold);
+    struct fold_switches to = w->fold.on;
 
     to.index = FOLD_TREE;
     to.volatility = FOLD_CHECKSUM;
@@ -323,7 +323,7 @@ static void test_switch_off_and_clock(void **state)
     struct fold_switches to;
 
     scene_init(&w);
-    to = fold_switches(&w.fold);
+    to = w.fold.on;
     to.run = false;
     fold_switch(&w.fold, &to);
     assert_int_equal(fold_step(&w.fold, 10), 0);

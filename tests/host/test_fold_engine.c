@@ -178,7 +178,7 @@ static void test_lookahead_can_be_off(void **state)
     struct fold_switches to;
 
     scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
-    to = fold_switches(&w.fold);
+    to = w.fold.on;
     to.lookahead = false;
     fold_switch(&w.fold, &to);
     for (unsigned vm = 0; vm < 2; vm++) {
@@ -201,7 +201,7 @@ static void test_backing_off(void **state)
 
     for (unsigned on = 0; on < 2; on++) {
         scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
-        struct fold_switches to = fold_switches(&w.fold);
+        struct fold_switches to = w.fold.on;
         to.backoff = on;
         fold_switch(&w.fold, &to);
         scene_fill(&w, 1, 1, 5);
@@ -240,7 +240,7 @@ static void test_classes(void **state)
 
     scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
     w.fold.classify = by_gfn;
-    to = fold_switches(&w.fold);
+    to = w.fold.on;
     to.skip = 1u << PAGE_FREE;
     fold_switch(&w.fold, &to);
     for (unsigned vm = 0; vm < 2; vm++) {
@@ -277,7 +277,7 @@ static void test_pagecache_once(void **state)
     struct fold_switches to;
 
     scene_init_with(&w, FOLD_HASH, FOLD_DIRTY);
-    to = fold_switches(&w.fold);
+    to = w.fold.on;
     to.pagecache = FOLD_PAGECACHE_ONCE;
     for (unsigned vm = 0; vm < 2; vm++) {
         for (unsigned g = 1; g < 5; g++) {
@@ -385,7 +385,7 @@ static void collisions(enum fold_index index, enum fold_volatility volatility)
     world_audit(&w);
     world_compare(&w);
     w.fold.unit = &(const struct content_unit){.ops = &content_scalar};
-    struct fold_switches to = fold_switches(&w.fold);
+    struct fold_switches to = w.fold.on;
     to.index = FOLD_TREE; /* a tree by content knows no collisions */
     fold_switch(&w.fold, &to);
     scene_passes(&w, 3);
@@ -420,7 +420,7 @@ static void test_switching(void **state)
                 for (unsigned i = 0; i < steps; i++) {
                     fold_step(&w.fold, 1);
                 }
-                s = fold_switches(&w.fold);
+                s = w.fold.on;
                 s.index = to & 1;
                 s.volatility = to >> 1;
                 fold_switch(&w.fold, &s);
@@ -520,7 +520,7 @@ static void test_hints_alone(void **state)
     assert_int_equal(w.fold.phase, phase);
     assert_int_equal(fold_progress(&w.fold, 65536), progress);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(3));
-    w.fold.run = false;
+    w.fold.on.run = false;
     assert_int_equal(fold_hints(&w.fold), 0);
     world_audit(&w);
     world_compare(&w);

@@ -93,7 +93,7 @@ static void leaves_index(enum fold_index index, enum fold_volatility volatility)
 
     scene_init_with(&w, index, volatility);
     w.fold.classify = cache_by_gfn;
-    to = fold_switches(&w.fold);
+    to = w.fold.on;
     to.pagecache = FOLD_PAGECACHE_SKIP;
     fold_switch(&w.fold, &to);
     scene_fill(&w, 0, 1, 5);
@@ -127,7 +127,7 @@ static void taken_out(enum fold_index index, enum fold_volatility volatility)
     scene_fill(&w, 0, 1, 5);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
     scene_passes(&w, 3);
-    to = fold_switches(&w.fold);
+    to = w.fold.on;
     to.pagecache = FOLD_PAGECACHE_SKIP;
     fold_switch(&w.fold, &to);
     scene_passes(&w, 1);

@@ -263,7 +263,7 @@ static void quiet(struct scene *s)
         }
     }
     /* The longest rest is 32 rounds of 8 passes. */
-    uint64_t until = s->fold.full_scans + (s->fold.backoff ? 33 * 8 + 4 : 5);
+    uint64_t until = s->fold.full_scans + (s->fold.on.backoff ? 33 * 8 + 4 : 5);
     while (s->fold.full_scans < until) {
         fold_step(&s->fold, 11);
     }
