@@ -115,11 +115,14 @@ static void make_cache(void)
         memory += ram[i].end - ram[i].start;
     }
     blocks = MAX(config_cache_bytes(h, memory) >> PAGE_SHIFT, 1u);
-    uint64_t bytes = cache_bytes(blocks);
-    if (bytes == 0 || cache_init(&machine_cache, &machine_frames, boot_alloc(bytes, 64), blocks,
-                                 secret()) != OK) {
+    /* What guests map does not count towards the bound, but wants an entry. */
+    uint64_t room = h->cache_mode == CACHE_FOLD ? MAX(blocks, memory >> PAGE_SHIFT) : blocks;
+    uint64_t bytes = cache_bytes(room);
+    if (bytes == 0 ||
+        cache_init(&machine_cache, &machine_frames, boot_alloc(bytes, 64), room, secret()) != OK) {
         refuse("config: cache.max is too large");
     }
+    cache_set_max(&machine_cache, blocks);
     cache_set_mode(&machine_cache, h->cache_mode);
     mrc_init(&machine_curve, boot_alloc(MRC_BYTES, 64), blocks, secret());
     if (h->cache_trace > 0) {

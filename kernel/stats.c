@@ -30,6 +30,7 @@ static const struct stats_field host_fields[] = {
     FIELD(host, frames_shared, "folded: one frame for several guest pages"),
     FIELD(host, frames_zero, "zero pages, one for each share group, or one for all"),
     FIELD(host, frames_cache, "held by the disk cache alone"),
+    FIELD(host, frames_block, "disk blocks that guests map, whether the cache holds them or not"),
     FIELD(host, frames_pinned, "of all these, in use by a device at the moment"),
     FIELD(host, frames_snapshot, "of the hypervisor's, written to `,snapshot` disks"),
     FIELD(host, guest_ms, "CPU time in guests, their exits included"),
@@ -46,6 +47,7 @@ static const struct stats_field cache_fields[] = {
     FIELD(cache, blocks_max, "the bound, in 4 KiB blocks"),
     FIELD(cache, blocks_used, "blocks held"),
     FIELD(cache, blocks_busy, "of these, being read or written"),
+    FIELD(cache, blocks_mapped, "of these, mapped by guests: they do not count towards the bound"),
     FIELD(cache, hits, "blocks of read requests found"),
     FIELD(cache, misses, "blocks of read requests read from the disk"),
     FIELD(cache, joined, "misses that waited for another's read of the same block"),
@@ -53,6 +55,7 @@ static const struct stats_field cache_fields[] = {
     FIELD(cache, evictions, "blocks dropped for room"),
     FIELD(cache, invalidations, "blocks dropped for a write, a discard or an error"),
     FIELD(cache, bypassed, "blocks read past the cache for want of a frame"),
+    FIELD(cache, adopted, "blocks mapped into guests instead of copied"),
     FIELD(cache, copied_bytes, "copied between the cache and guests"),
 };
 
@@ -150,6 +153,7 @@ static void read_host(struct stats_host *h)
 {
     const struct frames *f = &machine_frames;
     const struct sched_times *t = sched_times();
+    uint64_t alone = machine_cache.used - machine_cache.mapped;
 
     *h = (struct stats_host){
         .frames_total = f->count,
@@ -159,7 +163,8 @@ static void read_host(struct stats_host *h)
         .frames_private = f->by_state[FRAME_PRIVATE],
         .frames_shared = f->by_state[FRAME_SHARED],
         .frames_zero = f->by_state[FRAME_ZERO],
-        .frames_cache = f->by_state[FRAME_CACHE],
+        .frames_cache = alone,
+        .frames_block = f->by_state[FRAME_CACHE] - alone,
         .frames_pinned = f->pinned,
         .frames_snapshot = aside_pool.used,
         .guest_ms = t->guest_ns / NS_PER_MS,
@@ -183,6 +188,7 @@ static void read_cache(struct stats_cache *out)
         .blocks_max = c->max,
         .blocks_used = c->used,
         .blocks_busy = c->busy,
+        .blocks_mapped = c->mapped,
         .hits = c->stats.hits,
         .misses = c->stats.misses,
         .joined = c->stats.joined,
@@ -190,6 +196,7 @@ static void read_cache(struct stats_cache *out)
         .evictions = c->stats.evictions,
         .invalidations = c->stats.invalidations,
         .bypassed = c->stats.bypassed,
+        .adopted = c->stats.adopted,
         .copied_bytes = c->stats.copied_bytes,
     };
 }

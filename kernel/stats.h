@@ -19,7 +19,7 @@
 
 struct stats_host {
     uint64_t frames_total, frames_reserved, frames_free, frames_hyp, frames_private, frames_shared,
-        frames_zero, frames_cache, frames_pinned, frames_snapshot;
+        frames_zero, frames_cache, frames_block, frames_pinned, frames_snapshot;
     uint64_t guest_ms, scan_ms, idle_ms;
     uint64_t vms_on, memory_promised_pages, console_tx_bytes, console_rx_bytes, console_lost_lines;
 };
@@ -43,8 +43,9 @@ struct stats_fold {
 };
 
 struct stats_cache {
-    uint64_t blocks_max, blocks_used, blocks_busy;
-    uint64_t hits, misses, joined, insertions, evictions, invalidations, bypassed, copied_bytes;
+    uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped;
+    uint64_t hits, misses, joined, insertions, evictions, invalidations, bypassed, adopted,
+        copied_bytes;
 };
 
 struct stats_vm {

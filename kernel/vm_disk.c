@@ -42,7 +42,16 @@ static void view_submit(struct blk_dev *view, struct blk_req *r)
     d->dev->ops->submit(d->dev, r);
 }
 
-static const struct blk_ops view_ops = {.submit = view_submit};
+static enum status view_hold(struct blk_dev *view, uint64_t sector, uint32_t group,
+                             struct blk_account *account, mfn_t *out)
+{
+    struct vm_disk *d = container_of(view, struct vm_disk, view);
+
+    (void)account;
+    return blk_hold(d->dev, sector, group, &d->account, out);
+}
+
+static const struct blk_ops view_ops = {.submit = view_submit, .hold = view_hold};
 
 /* Finds what the configuration names, and puts the snapshot or overlay over it. A snapshot that a
  * VM brought over a restart goes on. */

@@ -55,6 +55,7 @@ static void check_entry(struct audit *a, const struct p2m *p, gfn_t gfn, const s
         }
         return;
     case FRAME_SHARED:
+    case FRAME_CACHE:
         if (fr->group != p->group->id) {
             audit_fail(a, "vm %u: gfn %#llx maps frame %#llx of share group %u", p->vm, ull(gfn.n),
                        ull(e->mfn.n), fr->group);
@@ -64,8 +65,6 @@ static void check_entry(struct audit *a, const struct p2m *p, gfn_t gfn, const s
         if (e->mfn.n != p->group->zero.n) {
             audit_fail(a, "vm %u: gfn %#llx maps another group's zero page", p->vm, ull(gfn.n));
         }
-        break;
-    case FRAME_CACHE:
         break;
     default:
         audit_fail(a, "vm %u: gfn %#llx maps frame %#llx, which is %s", p->vm, ull(gfn.n),
@@ -79,7 +78,7 @@ static void check_entry(struct audit *a, const struct p2m *p, gfn_t gfn, const s
 
 static void check_map(struct audit *a, const struct p2m *p)
 {
-    uint64_t present = 0, zero = 0, shared = 0;
+    uint64_t present = 0, zero = 0, shared = 0, blocks = 0;
     struct p2m_entry e;
     gfn_t at = GFN(0);
 
@@ -93,6 +92,7 @@ static void check_map(struct audit *a, const struct p2m *p)
             a->scratch[e.mfn.n]++;
             zero += frame_of(a->frames, e.mfn)->state == FRAME_ZERO;
             shared += frame_of(a->frames, e.mfn)->state == FRAME_SHARED;
+            blocks += frame_of(a->frames, e.mfn)->state == FRAME_CACHE;
         }
         at.n++;
     }
@@ -100,6 +100,10 @@ static void check_map(struct audit *a, const struct p2m *p)
         audit_fail(a, "vm %u: counts %llu/%llu/%llu present/zero/shared, has %llu/%llu/%llu", p->vm,
                    ull(p->present), ull(p->zero_maps), ull(p->shared_maps), ull(present), ull(zero),
                    ull(shared));
+    }
+    if (blocks != p->block_maps) {
+        audit_fail(a, "vm %u: counts %llu entries that map disk blocks, has %llu", p->vm,
+                   ull(p->block_maps), ull(blocks));
     }
 }
 
@@ -242,7 +246,7 @@ static void check_groups(struct audit *a)
 
     for (unsigned i = 0; i < a->n_groups; i++) {
         const struct share_group *g = a->groups[i];
-        uint64_t zero = 0, shared = 0;
+        uint64_t zero = 0, shared = 0, blocks = 0;
 
         stable += audit_tree(a, g, g->stable_root, FRAME_F_STABLE, true, true);
         unstable += audit_tree(a, g, g->unstable_root, FRAME_F_UNSTABLE, balanced, false);
@@ -255,9 +259,14 @@ static void check_groups(struct audit *a)
             if (a->maps[m]->group == g) {
                 zero += a->maps[m]->zero_maps;
                 shared += a->maps[m]->shared_maps;
+                blocks += a->maps[m]->block_maps;
             }
         }
         indexed += g->indexed;
+        if (blocks != g->block_maps) {
+            audit_fail(a, "group %s: counts %llu entries that map disk blocks, has %llu", g->name,
+                       ull(g->block_maps), ull(blocks));
+        }
         if (zero != g->zero_maps || shared != g->shared_maps) {
             audit_fail(a, "group %s: counts %llu/%llu zero/shared entries, has %llu/%llu", g->name,
                        ull(g->zero_maps), ull(g->shared_maps), ull(zero), ull(shared));

@@ -26,6 +26,9 @@ uint64_t cache_bytes(uint64_t n_max)
                     8);
 }
 
+static void note_mapped(void *ctx, mfn_t mfn, bool mapped);
+static void let_go(void *ctx, mfn_t mfn);
+
 enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64_t n_max,
                        uint64_t seed)
 {
@@ -50,6 +53,7 @@ enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64
     for (uint32_t i = 0; i < c->n_max; i++) {
         c->entries[i] = (struct cache_entry){.next = i + 1 < c->n_max ? i + 1 : CACHE_NIL};
     }
+    frames->cache = (struct frames_cache){.ctx = c, .mapped = note_mapped, .drop = let_go};
     return OK;
 }
 
@@ -58,6 +62,7 @@ const char *cache_mode_name(enum cache_mode mode)
     static const char *const names[CACHE_MODES] = {
         [CACHE_OFF] = "off",
         [CACHE_INCLUSIVE] = "inclusive",
+        [CACHE_FOLD] = "fold",
     };
     return (unsigned)mode < CACHE_MODES ? names[mode] : "?";
 }
@@ -94,7 +99,12 @@ void cache_touch(struct cache *c, uint32_t e)
     x->uses = (uint8_t)MIN(x->uses + 1u, CACHE_USES_MAX);
 }
 
-/* Gives the frame back; the entry is in no queue by now. */
+static bool is_queued(const struct cache_entry *x)
+{
+    return (x->flags & (CACHE_E_BUSY | CACHE_E_MAPPED)) == 0;
+}
+
+/* Gives the frame back; the entry is in no queue by now. Guests that map it keep it. */
 static void release(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
@@ -105,7 +115,9 @@ static void release(struct cache *c, uint32_t e)
         link = &c->entries[*link].hash_next;
     }
     *link = x->hash_next;
+    frame_of(c->frames, MFN(x->frame))->flags &= (uint8_t)~FRAME_F_CACHED;
     frames_put(c->frames, MFN(x->frame));
+    c->mapped -= (x->flags & CACHE_E_MAPPED) != 0;
     if ((x->flags & CACHE_E_BUSY) != 0) {
         c->busy--;
     }
@@ -117,7 +129,7 @@ static void release(struct cache *c, uint32_t e)
 void cache_remove(struct cache *c, uint32_t e)
 {
     ASSERT((c->entries[e].flags & CACHE_E_USED) != 0);
-    if (!cache_is_busy(c, e)) {
+    if (is_queued(&c->entries[e])) {
         cache_queue_leave(c, e);
     }
     release(c, e);
@@ -135,6 +147,38 @@ static bool evict(struct cache *c)
     release(c, e);
     c->stats.evictions++;
     return true;
+}
+
+/* ---- what guests do with frames (struct frames_cache) ---- */
+
+static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
+{
+    struct cache *c = ctx;
+    uint32_t e = frame_of(c->frames, mfn)->left;
+    struct cache_entry *x = &c->entries[e];
+
+    ASSERT((x->flags & (CACHE_E_USED | CACHE_E_BUSY)) == CACHE_E_USED);
+    if (mapped) {
+        cache_queue_leave(c, e);
+        x->flags |= CACHE_E_MAPPED;
+        c->mapped++;
+        return;
+    }
+    c->mapped--;
+    x->flags &= (uint8_t)~CACHE_E_MAPPED;
+    cache_queue_enter(c, e, false);
+    if (cache_held(c) > c->max) {
+        (void)evict(c);
+    }
+}
+
+static void let_go(void *ctx, mfn_t mfn)
+{
+    struct cache *c = ctx;
+
+    cache_remove(c, frame_of(c->frames, mfn)->left);
+    c->stats.invalidations--;
+    c->stats.evictions++;
 }
 
 uint64_t cache_reclaim(void *ctx, uint64_t want)
@@ -158,7 +202,7 @@ enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_
     if (c->mode == CACHE_OFF || c->max == 0) {
         return E_NOMEM;
     }
-    while (c->used >= c->max) {
+    while (cache_held(c) >= c->max || c->used == c->n_max) {
         if (!evict(c)) {
             return E_NOMEM;
         }
@@ -182,6 +226,8 @@ enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_
         .flags = CACHE_E_USED | CACHE_E_BUSY,
     };
     *bucket = e;
+    frame_of(c->frames, mfn)->flags |= FRAME_F_CACHED;
+    frame_of(c->frames, mfn)->left = e;
     c->used++;
     c->busy++;
     *out = e;
@@ -209,7 +255,7 @@ void cache_hold(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
 
-    ASSERT((x->flags & (CACHE_E_USED | CACHE_E_BUSY)) == CACHE_E_USED);
+    ASSERT((x->flags & CACHE_E_USED) != 0 && is_queued(x));
     cache_queue_leave(c, e);
     x->flags |= CACHE_E_BUSY;
     x->prev = x->next = CACHE_NIL;
@@ -268,6 +314,6 @@ void cache_set_mode(struct cache *c, enum cache_mode mode)
 void cache_set_max(struct cache *c, uint64_t max)
 {
     c->max = (uint32_t)MIN(max, (uint64_t)c->n_max);
-    while (c->used > c->max && evict(c)) {
+    while (cache_held(c) > c->max && evict(c)) {
     }
 }

@@ -15,8 +15,14 @@
  * build/host/cache-bench compares it with others on traces of our own guests; README.md has the
  * figures. The queues are cache_queue.c.
  *
- * The frames are FRAME_CACHE with one reference, the cache's. Not here: I/O, waiting, and copying,
- * which are drivers/block/blkcache. Locking: as the frame table.
+ * The frames are FRAME_CACHE with one reference, the cache's. In mode FOLD guests may map the frame
+ * of a VALID entry too, read-only. While any does, the block costs nothing: it is in no queue, is
+ * not evicted, and does not count towards the bound; when the last one lets go, it is the newest
+ * block of the queue that it was in. Its bytes are then the guests' memory: nobody may change them,
+ * only drop the entry, which leaves the frame to the guests.
+ *
+ * Not here: I/O, waiting, and copying, which are drivers/block/blkcache. Locking: as the frame
+ * table.
  */
 #ifndef MM_CACHE_H
 #define MM_CACHE_H
@@ -32,6 +38,7 @@
 enum cache_mode {
     CACHE_OFF,       /* nothing is held */
     CACHE_INCLUSIVE, /* what was read is held, whatever the guests hold */
+    CACHE_FOLD,      /* guests map the frames of what they read */
     CACHE_MODES
 };
 
@@ -40,6 +47,8 @@ enum cache_mode {
 #define CACHE_E_BUSY 0x02
 #define CACHE_E_MAIN 0x04   /* of the main queue, not of the small one */
 #define CACHE_E_DOOMED 0x08 /* BUSY, and to be dropped instead of published */
+#define CACHE_E_MAPPED 0x10 /* VALID, in no queue: guests map the frame */
+#define CACHE_E_FRESH 0x20  /* VALID: its first use belongs to the miss that brought it */
 
 struct cache_entry {
     uint64_t block;
@@ -71,6 +80,7 @@ struct cache_stats {
     uint64_t invalidations; /* dropped because of a write, a discard, or an error */
     uint64_t copied_bytes;
     uint64_t bypassed; /* blocks read past the cache for want of a frame */
+    uint64_t adopted;  /* blocks given to a guest's map, nothing copied */
 };
 
 struct cache {
@@ -82,6 +92,7 @@ struct cache {
     uint32_t max;   /* entries that may be used, settable at run time */
     uint32_t used;  /* VALID and BUSY */
     uint32_t busy;
+    uint32_t mapped; /* VALID, mapped by guests: not counted towards `max` */
     uint32_t free_head;
     struct cache_queue small, main; /* of the VALID entries */
     uint32_t *ghosts;               /* sets of fingerprints of evicted blocks, with their time */
@@ -96,15 +107,17 @@ struct cache {
  * to 8 bytes a block. 0: too many. */
 uint64_t cache_bytes(uint64_t n_max);
 /*
- * An empty cache of at most n_max blocks in `mem`, mode OFF, its bound at n_max. The caller sets
- * frames->reclaim to cache_reclaim. E_INVAL: n_max is 0 or 2^31 or more.
+ * An empty cache of at most n_max blocks in `mem`, mode OFF, its bound at n_max; frames->cache is
+ * set to it. The caller sets frames->reclaim to cache_reclaim. E_INVAL: n_max is 0 or 2^31 or more.
  */
 enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64_t n_max,
                        uint64_t seed) MUST_CHECK;
 
-/* Drops what the new mode does not allow; BUSY entries go when their holders are done. */
+/* Drops what the new mode does not allow; BUSY entries go when their holders are done. What guests
+ * map, they keep. */
 void cache_set_mode(struct cache *c, enum cache_mode mode);
-/* Sets the bound (n_max when above it) and evicts down to it, as far as entries are not BUSY. */
+/* Sets the bound (n_max when above it) for what no guest maps, and evicts down to it, as far as
+ * entries are not BUSY. */
 void cache_set_max(struct cache *c, uint64_t max);
 const char *cache_mode_name(enum cache_mode mode);
 
@@ -119,7 +132,7 @@ void cache_touch(struct cache *c, uint32_t e);
 enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out) MUST_CHECK;
 /* BUSY -> VALID with `mask` (dropped instead when doomed or mask is 0). */
 void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
-/* VALID -> BUSY: not found in the queue and not evicted until published or removed. */
+/* VALID, mapped by nobody -> BUSY: not in the queue and not evicted until published or removed. */
 void cache_hold(struct cache *c, uint32_t e);
 /* Drops an entry; the holder's duty for BUSY ones. Counted as an invalidation. */
 void cache_remove(struct cache *c, uint32_t e);
@@ -134,6 +147,21 @@ uint64_t cache_reclaim(void *ctx, uint64_t want);
 static inline mfn_t cache_frame(const struct cache *c, uint32_t e)
 {
     return MFN(c->entries[e].frame);
+}
+
+/* Whether the cache may change the bytes of a VALID entry: nobody else sees them, no device reads
+ * them for a guest that mapped them before. */
+static inline bool cache_is_alone(const struct cache *c, uint32_t e)
+{
+    const struct frame *fr = frame_of(c->frames, cache_frame(c, e));
+
+    return fr->refs == 1 && fr->pins == 0;
+}
+
+/* What counts towards the bound. */
+static inline uint32_t cache_held(const struct cache *c)
+{
+    return c->used - c->mapped;
 }
 
 static inline bool cache_is_busy(const struct cache *c, uint32_t e)

@@ -25,7 +25,7 @@ static uint64_t scramble(uint64_t x)
 static enum status check_entries(const struct audit *a, uint64_t *frames_sum)
 {
     const struct cache *c = a->c;
-    uint32_t used = 0, busy = 0;
+    uint32_t used = 0, busy = 0, mapped = 0;
 
     *frames_sum = 0;
     for (uint32_t e = 0; e < c->n_max; e++) {
@@ -38,6 +38,7 @@ static enum status check_entries(const struct audit *a, uint64_t *frames_sum)
         }
         used++;
         busy += (x->flags & CACHE_E_BUSY) != 0;
+        mapped += (x->flags & CACHE_E_MAPPED) != 0;
         if ((x->flags & CACHE_E_BUSY) == 0 && (x->mask == 0 || (x->flags & CACHE_E_DOOMED) != 0)) {
             return WRONG(a, "valid entry %u has mask %x, flags %x", e, x->mask, x->flags);
         }
@@ -45,15 +46,21 @@ static enum status check_entries(const struct audit *a, uint64_t *frames_sum)
             return WRONG(a, "entry %u holds frame %x, beyond the table", e, x->frame);
         }
         const struct frame *f = frame_of(c->frames, MFN(x->frame));
-        if (f->state != FRAME_CACHE || f->refs != 1) {
-            return WRONG(a, "entry %u: frame %x is %s with %u references", e, x->frame,
-                         frame_state_name((enum frame_state)f->state), f->refs);
+        if (f->state != FRAME_CACHE || (f->flags & FRAME_F_CACHED) == 0 || f->left != e ||
+            ((x->flags & CACHE_E_MAPPED) != 0 ? f->refs < 2 : f->refs != 1)) {
+            return WRONG(a, "entry %u (flags %x): frame %x is %s, flags %x, with %u references", e,
+                         x->flags, x->frame, frame_state_name((enum frame_state)f->state), f->flags,
+                         f->refs);
+        }
+        if ((x->flags & CACHE_E_MAPPED) != 0 &&
+            ((x->flags & CACHE_E_BUSY) != 0 || x->mask != CACHE_MASK_ALL)) {
+            return WRONG(a, "entry %u is mapped with mask %x, flags %x", e, x->mask, x->flags);
         }
         *frames_sum += scramble(x->frame);
     }
-    if (used != c->used || busy != c->busy) {
-        return WRONG(a, "%u entries used and %u busy, counted %u and %u", used, busy, c->used,
-                     c->busy);
+    if (used != c->used || busy != c->busy || mapped != c->mapped) {
+        return WRONG(a, "%u entries used, %u busy, %u mapped, counted %u, %u and %u", used, busy,
+                     mapped, c->used, c->busy, c->mapped);
     }
     return OK;
 }
@@ -98,8 +105,8 @@ static enum status check_queue(const struct audit *a, const struct cache_queue *
     uint32_t n = 0, newer = CACHE_NIL;
 
     for (uint32_t e = q->newest; e != CACHE_NIL; e = c->entries[e].next) {
-        if (e >= c->n_max || (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_MAIN)) !=
-                                 (CACHE_E_USED | kind)) {
+        if (e >= c->n_max || (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_MAPPED |
+                                                     CACHE_E_MAIN)) != (CACHE_E_USED | kind)) {
             return WRONG(a, "a queue leads to entry %u, which is not valid or not in it", e);
         }
         if (c->entries[e].prev != newer) {
@@ -126,9 +133,9 @@ static enum status check_queues(const struct audit *a)
     if (s == OK) {
         s = check_queue(a, &c->main, CACHE_E_MAIN);
     }
-    if (s == OK && (uint64_t)c->small.n + c->main.n != c->used - c->busy) {
-        s = WRONG(a, "%u and %u entries in queues, %u valid", c->small.n, c->main.n,
-                  c->used - c->busy);
+    if (s == OK && (uint64_t)c->small.n + c->main.n != c->used - c->busy - c->mapped) {
+        s = WRONG(a, "%u and %u entries in queues, %u valid and not mapped", c->small.n, c->main.n,
+                  c->used - c->busy - c->mapped);
     }
     return s;
 }
@@ -148,14 +155,15 @@ static enum status check_free(const struct audit *a)
                : WRONG(a, "%u entries free, %u used, of %u", n, c->used, c->n_max);
 }
 
-/* The CACHE frames are exactly the entries' frames: as many, each once. */
+/* The frames that say that the cache holds them are exactly the entries' frames: as many, each
+ * once. */
 static enum status check_frames(const struct audit *a, uint64_t entries_sum)
 {
     const struct frames *f = a->c->frames;
     uint64_t n = 0, sum = 0;
 
     for (uint64_t i = 0; i < f->count; i++) {
-        if (f->table[i].state == FRAME_CACHE && f->table[i].refs != 0) {
+        if ((f->table[i].flags & FRAME_F_CACHED) != 0) {
             n++;
             sum += scramble(i);
         }

@@ -59,7 +59,7 @@ void cache_queue_leave(struct cache *c, uint32_t e)
 
 static uint32_t small_target(const struct cache *c)
 {
-    return MAX(c->used / SMALL_SHARE, 1u);
+    return MAX(cache_held(c) / SMALL_SHARE, 1u);
 }
 
 /* ---- ghosts ---- */
@@ -137,7 +137,7 @@ static void remember(struct cache *c, const struct cache_entry *x)
 static bool recall(struct cache *c, const struct cache_entry *x)
 {
     uint32_t print, *set = ghost_set(c, x, &print);
-    uint32_t span = (c->used - MIN(small_target(c), c->used)) >> time_shift(c);
+    uint32_t span = (cache_held(c) - MIN(small_target(c), cache_held(c))) >> time_shift(c);
 
     for (unsigned i = 0; i < WAYS; i++) {
         if ((set[i] & ~TIME_MASK) == print) {

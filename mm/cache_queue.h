@@ -9,9 +9,10 @@
 uint64_t cache_queue_bytes(uint64_t n_max);
 /* Empty queues, no ghosts. c->n_max is set. */
 void cache_queue_init(struct cache *c, uint32_t *ghosts);
-/* The entry is VALID from now on: a new one, or one that was held and goes back to its queue. */
+/* The entry is VALID from now on: a new one, or one that was held or mapped
+ * and goes back to its queue. */
 void cache_queue_enter(struct cache *c, uint32_t e, bool is_new);
-/* The entry is BUSY from now on, or dropped. */
+/* The entry is BUSY or mapped from now on, or dropped. */
 void cache_queue_leave(struct cache *c, uint32_t e);
 /* The entry to be evicted, out of its queue; CACHE_NIL when all are pinned. */
 uint32_t cache_queue_victim(struct cache *c);

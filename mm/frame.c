@@ -102,6 +102,9 @@ void frames_get(struct frames *f, mfn_t mfn)
 
     ASSERT(fr->refs < UINT32_MAX);
     fr->refs++;
+    if (fr->refs == 2 && (fr->flags & FRAME_F_CACHED) != 0) {
+        f->cache.mapped(f->cache.ctx, mfn, true);
+    }
 }
 
 void frames_put(struct frames *f, mfn_t mfn)
@@ -111,6 +114,9 @@ void frames_put(struct frames *f, mfn_t mfn)
     ASSERT(fr->refs > 0);
     fr->refs--;
     if (fr->refs > 0 || fr->state == FRAME_ZERO) {
+        if (fr->refs == 1 && (fr->flags & FRAME_F_CACHED) != 0) {
+            f->cache.mapped(f->cache.ctx, mfn, false);
+        }
         return;
     }
     unindex(f, mfn);

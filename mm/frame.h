@@ -13,10 +13,13 @@
  *     PRIVATE      one guest page, refs == 1 (vm, gfn name the owner); may be writable there
  *     SHARED       in the stable index; refs >= 1, writable nowhere; (vm, gfn) is a hint only
  *     ZERO         a share group's zero page; refs >= 0, writable nowhere, never freed by a put
- *     CACHE        held by the disk cache alone; refs == 1
+ *     CACHE        a disk block's content, writable nowhere: the cache's (FRAME_F_CACHED, one of
+ * its references) and of guests of one share group that map it; or, when the cache has let go of
+ * it, theirs alone
  *
  *     FREE -> HYP|PRIVATE|CACHE (frames_alloc), PRIVATE -> SHARED (mm/fold), SHARED -> PRIVATE
- *     (its last holder takes it over), any -> FREE (last frames_put, or frames_free for HYP)
+ *     (its last holder takes it over; CACHE likewise when the cache does not hold it), any -> FREE
+ *     (last frames_put, or frames_free for HYP)
  *
  * A pin keeps a frame from being merged or reused while a device may still access it: a frame whose
  * references are gone but whose pins are not keeps its state, leaves the index, and goes free at
@@ -50,6 +53,7 @@ enum frame_state {
 #define FRAME_F_SUMMED 0x08   /* hash holds the sum of some earlier pass */
 #define FRAME_F_HASHED 0x10   /* indexed: in a tree ordered by hash, not by content */
 #define FRAME_F_LEFT_OUT 0x20 /* SHARED, and in no index: its hash is another frame's too */
+#define FRAME_F_CACHED 0x40   /* CACHE: the cache holds a reference, `left` is its number for it */
 /* Whoever keeps the index is told before such a frame changes. */
 #define FRAME_F_INDEXED (FRAME_F_STABLE | FRAME_F_UNSTABLE | FRAME_F_LEFT_OUT)
 
@@ -65,11 +69,21 @@ struct frame {
         uint32_t hash_high; /* else, when hashes are kept */
     };
     uint32_t hash;  /* low half of a hash, or a checksum */
-    uint16_t group; /* SHARED or indexed: the share group it is of */
+    uint16_t group; /* SHARED, indexed, or CACHE mapped by a guest: the share group it is of */
     uint16_t pins;
 };
 
 _Static_assert(sizeof(struct frame) == 32, "DESIGN: at most 32 bytes of metadata a frame");
+
+/* What the disk cache is told about, or asked for, CACHED frames. */
+struct frames_cache {
+    void *ctx;
+    /* The first guest maps it, or the last one has let it go: then only the cache holds it, and
+     * may have given it up when this returns. */
+    void (*mapped)(void *ctx, mfn_t mfn, bool mapped);
+    /* Let go of it: the cache's reference is gone when this returns, and the flag. */
+    void (*drop)(void *ctx, mfn_t mfn);
+};
 
 struct frames {
     struct frame *table; /* indexed by mfn, 0 .. count-1 */
@@ -86,6 +100,7 @@ struct frames {
      * of the index. Set by mm/fold; may be NULL when nothing is ever indexed. */
     void (*unindex)(void *ctx, mfn_t mfn);
     void *unindex_ctx;
+    struct frames_cache cache; /* set by mm/cache */
 };
 
 /*

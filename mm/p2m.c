@@ -126,6 +126,8 @@ static inline void count_gain(struct p2m *p, gfn_t gfn, enum frame_state state)
         p->shared_maps++;
         p->group->shared_maps++;
     } else {
+        p->block_maps += state == FRAME_CACHE;
+        p->group->block_maps += state == FRAME_CACHE;
         return;
     }
     p->group->class_folded[p2m_page(p, gfn)->class]++;
@@ -141,6 +143,8 @@ static inline void count_lose(struct p2m *p, gfn_t gfn, enum frame_state state)
         p->shared_maps--;
         p->group->shared_maps--;
     } else {
+        p->block_maps -= state == FRAME_CACHE;
+        p->group->block_maps -= state == FRAME_CACHE;
         return;
     }
     p->group->class_folded[p2m_page(p, gfn)->class]--;
@@ -224,8 +228,8 @@ static enum status take_over(struct p2m *p, gfn_t gfn, mfn_t mfn)
         return s;
     }
     p2m_mark_written(p, gfn);
-    if (state_of(p, mfn) == FRAME_SHARED) {
-        count_lose(p, gfn, FRAME_SHARED);
+    if (state_of(p, mfn) != FRAME_PRIVATE) {
+        count_lose(p, gfn, state_of(p, mfn));
         count_gain(p, gfn, FRAME_PRIVATE);
         note_break(p, gfn);
         p->takeovers++;
@@ -235,19 +239,43 @@ static enum status take_over(struct p2m *p, gfn_t gfn, mfn_t mfn)
     return OK;
 }
 
+/* Whether nobody but the guest itself can tell that the frame changes. */
+static bool is_last(const struct frame *fr)
+{
+    if (fr->state != FRAME_SHARED && fr->state != FRAME_CACHE) {
+        return fr->state == FRAME_PRIVATE;
+    }
+    return fr->refs == 1 && fr->pins == 0; /* an entry maps it, so the one reference is that */
+}
+
+/* Where only the cache holds it too, the block is given up before the guest goes without. */
+static bool take_from_cache(struct p2m *p, mfn_t mfn)
+{
+    const struct frame *fr = frame_of(p->frames, mfn);
+
+    if (!(fr->flags & FRAME_F_CACHED) || fr->refs != 2 || fr->pins != 0) {
+        return false;
+    }
+    p->frames->cache.drop(p->frames->cache.ctx, mfn);
+    return true;
+}
+
 /* A frame of its own for a page that is mapped read-only. */
 static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
 {
-    const struct frame *fr = frame_of(p->frames, old);
     enum frame_state was = state_of(p, old);
     mfn_t mfn;
 
-    if (was == FRAME_PRIVATE || (was == FRAME_SHARED && fr->refs == 1 && fr->pins == 0)) {
+    if (is_last(frame_of(p->frames, old))) {
         *out = old;
         return take_over(p, gfn, old);
     }
 
     enum status s = alloc_private(p, gfn, &mfn);
+    if (s == E_NOMEM && take_from_cache(p, old)) {
+        *out = old;
+        return take_over(p, gfn, old);
+    }
     if (s != OK) {
         return s;
     }
@@ -316,6 +344,66 @@ enum status p2m_fault(struct p2m *p, gfn_t gfn, bool write)
     mfn_t mfn;
 
     return resolve(p, gfn, write, &mfn);
+}
+
+/* ---- disk blocks --------------------------------------------------------------------------- */
+
+bool p2m_may_adopt(const struct frame *fr, uint32_t id)
+{
+    return fr->refs == 1 || fr->group == id;
+}
+
+enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    struct frame *fr = frame_of(p->frames, mfn);
+    struct p2m_entry old;
+
+    ASSERT(fr->state == FRAME_CACHE && fr->pins > 0 && p2m_may_adopt(fr, p->group->id));
+    if (!p2m_is_ram(p, gfn)) {
+        return E_FAULT;
+    }
+    bool hole = p->ops->lookup(p->ctx, gfn, &old) != OK;
+    if (!hole && old.mfn.n == mfn.n) {
+        p2m_mark_written(p, gfn);
+        return OK;
+    }
+    if (!hole && state_of(p, old.mfn) == FRAME_PRIVATE && frame_of(p->frames, old.mfn)->pins > 0) {
+        return E_BUSY;
+    }
+    enum status s = p2m_region_make(p, gfn);
+    if (s == OK) {
+        s = p->ops->map(p->ctx, gfn, mfn, false);
+    }
+    if (s != OK) {
+        return s;
+    }
+    fr->group = (uint16_t)p->group->id;
+    frames_get(p->frames, mfn);
+    if (!hole) {
+        p->ops->flush(p->ctx);
+        count_lose(p, gfn, state_of(p, old.mfn));
+    }
+    count_gain(p, gfn, FRAME_CACHE);
+    p2m_mark_written(p, gfn);
+    note_break(p, gfn);
+    if (!hole) {
+        frames_put(p->frames, old.mfn);
+    }
+    return OK;
+}
+
+bool p2m_claim(struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    const struct frame *fr = frame_of(p->frames, mfn);
+
+    if (fr->state != FRAME_CACHE || !is_last(fr)) {
+        return false;
+    }
+    count_lose(p, gfn, FRAME_CACHE);
+    count_gain(p, gfn, FRAME_PRIVATE);
+    frames_set_state(p->frames, mfn, FRAME_PRIVATE);
+    set_owner(p, mfn, gfn);
+    return true;
 }
 
 /* ---- merging ------------------------------------------------------------------------------- */

@@ -33,6 +33,7 @@ static enum status check(const struct blk_dev *d, const struct blk_req *r)
     case BLK_WRITE:
     case BLK_DISCARD:
     case BLK_ZEROES:
+    case BLK_FETCH:
         break;
     default:
         return E_INVAL;
@@ -42,6 +43,9 @@ static enum status check(const struct blk_dev *d, const struct blk_req *r)
     }
     if (!range_within(r->sector, r->sectors, d->sectors)) {
         return E_RANGE;
+    }
+    if (r->op == BLK_FETCH) {
+        return d->ops->hold != NULL && r->n_segs == 0 ? OK : E_UNSUPPORTED;
     }
     if (r->op != BLK_READ && d->read_only) {
         return E_READONLY;
@@ -61,6 +65,15 @@ void blk_submit(struct blk_dev *d, struct blk_req *r)
         return;
     }
     d->ops->submit(d, r);
+}
+
+enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
+                     struct blk_account *account, mfn_t *out)
+{
+    if (d->ops->hold == NULL || !range_within(sector, BLK_FRAME_SECTORS, d->sectors)) {
+        return E_UNSUPPORTED;
+    }
+    return d->ops->hold(d, sector, group, account, out);
 }
 
 struct wait {

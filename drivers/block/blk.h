@@ -19,7 +19,7 @@
 
 #define BLK_SECTOR 512u
 
-enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZEROES };
+enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZEROES, BLK_FETCH };
 
 struct blk_seg {
     hpa_t addr;
@@ -45,6 +45,7 @@ struct blk_req {
     void (*done)(struct blk_req *r, enum status s); /* OK, E_IO, E_RANGE, E_READONLY, ... */
     void *ctx;
     struct blk_account *account; /* may be NULL; who makes requests of a request hands it on */
+    bool past_cache; /* READ: what is not in a cache need not be held there afterwards */
     /* The device's own, while it has the request. */
     STAILQ_ENTRY(blk_req) link;
     void *dev_priv;
@@ -57,6 +58,9 @@ struct blk_dev;
 struct blk_ops {
     /* Takes the request; always answers by r->done. */
     void (*submit)(struct blk_dev *d, struct blk_req *r);
+    /* blk_hold; NULL for a device without frames to give, which then never sees a BLK_FETCH. */
+    enum status (*hold)(struct blk_dev *d, uint64_t sector, uint32_t group,
+                        struct blk_account *account, mfn_t *out);
 };
 
 struct blk_dev {
@@ -75,6 +79,19 @@ struct blk_dev {
  * E_INVAL.
  */
 void blk_submit(struct blk_dev *d, struct blk_req *r);
+
+/*
+ * Instead of copying: the CACHE frame that holds BLK_FRAME_SECTORS sectors from `sector` on, for a
+ * guest of share group `group` to map read-only (p2m_adopt). It comes pinned; unpin it afterwards.
+ * With `out` NULL it is only said what would be. `account` as in a request.
+ *
+ * E_NOTFOUND: not held now, but a BLK_FETCH of these sectors may bring it (a request without
+ * segments, a hint: done with OK whatever came of it, and what it brought may be gone again by
+ * then). E_BUSY: held, but not to be had by this group now. E_UNSUPPORTED: read it by copying.
+ */
+enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
+                     struct blk_account *account, mfn_t *out) MUST_CHECK;
+#define BLK_FRAME_SECTORS (PAGE_SIZE / BLK_SECTOR)
 
 /*
  * Carries out one request on `sectors` sectors of the memory at `buf` (FLUSH: 0 sectors) and waits,

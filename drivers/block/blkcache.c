@@ -123,11 +123,16 @@ void blkcache_job_ready(struct blkcache_job *j)
     STAILQ_INSERT_TAIL(&j->d->bc->ready, j, queue);
 }
 
+static bool is_read(const struct blkcache_job *j)
+{
+    return j->r->op == BLK_READ || j->r->op == BLK_FETCH;
+}
+
 /* Whether two jobs share a block and may not be in flight together. */
 static bool conflicts(const struct blkcache_job *a, const struct blkcache_job *b)
 {
-    if ((a->r->op == BLK_READ && b->r->op == BLK_READ) || a->d->dev.id != b->d->dev.id ||
-        a->r->op == BLK_FLUSH || b->r->op == BLK_FLUSH) {
+    if ((is_read(a) && is_read(b)) || a->d->dev.id != b->d->dev.id || a->r->op == BLK_FLUSH ||
+        b->r->op == BLK_FLUSH) {
         return false;
     }
     return job_start(a) / CACHE_BLOCK_SECTORS <= (b->end - 1) / CACHE_BLOCK_SECTORS &&
@@ -150,30 +155,25 @@ void blkcache_count_misses(struct blkcache_job *j, uint64_t blocks)
     }
 }
 
-/* Tells those who look on what is wanted, whether it is here or not. */
-static void observe(const struct blkcache *bc, const struct blkcache_job *j)
+void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *account,
+                      enum blk_op op, uint64_t first, uint64_t last)
 {
-    const struct blk_req *r = j->r;
+    const struct blkcache *bc = d->bc;
 
-    if (r->op == BLK_FLUSH) {
-        return;
-    }
-    uint64_t first = job_start(j) / CACHE_BLOCK_SECTORS;
-    uint64_t last = (j->end - 1) / CACHE_BLOCK_SECTORS;
-    if (bc->curve != NULL && r->op == BLK_READ) {
+    if (bc->curve != NULL && op == BLK_READ) {
         for (uint64_t b = first; b <= last; b++) {
-            mrc_read_block(bc->curve, j->d->dev.id, b);
+            mrc_read_block(bc->curve, d->dev.id, b);
         }
     }
     if (bc->trace != NULL) {
         blktrace_add(bc->trace, (struct blktrace_record){
                                     .block = first,
                                     .blocks = (uint32_t)MIN(last - first + 1, UINT32_MAX),
-                                    .disk = j->d->dev.id,
-                                    .vm = r->account != NULL ? r->account->vm : 0,
-                                    .op = r->op == BLK_READ    ? BLKTRACE_READ
-                                          : r->op == BLK_WRITE ? BLKTRACE_WRITE
-                                                               : BLKTRACE_DROP,
+                                    .disk = d->dev.id,
+                                    .vm = account != NULL ? account->vm : 0,
+                                    .op = op == BLK_READ    ? BLKTRACE_READ
+                                          : op == BLK_WRITE ? BLKTRACE_WRITE
+                                                            : BLKTRACE_DROP,
                                 });
     }
 }
@@ -188,7 +188,11 @@ static void admit(struct blkcache *bc)
     *j = (struct blkcache_job){.d = r->dev_priv, .r = r};
     j->at = job_start(j);
     j->end = j->at + r->sectors;
-    observe(bc, j);
+    if (r->op != BLK_FLUSH &&
+        r->op != BLK_FETCH) { /* who fetches comes for the blocks one by one */
+        blkcache_observe(j->d, r->account, r->op, j->at / CACHE_BLOCK_SECTORS,
+                         (j->end - 1) / CACHE_BLOCK_SECTORS);
+    }
     TAILQ_FOREACH(earlier, &bc->active, active)
     {
         j->blockers += conflicts(earlier, j);
@@ -208,6 +212,8 @@ static void count(struct blkcache_dev *d, const struct blk_req *r, enum status s
     case BLK_READ:
         d->stats.reads++;
         d->stats.read_sectors += r->sectors;
+        break;
+    case BLK_FETCH: /* the reads that it is for come one by one, by blkcache_hold */
         break;
     case BLK_WRITE:
         d->stats.writes++;
@@ -263,7 +269,7 @@ static void run(struct blkcache *bc)
         } else if ((j = STAILQ_FIRST(&bc->ready)) != NULL) {
             STAILQ_REMOVE_HEAD(&bc->ready, queue);
             j->parked = false;
-            if (j->r->op == BLK_READ) {
+            if (is_read(j)) {
                 blkcache_read_step(j);
             } else {
                 blkcache_write_step(j);
@@ -293,7 +299,7 @@ static void blkcache_submit(struct blk_dev *dev, struct blk_req *r)
     run(d->bc);
 }
 
-static const struct blk_ops blkcache_ops = {.submit = blkcache_submit};
+static const struct blk_ops blkcache_ops = {.submit = blkcache_submit, .hold = blkcache_hold};
 
 void blkcache_dev_init(struct blkcache_dev *d, struct blkcache *bc, struct blk_dev *lower)
 {

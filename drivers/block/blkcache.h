@@ -17,6 +17,9 @@
  * frame, so that a guest that changes its buffer meanwhile cannot make the two differ. Blocks that
  * are not cached are written from the guest's memory and stay uncached.
  *
+ * In mode FOLD a block can be had as a frame (blk_hold) instead of a copy. A write to a block whose
+ * frame guests map drops the block, and the frame stays theirs.
+ *
  * When there is no frame for a block, the guest's memory is read into directly. When the pool of
  * jobs is used up, requests wait in order of arrival. All completions run from a loop, never
  * nested, so `done` may submit again. Locking: as the frame table.

@@ -46,6 +46,13 @@ struct blkcache_io {
 /* Serves what it can, and starts what it must; the job ends or is parked or has ios in flight. */
 void blkcache_read_step(struct blkcache_job *j);
 void blkcache_read_finished(struct blkcache_io *io);
+/* struct blk_ops, hold. */
+enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
+                          struct blk_account *account, mfn_t *out) MUST_CHECK;
+/* Tells those who look on which blocks are wanted, `first` to `last`, whether they are here or not.
+ */
+void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *account,
+                      enum blk_op op, uint64_t first, uint64_t last);
 void blkcache_write_step(struct blkcache_job *j);
 void blkcache_write_finished(struct blkcache_io *io);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads through the cache: hits are copied, misses fill blocks or go past the cache. */
+/* Reads through the cache: hits are copied or given away, misses fill blocks or go past the cache.
+ */
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/string.h"
 #include "drivers/block/blkcache_internal.h"
+#include "mm/p2m.h"
 
 static uint64_t block_of(uint64_t sector)
 {
@@ -30,10 +32,16 @@ static uint32_t serve_hits(struct blkcache_job *j)
         }
         uint64_t skip = j->at % CACHE_BLOCK_SECTORS;
         uint64_t n = MIN(CACHE_BLOCK_SECTORS - skip, j->end - j->at);
-        blkcache_copy(bc, j->r, job_offset(j, j->at), entry_bytes(bc, e) + skip * BLK_SECTOR,
-                      (size_t)(n * BLK_SECTOR), true);
-        cache_touch(c, e);
-        if (j->joining) {
+        if (j->r->op == BLK_READ) {
+            blkcache_copy(bc, j->r, job_offset(j, j->at), entry_bytes(bc, e) + skip * BLK_SECTOR,
+                          (size_t)(n * BLK_SECTOR), true);
+            cache_touch(c, e);
+        } else if (j->joining) {
+            c->entries[e].flags |= CACHE_E_FRESH;
+        }
+        if (j->r->op == BLK_FETCH && !j->joining) {
+            /* whoever takes it counts the hit */
+        } else if (j->joining) {
             j->joining = false;
             c->stats.joined++;
             blkcache_count_misses(j, 1);
@@ -153,7 +161,13 @@ void blkcache_read_step(struct blkcache_job *j)
             /* Read through a device that sees less of this block: read it anew. */
             cache_remove(c, e);
         }
-        if (start_fill(j, io)) {
+        if (!j->r->past_cache && start_fill(j, io)) {
+            continue;
+        }
+        if (j->r->op == BLK_FETCH) {
+            blkcache_io_put(io);
+            j->joining = false;
+            j->at = MIN((block_of(j->at) + 1) * CACHE_BLOCK_SECTORS, j->end);
             continue;
         }
         uint64_t from = j->at, end = missing_end(j);
@@ -190,8 +204,13 @@ static void fill_finished(struct blkcache_io *io)
             cache_remove(c, e);
             continue;
         }
-        blkcache_copy(bc, j->r, job_offset(j, lo), entry_bytes(bc, e) + (lo - base) * BLK_SECTOR,
-                      (size_t)((hi - lo) * BLK_SECTOR), true);
+        if (j->r->op == BLK_FETCH) {
+            c->entries[e].flags |= CACHE_E_FRESH;
+        } else {
+            blkcache_copy(bc, j->r, job_offset(j, lo),
+                          entry_bytes(bc, e) + (lo - base) * BLK_SECTOR,
+                          (size_t)((hi - lo) * BLK_SECTOR), true);
+        }
         cache_publish(c, e, blkcache_mask(block, io->from, end));
     }
     STAILQ_FOREACH(w, &io->waiters, queue)
@@ -213,6 +232,9 @@ void blkcache_read_finished(struct blkcache_io *io)
 
     if (io->kind == IO_FILL) {
         fill_finished(io);
+        if (j->r->op == BLK_FETCH) {
+            io->status = OK; /* the read that is to come finds out for itself */
+        }
         uint64_t lo = MAX(io->from, job_start(j)), hi = MIN(end, j->end);
         if (io->status != OK && hi - lo < io->sectors) {
             /* The bad sector may be one that nobody asked for: read just those that were. A part
@@ -233,4 +255,45 @@ void blkcache_read_finished(struct blkcache_io *io)
     if (j->pending == 0 && !j->parked) {
         blkcache_job_end(j);
     }
+}
+
+enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
+                          struct blk_account *account, mfn_t *out)
+{
+    struct blkcache_dev *d = (struct blkcache_dev *)dev;
+    struct cache *c = d->bc->cache;
+    uint64_t at = d->dev.start + sector;
+
+    if (c->mode != CACHE_FOLD || at % CACHE_BLOCK_SECTORS != 0) {
+        return E_UNSUPPORTED;
+    }
+    uint32_t e = cache_find(c, d->dev.id, block_of(at));
+    /* BUSY: a fetch waits until whoever is at it has done. */
+    if (e == CACHE_NIL || cache_is_busy(c, e) || c->entries[e].mask != CACHE_MASK_ALL) {
+        return E_NOTFOUND;
+    }
+    const struct frame *fr = frame_of(c->frames, cache_frame(c, e));
+    if (!p2m_may_adopt(fr, group) || fr->pins >= FRAME_PINS_MAX / 2) {
+        return E_BUSY;
+    }
+    if (out == NULL) {
+        return OK;
+    }
+    *out = cache_frame(c, e);
+    frames_pin(c->frames, *out);
+    if ((c->entries[e].flags & CACHE_E_FRESH) != 0) {
+        c->entries[e].flags &= (uint8_t)~CACHE_E_FRESH;
+    } else {
+        cache_touch(c, e);
+        c->stats.hits++;
+        d->stats.hits++;
+        if (account != NULL) {
+            account->cache_hits++;
+        }
+    }
+    blkcache_observe(d, account, BLK_READ, block_of(at), block_of(at));
+    c->stats.adopted++;
+    d->stats.reads++;
+    d->stats.read_sectors += CACHE_BLOCK_SECTORS;
+    return OK;
 }

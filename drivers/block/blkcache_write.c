@@ -27,6 +27,23 @@ static void invalidate(const struct blkcache_job *j)
                      (j->end - 1) / CACHE_BLOCK_SECTORS - first + 1);
 }
 
+/* Drops the blocks that guests map, or mapped and a device still reads: their bytes are not ours to
+ * change. */
+static void drop_shared(const struct blkcache_job *j)
+{
+    struct cache *c = j->d->bc->cache;
+
+    if (c->used == 0) {
+        return;
+    }
+    for (uint64_t b = job_start(j) / CACHE_BLOCK_SECTORS; b * CACHE_BLOCK_SECTORS < j->end; b++) {
+        uint32_t e = cache_find(c, j->d->dev.id, b);
+        if (e != CACHE_NIL && !cache_is_alone(c, e)) {
+            cache_remove(c, e);
+        }
+    }
+}
+
 /*
  * Brings the cached blocks up to date and holds them, and makes segments that write these from the
  * cache's frames and the rest from the submitter's memory. Nobody else can look at the blocks now:
@@ -73,6 +90,7 @@ void blkcache_write_step(struct blkcache_job *j)
     io->from = job_start(j);
     io->sectors = j->r->sectors;
     if (j->r->op == BLK_WRITE) {
+        drop_shared(j);
         uint64_t cached = count_cached(j);
         /* Each cached block cuts at most one segment in two and adds its own. */
         if (cached != 0 && cached <= IO_SEGS && j->r->n_segs + 2 * cached <= IO_SEGS) {

@@ -180,6 +180,9 @@ static void run(struct virtio_blk *d, struct virtio_blk_slot *slot)
             break;
         case NEXT_DISK:
             return;
+        case NEXT_LATER:
+            STAILQ_INSERT_TAIL(&d->ready, slot, link);
+            return;
         case NEXT_STALLED:
             STAILQ_INSERT_TAIL(&d->stalled, slot, link);
             return;

@@ -8,6 +8,8 @@
 #define HEADER_BYTES 16u /* type, reserved, sector: 5.2.6 */
 #define ZONE_BYTES 16u   /* sector, num_sectors, flags: 5.2.6 */
 #define ZONE_UNMAP 1u
+/* Pages fetched together: few, so that they are still there when they are taken. */
+#define FETCH_PAGES 16u
 
 static enum slot_next go(struct virtio_blk_slot *slot, enum slot_stage stage)
 {
@@ -151,6 +153,7 @@ static enum slot_next start(struct virtio_blk *d, struct virtio_blk_slot *slot)
     slot->type = UINT32_MAX;
     slot->left = 0;
     slot->written = 0;
+    slot->fetched = 0;
     slot->wants_flush = false;
     slot->n_zones = 0;
     slot->next_zone = 0;
@@ -201,7 +204,7 @@ static enum slot_next start(struct virtio_blk *d, struct virtio_blk_slot *slot)
 }
 
 static enum slot_next submit(struct virtio_blk *d, struct virtio_blk_slot *slot, enum blk_op op,
-                             uint64_t sector, uint64_t sectors, unsigned n_segs)
+                             uint64_t sector, uint64_t sectors, unsigned n_segs, bool past_cache)
 {
     slot->stage = STAGE_DISK;
     slot->req = (struct blk_req){
@@ -210,6 +213,7 @@ static enum slot_next submit(struct virtio_blk *d, struct virtio_blk_slot *slot,
         .sectors = sectors,
         .segs = slot->segs,
         .n_segs = n_segs,
+        .past_cache = past_cache,
         .done = virtio_blk_slot_landed,
         .ctx = slot,
     };
@@ -258,7 +262,7 @@ static enum slot_next piece_bounced(struct virtio_blk *d, struct virtio_blk_slot
     slot->left -= bytes;
     slot->sector += bytes / BLK_SECTOR;
     slot->segs[0] = (struct blk_seg){mfn_to_hpa(d->cfg.bounce), bytes};
-    return submit(d, slot, in ? BLK_READ : BLK_WRITE, sector, bytes / BLK_SECTOR, 1);
+    return submit(d, slot, in ? BLK_READ : BLK_WRITE, sector, bytes / BLK_SECTOR, 1, false);
 }
 
 /* Adds one pinned run of machine memory to the segments, to the last of them if it continues it. */
@@ -276,6 +280,103 @@ static unsigned add_seg(struct virtio_blk_slot *slot, unsigned n_segs, hpa_t add
     return n_segs + 1;
 }
 
+static void advance(struct virtio_blk_slot *slot, uint32_t n)
+{
+    slot->left -= n;
+    slot->at.off += n;
+    if (slot->at.off == slot->bufs[slot->at.buf].bytes) {
+        slot->at.buf++;
+        slot->at.off = 0;
+    }
+}
+
+/* Whether the data at the cursor fills a page of the guest. */
+static bool is_whole_page(const struct virtio_blk_slot *slot, struct slot_cursor at, uint64_t left)
+{
+    gpa_t gpa;
+
+    return left >= PAGE_SIZE && run_at(slot, at, left, &gpa) >= PAGE_SIZE &&
+           (gpa.a & PAGE_MASK) == 0;
+}
+
+/* Pages from the cursor on that could be had as frames, as far as they lie in a row on the disk. */
+static uint64_t count_pages(const struct virtio_blk_slot *slot, uint64_t max)
+{
+    struct slot_cursor at = slot->at;
+    uint64_t n = 0, left = slot->left;
+
+    while (n < max && is_whole_page(slot, at, left)) {
+        left -= PAGE_SIZE;
+        at.off += PAGE_SIZE;
+        if (at.off == slot->bufs[at.buf].bytes) {
+            at.buf++;
+            at.off = 0;
+        }
+        n++;
+    }
+    return n;
+}
+
+/* Maps the disk's own frame in place of the guest's page at the cursor. */
+static enum status adopt_page(struct virtio_blk *d, struct virtio_blk_slot *slot)
+{
+    struct p2m *p = d->cfg.p2m;
+    gpa_t gpa;
+    mfn_t mfn;
+    enum status s = blk_hold(d->cfg.disk, slot->sector, p->group->id, NULL, &mfn);
+
+    if (s != OK) {
+        return s;
+    }
+    (void)run_at(slot, slot->at, slot->left, &gpa);
+    s = p2m_adopt(p, gpa_to_gfn(gpa), mfn);
+    frames_unpin(p->frames, mfn);
+    if (s != OK) {
+        return E_BUSY;
+    }
+    if (d->cfg.arrived) {
+        d->cfg.arrived(d->cfg.arrived_ctx, gpa_to_gfn(gpa));
+    }
+    slot->sector += BLK_FRAME_SECTORS;
+    slot->written += PAGE_SIZE;
+    advance(slot, PAGE_SIZE);
+    return OK;
+}
+
+/* A piece of a read without a copy, as far as the disk has frames to give. False: the page at the
+ * cursor is to be copied. */
+static bool piece_adopted(struct virtio_blk *d, struct virtio_blk_slot *slot, enum slot_next *next)
+{
+    enum status s = OK;
+    unsigned n = 0;
+
+    while (s == OK && n < VIRTIO_BLK_PIECE && is_whole_page(slot, slot->at, slot->left)) {
+        s = adopt_page(d, slot);
+        n += s == OK;
+    }
+    if (n > 0) {
+        *next = NEXT_LATER;
+        return true;
+    }
+    if (s == E_NOTFOUND && slot->sector >= slot->fetched) {
+        uint64_t sectors = count_pages(slot, FETCH_PAGES) * BLK_FRAME_SECTORS;
+
+        slot->fetched = slot->sector + sectors;
+        *next = submit(d, slot, BLK_FETCH, slot->sector, sectors, 0, false);
+        return true;
+    }
+    return false;
+}
+
+/* Whether a read of the page at the cursor, on the disk at `sector`, could be done without a copy
+ * at another time, so that nothing else should be copied along with it. */
+static bool has_frames(const struct virtio_blk *d, const struct virtio_blk_slot *slot,
+                       uint64_t sector)
+{
+    return slot->type == VIRTIO_BLK_T_IN && is_whole_page(slot, slot->at, slot->left) &&
+           blk_hold(d->cfg.disk, sector, d->cfg.p2m->group->id, NULL, NULL) != E_UNSUPPORTED;
+}
+
 /* A piece straight to or from the guest's pages: as many as fit, at least one. */
 static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot *slot)
 {
@@ -285,6 +386,8 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
     uint32_t bytes = 0;
     enum status s = OK;
 
+    bool refused = has_frames(d, slot, sector); /* asked for as a frame, in vain */
+
     ASSERT(slot->n_pages == 0);
     while (slot->left > 0 && slot->n_pages < VIRTIO_BLK_PIECE && d->n_pins < VIRTIO_BLK_PINS) {
         gpa_t gpa;
@@ -293,6 +396,9 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
 
         if (!whole_sectors(gpa, n)) {
             break; /* the next piece is a bounced one */
+        }
+        if (slot->n_pages > 0 && (refused || has_frames(d, slot, sector + bytes / BLK_SECTOR))) {
+            break; /* and the next one is tried as a frame */
         }
         n = MIN(n, PAGE_SIZE - (uint32_t)(gpa.a & PAGE_MASK));
         s = in ? p2m_get_write(d->cfg.p2m, gpa_to_gfn(gpa), &mfn)
@@ -304,12 +410,7 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
         d->n_pins++;
         n_segs = add_seg(slot, n_segs, HPA(mfn_to_hpa(mfn).a + (gpa.a & PAGE_MASK)), n);
         bytes += n;
-        slot->left -= n;
-        slot->at.off += n;
-        if (slot->at.off == slot->bufs[slot->at.buf].bytes) {
-            slot->at.buf++;
-            slot->at.off = 0;
-        }
+        advance(slot, n);
     }
     if (slot->n_pages == 0) {
         return s != OK ? no_access(slot, s) : NEXT_STALLED;
@@ -317,16 +418,20 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
     /* If a page was refused, what came before it goes to the disk, and the page is tried again. */
     slot->piece_bytes = bytes;
     slot->sector += bytes / BLK_SECTOR;
-    return submit(d, slot, in ? BLK_READ : BLK_WRITE, sector, bytes / BLK_SECTOR, n_segs);
+    return submit(d, slot, in ? BLK_READ : BLK_WRITE, sector, bytes / BLK_SECTOR, n_segs, refused);
 }
 
 static enum slot_next piece(struct virtio_blk *d, struct virtio_blk_slot *slot)
 {
     slot->piece_bytes = 0;
     if (slot->left > 0) {
+        enum slot_next next;
         gpa_t gpa;
         uint32_t n = run_at(slot, slot->at, slot->left, &gpa);
 
+        if (slot->type == VIRTIO_BLK_T_IN && piece_adopted(d, slot, &next)) {
+            return next;
+        }
         return whole_sectors(gpa, n) ? piece_direct(d, slot) : piece_bounced(d, slot);
     }
     while (slot->next_zone < slot->n_zones) {
@@ -334,12 +439,12 @@ static enum slot_next piece(struct virtio_blk *d, struct virtio_blk_slot *slot)
         enum blk_op op = slot->type == VIRTIO_BLK_T_DISCARD ? BLK_DISCARD : BLK_ZEROES;
 
         if (z->sectors != 0) {
-            return submit(d, slot, op, z->sector, z->sectors, 0);
+            return submit(d, slot, op, z->sector, z->sectors, 0, false);
         }
     }
     if (slot->wants_flush) {
         slot->wants_flush = false;
-        return submit(d, slot, BLK_FLUSH, 0, 0, 0);
+        return submit(d, slot, BLK_FLUSH, 0, 0, 0, false);
     }
     return go(slot, STAGE_FINISH);
 }
@@ -372,6 +477,9 @@ static enum slot_next landed(struct virtio_blk *d, struct virtio_blk_slot *slot)
 {
     bool in = slot->type == VIRTIO_BLK_T_IN;
 
+    if (slot->req.op == BLK_FETCH) {
+        return go(slot, STAGE_PIECE);
+    }
     if (slot->result == OK && in && d->bounce_user == slot) {
         return go(slot, STAGE_COPY);
     }

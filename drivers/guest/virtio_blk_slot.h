@@ -50,6 +50,7 @@ enum slot_stage {
 enum slot_next {
     NEXT_STAGE,     /* go on with the stage that is set now */
     NEXT_DISK,      /* the slot is the disk's now: leave it alone */
+    NEXT_LATER,     /* there is more to do, but others come first */
     NEXT_STALLED,   /* wait until another request gives back the bounce page or pins */
     NEXT_NO_MEMORY, /* wait for frames */
 };
@@ -89,7 +90,8 @@ struct virtio_blk_slot {
     /* The request: what is still to do. */
     uint32_t type;
     uint64_t sector;
-    uint64_t left; /* bytes of data */
+    uint64_t left;    /* bytes of data */
+    uint64_t fetched; /* a frame for a sector below this was asked for once already */
     uint32_t written;
     struct slot_cursor at;
     bool wants_flush; /* a flush comes after the data (or is all there is) */
