@@ -3,13 +3,12 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/string.h"
+#include "drivers/guest/virtio_blk_adopt.h"
 #include "drivers/guest/virtio_blk_slot.h"
 
 #define HEADER_BYTES 16u /* type, reserved, sector: 5.2.6 */
 #define ZONE_BYTES 16u   /* sector, num_sectors, flags: 5.2.6 */
 #define ZONE_UNMAP 1u
-/* Pages fetched together: few, so that they are still there when they are taken. */
-#define FETCH_PAGES 16u
 
 static enum slot_next go(struct virtio_blk_slot *slot, enum slot_stage stage)
 {
@@ -203,8 +202,9 @@ static enum slot_next start(struct virtio_blk *d, struct virtio_blk_slot *slot)
     }
 }
 
-static enum slot_next submit(struct virtio_blk *d, struct virtio_blk_slot *slot, enum blk_op op,
-                             uint64_t sector, uint64_t sectors, unsigned n_segs, bool past_cache)
+enum slot_next virtio_blk_slot_submit(struct virtio_blk *d, struct virtio_blk_slot *slot,
+                                      enum blk_op op, uint64_t sector, uint64_t sectors,
+                                      unsigned n_segs, bool past_cache)
 {
     slot->stage = STAGE_DISK;
     slot->req = (struct blk_req){
@@ -221,16 +221,6 @@ static enum slot_next submit(struct virtio_blk *d, struct virtio_blk_slot *slot,
     /* May complete before it returns: the slot is not ours from here on. */
     blk_submit(d->cfg.disk, &slot->req);
     return NEXT_DISK;
-}
-
-/* The bytes that lie at the cursor in one buffer, at most what is left. Skips no buffer. */
-static uint32_t run_at(const struct virtio_blk_slot *slot, struct slot_cursor at, uint64_t left,
-                       gpa_t *gpa)
-{
-    const struct vq_buf *b = &slot->bufs[at.buf];
-
-    *gpa = GPA(b->addr.a + at.off);
-    return (uint32_t)MIN(left, b->bytes - at.off);
 }
 
 static bool whole_sectors(gpa_t gpa, uint32_t bytes)
@@ -262,7 +252,8 @@ static enum slot_next piece_bounced(struct virtio_blk *d, struct virtio_blk_slot
     slot->left -= bytes;
     slot->sector += bytes / BLK_SECTOR;
     slot->segs[0] = (struct blk_seg){mfn_to_hpa(d->cfg.bounce), bytes};
-    return submit(d, slot, in ? BLK_READ : BLK_WRITE, sector, bytes / BLK_SECTOR, 1, false);
+    return virtio_blk_slot_submit(d, slot, in ? BLK_READ : BLK_WRITE, sector, bytes / BLK_SECTOR, 1,
+                                  false);
 }
 
 /* Adds one pinned run of machine memory to the segments, to the last of them if it continues it. */
@@ -280,103 +271,6 @@ static unsigned add_seg(struct virtio_blk_slot *slot, unsigned n_segs, hpa_t add
     return n_segs + 1;
 }
 
-static void advance(struct virtio_blk_slot *slot, uint32_t n)
-{
-    slot->left -= n;
-    slot->at.off += n;
-    if (slot->at.off == slot->bufs[slot->at.buf].bytes) {
-        slot->at.buf++;
-        slot->at.off = 0;
-    }
-}
-
-/* Whether the data at the cursor fills a page of the guest. */
-static bool is_whole_page(const struct virtio_blk_slot *slot, struct slot_cursor at, uint64_t left)
-{
-    gpa_t gpa;
-
-    return left >= PAGE_SIZE && run_at(slot, at, left, &gpa) >= PAGE_SIZE &&
-           (gpa.a & PAGE_MASK) == 0;
-}
-
-/* Pages from the cursor on that could be had as frames, as far as they lie in a row on the disk. */
-static uint64_t count_pages(const struct virtio_blk_slot *slot, uint64_t max)
-{
-    struct slot_cursor at = slot->at;
-    uint64_t n = 0, left = slot->left;
-
-    while (n < max && is_whole_page(slot, at, left)) {
-        left -= PAGE_SIZE;
-        at.off += PAGE_SIZE;
-        if (at.off == slot->bufs[at.buf].bytes) {
-            at.buf++;
-            at.off = 0;
-        }
-        n++;
-    }
-    return n;
-}
-
-/* Maps the disk's own frame in place of the guest's page at the cursor. */
-static enum status adopt_page(struct virtio_blk *d, struct virtio_blk_slot *slot)
-{
-    struct p2m *p = d->cfg.p2m;
-    gpa_t gpa;
-    mfn_t mfn;
-    enum status s = blk_hold(d->cfg.disk, slot->sector, p->group->id, NULL, &mfn);
-
-    if (s != OK) {
-        return s;
-    }
-    (void)run_at(slot, slot->at, slot->left, &gpa);
-    s = p2m_adopt(p, gpa_to_gfn(gpa), mfn);
-    frames_unpin(p->frames, mfn);
-    if (s != OK) {
-        return E_BUSY;
-    }
-    if (d->cfg.arrived) {
-        d->cfg.arrived(d->cfg.arrived_ctx, gpa_to_gfn(gpa));
-    }
-    slot->sector += BLK_FRAME_SECTORS;
-    slot->written += PAGE_SIZE;
-    advance(slot, PAGE_SIZE);
-    return OK;
-}
-
-/* A piece of a read without a copy, as far as the disk has frames to give. False: the page at the
- * cursor is to be copied. */
-static bool piece_adopted(struct virtio_blk *d, struct virtio_blk_slot *slot, enum slot_next *next)
-{
-    enum status s = OK;
-    unsigned n = 0;
-
-    while (s == OK && n < VIRTIO_BLK_PIECE && is_whole_page(slot, slot->at, slot->left)) {
-        s = adopt_page(d, slot);
-        n += s == OK;
-    }
-    if (n > 0) {
-        *next = NEXT_LATER;
-        return true;
-    }
-    if (s == E_NOTFOUND && slot->sector >= slot->fetched) {
-        uint64_t sectors = count_pages(slot, FETCH_PAGES) * BLK_FRAME_SECTORS;
-
-        slot->fetched = slot->sector + sectors;
-        *next = submit(d, slot, BLK_FETCH, slot->sector, sectors, 0, false);
-        return true;
-    }
-    return false;
-}
-
-/* Whether a read of the page at the cursor, on the disk at `sector`, could be done without a copy
- * at another time, so that nothing else should be copied along with it. */
-static bool has_frames(const struct virtio_blk *d, const struct virtio_blk_slot *slot,
-                       uint64_t sector)
-{
-    return slot->type == VIRTIO_BLK_T_IN && is_whole_page(slot, slot->at, slot->left) &&
-           blk_hold(d->cfg.disk, sector, d->cfg.p2m->group->id, NULL, NULL) != E_UNSUPPORTED;
-}
-
 /* A piece straight to or from the guest's pages: as many as fit, at least one. */
 static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot *slot)
 {
@@ -386,18 +280,19 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
     uint32_t bytes = 0;
     enum status s = OK;
 
-    bool refused = has_frames(d, slot, sector); /* asked for as a frame, in vain */
+    bool refused = virtio_blk_adopt_possible(d, slot, sector); /* asked for as a frame, in vain */
 
     ASSERT(slot->n_pages == 0);
     while (slot->left > 0 && slot->n_pages < VIRTIO_BLK_PIECE && d->n_pins < VIRTIO_BLK_PINS) {
         gpa_t gpa;
         mfn_t mfn;
-        uint32_t n = run_at(slot, slot->at, slot->left, &gpa);
+        uint32_t n = virtio_blk_slot_run(slot, slot->at, slot->left, &gpa);
 
         if (!whole_sectors(gpa, n)) {
             break; /* the next piece is a bounced one */
         }
-        if (slot->n_pages > 0 && (refused || has_frames(d, slot, sector + bytes / BLK_SECTOR))) {
+        if (slot->n_pages > 0 &&
+            (refused || virtio_blk_adopt_possible(d, slot, sector + bytes / BLK_SECTOR))) {
             break; /* and the next one is tried as a frame */
         }
         n = MIN(n, PAGE_SIZE - (uint32_t)(gpa.a & PAGE_MASK));
@@ -410,7 +305,7 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
         d->n_pins++;
         n_segs = add_seg(slot, n_segs, HPA(mfn_to_hpa(mfn).a + (gpa.a & PAGE_MASK)), n);
         bytes += n;
-        advance(slot, n);
+        virtio_blk_slot_advance(slot, n);
     }
     if (slot->n_pages == 0) {
         return s != OK ? no_access(slot, s) : NEXT_STALLED;
@@ -418,7 +313,8 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
     /* If a page was refused, what came before it goes to the disk, and the page is tried again. */
     slot->piece_bytes = bytes;
     slot->sector += bytes / BLK_SECTOR;
-    return submit(d, slot, in ? BLK_READ : BLK_WRITE, sector, bytes / BLK_SECTOR, n_segs, refused);
+    return virtio_blk_slot_submit(d, slot, in ? BLK_READ : BLK_WRITE, sector, bytes / BLK_SECTOR,
+                                  n_segs, refused);
 }
 
 static enum slot_next piece(struct virtio_blk *d, struct virtio_blk_slot *slot)
@@ -427,9 +323,9 @@ static enum slot_next piece(struct virtio_blk *d, struct virtio_blk_slot *slot)
     if (slot->left > 0) {
         enum slot_next next;
         gpa_t gpa;
-        uint32_t n = run_at(slot, slot->at, slot->left, &gpa);
+        uint32_t n = virtio_blk_slot_run(slot, slot->at, slot->left, &gpa);
 
-        if (slot->type == VIRTIO_BLK_T_IN && piece_adopted(d, slot, &next)) {
+        if (slot->type == VIRTIO_BLK_T_IN && virtio_blk_adopt_piece(d, slot, &next)) {
             return next;
         }
         return whole_sectors(gpa, n) ? piece_direct(d, slot) : piece_bounced(d, slot);
@@ -439,12 +335,12 @@ static enum slot_next piece(struct virtio_blk *d, struct virtio_blk_slot *slot)
         enum blk_op op = slot->type == VIRTIO_BLK_T_DISCARD ? BLK_DISCARD : BLK_ZEROES;
 
         if (z->sectors != 0) {
-            return submit(d, slot, op, z->sector, z->sectors, 0, false);
+            return virtio_blk_slot_submit(d, slot, op, z->sector, z->sectors, 0, false);
         }
     }
     if (slot->wants_flush) {
         slot->wants_flush = false;
-        return submit(d, slot, BLK_FLUSH, 0, 0, 0, false);
+        return virtio_blk_slot_submit(d, slot, BLK_FLUSH, 0, 0, 0, false);
     }
     return go(slot, STAGE_FINISH);
 }

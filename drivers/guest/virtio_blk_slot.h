@@ -112,6 +112,15 @@ _Static_assert(sizeof(struct virtio_blk_slot) <= PAGE_SIZE, "a slot is given one
 enum slot_next virtio_blk_slot_step(struct virtio_blk *d, struct virtio_blk_slot *slot);
 /* Gives back what the slot holds: pins, the bounce page. Not while the disk has it. */
 void virtio_blk_slot_release(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* The bytes that lie at the cursor in one buffer, at most what is left. Skips no buffer. */
+uint32_t virtio_blk_slot_run(const struct virtio_blk_slot *slot, struct slot_cursor at,
+                             uint64_t left, gpa_t *gpa);
+/* Moves the slot's cursor by n bytes, which lie in one buffer. */
+void virtio_blk_slot_advance(struct virtio_blk_slot *slot, uint32_t n);
+/* Gives the slot to the disk. */
+enum slot_next virtio_blk_slot_submit(struct virtio_blk *d, struct virtio_blk_slot *slot,
+                                      enum blk_op op, uint64_t sector, uint64_t sectors,
+                                      unsigned n_segs, bool past_cache);
 /* The disk's completion: virtio_blk.c. */
 void virtio_blk_slot_landed(struct blk_req *r, enum status s);
 

@@ -398,7 +398,7 @@ static void step(struct world *w)
 {
     switch (pick(w, 32)) {
     case 0:
-        cache_set_mode(&w->cache, pick(w, 3) == 0 ? CACHE_OFF : CACHE_INCLUSIVE);
+        cache_set_mode(&w->cache, (enum cache_mode)pick(w, CACHE_MODES));
         break;
     case 1:
         cache_set_max(&w->cache, pick(w, w->o.cache_max + 2));
