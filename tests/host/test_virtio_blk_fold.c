@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* virtio-blk over a disk cache in mode `fold`: what is mapped, what is copied, what the guest sees.
+ */
+#include "base/bits.h"
+#include "drivers/block/blkcache.h"
+#include "drivers/guest/virtio_blk_slot.h"
+#include "support_vblk.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define T_IN VIRTIO_BLK_T_IN
+#define S_OK VIRTIO_BLK_S_OK
+#define SECTORS 16384u
+#define RING 0x10000u
+#define HEADER 0x20000u /* and its status at 32 */
+#define DATA 0x80000u
+#define RAM_PAGES 2400u
+
+/* One request on its own, to its end; the status byte. */
+static uint8_t ask(struct tvblk *r, uint32_t type, uint64_t sector, const struct tdesc *data,
+                   unsigned n)
+{
+    static const uint8_t none = 0xee;
+    struct tdesc d[8];
+    uint32_t len;
+    uint8_t status;
+
+    tguest_put32(&r->g, HEADER, type);
+    tguest_put32(&r->g, HEADER + 4, 0);
+    tguest_put64(&r->g, HEADER + 8, sector);
+    tguest_put(&r->g, HEADER + 32, &none, 1);
+    d[0] = (struct tdesc){HEADER, 16, false};
+    memcpy(d + 1, data, n * sizeof(*data));
+    d[n + 1] = (struct tdesc){HEADER + 32, 1, true};
+    int head = tdriver_add(&r->t, d, n + 2, 0);
+    assert_true(head >= 0);
+    tvblk_kick(r);
+    tvblk_work(r);
+    while (r->disk.n > 0) {
+        assert_int_equal(tdriver_take(&r->t, &len), -1);
+        tdisk_complete(&r->disk, 0, OK);
+        tvblk_work(r);
+    }
+    assert_int_equal(tdriver_take(&r->t, &len), head);
+    tguest_get(&r->g, HEADER + 32, &status, 1);
+    return status;
+}
+
+#define FOLD_BLOCKS 128u
+
+struct fold_rig {
+    struct tvblk *r;
+    struct cache cache;
+    struct blkcache bc;
+    struct blkcache_dev dev;
+    void *cache_mem, *pool;
+};
+
+/* The device over a cache in mode FOLD over the disk. */
+static void fold_rig_init(struct fold_rig *f)
+{
+    f->r = calloc(1, sizeof(*f->r));
+    tvblk_init(f->r, RAM_PAGES + 200, RAM_PAGES, SECTORS, 4);
+    f->cache_mem = malloc(cache_bytes(FOLD_BLOCKS));
+    assert_int_equal(cache_init(&f->cache, &f->r->g.frames, f->cache_mem, FOLD_BLOCKS, 5), OK);
+    f->r->g.frames.reclaim = cache_reclaim;
+    f->r->g.frames.reclaim_ctx = &f->cache;
+    cache_set_mode(&f->cache, CACHE_FOLD);
+    f->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(8, 8), 16));
+    assert_int_equal(blkcache_init(&f->bc, &f->cache, f->pool, 8, 8), OK);
+    blkcache_dev_init(&f->dev, &f->bc, &f->r->disk.dev);
+    f->r->d.cfg.disk = &f->dev.dev;
+    for (uint32_t i = 0; i < SECTORS * BLK_SECTOR; i++) {
+        f->r->disk.data[i] = (uint8_t)((i * 2654435761u) >> 24);
+    }
+    tvblk_start(f->r, BIT(VIRTIO_F_EVENT_IDX), 128, RING);
+}
+
+static void fold_rig_fini(struct fold_rig *f)
+{
+    cache_set_mode(&f->cache, CACHE_OFF);
+    tvblk_fini(f->r);
+    free(f->r);
+    free(f->pool);
+    free(f->cache_mem);
+}
+
+static void check_data(struct fold_rig *f, uint64_t gpa, uint64_t sector, uint32_t bytes)
+{
+    uint8_t *got = malloc(bytes);
+
+    tguest_get(&f->r->g, gpa, got, bytes);
+    assert_memory_equal(got, f->r->disk.data + sector * BLK_SECTOR, bytes);
+    free(got);
+}
+
+static void reads_map_the_caches_frames(void **state)
+{
+    struct fold_rig f;
+    /* One run of 20 pages, and one that begins in the middle of a page. */
+    struct tdesc data[] = {{DATA, 20 * PAGE_SIZE, true},
+                           {DATA + 0x40000 + 512, 2 * PAGE_SIZE, true}};
+    struct tdesc again = {DATA + 0x80000, PAGE_SIZE, true};
+
+    (void)state;
+    fold_rig_init(&f);
+    for (unsigned pass = 0; pass < 3; pass++) {
+        uint64_t free_frames = f.r->g.frames.by_state[FRAME_FREE];
+
+        assert_int_equal(ask(f.r, T_IN, 64, data, 1), S_OK);
+        check_data(&f, DATA, 64, 20 * PAGE_SIZE);
+        assert_int_equal(f.cache.stats.copied_bytes, 0);
+        assert_int_equal(f.cache.stats.adopted, 20 * (pass + 1));
+        assert_int_equal(f.cache.stats.misses, 20);
+        assert_int_equal(f.cache.stats.hits, 20 * pass);
+        assert_int_equal(f.cache.mapped, 20);
+        if (pass > 0) {
+            assert_int_equal(f.r->g.frames.by_state[FRAME_FREE], free_frames);
+        }
+    }
+    assert_int_equal(f.r->disk.seen, 2); /* 16 pages and 4 */
+    /* The guest's writes stay its own. */
+    tguest_put32(&f.r->g, DATA + 4, 77);
+    assert_int_equal(ask(f.r, T_IN, 64, &again, 1), S_OK);
+    check_data(&f, again.addr, 64, PAGE_SIZE);
+    assert_int_equal(tguest_get32(&f.r->g, DATA + 4), 77);
+    assert_int_equal(f.cache.stats.copied_bytes, 0);
+    /* What lies across pages, or across blocks, is copied. */
+    assert_int_equal(ask(f.r, T_IN, 65, data, 2), S_OK);
+    check_data(&f, DATA, 65, 20 * PAGE_SIZE);
+    check_data(&f, DATA + 0x40000 + 512, 65 + 160, 2 * PAGE_SIZE);
+    assert_true(f.cache.stats.copied_bytes > 0);
+    fold_rig_fini(&f);
+}
+
+/* Where the cache can hold little or nothing, the data arrives by copying all the same, and leaves
+ * nothing in the cache that a guest has too. */
+static void reads_without_room(void **state)
+{
+    struct fold_rig f;
+    struct tdesc data = {DATA, 40 * PAGE_SIZE, true};
+
+    (void)state;
+    fold_rig_init(&f);
+    for (unsigned max = 0; max < 20; max++) {
+        cache_set_max(&f.cache, max);
+        assert_int_equal(ask(f.r, T_IN, 64 + 320 * max, &data, 1), S_OK);
+        check_data(&f, DATA, 64 + 320 * max, 40 * PAGE_SIZE);
+        assert_int_equal(f.cache.stats.copied_bytes, 0);
+    }
+    assert_true(f.cache.stats.bypassed >= 40 && f.cache.stats.adopted > 0);
+    fold_rig_fini(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_map_the_caches_frames),
+        cmocka_unit_test(reads_without_room),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
