@@ -226,6 +226,18 @@ struct blk_dev *disks_find(const char *name)
     return NULL;
 }
 
+struct disks_counts disks_counts(void)
+{
+    struct disks_counts all = {0};
+
+    for (unsigned i = 0; i < n_channels; i++) {
+        all.commands += channels[i].n_commands;
+        all.read_sectors += channels[i].n_read_sectors;
+        all.written_sectors += channels[i].n_written_sectors;
+    }
+    return all;
+}
+
 const char *disks_list(void)
 {
     return list[0] ? list : "none";

@@ -13,6 +13,11 @@ void disks_init(const struct config *config);
 struct blk_dev *disks_find(const char *name);
 /* Drives the disks and their time-outs; for blk_wait at start-up. */
 void disks_poll(void *ctx);
+/* What the host's disks were asked for since boot; boot modules are not counted. */
+struct disks_counts {
+    uint64_t commands, read_sectors, written_sectors;
+};
+struct disks_counts disks_counts(void);
 /* Their names in one line, for messages; "none" when there are none. */
 const char *disks_list(void);
 

@@ -7,6 +7,7 @@
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
 #include "kernel/console.h"
+#include "kernel/disks.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
 #include "kernel/stats_fold.h"
@@ -36,6 +37,9 @@ static const struct stats_field host_fields[] = {
     FIELD(host, guest_ms, "CPU time in guests, their exits included"),
     FIELD(host, scan_ms, "CPU time of the page scanner"),
     FIELD(host, idle_ms, "time asleep"),
+    FIELD(host, disk_commands, "commands to the host's disks"),
+    FIELD(host, disk_read_sectors, "sectors of 512 bytes read from them"),
+    FIELD(host, disk_written_sectors, "sectors written to them"),
     FIELD(host, vms_on, "VMs that are not off"),
     FIELD(host, memory_promised_pages, "sum of their memory"),
     FIELD(host, console_tx_bytes, "sent on the serial line"),
@@ -153,6 +157,7 @@ static void read_host(struct stats_host *h)
 {
     const struct frames *f = &machine_frames;
     const struct sched_times *t = sched_times();
+    const struct disks_counts disk = disks_counts();
     uint64_t alone = machine_cache.used - machine_cache.mapped;
 
     *h = (struct stats_host){
@@ -170,6 +175,9 @@ static void read_host(struct stats_host *h)
         .guest_ms = t->guest_ns / NS_PER_MS,
         .scan_ms = t->scan_ns / NS_PER_MS,
         .idle_ms = t->idle_ns / NS_PER_MS,
+        .disk_commands = disk.commands,
+        .disk_read_sectors = disk.read_sectors,
+        .disk_written_sectors = disk.written_sectors,
     };
     for (unsigned i = 0; i < n_vms; i++) {
         if (vms[i]->state != VM_OFF) {

@@ -184,6 +184,9 @@ static void command_ended(struct ata_channel *ch, uint8_t bm)
     }
     if (ch->cur->op == BLK_READ) {
         ata_prd_unbounce(ch, ch->cur, ch->done_sectors, ch->cmd_sectors);
+        ch->n_read_sectors += ch->cmd_sectors;
+    } else if (ch->cur->op == BLK_WRITE) {
+        ch->n_written_sectors += ch->cmd_sectors;
     }
     ch->done_sectors += ch->cmd_sectors;
     ch->retries = 0;

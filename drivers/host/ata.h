@@ -77,6 +77,7 @@ struct ata_channel {
     uint32_t cmd_sectors;  /* of the running command */
     unsigned retries;
     uint64_t n_commands, n_errors, n_timeouts, n_resets, n_bounced; /* statistics */
+    uint64_t n_read_sectors, n_written_sectors; /* by commands that ended well */
 };
 
 /* Sets up a channel at these ports. E_INVAL: memory that is too small, not aligned or too high. */

@@ -127,6 +127,7 @@ static void transfers(bool lba48, uint64_t sectors, uint64_t base)
 {
     static struct client c;
     static uint8_t model[2][STORED * 512];
+    uint64_t moved[2] = {0, 0}; /* read, written */
 
     assert_int_equal(set_up(lba48, sectors, base), 2);
     srand(1);
@@ -160,6 +161,7 @@ static void transfers(bool lba48, uint64_t sectors, uint64_t base)
                 m += c.segs[i].bytes;
             }
         }
+        moved[op == BLK_WRITE] += total;
         if (rand() % 8 == 0) {
             fake.fail = 1;
         } else if (rand() % 8 == 0) {
@@ -180,6 +182,7 @@ static void transfers(bool lba48, uint64_t sectors, uint64_t base)
     for (unsigned i = 0; i < 2; i++) {
         assert_memory_equal(model[i], fake.drive[i].data, STORED * 512);
     }
+    assert_true(ch.n_read_sectors == moved[0] && ch.n_written_sectors == moved[1]);
     assert_true(ch.n_errors > 0 && ch.n_timeouts > 0 && ch.n_bounced > 0 && ch.n_resets > 0);
     ata_fake_free(&fake);
 }
