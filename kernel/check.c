@@ -9,12 +9,14 @@
 #include "kernel/machine.h"
 #include "kernel/vm.h"
 #include "mm/audit.h"
+#include "mm/duplicates.h"
 
 static uint32_t *scratch;
 static struct p2m **maps;
 static struct share_group **group_list;
 /* Hypervisor frames when all VMs were off: the same number each time, or something leaks. */
 static uint64_t hyp_all_off;
+static uint64_t duplicates; /* as last counted */
 
 void check_init(void)
 {
@@ -26,6 +28,11 @@ void check_init(void)
 uint64_t check_bytes(void)
 {
     return machine_frames.count * sizeof(*scratch);
+}
+
+uint64_t check_duplicates(void)
+{
+    return duplicates;
 }
 
 static void report(void *ctx, const char *line)
@@ -107,6 +114,23 @@ static unsigned check_snapshots(void)
     return bad;
 }
 
+/* The frames that the cache alone holds; of these, `duplicates` have a guest's page's content. */
+static uint64_t count_kept(unsigned n_maps)
+{
+    struct duplicates d = {.frames = &machine_frames,
+                           .maps = maps,
+                           .n_maps = n_maps,
+                           .groups = group_list,
+                           .n_groups = n_groups,
+                           .unit = machine_fold.unit,
+                           .key = &machine_fold.key,
+                           .scratch = scratch};
+
+    duplicates_count(&d);
+    duplicates = d.duplicates;
+    return d.kept;
+}
+
 unsigned check_run(void)
 {
     struct audit a = {.frames = &machine_frames,
@@ -139,9 +163,12 @@ unsigned check_run(void)
     }
     bad += check_snapshots();
     bad += check_leaks(a.n_maps);
+    uint64_t kept = count_kept(a.n_maps);
     if (bad == 0) {
-        console_printf("check: OK (%llu frames, %llu p2m entries)\n",
-                       (unsigned long long)machine_frames.count, (unsigned long long)entries);
+        console_printf("check: OK (%llu frames, %llu p2m entries, %llu kept by the cache, "
+                       "%llu duplicate)\n",
+                       (unsigned long long)machine_frames.count, (unsigned long long)entries,
+                       (unsigned long long)kept, (unsigned long long)duplicates);
     } else {
         console_printf("check: FAILED %u\nPAGEFOLD-CHECK-FAILED\n", bad);
     }

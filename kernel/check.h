@@ -10,6 +10,9 @@ void check_init(void);
 /* Prints `check: OK (...)`, or each violation and then `check: FAILED n` and a line
  * PAGEFOLD-CHECK-FAILED for tools. Returns the number of violations. */
 unsigned check_run(void);
+/* Frames that the cache alone held when check_run last ran, though a guest's page had the same
+ * content (mm/duplicates.h). */
+uint64_t check_duplicates(void);
 /* Bytes that check_init took, for `mem`. */
 uint64_t check_bytes(void);
 

@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
+#include "kernel/check.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
 #include "kernel/machine.h"
@@ -52,6 +53,8 @@ static const struct stats_field cache_fields[] = {
     FIELD(cache, blocks_used, "blocks held"),
     FIELD(cache, blocks_busy, "of these, being read or written"),
     FIELD(cache, blocks_mapped, "of these, mapped by guests: they do not count towards the bound"),
+    FIELD(cache, blocks_duplicate,
+          "held by the cache alone though a guest's page has that content: counted by `check`"),
     FIELD(cache, hits, "blocks of read requests found"),
     FIELD(cache, misses, "blocks of read requests read from the disk"),
     FIELD(cache, joined, "misses that waited for another's read of the same block"),
@@ -197,6 +200,7 @@ static void read_cache(struct stats_cache *out)
         .blocks_used = c->used,
         .blocks_busy = c->busy,
         .blocks_mapped = c->mapped,
+        .blocks_duplicate = check_duplicates(),
         .hits = c->stats.hits,
         .misses = c->stats.misses,
         .joined = c->stats.joined,

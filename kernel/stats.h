@@ -44,7 +44,7 @@ struct stats_fold {
 };
 
 struct stats_cache {
-    uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped;
+    uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped, blocks_duplicate;
     uint64_t hits, misses, joined, insertions, evictions, invalidations, bypassed, adopted,
         copied_bytes;
 };

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The recount of duplicate blocks: a table of the guests' contents, then a look for each block.
+ *
+ * The table has a word for each frame and is probed in a row. A word is a frame's number, and above
+ * it as much of the hash as there is room for: so most of the others are told apart without a look
+ * at their bytes, however full the table is.
+ */
+#include "mm/duplicates.h"
+
+#define EMPTY UINT32_MAX
+/* Sets the groups apart; any odd number does. */
+#define GROUP_SALT UINT64_C(0xd6e8feb86659fd93)
+
+struct table {
+    const struct duplicates *d;
+    uint32_t *words;
+    uint64_t size;
+    unsigned bits; /* of a frame's number: no frame's are all ones */
+};
+
+static struct frame *at(const struct table *t, uint64_t n)
+{
+    return frame_of(t->d->frames, MFN(n));
+}
+
+static const void *bytes(const struct table *t, uint64_t n)
+{
+    return frame_bytes(t->d->frames, MFN(n));
+}
+
+static uint64_t hash_of(const struct table *t, uint64_t n)
+{
+    return t->d->unit->ops->hash(bytes(t, n), t->d->key);
+}
+
+static uint64_t salted(uint64_t hash, uint32_t group)
+{
+    return hash ^ group * GROUP_SALT;
+}
+
+static uint32_t word_of(const struct table *t, uint64_t n, uint64_t hash)
+{
+    return (uint32_t)(hash << t->bits | n);
+}
+
+/* The share group whose guests hold the frame's bytes. False: none do. */
+static bool holder_of(const struct table *t, uint64_t n, uint32_t *group)
+{
+    const struct frame *fr = at(t, n);
+
+    if (fr->refs == 0 || (fr->state != FRAME_PRIVATE && fr->state != FRAME_SHARED)) {
+        return false;
+    }
+    *group = fr->group;
+    for (unsigned i = 0; i < t->d->n_maps && fr->state == FRAME_PRIVATE; i++) {
+        if (t->d->maps[i]->vm == fr->vm) {
+            *group = t->d->maps[i]->group->id;
+            return true;
+        }
+    }
+    return fr->state == FRAME_SHARED;
+}
+
+/*
+ * The word with that content of that group, or the empty one where it would stand; NULL when there
+ * is neither. `hash` is salted.
+ */
+static uint32_t *find(const struct table *t, uint64_t n, uint64_t hash, uint32_t group)
+{
+    uint64_t mask = (UINT64_C(1) << t->bits) - 1, i = (hash >> 32) * t->size >> 32;
+
+    for (uint64_t steps = 0; steps < t->size; steps++, i = i + 1 < t->size ? i + 1 : 0) {
+        uint32_t *word = &t->words[i], holder;
+        uint64_t other = *word & mask;
+
+        if (*word == EMPTY) {
+            return word;
+        }
+        if (*word == word_of(t, other, hash) && holder_of(t, other, &holder) && holder == group &&
+            t->d->unit->ops->compare(bytes(t, n), bytes(t, other)) == 0) {
+            return word;
+        }
+    }
+    return NULL;
+}
+
+static void enter_guests(const struct table *t)
+{
+    uint32_t group;
+
+    for (uint64_t i = 0; i < t->size; i++) {
+        t->words[i] = EMPTY;
+    }
+    for (uint64_t n = 0; n < t->size; n++) {
+        if (holder_of(t, n, &group)) {
+            uint64_t hash = salted(hash_of(t, n), group);
+            uint32_t *word = find(t, n, hash, group);
+            if (word && *word == EMPTY) {
+                *word = word_of(t, n, hash);
+            }
+        }
+    }
+}
+
+/* Whether a guest of the group has a page with the bytes of frame n; `hash` is not salted. */
+static bool is_held(const struct table *t, uint64_t n, uint64_t hash, const struct share_group *g)
+{
+    if (g->zero_maps > 0 && t->d->unit->ops->is_zero(bytes(t, n))) {
+        return true;
+    }
+    const uint32_t *word = find(t, n, salted(hash, g->id), g->id);
+    return word && *word != EMPTY;
+}
+
+static bool is_duplicate(const struct table *t, uint64_t n)
+{
+    const struct frame *fr = at(t, n);
+    uint64_t hash = hash_of(t, n);
+    bool held = false;
+
+    for (unsigned i = 0; i < t->d->n_groups && !held; i++) {
+        const struct share_group *g = t->d->groups[i];
+        held = (!(fr->flags & FRAME_F_INDEXED) || fr->group == g->id) && is_held(t, n, hash, g);
+    }
+    return held;
+}
+
+void duplicates_count(struct duplicates *d)
+{
+    struct table t = {.d = d, .words = d->scratch, .size = d->frames->count, .bits = 1};
+
+    while (t.size >> t.bits != 0) {
+        t.bits++;
+    }
+    if (d->unit->begin) {
+        d->unit->begin();
+    }
+    d->kept = d->duplicates = 0;
+    enter_guests(&t);
+    for (uint64_t n = 0; n < t.size; n++) {
+        if (at(&t, n)->state == FRAME_CACHE && at(&t, n)->refs > 0) {
+            d->kept++;
+            d->duplicates += at(&t, n)->pins == 0 && is_duplicate(&t, n);
+        }
+    }
+    if (d->unit->end) {
+        d->unit->end();
+    }
+}
