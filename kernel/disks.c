@@ -232,6 +232,9 @@ struct disks_counts disks_counts(void)
 
     for (unsigned i = 0; i < n_channels; i++) {
         all.commands += channels[i].n_commands;
+        all.merged += channels[i].n_merged;
+        all.errors += channels[i].n_errors;
+        all.timeouts += channels[i].n_timeouts;
         all.read_sectors += channels[i].n_read_sectors;
         all.written_sectors += channels[i].n_written_sectors;
     }

@@ -15,7 +15,7 @@ struct blk_dev *disks_find(const char *name);
 void disks_poll(void *ctx);
 /* What the host's disks were asked for since boot; boot modules are not counted. */
 struct disks_counts {
-    uint64_t commands, read_sectors, written_sectors;
+    uint64_t commands, merged, errors, timeouts, read_sectors, written_sectors;
 };
 struct disks_counts disks_counts(void);
 /* Their names in one line, for messages; "none" when there are none. */

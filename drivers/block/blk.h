@@ -46,9 +46,14 @@ struct blk_req {
     void *ctx;
     struct blk_account *account; /* may be NULL; who makes requests of a request hands it on */
     bool past_cache; /* READ: what is not in a cache need not be held there afterwards */
+    /* READ, FETCH: nobody waits for it, so others go first. May be cleared while the device has it,
+     * by whoever comes to wait after all. */
+    bool ahead;
     /* The device's own, while it has the request. */
     STAILQ_ENTRY(blk_req) link;
     void *dev_priv;
+    uint32_t dev_turn;
+    bool dev_alone;
 };
 
 STAILQ_HEAD(blk_req_list, blk_req);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Running commands on an ATA channel: the queue, interrupts, errors, resets. */
+/* Running commands on an ATA channel: interrupts, errors, resets. */
 #include "drivers/host/ata.h"
 
 #include "base/bits.h"
@@ -8,12 +8,22 @@
 
 #define NEVER UINT64_MAX
 
-static struct ata_disk *disk_of(const struct ata_channel *ch)
+/* The batch's first request, which its disk, kind and first sector are those of. */
+static struct blk_req *first_of(const struct ata_channel *ch)
 {
-    return ch->cur->dev_priv;
+    return STAILQ_FIRST(&ch->batch);
 }
 
-static void start_next(struct ata_channel *ch);
+static struct ata_disk *disk_of(const struct ata_channel *ch)
+{
+    return first_of(ch)->dev_priv;
+}
+
+/* Where the running command begins. */
+static uint64_t lba_of(const struct ata_channel *ch)
+{
+    return first_of(ch)->sector + ch->done_sectors;
+}
 
 static void set_deadline(struct ata_channel *ch, uint64_t in_ns)
 {
@@ -58,7 +68,7 @@ static void taskfile(struct ata_channel *ch, uint8_t command, bool ext, uint64_t
     port_out8((uint16_t)(ch->cmd + ATA_COMMAND), command);
 }
 
-/* Selects cur's drive and waits until it takes commands; between commands that is at once. */
+/* Selects the batch's drive and waits until it takes commands; between commands that is at once. */
 static bool select_drive(struct ata_channel *ch)
 {
     uint8_t slave = disk_of(ch)->drive != 0 ? ATA_DEV_SLAVE : 0;
@@ -95,10 +105,22 @@ static void issue_dma(struct ata_channel *ch, bool in, uint8_t command, bool ext
     port_out8((uint16_t)(ch->bm + BM_COMMAND), (uint8_t)((in ? BM_C_READ : 0) | BM_C_START));
 }
 
-/* Starts the next command of cur. */
+static uint64_t batch_sectors(const struct ata_channel *ch)
+{
+    const struct blk_req *r;
+    uint64_t n = 0;
+
+    STAILQ_FOREACH(r, &ch->batch, link)
+    {
+        n += r->sectors;
+    }
+    return n;
+}
+
+/* Starts the next command of the batch. */
 static void issue(struct ata_channel *ch)
 {
-    const struct blk_req *r = ch->cur;
+    const struct blk_req *r = first_of(ch);
     const struct ata_disk *d = disk_of(ch);
 
     ch->n_commands++;
@@ -121,11 +143,10 @@ static void issue(struct ata_channel *ch)
         issue_dma(ch, false, ATA_CMD_DSM, true, 0, 1, 1);
         return;
     }
-    uint64_t left = r->sectors - ch->done_sectors;
-    uint64_t lba = r->sector + ch->done_sectors;
-    uint32_t n = ata_prd_build(ch, r, ch->done_sectors, (uint32_t)MIN(left, ATA_CMD_SECTORS));
+    uint64_t left = batch_sectors(ch) - ch->done_sectors, lba = lba_of(ch);
+    uint32_t n = ata_prd_build(ch, ch->done_sectors, (uint32_t)MIN(left, ata_cmd_max(d)));
     bool in = r->op == BLK_READ;
-    bool ext = lba + n > ATA_LBA28_SECTORS;
+    bool ext = n > ATA_CMD_SECTORS || lba + n > ATA_LBA28_SECTORS;
     ch->cmd_sectors = n;
     uint8_t command = in ? (ext ? ATA_CMD_READ_DMA_EXT : ATA_CMD_READ_DMA)
                          : (ext ? ATA_CMD_WRITE_DMA_EXT : ATA_CMD_WRITE_DMA);
@@ -135,28 +156,37 @@ static void issue(struct ata_channel *ch)
 
 static void start_next(struct ata_channel *ch)
 {
-    if (ch->state != ATA_IDLE || ch->cur != NULL || STAILQ_EMPTY(&ch->queue)) {
+    if (ch->state != ATA_IDLE || !ata_queue_take(ch)) {
         return;
     }
-    ch->cur = STAILQ_FIRST(&ch->queue);
-    STAILQ_REMOVE_HEAD(&ch->queue, link);
     ch->done_sectors = 0;
     ch->retries = 0;
     issue(ch);
 }
 
-/* cur is answered; the disk already works on the next one meanwhile. */
+/* Answers requests that have left the batch. */
+static void answer(struct blk_req_list *list, enum status s)
+{
+    struct blk_req *r;
+
+    while ((r = STAILQ_FIRST(list)) != NULL) {
+        STAILQ_REMOVE_HEAD(list, link);
+        r->done(r, s);
+    }
+}
+
+/* The batch is answered; the disk already works on the next one meanwhile. */
 static void finish(struct ata_channel *ch, enum status s)
 {
-    struct blk_req *r = ch->cur;
+    struct blk_req_list list = STAILQ_HEAD_INITIALIZER(list);
 
-    ch->cur = NULL;
+    STAILQ_CONCAT(&list, &ch->batch);
     ch->deadline_ns = NEVER;
     if (ch->state != ATA_DEAD) {
         ch->state = ATA_IDLE;
         start_next(ch);
     }
-    r->done(r, s);
+    answer(&list, s);
 }
 
 /* ---- ending ---- */
@@ -165,14 +195,36 @@ static void command_failed(struct ata_channel *ch, uint8_t status, uint8_t bm)
 {
     ch->n_errors++;
     log_warn("%s: command failed at sector %llu: status %02x, error %02x, bus master %02x",
-             disk_of(ch)->dev.name, (unsigned long long)(ch->cur->sector + ch->done_sectors),
-             status, (status & ATA_S_ERR) != 0 ? port_in8((uint16_t)(ch->cmd + ATA_ERROR)) : 0, bm);
+             disk_of(ch)->dev.name, (unsigned long long)lba_of(ch), status,
+             (status & ATA_S_ERR) != 0 ? port_in8((uint16_t)(ch->cmd + ATA_ERROR)) : 0, bm);
     begin_reset(ch); /* ends in a retry or in finish() */
+}
+
+/* What the command has brought to its end leaves the batch; the rest goes on. */
+static void command_done(struct ata_channel *ch)
+{
+    struct blk_req_list list = STAILQ_HEAD_INITIALIZER(list);
+    struct blk_req *r;
+
+    ch->done_sectors += ch->cmd_sectors;
+    while ((r = first_of(ch)) != NULL && ch->done_sectors >= r->sectors) {
+        ch->done_sectors -= r->sectors;
+        STAILQ_REMOVE_HEAD(&ch->batch, link);
+        STAILQ_INSERT_TAIL(&list, r, link);
+    }
+    if (r != NULL) {
+        issue(ch);
+    } else {
+        ch->deadline_ns = NEVER;
+        ch->state = ATA_IDLE;
+        start_next(ch);
+    }
+    answer(&list, OK);
 }
 
 static void command_ended(struct ata_channel *ch, uint8_t bm)
 {
-    bool dma = ch->cur->op != BLK_FLUSH;
+    bool dma = first_of(ch)->op != BLK_FLUSH;
 
     stop_dma(ch);
     uint8_t status = port_in8((uint16_t)(ch->cmd + ATA_STATUS));
@@ -182,19 +234,14 @@ static void command_ended(struct ata_channel *ch, uint8_t bm)
         command_failed(ch, status, bm);
         return;
     }
-    if (ch->cur->op == BLK_READ) {
-        ata_prd_unbounce(ch, ch->cur, ch->done_sectors, ch->cmd_sectors);
+    if (first_of(ch)->op == BLK_READ) {
+        ata_prd_unbounce(ch, ch->done_sectors, ch->cmd_sectors);
         ch->n_read_sectors += ch->cmd_sectors;
-    } else if (ch->cur->op == BLK_WRITE) {
+    } else if (first_of(ch)->op == BLK_WRITE) {
         ch->n_written_sectors += ch->cmd_sectors;
     }
-    ch->done_sectors += ch->cmd_sectors;
     ch->retries = 0;
-    if (ch->done_sectors < ch->cur->sectors) {
-        issue(ch);
-    } else {
-        finish(ch, OK);
-    }
+    command_done(ch);
 }
 
 bool ata_irq(struct ata_channel *ch)
@@ -217,28 +264,30 @@ bool ata_irq(struct ata_channel *ch)
 /* The drive does not come back: whatever waits fails, and so will all that follows. */
 static void die(struct ata_channel *ch)
 {
-    struct blk_req *r;
-
     log_error("%s: the channel does not come out of reset; its disks are gone",
               disk_of(ch)->dev.name);
     ch->state = ATA_DEAD;
+    STAILQ_CONCAT(&ch->batch, &ch->queue);
     finish(ch, E_IO);
-    while ((r = STAILQ_FIRST(&ch->queue)) != NULL) {
-        STAILQ_REMOVE_HEAD(&ch->queue, link);
-        r->done(r, E_IO);
-    }
 }
 
 static void reset_done(struct ata_channel *ch)
 {
     (void)port_in8((uint16_t)(ch->cmd + ATA_STATUS));
     stop_dma(ch);
+    if (STAILQ_NEXT(first_of(ch), link) != NULL) {
+        /* Nobody knows whose sectors are bad: the others shall not suffer for them. */
+        ata_queue_split(ch);
+        ch->state = ATA_IDLE;
+        start_next(ch);
+        return;
+    }
     if (ch->retries++ < ATA_RETRIES) {
         issue(ch);
         return;
     }
     log_error("%s: giving up at sector %llu", disk_of(ch)->dev.name,
-              (unsigned long long)(ch->cur->sector + ch->done_sectors));
+              (unsigned long long)lba_of(ch));
     finish(ch, E_IO);
 }
 
@@ -254,7 +303,7 @@ uint64_t ata_tick(struct ata_channel *ch, uint64_t now_ns)
         }
         ch->n_timeouts++;
         log_warn("%s: command timed out at sector %llu", disk_of(ch)->dev.name,
-                 (unsigned long long)(ch->cur->sector + ch->done_sectors));
+                 (unsigned long long)lba_of(ch));
         begin_reset(ch);
         break;
     case ATA_RESET_HOLD:
@@ -295,6 +344,6 @@ void ata_submit(struct blk_dev *dev, struct blk_req *r)
         return;
     }
     r->dev_priv = d;
-    STAILQ_INSERT_TAIL(&ch->queue, r, link);
+    ata_queue_add(ch, r);
     start_next(ch);
 }

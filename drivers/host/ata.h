@@ -3,9 +3,16 @@
  * ATA disks on a PIIX-style IDE controller: bus-master DMA, one command at a time per channel.
  *
  * A channel is idle, runs a command, or resets. Commands end by interrupt (ata_irq) or, when that
- * is lost, by the deadline (ata_tick). An error is tried again after a soft reset, ATA_RETRIES
- * times, then the request fails with E_IO; resetting is a sequence of deadlines and never waits in
- * place. Only ata_probe polls, at start-up. ATAPI devices are ignored.
+ * is lost, by the deadline (ata_tick), and the next one starts there, before anybody is told about
+ * the last one. An error is tried again after a soft reset, ATA_RETRIES times, then the request
+ * fails with E_IO; resetting is a sequence of deadlines and never waits in place. Only ata_probe
+ * polls, at start-up. ATAPI devices are ignored.
+ *
+ * What waits is served in the order of its sectors, one sweep after the other, and requests of one
+ * kind that lie in a row become one command. A request is passed by ATA_PATIENCE times at most:
+ * then only those that came before it may still go first. Requests that overlap, one of them not a
+ * read, and a flush after a write keep their order. Requests marked `ahead` come last, within their
+ * patience. When a command of several requests fails, each of them is tried again by itself.
  *
  * DMA reaches the first 4 GiB; what lies above goes through the bounce buffer.
  * ATA/ATAPI-7 (volumes 1 and 2); Programming Interface for Bus Master IDE Controller, revision 1.0.
@@ -18,6 +25,7 @@
 #include "drivers/host/pci.h"
 
 #define ATA_RETRIES 3
+#define ATA_PATIENCE 16u
 #define ATA_TIMEOUT_NS UINT64_C(10000000000)       /* a transfer */
 #define ATA_FLUSH_TIMEOUT_NS UINT64_C(60000000000) /* a flush may write a whole cache */
 #define ATA_RESET_TIMEOUT_NS UINT64_C(31000000000) /* ATA-7: 31 s until BSY clears */
@@ -69,14 +77,19 @@ struct ata_channel {
     uint8_t irq;           /* ISA line in compatibility mode, else the PCI line */
     struct ata_disk disks[2];
     enum ata_state state;
-    uint64_t deadline_ns;  /* UINT64_MAX: none */
-    uint64_t reset_end_ns; /* when a reset that does not end is given up */
-    struct blk_req_list queue;
-    struct blk_req *cur;   /* being worked on, in one or more commands */
-    uint64_t done_sectors; /* of cur, by commands that ended well */
+    uint64_t deadline_ns;      /* UINT64_MAX: none */
+    uint64_t reset_end_ns;     /* when a reset that does not end is given up */
+    struct blk_req_list queue; /* in the order of arrival */
+    /* Being worked on, in one or more commands: of one disk and kind, and their sectors in a row.
+     * A request leaves when all of it is done. */
+    struct blk_req_list batch;
+    uint64_t done_sectors; /* of the batch's first request, by commands that ended well */
     uint32_t cmd_sectors;  /* of the running command */
     unsigned retries;
-    uint64_t n_commands, n_errors, n_timeouts, n_resets, n_bounced; /* statistics */
+    uint32_t turn;  /* batches begun; wraps */
+    uint64_t sweep; /* the place (ata_queue.c) where the last batch ended */
+    /* statistics; merged: requests that came along in another's command */
+    uint64_t n_commands, n_merged, n_errors, n_timeouts, n_resets, n_bounced;
     uint64_t n_read_sectors, n_written_sectors; /* by commands that ended well */
 };
 

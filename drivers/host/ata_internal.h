@@ -51,9 +51,11 @@
 #define BM_S_IRQ 0x04
 
 #define PRD_LAST UINT32_C(0x80000000)
-/* A command's sectors: what 28-bit commands can name, and so few that PRDs never run out: 256
- * segments of a sector each, every one across a 64 KiB boundary, are the table's 512. */
+#define PRD_ENTRIES (PAGE_SIZE / 8)
+/* A command's sectors: what 28-bit commands can name; what 48-bit ones are used for, so that nobody
+ * waits long for the one before. A full PRD table may end it earlier. */
 #define ATA_CMD_SECTORS 256u
+#define ATA_CMD_SECTORS_EXT 2048u
 #define ATA_LBA28_SECTORS UINT64_C(0x0fffffff)
 
 #define ATA_POLL_ISSUE 100000u /* status reads before a command; a few ms at most */
@@ -61,14 +63,26 @@
 /* What the running command moves. */
 enum ata_move { ATA_MOVE_NONE, ATA_MOVE_IN, ATA_MOVE_OUT };
 
-/* Fills the PRD table for up to `max` sectors of r from sector `skip` on. Returns the sectors. */
-uint32_t ata_prd_build(struct ata_channel *ch, const struct blk_req *r, uint64_t skip,
-                       uint32_t max);
+/* Fills the PRD table for up to `max` sectors of the batch from sector `skip` on. Returns the
+ * sectors. */
+uint32_t ata_prd_build(struct ata_channel *ch, uint64_t skip, uint32_t max);
 /* After a read: copies what was bounced to where it belongs. */
-void ata_prd_unbounce(struct ata_channel *ch, const struct blk_req *r, uint64_t skip,
-                      uint32_t sectors);
+void ata_prd_unbounce(struct ata_channel *ch, uint64_t skip, uint32_t sectors);
 /* A TRIM payload for sectors of r from `skip` on; returns how many it covers. */
 uint64_t ata_prd_trim(struct ata_channel *ch, const struct blk_req *r, uint64_t skip);
+
+/* Puts a request into the queue. */
+void ata_queue_add(struct ata_channel *ch, struct blk_req *r);
+/* Moves what comes next from the queue to the batch, which is empty. False: nothing waits. */
+bool ata_queue_take(struct ata_channel *ch);
+/* Puts the batch back to the front of the queue, each request to be taken by itself. */
+void ata_queue_split(struct ata_channel *ch);
+
+/* The most sectors that one command of this disk may have. */
+static inline uint32_t ata_cmd_max(const struct ata_disk *d)
+{
+    return d->lba48 ? ATA_CMD_SECTORS_EXT : ATA_CMD_SECTORS;
+}
 
 /* blk_dev.submit: queues the request; done at once with E_IO on a channel that is dead. */
 void ata_submit(struct blk_dev *d, struct blk_req *r);

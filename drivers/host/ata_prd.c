@@ -32,7 +32,7 @@ static void prd_add(struct prd_table *t, uint64_t addr, uint32_t bytes)
 {
     while (bytes != 0) {
         uint32_t part = MIN(bytes, (uint32_t)(0x10000 - (addr & 0xffff)));
-        ASSERT(t->n < PAGE_SIZE / 8);
+        ASSERT(t->n < PRD_ENTRIES);
         store_le32(t->next, (uint32_t)addr);
         store_le32(t->next + 4, part & 0xffff); /* 0 stands for 64 KiB */
         t->next += 8;
@@ -48,11 +48,14 @@ static void prd_end(struct prd_table *t)
 }
 
 /*
- * One piece of a command: a part of one segment. Building and copying back walk the same pieces by
- * the same rules, so nothing about them needs to be remembered.
+ * One piece of a command: a part of one segment, of a line's length at most, so that it has two
+ * entries at most. Building and copying back walk the same pieces by the same rules, so nothing
+ * about them needs to be remembered.
  */
+#define PIECE_MAX 0x10000u
+
 struct walk {
-    const struct blk_req *r;
+    const struct blk_req *r; /* NULL: the batch is used up */
     unsigned seg;
     uint32_t off;     /* into the segment */
     uint32_t bounced; /* bytes of the bounce buffer handed out */
@@ -70,15 +73,18 @@ static void walk_begin(struct walk *w, const struct blk_req *r, uint64_t skip)
     w->off = (uint32_t)bytes;
 }
 
-/* The next piece of at most max bytes; 0 when the segments or the bounce buffer are used up. */
+/* The next piece of at most max bytes; 0 when the batch or the bounce buffer is used up. */
 static uint32_t walk_next(struct walk *w, const struct ata_channel *ch, uint32_t max,
                           uint64_t *addr, bool *bounce)
 {
-    if (w->seg >= w->r->n_segs) {
-        return 0;
+    while (w->seg >= w->r->n_segs) {
+        if ((w->r = STAILQ_NEXT(w->r, link)) == NULL) {
+            return 0;
+        }
+        w->seg = 0;
     }
     const struct blk_seg *s = &w->r->segs[w->seg];
-    uint32_t n = MIN(max, s->bytes - w->off);
+    uint32_t n = MIN(MIN(max, PIECE_MAX), s->bytes - w->off);
     *addr = s->addr.a + w->off;
     *bounce = s->addr.a + s->bytes > DMA_LIMIT; /* all of the segment, so that max plays no part */
     if (*bounce) {
@@ -93,8 +99,10 @@ static uint32_t walk_next(struct walk *w, const struct ata_channel *ch, uint32_t
     return n;
 }
 
+/* A page of zeroes as often as it takes: an entry for each. */
 static uint32_t build_zeroes(struct ata_channel *ch, struct prd_table *t, uint32_t max)
 {
+    max = MIN(max, PRD_ENTRIES * (PAGE_SIZE / BLK_SECTOR));
     for (uint32_t left = max * BLK_SECTOR; left != 0;) {
         uint32_t n = MIN(left, PAGE_SIZE);
         prd_add(t, ch->mem.pa.a + PAGE_SIZE, n);
@@ -104,8 +112,9 @@ static uint32_t build_zeroes(struct ata_channel *ch, struct prd_table *t, uint32
     return max;
 }
 
-uint32_t ata_prd_build(struct ata_channel *ch, const struct blk_req *r, uint64_t skip, uint32_t max)
+uint32_t ata_prd_build(struct ata_channel *ch, uint64_t skip, uint32_t max)
 {
+    const struct blk_req *r = STAILQ_FIRST(&ch->batch);
     struct prd_table t = {.next = ch->mem.va};
     uint32_t left = max * BLK_SECTOR, n;
     struct walk w;
@@ -116,7 +125,8 @@ uint32_t ata_prd_build(struct ata_channel *ch, const struct blk_req *r, uint64_t
         return build_zeroes(ch, &t, max);
     }
     walk_begin(&w, r, skip);
-    while (left != 0 && (n = walk_next(&w, ch, left, &addr, &bounce)) != 0) {
+    while (left != 0 && t.n + 2 <= PRD_ENTRIES &&
+           (n = walk_next(&w, ch, left, &addr, &bounce)) != 0) {
         if (bounce) {
             uint32_t at = w.bounced - n;
             if (r->op == BLK_WRITE) {
@@ -132,15 +142,14 @@ uint32_t ata_prd_build(struct ata_channel *ch, const struct blk_req *r, uint64_t
     return max - left / BLK_SECTOR;
 }
 
-void ata_prd_unbounce(struct ata_channel *ch, const struct blk_req *r, uint64_t skip,
-                      uint32_t sectors)
+void ata_prd_unbounce(struct ata_channel *ch, uint64_t skip, uint32_t sectors)
 {
     uint32_t left = sectors * BLK_SECTOR, n;
     struct walk w;
     uint64_t addr;
     bool bounce;
 
-    walk_begin(&w, r, skip);
+    walk_begin(&w, STAILQ_FIRST(&ch->batch), skip);
     while (left != 0 && (n = walk_next(&w, ch, left, &addr, &bounce)) != 0) {
         if (bounce) {
             memcpy(ch->host->bytes_at(ch->host->ctx, HPA(addr)), bounce_va(ch) + w.bounced - n, n);

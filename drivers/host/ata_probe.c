@@ -29,6 +29,7 @@ enum status ata_channel_init(struct ata_channel *ch, const struct ata_host *host
         .deadline_ns = UINT64_MAX,
     };
     STAILQ_INIT(&ch->queue);
+    STAILQ_INIT(&ch->batch);
     memset((uint8_t *)mem->va + PAGE_SIZE, 0, PAGE_SIZE);
     return OK;
 }

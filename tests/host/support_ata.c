@@ -156,7 +156,18 @@ bool ata_fake_complete(struct ata_fake *f)
     }
     CHECK(range_within(lba, n, d->sectors) && lba >= d->base &&
           range_within(lba - d->base, n, d->stored));
-    dma(f, d->data + (lba - d->base) * 512, n * 512, f->command == 0x25 || f->command == 0xc8);
+    bool in = f->command == 0x25 || f->command == 0xc8;
+    if (f->lost_lba >= lba && f->lost_lba - lba < n) {
+        f->running = false;
+        return f->irq;
+    }
+    if (f->bad_lba >= lba && f->bad_lba - lba < n) {
+        finish(f, 0x51, 0x40);
+        return f->irq;
+    }
+    dma(f, d->data + (lba - d->base) * 512, n * 512, in);
+    f->moves[f->n_moves++ % ATA_FAKE_MOVES] =
+        (struct ata_fake_move){(f->device & 0x10) != 0, in, lba, n};
     finish(f, 0x50, 0);
     return f->irq;
 }
@@ -311,8 +322,11 @@ static void bm_out(void *ctx, uint16_t port, unsigned size, uint32_t v)
 
 void ata_fake_init(struct ata_fake *f)
 {
-    *f = (struct ata_fake){
-        .low = calloc(1, ATA_FAKE_BYTES), .high = calloc(1, ATA_FAKE_BYTES), .status = 0x50};
+    *f = (struct ata_fake){.low = calloc(1, ATA_FAKE_BYTES),
+                           .high = calloc(1, ATA_FAKE_BYTES),
+                           .status = 0x50,
+                           .bad_lba = UINT64_MAX,
+                           .lost_lba = UINT64_MAX};
     f->ports[0] = (struct fake_ports){ATA_FAKE_CMD, 8, cmd_in, cmd_out, f};
     f->ports[1] = (struct fake_ports){ATA_FAKE_CTL, 1, ctl_in, ctl_out, f};
     f->ports[2] = (struct fake_ports){ATA_FAKE_BM, 8, bm_in, bm_out, f};

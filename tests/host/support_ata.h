@@ -19,6 +19,8 @@
 #define ATA_FAKE_HIGH UINT64_C(0xffff0000) /* and 2 MiB across the 4 GiB line */
 #define ATA_FAKE_BYTES (2u << 20)
 
+#define ATA_FAKE_MOVES 64u
+
 struct ata_fake_drive {
     bool present, atapi, lba48, trim;
     uint64_t sectors; /* the capacity it tells */
@@ -44,8 +46,18 @@ struct ata_fake {
     unsigned lose_irq; /* so many interrupts get lost */
     unsigned hang;     /* so many commands never end, until a reset */
     bool dead;         /* BSY for ever once reset */
+    uint64_t bad_lba;  /* a sector whose transfers fail, UINT64_MAX: none */
+    uint64_t lost_lba; /* a sector whose transfers never end, likewise */
     uint64_t now_ns;
     unsigned n_commands, n_flushes, n_resets;
+    /* The transfers that ended well, the latest ones. */
+    struct ata_fake_move {
+        unsigned drive;
+        bool in;
+        uint64_t lba;
+        uint32_t sectors;
+    } moves[ATA_FAKE_MOVES];
+    unsigned n_moves; /* of all, so the last one is moves[(n_moves - 1) % ATA_FAKE_MOVES] */
 };
 
 void ata_fake_init(struct ata_fake *f);
