@@ -19,12 +19,10 @@ static void make_ready(struct cow_job *j)
 /* Whether two jobs share a chunk and may not be in flight together. */
 static bool conflicts(const struct cow_job *a, const struct cow_job *b)
 {
-    if ((a->r->op == BLK_READ && b->r->op == BLK_READ) || a->r->op == BLK_FLUSH ||
-        b->r->op == BLK_FLUSH) {
-        return false;
-    }
-    return a->r->sector / COW_CHUNK_SECTORS <= (b->end - 1) / COW_CHUNK_SECTORS &&
-           b->r->sector / COW_CHUNK_SECTORS <= (a->end - 1) / COW_CHUNK_SECTORS;
+    const struct blk_req *r = b->r;
+
+    return !(cow_is_read(a->r) && cow_is_read(r)) && r->op != BLK_FLUSH &&
+           cow_touches(a->r, r->sector / COW_CHUNK_SECTORS, (b->end - 1) / COW_CHUNK_SECTORS);
 }
 
 static void admit(struct cow *c)
@@ -73,6 +71,8 @@ static enum cow_next piece(struct cow_job *j)
     switch (j->r->op) {
     case BLK_READ:
         return cow_read_piece(j);
+    case BLK_FETCH:
+        return cow_fetch_piece(j);
     case BLK_DISCARD:
         return cow_discard_piece(j);
     default:
@@ -136,7 +136,7 @@ static void cow_submit_req(struct blk_dev *d, struct blk_req *r)
     run(c);
 }
 
-static const struct blk_ops cow_blk_ops = {.submit = cow_submit_req};
+static const struct blk_ops cow_blk_ops = {.submit = cow_submit_req, .hold = cow_hold};
 
 /* ---- the lower devices ---- */
 
@@ -161,6 +161,7 @@ enum cow_next cow_submit(struct cow_job *j, struct blk_dev *d, enum blk_op op, u
         .done = lower_done,
         .ctx = j,
         .account = j->r->account,
+        .past_cache = j->r->past_cache && op == BLK_READ,
     };
     blk_submit(d, &j->req);
     return COW_AWAY;

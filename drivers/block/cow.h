@@ -13,6 +13,11 @@
  * read; so of two writes the later one wins. Others are in flight together. When the jobs are used
  * up, requests wait in order of arrival. Completions run from a loop, never nested.
  *
+ * Frames instead of copies (blk_hold): a chunk that was not written is had as the base's frame, one
+ * that was as the store's, where these devices have frames to give. What a frame shows is what a
+ * read submitted at that moment would: a chunk that a write before it is on its way to is not had
+ * but fetched, and the fetch waits for the write as a read does.
+ *
  * Out of frames, a write waits (it is `starved`) until cow_retry, and nothing is lost; cow_cancel
  * fails it instead, for whoever is being stopped. The store full, a write to a chunk that has no
  * place yet fails with E_IO; everything else goes on.
@@ -59,6 +64,7 @@ struct cow_stats {
     uint64_t chunks;        /* of the map that have a place */
     uint64_t merges;        /* chunks completed from the base for a write in part */
     uint64_t starved, full; /* writes that had to wait for a frame; that failed for want of room */
+    uint64_t base_held, store_held; /* chunks given as the base's frame, as the store's */
 };
 
 struct cow {

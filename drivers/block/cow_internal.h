@@ -46,12 +46,39 @@ enum cow_next {
 enum cow_next cow_read_piece(struct cow_job *j);
 enum cow_next cow_write_piece(struct cow_job *j);
 enum cow_next cow_discard_piece(struct cow_job *j);
+enum cow_next cow_fetch_piece(struct cow_job *j);
 /* What comes after the lower request of a piece. */
 enum cow_next cow_piece_landed(struct cow_job *j);
+
+/* struct blk_ops, hold. */
+enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
+                     struct blk_account *account, mfn_t *out) MUST_CHECK;
+
+/* The end of the sectors from j->at on that lie in one run: places in a row, or all of one kind.
+ * `value` is the map's for the first of them. */
+uint64_t cow_run_end(const struct cow_job *j, uint32_t value);
 
 /* Hands j->req's operation to a lower device, with j->segs; COW_AWAY. */
 enum cow_next cow_submit(struct cow_job *j, struct blk_dev *d, enum blk_op op, uint64_t sector,
                          uint64_t sectors, unsigned n_segs);
+
+static inline uint64_t cow_place_sector(uint32_t place)
+{
+    return (uint64_t)place * COW_CHUNK_SECTORS;
+}
+
+/* Whether the request leaves the disk as it is. */
+static inline bool cow_is_read(const struct blk_req *r)
+{
+    return r->op == BLK_READ || r->op == BLK_FETCH;
+}
+
+/* Whether the request has to do with some of the chunks from `first` to `last`. */
+static inline bool cow_touches(const struct blk_req *r, uint64_t first, uint64_t last)
+{
+    return r->op != BLK_FLUSH && r->sector / COW_CHUNK_SECTORS <= last &&
+           (r->sector + r->sectors - 1) / COW_CHUNK_SECTORS >= first;
+}
 
 /* Sectors of chunk number `chunk`: fewer than eight only at the disk's end. */
 static inline uint64_t cow_chunk_sectors(const struct cow *c, uint64_t chunk)

@@ -28,8 +28,7 @@ static bool is_whole(const struct cow_job *j, uint64_t at)
     return at % COW_CHUNK_SECTORS == 0 && j->end >= chunk_end(j->c, chunk_of(at));
 }
 
-/* The end of the sectors from j->at on that lie in one run: places in a row, or all of one kind. */
-static uint64_t run_end(const struct cow_job *j, uint32_t value)
+uint64_t cow_run_end(const struct cow_job *j, uint32_t value)
 {
     const struct cow *c = j->c;
     uint64_t first = chunk_of(j->at), n = 1;
@@ -41,18 +40,13 @@ static uint64_t run_end(const struct cow_job *j, uint32_t value)
     return MIN((first + n) * COW_CHUNK_SECTORS, j->end);
 }
 
-static uint64_t place_sector(uint32_t place)
-{
-    return (uint64_t)place * COW_CHUNK_SECTORS;
-}
-
 /* ---- reading ---- */
 
 enum cow_next cow_read_piece(struct cow_job *j)
 {
     struct cow *c = j->c;
     uint32_t value = chunkmap_get(&c->map, chunk_of(j->at));
-    uint64_t bytes = (run_end(j, value) - j->at) * BLK_SECTOR;
+    uint64_t bytes = (cow_run_end(j, value) - j->at) * BLK_SECTOR;
     unsigned n_segs = 0;
 
     if (value == COW_ZERO) {
@@ -66,7 +60,7 @@ enum cow_next cow_read_piece(struct cow_job *j)
     if (value == COW_NONE) {
         return cow_submit(j, c->base, BLK_READ, j->at, bytes / BLK_SECTOR, n_segs);
     }
-    return cow_submit(j, c->store, BLK_READ, place_sector(value) + j->at % COW_CHUNK_SECTORS,
+    return cow_submit(j, c->store, BLK_READ, cow_place_sector(value) + j->at % COW_CHUNK_SECTORS,
                       bytes / BLK_SECTOR, n_segs);
 }
 
@@ -97,7 +91,7 @@ static uint64_t source(struct cow_job *j, uint64_t n, unsigned *n_segs)
 
 static enum cow_next write_in_place(struct cow_job *j, uint32_t value)
 {
-    uint64_t stop = run_end(j, value);
+    uint64_t stop = cow_run_end(j, value);
     unsigned n_segs;
 
     if (is_zeroes(j) && j->c->reuses) {
@@ -106,8 +100,8 @@ static enum cow_next write_in_place(struct cow_job *j, uint32_t value)
     uint64_t n = source(j, stop - j->at, &n_segs);
     j->stage = COW_PASS;
     j->piece_end = j->at + n;
-    return cow_submit(j, j->c->store, BLK_WRITE, place_sector(value) + j->at % COW_CHUNK_SECTORS, n,
-                      n_segs);
+    return cow_submit(j, j->c->store, BLK_WRITE,
+                      cow_place_sector(value) + j->at % COW_CHUNK_SECTORS, n, n_segs);
 }
 
 /* No place for a new chunk, or no memory to note it. */
@@ -182,7 +176,7 @@ static enum cow_next merge(struct cow_job *j)
     }
     j->stage = COW_FILL;
     j->segs[0] = (struct blk_seg){mfn_to_hpa(j->bounce), PAGE_SIZE};
-    return cow_submit(j, c->store, BLK_WRITE, place_sector(j->place), COW_CHUNK_SECTORS, 1);
+    return cow_submit(j, c->store, BLK_WRITE, cow_place_sector(j->place), COW_CHUNK_SECTORS, 1);
 }
 
 /* A chunk without a place, written in part. */
@@ -233,7 +227,7 @@ static enum cow_next write_whole(struct cow_job *j)
     j->piece_end = chunk_end(c, first + j->n_new - 1);
     n = source(j, j->piece_end - j->at, &n_segs);
     ASSERT(n == j->piece_end - j->at);
-    return cow_submit(j, c->store, BLK_WRITE, place_sector(j->place), n, n_segs);
+    return cow_submit(j, c->store, BLK_WRITE, cow_place_sector(j->place), n, n_segs);
 }
 
 /* The chunk at j->at becomes one of zeroes, without a place. */
@@ -260,7 +254,7 @@ enum cow_next cow_write_piece(struct cow_job *j)
     uint32_t value = chunkmap_get(&j->c->map, chunk_of(j->at));
 
     if (is_zeroes(j) && value == COW_ZERO) {
-        j->at = run_end(j, value);
+        j->at = cow_run_end(j, value);
         return COW_GO;
     }
     if (is_zeroes(j) && j->c->reuses && is_whole(j, j->at)) {
@@ -304,7 +298,7 @@ static void filled(struct cow_job *j)
 
 enum cow_next cow_piece_landed(struct cow_job *j)
 {
-    if (j->result != OK) {
+    if (j->result != OK && j->r->op != BLK_FETCH) { /* the read to come finds out for itself */
         j->status = j->result;
         if (j->stage != COW_PASS) {
             give_places(j);

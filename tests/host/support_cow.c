@@ -3,6 +3,7 @@
 #include "support_cow.h"
 
 #include "base/bits.h"
+#include "drivers/block/blkcache.h"
 #include "drivers/block/overlay.h"
 #include "drivers/block/snapshot.h"
 
@@ -13,6 +14,11 @@
 #define SLOT_SECTORS (SLOT_PAGES * 8u)
 #define SLOT_SEGS 80u
 #define VERSIONS 40u
+#define HELD 16u
+#define FETCH_SECTORS 128u
+#define CACHE_JOBS 12u
+#define CACHE_IOS 16u
+#define CACHE_BLOCKS 400u
 
 /* What a sector may hold, in order of submission. The first is certain to have been there. */
 struct version {
@@ -37,6 +43,12 @@ struct slot {
     uint64_t index[SLOT_SECTORS]; /* READ: versions there were; WRITE: which one is ours */
 };
 
+/* A frame that a client keeps, as a guest does that maps it. */
+struct held {
+    mfn_t mfn;
+    uint8_t bytes[PAGE_SIZE]; /* as they were when it was given, and must stay */
+};
+
 struct world {
     struct cww_options o;
     struct picks picks;
@@ -45,6 +57,13 @@ struct world {
     uint8_t *window;
     uint64_t n_frames;
     struct lossy base, store;
+    struct cache cache;
+    struct blkcache bc;
+    void *cache_mem, *pool_mem;
+    struct blkcache_dev cached_base, cached_store;
+    struct blk_dev *top_base, *top_store; /* what the copy-on-write disk sees */
+    struct held held[HELD];
+    unsigned n_held;
     uint8_t *base_copy;
     struct snapshot_pool pool;
     struct snapshot snap;
@@ -157,6 +176,49 @@ static void check_survivor(struct world *w, uint64_t n, uint64_t stamp)
     s->v[0] = (struct version){.stamp = stamp};
 }
 
+/* ---- frames ---- */
+
+static void let_go(struct world *w, unsigned i)
+{
+    struct held *h = &w->held[i];
+
+    REQUIRE(memcmp(frame_bytes(&w->frames, h->mfn), h->bytes, PAGE_SIZE) == 0);
+    frames_unpin(&w->frames, h->mfn);
+    *h = w->held[--w->n_held];
+}
+
+/* Asks for the chunk at `sector` as a frame, which must show what a read would return that was
+ * submitted now; keeps it for a while. */
+static enum status hold(struct world *w, uint64_t sector)
+{
+    mfn_t mfn;
+
+    if (w->n_held == HELD) {
+        let_go(w, pick(&w->picks, HELD));
+    }
+    enum status would = blk_hold(&w->cow->dev, sector, 0, NULL, NULL);
+    enum status st = blk_hold(&w->cow->dev, sector, 0, NULL, &mfn);
+    REQUIRE(st == would);
+    if (st != OK) {
+        REQUIRE(st == E_NOTFOUND || st == E_BUSY || st == E_UNSUPPORTED);
+        return st;
+    }
+    REQUIRE(sector % BLK_FRAME_SECTORS == 0);
+    const uint8_t *bytes = frame_bytes(&w->frames, mfn);
+    for (unsigned i = 0; i < BLK_FRAME_SECTORS; i++) {
+        const struct sector *s = &w->sectors[sector + i];
+        uint64_t stamp = read_stamp(bytes + (size_t)i * BLK_SECTOR);
+        if (!may_read(s, s->dropped + s->n, stamp)) {
+            fprintf(stderr, "sector %llu: %llx in its frame\n", (unsigned long long)(sector + i),
+                    (unsigned long long)stamp);
+            abort();
+        }
+    }
+    w->held[w->n_held].mfn = mfn;
+    memcpy(w->held[w->n_held++].bytes, bytes, PAGE_SIZE);
+    return OK;
+}
+
 /* ---- clients ---- */
 
 static void slot_done(struct blk_req *r, enum status st)
@@ -171,6 +233,12 @@ static void slot_done(struct blk_req *r, enum status st)
     if (r->op == BLK_READ) {
         if (st == OK) {
             check_read(w, sl);
+        }
+    } else if (r->op == BLK_FETCH) {
+        REQUIRE(st == OK);
+        for (uint64_t s = ALIGN_UP(r->sector, BLK_FRAME_SECTORS); s < r->sector + r->sectors;
+             s += BLK_FRAME_SECTORS) {
+            (void)hold(w, s);
         }
     } else if (r->op == BLK_FLUSH) {
         if (st == OK) {
@@ -244,6 +312,9 @@ static void client_submit(struct world *w)
         return;
     }
     enum blk_op op = pick(&w->picks, 20) == 0 ? BLK_FLUSH : some[pick(&w->picks, ARRAY_LEN(some))];
+    if (w->o.fold && op == BLK_READ && pick(&w->picks, 3) != 0) {
+        op = BLK_FETCH;
+    }
     if (op == BLK_DISCARD && !w->cow->dev.can_discard) {
         op = BLK_FLUSH;
     }
@@ -252,7 +323,13 @@ static void client_submit(struct world *w)
     sl->req = (struct blk_req){.op = op, .done = slot_done, .ctx = sl};
     if (op != BLK_FLUSH) {
         choose_range(w, sl);
-        if (op != BLK_READ && !has_room(w, sl)) {
+        if (op == BLK_FETCH) {
+            sl->req.sectors = MIN(sl->req.sectors, (uint64_t)FETCH_SECTORS);
+            if (hold(w, sl->req.sector) == E_UNSUPPORTED) {
+                op = sl->req.op = BLK_READ;
+            }
+        }
+        if (op != BLK_READ && op != BLK_FETCH && !has_room(w, sl)) {
             return;
         }
     }
@@ -264,7 +341,7 @@ static void client_submit(struct world *w)
     for (uint64_t i = 0; i < sl->req.sectors; i++) {
         struct sector *s = &w->sectors[sl->req.sector + i];
         sl->index[i] = s->dropped + s->n;
-        if (op != BLK_READ) {
+        if (op != BLK_READ && op != BLK_FETCH) {
             s->v[s->n++] = (struct version){.stamp = stamp, .pending = true, .maybe = true};
         }
     }
@@ -285,6 +362,26 @@ static void poll(void *ctx)
     lossy_step(&w->store);
 }
 
+/* An empty cache over both disks: what it held is lost with the machine's memory. */
+static void stack_cache(struct world *w)
+{
+    w->n_held = 0;
+    w->top_base = &w->base.dev;
+    w->top_store = &w->store.dev;
+    if (!w->o.fold) {
+        return;
+    }
+    REQUIRE(cache_init(&w->cache, &w->frames, w->cache_mem, CACHE_BLOCKS, 5) == OK);
+    w->frames.reclaim = cache_reclaim;
+    w->frames.reclaim_ctx = &w->cache;
+    cache_set_mode(&w->cache, CACHE_FOLD);
+    REQUIRE(blkcache_init(&w->bc, &w->cache, w->pool_mem, CACHE_JOBS, CACHE_IOS) == OK);
+    blkcache_dev_init(&w->cached_base, &w->bc, &w->base.dev);
+    blkcache_dev_init(&w->cached_store, &w->bc, &w->store.dev);
+    w->top_base = &w->cached_base.dev;
+    w->top_store = &w->cached_store.dev;
+}
+
 static void fill_frames(struct world *w)
 {
     memset(w->window, 0xcc, w->o.frames * PAGE_SIZE);
@@ -292,13 +389,14 @@ static void fill_frames(struct world *w)
     frames_add_free(&w->frames, MFN(2), w->o.frames - 2);
     frames_mark_hyp(&w->frames, MFN(w->o.frames), SLOTS * SLOT_PAGES);
     w->n_stolen = 0;
+    stack_cache(w);
 }
 
 static enum status open_once(struct world *w)
 {
     char why[160] = "";
     const struct overlay_cfg cfg = {
-        .frames = &w->frames, .base = &w->base.dev, .store = &w->store.dev, .poll = poll, .ctx = w};
+        .frames = &w->frames, .base = w->top_base, .store = w->top_store, .poll = poll, .ctx = w};
     enum status s = overlay_open(&w->over, &cfg, why, sizeof(why));
 
     REQUIRE(s == OK || (w->store.dead && s == E_IO && why[0] != '\0'));
@@ -316,6 +414,7 @@ static void open_overlay(struct world *w)
     while (open_once(w) != OK) {
         w->result.cuts++;
         lossy_cut(&w->store);
+        fill_frames(w);
         w->open_left = pick(&w->picks, 3) == 1 ? 1 + pick(&w->picks, 200) : 0;
     }
     w->store.dead = false;
@@ -362,6 +461,8 @@ static void note_result(struct world *w)
     w->result.merges += w->cow->stats.merges;
     w->result.starved += w->cow->stats.starved;
     w->result.full += w->cow->stats.full;
+    w->result.base_held += w->cow->stats.base_held;
+    w->result.store_held += w->cow->stats.store_held;
     w->result.chunks = MAX(w->result.chunks, w->cow->stats.chunks);
     if (w->o.overlay) {
         w->result.areas = MAX(w->result.areas, w->over.area + 1);
@@ -415,6 +516,10 @@ static void audit(struct world *w)
 
     REQUIRE(memcmp(w->base.now, w->base_copy, w->o.base_sectors * (size_t)BLK_SECTOR) == 0);
     REQUIRE(w->base.n_writes == 0);
+    if (w->o.fold && cache_check(&w->cache, why, sizeof(why)) != OK) {
+        fprintf(stderr, "cache_check: %s\n", why);
+        abort();
+    }
     if (w->o.overlay) {
         REQUIRE(hyp == others + overlay_frames(&w->over));
         return;
@@ -435,6 +540,9 @@ static void drain(struct world *w)
     give_back(w);
     w->pool.max = UINT64_MAX;
     for (bool busy = true; busy;) {
+        while (w->n_held != 0) {
+            let_go(w, 0);
+        }
         busy = w->base.n_pending != 0 || w->store.n_pending != 0 || cow_is_starved(w->cow);
         cow_retry(w->cow);
         REQUIRE(!cow_is_starved(w->cow) || w->frames.by_state[FRAME_FREE] == 0);
@@ -449,9 +557,33 @@ static void drain(struct world *w)
     REQUIRE(w->cow->in_flight == 0);
 }
 
+/* What the monitor may do to the cache, and memory pressure. */
+static void turn_cache(struct world *w)
+{
+    static const enum cache_mode modes[] = {CACHE_FOLD, CACHE_FOLD, CACHE_FOLD, CACHE_INCLUSIVE,
+                                            CACHE_OFF};
+
+    switch (pick(&w->picks, 8)) {
+    case 0:
+        cache_set_mode(&w->cache, modes[pick(&w->picks, ARRAY_LEN(modes))]);
+        break;
+    case 1:
+        cache_set_max(&w->cache, 1 + pick(&w->picks, CACHE_BLOCKS));
+        break;
+    case 2:
+        (void)cache_reclaim(&w->cache, pick(&w->picks, 20));
+        break;
+    default:
+        if (w->n_held != 0) {
+            let_go(w, pick(&w->picks, w->n_held));
+        }
+        break;
+    }
+}
+
 static void step(struct world *w)
 {
-    uint32_t n = pick(&w->picks, 32);
+    uint32_t n = pick(&w->picks, w->o.fold ? 34 : 32);
 
     if (w->o.cut_in != 0 && pick(&w->picks, w->o.cut_in) == 1) {
         power_cut(w);
@@ -468,6 +600,8 @@ static void step(struct world *w)
         overlay_commit(&w->over);
     } else if (n == 5 && w->o.starve && pick(&w->picks, 8) == 0) {
         cow_cancel(w->cow);
+    } else if (n >= 32) {
+        turn_cache(w);
     } else if (n < 18) {
         poll(w);
     } else {
@@ -479,6 +613,9 @@ static void init_disks(struct world *w)
 {
     lossy_init(&w->base, "base", w->o.base_sectors, w->window, &w->picks);
     lossy_init(&w->store, "store", (uint64_t)w->o.store_chunks * 8, w->window, &w->picks);
+    w->base.dev.id = 1;
+    w->store.dev.id = 2;
+    w->base.dev.start = w->store.dev.start = w->o.start;
     w->base.sync = w->store.sync = w->o.sync;
     w->base.fail_percent = w->store.fail_percent = w->o.fail_percent;
     w->base_copy = malloc(w->o.base_sectors * (size_t)BLK_SECTOR);
@@ -508,13 +645,15 @@ static struct world *world_new(const struct cww_options *o, struct picks picks)
     w->n_frames = o->frames + SLOTS * SLOT_PAGES;
     w->table = calloc(w->n_frames, sizeof(struct frame));
     w->window = aligned_alloc(PAGE_SIZE, w->n_frames * PAGE_SIZE);
-    fill_frames(w);
+    w->cache_mem = malloc(cache_bytes(CACHE_BLOCKS));
+    w->pool_mem = aligned_alloc(16, ALIGN_UP(blkcache_bytes(CACHE_JOBS, CACHE_IOS), 16));
     init_disks(w);
+    fill_frames(w);
     w->pool = (struct snapshot_pool){&w->frames, o->pool_max != 0 ? o->pool_max : UINT64_MAX, 0};
     if (o->overlay) {
         open_overlay(w);
     } else {
-        REQUIRE(snapshot_init(&w->snap, &w->pool, &w->base.dev) == OK);
+        REQUIRE(snapshot_init(&w->snap, &w->pool, w->top_base) == OK);
         w->cow = &w->snap.cow;
     }
     return w;
@@ -531,9 +670,15 @@ static void world_free(struct world *w)
         snapshot_fini(&w->snap);
         REQUIRE(w->pool.used == 0);
     }
+    if (w->o.fold) {
+        cache_drop_all(&w->cache);
+        REQUIRE(w->cache.used == 0 && w->frames.by_state[FRAME_CACHE] == 0);
+    }
     REQUIRE(w->frames.by_state[FRAME_HYP] == SLOTS * SLOT_PAGES);
     lossy_free(&w->base);
     lossy_free(&w->store);
+    free(w->cache_mem);
+    free(w->pool_mem);
     free(w->base_copy);
     free(w->sectors);
     free(w->table);

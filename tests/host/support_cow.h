@@ -19,13 +19,16 @@ struct cww_options {
     uint32_t cut_in;       /* a power cut in one of so many steps; 0: never */
     bool starve;           /* frames are taken away and given back */
     bool sync;
+    bool fold;      /* both disks through a cache in mode fold; clients ask for frames */
+    uint32_t start; /* with `fold`: where both disks begin on what they are partitions of */
 };
 
 #define CWW_SECTORS 6000u
 
 struct cww_result {
     uint64_t cuts, chunks, merges, starved, full, flushes, failed;
-    uint64_t areas; /* of the overlay that were entered, the most in one life */
+    uint64_t areas;                 /* of the overlay that were entered, the most in one life */
+    uint64_t base_held, store_held; /* frames that clients were given */
 };
 
 /* Runs until the stream ends or `steps` are done, drains, compares everything, audits. */

@@ -132,6 +132,7 @@ static void submit(struct blk_dev *dev, struct blk_req *r)
                 r->sector >= q->sector + q->sectors || q->sector >= r->sector + r->sectors);
     }
     d->n_reads += r->op == BLK_READ;
+    d->n_read_sectors += r->op == BLK_READ ? r->sectors : 0;
     d->n_writes += writes(r);
     d->n_flushes += r->op == BLK_FLUSH;
     if (writes(r) && !d->dead) {

@@ -55,6 +55,7 @@ struct lossy {
     bool sync; /* completes inside submit */
     bool dead; /* the power is off: every request fails, and nothing is done */
     uint64_t n_writes, n_flushes, n_reads;
+    uint64_t n_read_sectors;
 };
 
 /* A disk of zeroes, without abilities; the caller may set read_only, id, can_zero. */

@@ -19,11 +19,20 @@ static bool random_next(void *ctx, uint32_t n, uint32_t *out)
     return true;
 }
 
-static struct cww_result run(const struct cww_options *o, uint64_t seed, unsigned steps)
+/* Every other one through a cache whose frames are given away. */
+static struct cww_result run(struct cww_options *o, uint64_t seed, unsigned steps)
 {
+    o->fold = seed % 2 == 1;
+    o->start = seed % 9 == 1 ? 63 : seed % 9 == 3 ? 2048 : 0; /* an old MBR's; a newer one's */
+
     uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 
     return cww_run(o, (struct picks){.next = random_next, .ctx = &x}, steps);
+}
+
+static bool gives_frames(const struct cww_options *o)
+{
+    return o->fold && o->start % BLK_FRAME_SECTORS == 0;
 }
 
 #define BIG 5605u /* sectors: 701 chunks, the last one cut */
@@ -31,13 +40,18 @@ static struct cww_result run(const struct cww_options *o, uint64_t seed, unsigne
 static void test_snapshot(void **state)
 {
     struct cww_options o = {.base_sectors = BIG, .store_chunks = 1, .frames = 1200};
+    uint64_t base_held = 0;
 
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         o.sync = seed % 4 == 0;
         struct cww_result r = run(&o, seed, 4000);
         assert_true(r.chunks > 300 && r.merges > 0 && r.failed == 0 && r.starved == 0);
+        assert_true(gives_frames(&o) || r.base_held == 0);
+        base_held += r.base_held;
     }
+    print_message("%llu frames of the base\n", (unsigned long long)base_held);
+    assert_true(base_held > 200);
 }
 
 static void test_snapshot_failing(void **state)
@@ -67,13 +81,20 @@ static void test_overlay(void **state)
 {
     struct cww_options o = {
         .overlay = true, .base_sectors = BIG, .store_chunks = 1000, .frames = 200};
+    uint64_t base_held = 0, store_held = 0;
 
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         o.sync = seed % 4 == 0;
         struct cww_result r = run(&o, seed, 4000);
         assert_true(r.chunks > 300 && r.areas > 1 && r.flushes > 0 && r.failed == 0);
+        assert_true(gives_frames(&o) || r.base_held + r.store_held == 0);
+        base_held += r.base_held;
+        store_held += r.store_held;
     }
+    print_message("%llu frames of the base, %llu of the store\n", (unsigned long long)base_held,
+                  (unsigned long long)store_held);
+    assert_true(base_held > 200 && store_held > 1000);
 }
 
 static void test_overlay_failing(void **state)
@@ -115,7 +136,7 @@ static void test_power_cuts(void **state)
 {
     struct cww_options o = {
         .overlay = true, .base_sectors = BIG, .store_chunks = 1000, .frames = 200, .cut_in = 120};
-    uint64_t cuts = 0, areas = 0;
+    uint64_t cuts = 0, areas = 0, held = 0;
 
     (void)state;
     for (uint64_t seed = 1; seed <= 30; seed++) {
@@ -127,11 +148,12 @@ static void test_power_cuts(void **state)
         struct cww_result r = run(&o, seed, 5000);
         assert_true(r.cuts > 0);
         cuts += r.cuts;
+        held += r.store_held;
         areas = areas > r.areas ? areas : r.areas;
     }
-    print_message("%llu power cuts, %llu areas at most\n", (unsigned long long)cuts,
-                  (unsigned long long)areas);
-    assert_true(cuts >= 1000 && areas >= 3);
+    print_message("%llu power cuts, %llu areas at most, %llu frames of the store\n",
+                  (unsigned long long)cuts, (unsigned long long)areas, (unsigned long long)held);
+    assert_true(cuts >= 1000 && areas >= 3 && held >= 500);
 }
 
 int main(void)

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A copy-on-write disk's blocks as frames: those of the base and of the store, as they are. */
+#include "base/bits.h"
+#include "drivers/block/cow_internal.h"
+
+/* Who has the chunk, and where it begins there; NULL: nobody. */
+static struct blk_dev *owner(const struct cow *c, uint64_t chunk, uint64_t *sector)
+{
+    uint32_t value = chunkmap_get(&c->map, chunk);
+
+    if (value == COW_NONE) {
+        *sector = chunk * COW_CHUNK_SECTORS;
+        return c->base;
+    }
+    *sector = cow_place_sector(value);
+    return value == COW_ZERO ? NULL : c->store;
+}
+
+/* Whether a request submitted before changes the chunk. At most as many as the submitters have in
+ * flight are looked at. */
+static bool is_changing(const struct cow *c, uint64_t chunk)
+{
+    const struct cow_job *j;
+    const struct blk_req *r;
+
+    TAILQ_FOREACH(j, &c->active, active)
+    {
+        if (!cow_is_read(j->r) && cow_touches(j->r, chunk, chunk)) {
+            return true;
+        }
+    }
+    STAILQ_FOREACH(r, &c->incoming, link)
+    {
+        if (!cow_is_read(r) && cow_touches(r, chunk, chunk)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
+                     struct blk_account *account, mfn_t *out)
+{
+    struct cow *c = (struct cow *)d;
+    uint64_t chunk = sector / COW_CHUNK_SECTORS, at;
+
+    _Static_assert(COW_CHUNK_SECTORS == BLK_FRAME_SECTORS, "a chunk is a frame");
+    if (sector % COW_CHUNK_SECTORS != 0) {
+        return E_UNSUPPORTED; /* it may lie in two places */
+    }
+    struct blk_dev *o = owner(c, chunk, &at);
+    if (o == NULL) {
+        return E_UNSUPPORTED;
+    }
+    if (is_changing(c, chunk)) {
+        /* Without frames below, nobody shall try to fetch one. */
+        return blk_hold(o, at, group, account, NULL) == E_UNSUPPORTED ? E_UNSUPPORTED : E_NOTFOUND;
+    }
+    enum status s = blk_hold(o, at, group, account, out);
+    if (s == OK && out != NULL) {
+        c->stats.base_held += o == c->base;
+        c->stats.store_held += o != c->base;
+    }
+    return s;
+}
+
+enum cow_next cow_fetch_piece(struct cow_job *j)
+{
+    struct cow *c = j->c;
+    uint64_t stop = cow_run_end(j, chunkmap_get(&c->map, j->at / COW_CHUNK_SECTORS)), first;
+    struct blk_dev *o = owner(c, j->at / COW_CHUNK_SECTORS, &first);
+
+    if (o == NULL || o->ops->hold == NULL) {
+        j->at = stop;
+        return COW_GO;
+    }
+    j->stage = COW_PASS;
+    j->piece_end = stop;
+    return cow_submit(j, o, BLK_FETCH, first + j->at % COW_CHUNK_SECTORS, stop - j->at, 0);
+}
