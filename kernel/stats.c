@@ -106,6 +106,10 @@ static const struct stats_field vm_fields[] = {
     FIELD(vm, disk_read_bytes, "read by the guest, from cache or disk"),
     FIELD(vm, disk_written_bytes, "written by the guest"),
     FIELD(vm, disk_blocks_aside, "blocks that its `,snapshot` and `,overlay` disks keep aside"),
+    FIELD(vm, disk_room_aside, "blocks that its `,overlay` disks have room for besides"),
+    FIELD(vm, disk_copied_up, "blocks of a base completed for a write in part"),
+    FIELD(vm, disk_base_mapped, "blocks of a base given to it as frames, nothing copied"),
+    FIELD(vm, disk_aside_mapped, "blocks kept aside given to it as frames"),
 };
 
 static struct stats peak;
@@ -243,6 +247,23 @@ static void read_classes(const struct vm *vm, struct stats_vm *out)
     out->class_unknown = counts[PAGE_UNKNOWN];
 }
 
+/* What goes on between the disk and what is kept aside of it. */
+static void read_aside(const struct vm_disk *d, const struct config_disk *c, struct stats_vm *out)
+{
+    const struct cow *cow = d->cow;
+
+    if (!cow) {
+        return;
+    }
+    out->disk_blocks_aside += cow->stats.chunks;
+    out->disk_copied_up += cow->stats.merges;
+    out->disk_base_mapped += cow->stats.base_held;
+    out->disk_aside_mapped += cow->stats.store_held;
+    if (c->overlay[0] != '\0') {
+        out->disk_room_aside += overlay_free_chunks(aside_overlay(c));
+    }
+}
+
 void stats_read_vm(const struct vm *vm, struct stats_vm *out)
 {
     const struct p2m *p = &vm->p2m;
@@ -281,8 +302,7 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
         out->disk_errors += d->errors;
         out->disk_read_bytes += d->read_bytes;
         out->disk_written_bytes += d->write_bytes;
-        const struct cow *cow = vm->disks[i].cow;
-        out->disk_blocks_aside += cow ? cow->stats.chunks : 0;
+        read_aside(&vm->disks[i], &vm->config->disks[i], out);
     }
 }
 

@@ -59,7 +59,8 @@ struct stats_vm {
         class_unknown;
     uint64_t cache_hits, cache_misses;
     uint64_t disk_reads, disk_writes, disk_flushes, disk_errors, disk_read_bytes,
-        disk_written_bytes, disk_blocks_aside;
+        disk_written_bytes, disk_blocks_aside, disk_room_aside, disk_copied_up, disk_base_mapped,
+        disk_aside_mapped;
 };
 
 struct stats {

@@ -232,6 +232,14 @@ static void blocked(struct cow *c)
     }
 }
 
+uint64_t overlay_free_chunks(const struct overlay *o)
+{
+    uint64_t last = (o->n_chunks - 2) / STRIDE; /* the last area: overlay_load saw to 3 chunks */
+    unsigned room = overlay_room(o, last);
+
+    return last * OVERLAY_SLOTS + room - o->cow.stats.chunks;
+}
+
 /* ---- opening and closing ---- */
 
 static const struct cow_ops ops = {

@@ -89,6 +89,9 @@ static inline bool overlay_is_busy(const struct overlay *o)
     return o->step != OVERLAY_IDLE;
 }
 
+/* Chunks that it has room for besides those that it holds. */
+uint64_t overlay_free_chunks(const struct overlay *o);
+
 /* Frames that it holds, for the accounts. */
 static inline uint64_t overlay_frames(const struct overlay *o)
 {
