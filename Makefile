@@ -167,7 +167,11 @@ build/guests/bench-fold.elf: $(wildcard guests/bench-fold/*.[ch] guests/kit/*) $
 	$(call say,GUEST,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/bench-fold/*.c)
-guest-binaries: $(GUESTS)
+build/guests/verify.elf: $(wildcard guests/verify/*.[ch] guests/kit/*) $(KIT)
+	$(call say,GUEST,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/verify/*.c)
+guest-binaries: $(GUESTS) build/guests/verify.elf
 .PHONY: guest-binaries
 
 # ---- what one types ------------------------------------------------------------------------

@@ -77,7 +77,7 @@ static void put_number(uint64_t v, unsigned base, int width, char pad)
     }
 }
 
-static void vprint(const char *fmt, va_list ap)
+void print_list(const char *fmt, va_list ap)
 {
     for (; *fmt; fmt++) {
         if (*fmt != '%') {
@@ -124,7 +124,7 @@ void print(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    vprint(fmt, ap);
+    print_list(fmt, ap);
     va_end(ap);
 }
 
@@ -136,7 +136,7 @@ bool tap_ok(bool ok, const char *fmt, ...)
     tap_failed += !ok;
     print("%s %u - ", ok ? "ok" : "not ok", tap_n);
     va_start(ap, fmt);
-    vprint(fmt, ap);
+    print_list(fmt, ap);
     va_end(ap);
     put_char('\n');
     return ok;

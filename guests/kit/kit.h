@@ -20,6 +20,7 @@ void guest_main(const uint8_t *boot_params);
 /* ---- console and TAP ---- */
 void put_char(char c);
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* %s %c %d %u %x %lu.. */
+void print_list(const char *fmt, va_list ap);
 void tap_plan_end(void); /* "1..N" for what ran, and "TAP-PASS" or "TAP-FAIL" */
 bool tap_ok(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 _Noreturn void kit_power_off(void); /* ACPI S5 */
