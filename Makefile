@@ -38,7 +38,7 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=40
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-host test-emu fuzz soak bench bench-fold cache-bench images bench-ksm lint format \
+.PHONY: all demo run iso test test-host test-emu fuzz soak powercut bench bench-fold cache-bench images bench-ksm lint format \
         gdb clean help setup
 all: $O/pagefold.elf
 
@@ -131,9 +131,15 @@ $H/cache-bench: $(CACHE_BENCH_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^ -lm
 $H/test_cache_bench: $H/cache-bench
+$H/test_verify_image: $H/verify-image
 $H/test_recount: $H/fold-bench $H/ksm-bench $H/recount
 .PHONY: fold-bench
 fold-bench: $H/fold-bench
+# What is left of a disk after a power cut.
+$H/verify-image: tools/host/verify-image.c guests/verify/format.h
+	$(call say,HOSTCC,$@)
+	$Q mkdir -p $(@D)
+	$Q $(HOSTCC) $(HFLAGS) $(SAN) -o $@ $<
 
 FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(wildcard tests/fuzz/fuzz_*.c))
 $H/fuzz_%: tests/fuzz/fuzz_%.c $(SUPPORT) $H/libfuzz.a
@@ -171,7 +177,7 @@ build/guests/verify.elf: $(wildcard guests/verify/*.[ch] guests/kit/*) $(KIT)
 	$(call say,GUEST,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/verify/*.c)
-guest-binaries: $(GUESTS) build/guests/verify.elf
+guest-binaries: $(GUESTS) build/guests/verify.elf $H/verify-image
 .PHONY: guest-binaries
 
 # ---- what one types ------------------------------------------------------------------------
@@ -191,6 +197,7 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make test-emu   tests on emulated machines
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
 ## make soak       guests that verify their memory for MINUTES=60 emulated minutes of folding
+## make powercut   CUTS=100 times, end the emulator while guests write, and look at the disk
 ## make bench      costs of exits, the boot ratio and the scanner's passes, in emulated ticks;
 ##                 build/bench.json
 ## make bench-fold  of these, only what folding costs
@@ -235,6 +242,10 @@ test-emu: setup
 fuzz: setup
 	$Q $(BUILD) fuzz-binaries
 	$Q FUZZ_SECONDS=$${FUZZ_SECONDS:-60} tools/test fuzz
+
+powercut: setup
+	$Q $(BUILD) all build/guests/verify.elf $H/verify-image
+	$Q tools/powercut $(or $(CUTS),100) $(OPTIONS)
 
 soak: setup
 	$Q $(BUILD) all

@@ -133,7 +133,7 @@ static void choose(struct slot *s)
     s->twin = s->torn = s->board = false;
     if (kind < (options.report ? 10 : 52)) {
         choose_read(s);
-    } else if (kind < 92) {
+    } else if (kind < (options.report ? 84 : 92)) {
         choose_write(s);
     } else if (kind < 95) {
         s->op = FLUSH;
