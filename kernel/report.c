@@ -52,9 +52,7 @@ void report_print(void)
     print_pages("memory_machine", p->host.frames_total - p->host.frames_reserved, "usable memory");
     print_pages("memory_promised", promised, "sum over the VMs that ran");
     print_pages("memory_present", present, "touched by the guests");
-    print_pages("memory_used",
-                p->host.frames_private + p->host.frames_shared + p->host.frames_zero +
-                    p->host.frames_block,
+    print_pages("memory_used", p->host.frames_private + p->host.frames_shared + p->host.frames_zero,
                 "frames behind it");
     print_pages("memory_saved", p->fold.pages_sharing + p->fold.pages_zero,
                 "pages_sharing + pages_zero");

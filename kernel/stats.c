@@ -32,7 +32,6 @@ static const struct stats_field host_fields[] = {
     FIELD(host, frames_shared, "folded: one frame for several guest pages"),
     FIELD(host, frames_zero, "zero pages, one for each share group, or one for all"),
     FIELD(host, frames_cache, "held by the disk cache alone"),
-    FIELD(host, frames_block, "disk blocks that guests map, whether the cache holds them or not"),
     FIELD(host, frames_pinned, "of all these, in use by a device at the moment"),
     FIELD(host, frames_snapshot, "of the hypervisor's, written to `,snapshot` disks"),
     FIELD(host, guest_ms, "CPU time in guests, their exits included"),
@@ -56,6 +55,7 @@ static const struct stats_field cache_fields[] = {
     FIELD(cache, blocks_used, "blocks held"),
     FIELD(cache, blocks_busy, "of these, being read or written"),
     FIELD(cache, blocks_mapped, "of these, mapped by guests: they do not count towards the bound"),
+    FIELD(cache, blocks_zero, "of these, all zeroes: they need no frame"),
     FIELD(cache, blocks_duplicate,
           "held by the cache alone though a guest's page has that content: counted by `check`"),
     FIELD(cache, hits, "blocks of read requests found"),
@@ -66,6 +66,7 @@ static const struct stats_field cache_fields[] = {
     FIELD(cache, invalidations, "blocks dropped for a write, a discard or an error"),
     FIELD(cache, bypassed, "blocks read past the cache for want of a frame"),
     FIELD(cache, adopted, "blocks mapped into guests instead of copied"),
+    FIELD(cache, moved, "blocks found equal to another frame, or all zeroes, and kept there"),
     FIELD(cache, copied_bytes, "copied between the cache and guests"),
 };
 
@@ -168,7 +169,6 @@ static void read_host(struct stats_host *h)
     const struct frames *f = &machine_frames;
     const struct sched_times *t = sched_times();
     const struct disks_counts disk = disks_counts();
-    uint64_t alone = machine_cache.used - machine_cache.mapped;
 
     *h = (struct stats_host){
         .frames_total = f->count,
@@ -178,8 +178,7 @@ static void read_host(struct stats_host *h)
         .frames_private = f->by_state[FRAME_PRIVATE],
         .frames_shared = f->by_state[FRAME_SHARED],
         .frames_zero = f->by_state[FRAME_ZERO],
-        .frames_cache = alone,
-        .frames_block = f->by_state[FRAME_CACHE] - alone,
+        .frames_cache = f->by_state[FRAME_CACHE],
         .frames_pinned = f->pinned,
         .frames_snapshot = aside_pool.used,
         .guest_ms = t->guest_ns / NS_PER_MS,
@@ -210,6 +209,7 @@ static void read_cache(struct stats_cache *out)
         .blocks_used = c->used,
         .blocks_busy = c->busy,
         .blocks_mapped = c->mapped,
+        .blocks_zero = c->zeroes,
         .blocks_duplicate = check_duplicates(),
         .hits = c->stats.hits,
         .misses = c->stats.misses,
@@ -219,6 +219,7 @@ static void read_cache(struct stats_cache *out)
         .invalidations = c->stats.invalidations,
         .bypassed = c->stats.bypassed,
         .adopted = c->stats.adopted,
+        .moved = c->stats.moved,
         .copied_bytes = c->stats.copied_bytes,
     };
 }

@@ -19,7 +19,7 @@
 
 struct stats_host {
     uint64_t frames_total, frames_reserved, frames_free, frames_hyp, frames_private, frames_shared,
-        frames_zero, frames_cache, frames_block, frames_pinned, frames_snapshot;
+        frames_zero, frames_cache, frames_pinned, frames_snapshot;
     uint64_t guest_ms, scan_ms, idle_ms;
     uint64_t disk_commands, disk_merged, disk_errors, disk_timeouts, disk_read_sectors,
         disk_written_sectors;
@@ -45,8 +45,8 @@ struct stats_fold {
 };
 
 struct stats_cache {
-    uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped, blocks_duplicate;
-    uint64_t hits, misses, joined, insertions, evictions, invalidations, bypassed, adopted,
+    uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped, blocks_zero, blocks_duplicate;
+    uint64_t hits, misses, joined, insertions, evictions, invalidations, bypassed, adopted, moved,
         copied_bytes;
 };
 

@@ -109,7 +109,7 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
     d->view = *d->dev;
     d->view.ops = &view_ops;
     d->view.read_only |= c->read_only;
-    d->account = (struct blk_account){.vm = vm->number};
+    d->account = (struct blk_account){.vm = vm->number, .group = (uint16_t)vm->group->id};
     d->n_slots = 0;
     s = frames_alloc(&machine_frames, FRAME_HYP, &d->bounce);
     if (s != OK) {

@@ -55,7 +55,6 @@ static void check_entry(struct audit *a, const struct p2m *p, gfn_t gfn, const s
         }
         return;
     case FRAME_SHARED:
-    case FRAME_CACHE:
         if (fr->group != p->group->id) {
             audit_fail(a, "vm %u: gfn %#llx maps frame %#llx of share group %u", p->vm, ull(gfn.n),
                        ull(e->mfn.n), fr->group);
@@ -78,7 +77,7 @@ static void check_entry(struct audit *a, const struct p2m *p, gfn_t gfn, const s
 
 static void check_map(struct audit *a, const struct p2m *p)
 {
-    uint64_t present = 0, zero = 0, shared = 0, blocks = 0;
+    uint64_t present = 0, zero = 0, shared = 0;
     struct p2m_entry e;
     gfn_t at = GFN(0);
 
@@ -92,7 +91,6 @@ static void check_map(struct audit *a, const struct p2m *p)
             a->scratch[e.mfn.n]++;
             zero += frame_of(a->frames, e.mfn)->state == FRAME_ZERO;
             shared += frame_of(a->frames, e.mfn)->state == FRAME_SHARED;
-            blocks += frame_of(a->frames, e.mfn)->state == FRAME_CACHE;
         }
         at.n++;
     }
@@ -100,10 +98,6 @@ static void check_map(struct audit *a, const struct p2m *p)
         audit_fail(a, "vm %u: counts %llu/%llu/%llu present/zero/shared, has %llu/%llu/%llu", p->vm,
                    ull(p->present), ull(p->zero_maps), ull(p->shared_maps), ull(present), ull(zero),
                    ull(shared));
-    }
-    if (blocks != p->block_maps) {
-        audit_fail(a, "vm %u: counts %llu entries that map disk blocks, has %llu", p->vm,
-                   ull(p->block_maps), ull(blocks));
     }
 }
 
@@ -132,8 +126,9 @@ static bool refs_fit(const struct frame *fr)
     case FRAME_PRIVATE:
         return fr->refs == 1 || (fr->refs == 0 && fr->pins > 0);
     case FRAME_SHARED:
+        return fr->refs >= 1 + ((fr->flags & FRAME_F_CACHED) != 0) || fr->pins > 0;
     case FRAME_CACHE:
-        return fr->refs >= 1 || fr->pins > 0;
+        return fr->refs == ((fr->flags & FRAME_F_CACHED) != 0) && (fr->refs || fr->pins);
     default:
         return true;
     }
@@ -142,7 +137,7 @@ static bool refs_fit(const struct frame *fr)
 static void check_frame(struct audit *a, mfn_t mfn)
 {
     const struct frame *fr = frame_of(a->frames, mfn);
-    unsigned flags = fr->flags & INDEXED;
+    unsigned flags = fr->flags & (INDEXED | FRAME_F_NEW);
 
     if (fr->refs != a->scratch[mfn.n]) {
         audit_fail(a, "frame %#llx (%s): counts %u references, found %u", ull(mfn.n), state_of(fr),
@@ -152,12 +147,13 @@ static void check_frame(struct audit *a, mfn_t mfn)
         audit_fail(a, "frame %#llx (%s): has %u references and %u pins", ull(mfn.n), state_of(fr),
                    fr->refs, fr->pins);
     }
-    /* A SHARED frame is indexed while it has references, or known to be left out; only a PRIVATE
-     * one can be unstable. */
-    bool stable = fr->state == FRAME_SHARED && fr->refs > 0;
-    bool fits = stable ? flags == FRAME_F_STABLE || flags == FRAME_F_LEFT_OUT
-                       : flags == 0 || (flags == FRAME_F_UNSTABLE && fr->state == FRAME_PRIVATE &&
-                                        fr->refs == 1);
+    /* A SHARED frame is indexed while it has references, or known to be left out or new; a CACHE
+     * one may be; only a PRIVATE one can be unstable. */
+    bool content = (fr->state == FRAME_SHARED || fr->state == FRAME_CACHE) && fr->refs > 0;
+    bool known = flags == FRAME_F_STABLE || flags == FRAME_F_LEFT_OUT || flags == FRAME_F_NEW;
+    bool fits = content ? known || (flags == 0 && fr->state == FRAME_CACHE)
+                        : flags == 0 || (flags == FRAME_F_UNSTABLE && fr->state == FRAME_PRIVATE &&
+                                         fr->refs == 1);
     if (!fits) {
         audit_fail(a, "frame %#llx (%s): its index flags are %#x", ull(mfn.n), state_of(fr), flags);
     }
@@ -246,7 +242,7 @@ static void check_groups(struct audit *a)
 
     for (unsigned i = 0; i < a->n_groups; i++) {
         const struct share_group *g = a->groups[i];
-        uint64_t zero = 0, shared = 0, blocks = 0;
+        uint64_t zero = 0, shared = 0;
 
         stable += audit_tree(a, g, g->stable_root, FRAME_F_STABLE, true, true);
         unstable += audit_tree(a, g, g->unstable_root, FRAME_F_UNSTABLE, balanced, false);
@@ -259,14 +255,9 @@ static void check_groups(struct audit *a)
             if (a->maps[m]->group == g) {
                 zero += a->maps[m]->zero_maps;
                 shared += a->maps[m]->shared_maps;
-                blocks += a->maps[m]->block_maps;
             }
         }
         indexed += g->indexed;
-        if (blocks != g->block_maps) {
-            audit_fail(a, "group %s: counts %llu entries that map disk blocks, has %llu", g->name,
-                       ull(g->block_maps), ull(blocks));
-        }
         if (zero != g->zero_maps || shared != g->shared_maps) {
             audit_fail(a, "group %s: counts %llu/%llu zero/shared entries, has %llu/%llu", g->name,
                        ull(g->zero_maps), ull(g->shared_maps), ull(zero), ull(shared));

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "mm/cache_queue.h"
+#include "mm/cache_share.h"
 
 static uint64_t bucket_count(uint64_t n_max)
 {
@@ -21,13 +22,10 @@ uint64_t cache_bytes(uint64_t n_max)
     if (n_max == 0 || n_max >= BIT(31)) {
         return 0;
     }
-    return ALIGN_UP(n_max * sizeof(struct cache_entry) + bucket_count(n_max) * sizeof(uint32_t) +
-                        cache_queue_bytes(n_max),
+    return ALIGN_UP(n_max * sizeof(struct cache_entry) +
+                        2 * bucket_count(n_max) * sizeof(uint32_t) + cache_queue_bytes(n_max),
                     8);
 }
-
-static void note_mapped(void *ctx, mfn_t mfn, bool mapped);
-static void let_go(void *ctx, mfn_t mfn);
 
 enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64_t n_max,
                        uint64_t seed)
@@ -46,14 +44,15 @@ enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64
         .mode = CACHE_OFF,
     };
     c->buckets = (uint32_t *)(c->entries + n_max);
+    c->frame_buckets = c->buckets + n_buckets;
     for (uint64_t i = 0; i < n_buckets; i++) {
-        c->buckets[i] = CACHE_NIL;
+        c->buckets[i] = c->frame_buckets[i] = CACHE_NIL;
     }
-    cache_queue_init(c, c->buckets + n_buckets);
+    cache_queue_init(c, c->frame_buckets + n_buckets);
+    cache_share_init(c);
     for (uint32_t i = 0; i < c->n_max; i++) {
         c->entries[i] = (struct cache_entry){.next = i + 1 < c->n_max ? i + 1 : CACHE_NIL};
     }
-    frames->cache = (struct frames_cache){.ctx = c, .mapped = note_mapped, .drop = let_go};
     return OK;
 }
 
@@ -101,10 +100,10 @@ void cache_touch(struct cache *c, uint32_t e)
 
 static bool is_queued(const struct cache_entry *x)
 {
-    return (x->flags & (CACHE_E_BUSY | CACHE_E_MAPPED)) == 0;
+    return (x->flags & (CACHE_E_BUSY | CACHE_E_MAPPED | CACHE_E_ZERO)) == 0;
 }
 
-/* Gives the frame back; the entry is in no queue by now. Guests that map it keep it. */
+/* The entry is free then; it is in no queue by now. Guests that map its frame keep that. */
 static void release(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
@@ -115,9 +114,7 @@ static void release(struct cache *c, uint32_t e)
         link = &c->entries[*link].hash_next;
     }
     *link = x->hash_next;
-    frame_of(c->frames, MFN(x->frame))->flags &= (uint8_t)~FRAME_F_CACHED;
-    frames_put(c->frames, MFN(x->frame));
-    c->mapped -= (x->flags & CACHE_E_MAPPED) != 0;
+    cache_share_leave(c, e);
     if ((x->flags & CACHE_E_BUSY) != 0) {
         c->busy--;
     }
@@ -136,8 +133,7 @@ void cache_remove(struct cache *c, uint32_t e)
     c->stats.invalidations++;
 }
 
-/* Evicts one block; false when every one is pinned. */
-static bool evict(struct cache *c)
+bool cache_evict(struct cache *c)
 {
     uint32_t e = cache_queue_victim(c);
 
@@ -149,47 +145,41 @@ static bool evict(struct cache *c)
     return true;
 }
 
-/* ---- what guests do with frames (struct frames_cache) ---- */
-
-static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
+/* Drops an entry that is in no queue and not BUSY: it costs no frame, but there are no others. */
+static bool evict_costless(struct cache *c)
 {
-    struct cache *c = ctx;
-    uint32_t e = frame_of(c->frames, mfn)->left;
-    struct cache_entry *x = &c->entries[e];
+    for (uint32_t i = 0; i < c->n_max; i++) {
+        uint32_t e = c->hand;
 
-    ASSERT((x->flags & (CACHE_E_USED | CACHE_E_BUSY)) == CACHE_E_USED);
-    if (mapped) {
-        cache_queue_leave(c, e);
-        x->flags |= CACHE_E_MAPPED;
-        c->mapped++;
-        return;
+        c->hand = e + 1 < c->n_max ? e + 1 : 0;
+        if ((c->entries[e].flags & (CACHE_E_MAPPED | CACHE_E_ZERO)) != 0) {
+            release(c, e);
+            c->stats.evictions++;
+            return true;
+        }
     }
-    c->mapped--;
-    x->flags &= (uint8_t)~CACHE_E_MAPPED;
-    cache_queue_enter(c, e, false);
-    if (cache_held(c) > c->max) {
-        (void)evict(c);
-    }
-}
-
-static void let_go(void *ctx, mfn_t mfn)
-{
-    struct cache *c = ctx;
-
-    cache_remove(c, frame_of(c->frames, mfn)->left);
-    c->stats.invalidations--;
-    c->stats.evictions++;
+    return false;
 }
 
 uint64_t cache_reclaim(void *ctx, uint64_t want)
 {
     struct cache *c = ctx;
-    uint64_t n = 0;
+    uint64_t before = c->frames->by_state[FRAME_FREE];
 
-    while (n < want && evict(c)) {
-        n++;
+    while (c->frames->by_state[FRAME_FREE] - before < want && cache_evict(c)) {
     }
-    return n;
+    return c->frames->by_state[FRAME_FREE] - before;
+}
+
+/* Until one more frame and one more entry may be used. */
+static bool make_room(struct cache *c)
+{
+    while (cache_held(c) >= c->max) {
+        if (!cache_evict(c)) {
+            return false;
+        }
+    }
+    return c->used < c->n_max || cache_evict(c) || evict_costless(c);
 }
 
 enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out)
@@ -199,13 +189,9 @@ enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_
     if (cache_find(c, disk, block) != CACHE_NIL) {
         return E_EXISTS;
     }
-    if (c->mode == CACHE_OFF || c->max == 0) {
+    if (c->mode == CACHE_OFF || c->max == 0 || disk >= BIT(CACHE_DISK_BITS) ||
+        block >= BIT(CACHE_BLOCK_BITS) || !make_room(c)) {
         return E_NOMEM;
-    }
-    while (cache_held(c) >= c->max || c->used == c->n_max) {
-        if (!evict(c)) {
-            return E_NOMEM;
-        }
     }
     /* May call cache_reclaim: no entry is half-made here. */
     enum status s = frames_alloc(c->frames, FRAME_CACHE, &mfn);
@@ -217,21 +203,28 @@ enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_
     uint32_t *bucket = bucket_of(c, disk, block);
     c->free_head = x->next;
     *x = (struct cache_entry){
-        .block = block,
-        .disk = disk,
-        .frame = (uint32_t)mfn.n,
+        .block = block & (BIT(CACHE_BLOCK_BITS) - 1),
+        .disk = disk & (BIT32(CACHE_DISK_BITS) - 1),
+        .frame = CACHE_NIL,
         .hash_next = *bucket,
         .prev = CACHE_NIL,
         .next = CACHE_NIL,
         .flags = CACHE_E_USED | CACHE_E_BUSY,
     };
     *bucket = e;
-    frame_of(c->frames, mfn)->flags |= FRAME_F_CACHED;
-    frame_of(c->frames, mfn)->left = e;
+    frame_of(c->frames, mfn)->group = FRAME_NO_GROUP;
+    frame_of(c->frames, mfn)->flags |= FRAME_F_CACHED; /* the reference there is, is the cache's */
+    cache_share_join(c, e, mfn);
     c->used++;
     c->busy++;
     *out = e;
     return OK;
+}
+
+void cache_set_group(struct cache *c, uint32_t e, uint32_t group)
+{
+    ASSERT(cache_is_busy(c, e) && group < FRAME_NO_GROUP);
+    frame_of(c->frames, cache_frame(c, e))->group = (uint16_t)group;
 }
 
 void cache_publish(struct cache *c, uint32_t e, uint8_t mask)
@@ -249,6 +242,9 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask)
     x->mask = mask;
     c->busy--;
     cache_queue_enter(c, e, is_new);
+    if (mask == CACHE_MASK_ALL) {
+        cache_renew(c, cache_frame(c, e));
+    }
 }
 
 void cache_hold(struct cache *c, uint32_t e)
@@ -256,6 +252,7 @@ void cache_hold(struct cache *c, uint32_t e)
     struct cache_entry *x = &c->entries[e];
 
     ASSERT((x->flags & CACHE_E_USED) != 0 && is_queued(x));
+    cache_share_hide(c, cache_frame(c, e));
     cache_queue_leave(c, e);
     x->flags |= CACHE_E_BUSY;
     x->prev = x->next = CACHE_NIL;
@@ -309,11 +306,12 @@ void cache_set_mode(struct cache *c, enum cache_mode mode)
     if (mode == CACHE_OFF) {
         cache_drop_all(c);
     }
+    cache_share_mode(c);
 }
 
 void cache_set_max(struct cache *c, uint64_t max)
 {
     c->max = (uint32_t)MIN(max, (uint64_t)c->n_max);
-    while (cache_held(c) > c->max && evict(c)) {
+    while (cache_held(c) > c->max && cache_evict(c)) {
     }
 }

@@ -15,11 +15,16 @@
  * build/host/cache-bench compares it with others on traces of our own guests; README.md has the
  * figures. The queues are cache_queue.c.
  *
- * The frames are FRAME_CACHE with one reference, the cache's. In mode FOLD guests may map the frame
- * of a VALID entry too, read-only. While any does, the block costs nothing: it is in no queue, is
- * not evicted, and does not count towards the bound; when the last one lets go, it is the newest
- * block of the queue that it was in. Its bytes are then the guests' memory: nobody may change them,
- * only drop the entry, which leaves the frame to the guests.
+ * A frame that only the cache holds is FRAME_CACHE, with one reference. In mode FOLD guests may map
+ * the frame of a VALID entry too, read-only: it is FRAME_SHARED then. While any does, the block
+ * costs nothing: it is in no queue, is not evicted, and does not count towards the bound; when the
+ * last one lets go, it is the newest block of the queue that it was in. Its bytes are meanwhile the
+ * guests' memory: nobody may change them, only drop the entry, which leaves the frame to the
+ * guests.
+ *
+ * Blocks of equal content at different addresses may have one frame (cache_move), and blocks of
+ * zeroes need none (cache_make_zero): mm/fold finds out, and in mode FOLD is offered each block
+ * that has come (cache_next_new).
  *
  * Not here: I/O, waiting, and copying, which are drivers/block/blkcache. Locking: as the frame
  * table.
@@ -49,14 +54,19 @@ enum cache_mode {
 #define CACHE_E_DOOMED 0x08 /* BUSY, and to be dropped instead of published */
 #define CACHE_E_MAPPED 0x10 /* VALID, in no queue: guests map the frame */
 #define CACHE_E_FRESH 0x20  /* VALID: its first use belongs to the miss that brought it */
+#define CACHE_E_ZERO 0x40   /* VALID, in no queue: all zeroes, without a frame */
+
+#define CACHE_BLOCK_BITS 48
+#define CACHE_DISK_BITS 16
 
 struct cache_entry {
-    uint64_t block;
-    uint32_t disk;
-    uint32_t frame;
+    uint64_t block : CACHE_BLOCK_BITS;
+    uint64_t disk : CACHE_DISK_BITS;
+    uint32_t frame; /* ZERO: CACHE_NIL */
     uint32_t hash_next;
-    uint32_t prev; /* VALID: the next newer entry. BUSY: whatever its holder keeps there */
-    uint32_t next; /* VALID: the next older entry. FREE: the next free one */
+    uint32_t frame_next; /* in the chain of its frame's number */
+    uint32_t prev;       /* VALID: the next newer entry. BUSY: whatever its holder keeps there */
+    uint32_t next;       /* VALID: the next older entry. FREE: the next free one */
     uint8_t flags;
     uint8_t mask; /* sectors of the block that the frame holds */
     uint8_t uses; /* since it entered its queue, 0 to CACHE_USES_MAX */
@@ -81,19 +91,25 @@ struct cache_stats {
     uint64_t copied_bytes;
     uint64_t bypassed; /* blocks read past the cache for want of a frame */
     uint64_t adopted;  /* blocks given to a guest's map, nothing copied */
+    uint64_t moved;    /* blocks that were found equal to another frame, and now have that */
 };
 
 struct cache {
     struct frames *frames;
     struct cache_entry *entries;
-    uint32_t *buckets;
+    uint32_t *buckets;       /* by (disk, block) */
+    uint32_t *frame_buckets; /* by frame, as many */
     uint32_t bucket_mask;
     uint32_t n_max; /* entries there are */
     uint32_t max;   /* entries that may be used, settable at run time */
     uint32_t used;  /* VALID and BUSY */
     uint32_t busy;
     uint32_t mapped; /* VALID, mapped by guests: not counted towards `max` */
+    uint32_t zeroes; /* VALID, of zeroes: likewise */
     uint32_t free_head;
+    uint32_t hand; /* where the search for an entry that is in no queue goes on */
+    uint32_t new_first, new_last,
+        n_new;                      /* frames for mm/fold: FRAME_F_NEW, linked by left, right */
     struct cache_queue small, main; /* of the VALID entries */
     uint32_t *ghosts;               /* sets of fingerprints of evicted blocks, with their time */
     uint32_t ghost_mask;            /* number of sets, less one */
@@ -103,7 +119,7 @@ struct cache {
     struct cache_stats stats;
 };
 
-/* Memory for cache_init, in bytes, 8-aligned: 32 a block, the hash table and the ghosts, each of 4
+/* Memory for cache_init, in bytes, 8-aligned: 32 a block, two hash tables and the ghosts, each of 4
  * to 8 bytes a block. 0: too many. */
 uint64_t cache_bytes(uint64_t n_max);
 /*
@@ -127,12 +143,16 @@ uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block);
 void cache_touch(struct cache *c, uint32_t e);
 /*
  * A new BUSY entry with a frame whose bytes are undefined, evicting another when the cache is full.
- * E_EXISTS: the block has an entry. E_NOMEM: no frame, or mode OFF, or everything is BUSY.
+ * E_EXISTS: the block has an entry. E_NOMEM: no frame, or mode OFF, or everything is BUSY, or the
+ * disk's or the block's number is too big to be kept.
  */
 enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out) MUST_CHECK;
+/* BUSY: says for guests of which share group the block is read. */
+void cache_set_group(struct cache *c, uint32_t e, uint32_t group);
 /* BUSY -> VALID with `mask` (dropped instead when doomed or mask is 0). */
 void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
-/* VALID, mapped by nobody -> BUSY: not in the queue and not evicted until published or removed. */
+/* VALID and the cache's alone -> BUSY: not in the queue and not evicted until published or removed.
+ * The frame leaves mm/fold's index: its bytes may change now. */
 void cache_hold(struct cache *c, uint32_t e);
 /* Drops an entry; the holder's duty for BUSY ones. Counted as an invalidation. */
 void cache_remove(struct cache *c, uint32_t e);
@@ -141,27 +161,53 @@ void cache_remove(struct cache *c, uint32_t e);
 void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n);
 /* Drops all VALID entries, dooms BUSY ones. */
 void cache_drop_all(struct cache *c);
-/* For frames.reclaim, ctx is the struct cache: evicts up to `want` blocks, returns how many. */
+/* For frames.reclaim, ctx is the struct cache: evicts blocks until `want` frames have come free,
+ * and returns how many have. */
 uint64_t cache_reclaim(void *ctx, uint64_t want);
 
+/* ---- for mm/fold: what blocks contain ------------------------------------------------------- */
+
+/*
+ * Takes the oldest frame that holds a whole block, has a share group, and was not looked at yet:
+ * FRAME_CACHE or, mapped by guests already, FRAME_SHARED. Its content stays as it is until it
+ * leaves the index, if it is entered there, or goes free. E_NOTFOUND: there is none now.
+ */
+enum status cache_next_new(struct cache *c, mfn_t *out) MUST_CHECK;
+/* The frame, CACHED or not, is not new any more. */
+void cache_seen(struct cache *c, mfn_t mfn);
+/* It is new again: mm/fold is to look at it later. In mode FOLD, CACHED, and in no index. */
+void cache_renew(struct cache *c, mfn_t mfn);
+/*
+ * All blocks that are in frame `from` are in `to` from now on, which is CACHE or SHARED, of the
+ * same group, and equal in content. `from` is CACHED no longer, and free if no guest maps it.
+ */
+void cache_move(struct cache *c, mfn_t from, mfn_t to);
+/* All blocks that are in the frame are zeroes; the frame is CACHED no longer, and free if no guest
+ * maps it. */
+void cache_make_zero(struct cache *c, mfn_t mfn);
+
+/* The entry's frame; not of zeroes. */
 static inline mfn_t cache_frame(const struct cache *c, uint32_t e)
 {
     return MFN(c->entries[e].frame);
 }
 
-/* Whether the cache may change the bytes of a VALID entry: nobody else sees them, no device reads
- * them for a guest that mapped them before. */
-static inline bool cache_is_alone(const struct cache *c, uint32_t e)
-{
-    const struct frame *fr = frame_of(c->frames, cache_frame(c, e));
+/* The block's bytes, to be read only. */
+const void *cache_bytes_of(const struct cache *c, uint32_t e);
 
-    return fr->refs == 1 && fr->pins == 0;
-}
+/* Whether the cache may change the bytes of a VALID entry: nobody else sees them, no other block is
+ * in the frame, no device reads them for a guest that mapped them before. */
+bool cache_is_alone(const struct cache *c, uint32_t e);
 
-/* What counts towards the bound. */
+/* What counts towards the bound: the frames that only the cache holds. */
 static inline uint32_t cache_held(const struct cache *c)
 {
-    return c->used - c->mapped;
+    return (uint32_t)c->frames->by_state[FRAME_CACHE];
+}
+
+static inline bool cache_is_zero(const struct cache *c, uint32_t e)
+{
+    return (c->entries[e].flags & CACHE_E_ZERO) != 0;
 }
 
 static inline bool cache_is_busy(const struct cache *c, uint32_t e)

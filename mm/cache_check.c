@@ -3,6 +3,7 @@
 #include "base/bits.h"
 #include "base/format.h"
 #include "mm/cache.h"
+#include "mm/cache_share.h"
 
 /* What the walks have in common: where to say what is wrong. */
 struct audit {
@@ -21,13 +22,28 @@ static uint64_t scramble(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* Every used entry owns a CACHE frame, and the counts add up. */
-static enum status check_entries(const struct audit *a, uint64_t *frames_sum)
+/* Whether the entry's flags fit its frame's state: guests map it, or only the cache holds it. */
+static bool fits_frame(const struct cache_entry *x, const struct frame *f)
+{
+    if ((f->flags & FRAME_F_CACHED) == 0) {
+        return false;
+    }
+    return (x->flags & CACHE_E_MAPPED) != 0 ? f->state == FRAME_SHARED && f->refs >= 2
+                                            : f->state == FRAME_CACHE && f->refs == 1;
+}
+
+/* The frames that entries are in, each once. */
+struct held {
+    uint64_t n, sum;
+};
+
+/* Every used entry is in a frame of the cache, or zero, and the counts add up. */
+static enum status check_entries(const struct audit *a, struct held *held)
 {
     const struct cache *c = a->c;
-    uint32_t used = 0, busy = 0, mapped = 0;
+    uint32_t used = 0, busy = 0, mapped = 0, zeroes = 0;
 
-    *frames_sum = 0;
+    *held = (struct held){0};
     for (uint32_t e = 0; e < c->n_max; e++) {
         const struct cache_entry *x = &c->entries[e];
         if ((x->flags & CACHE_E_USED) == 0) {
@@ -42,12 +58,20 @@ static enum status check_entries(const struct audit *a, uint64_t *frames_sum)
         if ((x->flags & CACHE_E_BUSY) == 0 && (x->mask == 0 || (x->flags & CACHE_E_DOOMED) != 0)) {
             return WRONG(a, "valid entry %u has mask %x, flags %x", e, x->mask, x->flags);
         }
+        if ((x->flags & CACHE_E_ZERO) != 0) {
+            zeroes++;
+            if ((x->flags & (CACHE_E_BUSY | CACHE_E_MAPPED)) != 0 || x->mask != CACHE_MASK_ALL ||
+                x->frame != CACHE_NIL) {
+                return WRONG(a, "entry %u is of zeroes with mask %x, flags %x, frame %x", e,
+                             x->mask, x->flags, x->frame);
+            }
+            continue;
+        }
         if (x->frame >= c->frames->count) {
             return WRONG(a, "entry %u holds frame %x, beyond the table", e, x->frame);
         }
         const struct frame *f = frame_of(c->frames, MFN(x->frame));
-        if (f->state != FRAME_CACHE || (f->flags & FRAME_F_CACHED) == 0 || f->left != e ||
-            ((x->flags & CACHE_E_MAPPED) != 0 ? f->refs < 2 : f->refs != 1)) {
+        if (!fits_frame(x, f)) {
             return WRONG(a, "entry %u (flags %x): frame %x is %s, flags %x, with %u references", e,
                          x->flags, x->frame, frame_state_name((enum frame_state)f->state), f->flags,
                          f->refs);
@@ -56,11 +80,14 @@ static enum status check_entries(const struct audit *a, uint64_t *frames_sum)
             ((x->flags & CACHE_E_BUSY) != 0 || x->mask != CACHE_MASK_ALL)) {
             return WRONG(a, "entry %u is mapped with mask %x, flags %x", e, x->mask, x->flags);
         }
-        *frames_sum += scramble(x->frame);
+        if (cache_share_first(c, MFN(x->frame)) == e) {
+            held->n++;
+            held->sum += scramble(x->frame);
+        }
     }
-    if (used != c->used || busy != c->busy || mapped != c->mapped) {
-        return WRONG(a, "%u entries used, %u busy, %u mapped, counted %u, %u and %u", used, busy,
-                     mapped, c->used, c->busy, c->mapped);
+    if (used != c->used || busy != c->busy || mapped != c->mapped || zeroes != c->zeroes) {
+        return WRONG(a, "%u entries used, %u busy, %u mapped, %u zero, counted %u, %u, %u and %u",
+                     used, busy, mapped, zeroes, c->used, c->busy, c->mapped, c->zeroes);
     }
     return OK;
 }
@@ -99,14 +126,40 @@ static enum status check_chains(const struct audit *a)
     return OK;
 }
 
+/* The same for the chains by frame. */
+static enum status check_frame_chains(const struct audit *a)
+{
+    const struct cache *c = a->c;
+    uint64_t linked = 0;
+
+    for (uint64_t b = 0; b <= c->bucket_mask; b++) {
+        for (uint32_t e = c->frame_buckets[b]; e != CACHE_NIL; e = c->entries[e].frame_next) {
+            if (e >= c->n_max ||
+                (c->entries[e].flags & (CACHE_E_USED | CACHE_E_ZERO)) != CACHE_E_USED ||
+                cache_share_bucket(c, c->entries[e].frame) != &c->frame_buckets[b]) {
+                return WRONG(a, "entry %u is in the wrong chain of frames, %llx", e,
+                             (unsigned long long)b);
+            }
+            if (++linked > c->used) {
+                return WRONG(a, "the chains by frame hold more than the %u entries used", c->used);
+            }
+        }
+    }
+    return linked == c->used - c->zeroes
+               ? OK
+               : WRONG(a, "%llu entries in chains by frame, %u used, %u zero",
+                       (unsigned long long)linked, c->used, c->zeroes);
+}
+
 static enum status check_queue(const struct audit *a, const struct cache_queue *q, uint8_t kind)
 {
     const struct cache *c = a->c;
     uint32_t n = 0, newer = CACHE_NIL;
 
     for (uint32_t e = q->newest; e != CACHE_NIL; e = c->entries[e].next) {
-        if (e >= c->n_max || (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_MAPPED |
-                                                     CACHE_E_MAIN)) != (CACHE_E_USED | kind)) {
+        if (e >= c->n_max ||
+            (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_MAPPED | CACHE_E_ZERO |
+                                    CACHE_E_MAIN)) != (CACHE_E_USED | kind)) {
             return WRONG(a, "a queue leads to entry %u, which is not valid or not in it", e);
         }
         if (c->entries[e].prev != newer) {
@@ -133,9 +186,10 @@ static enum status check_queues(const struct audit *a)
     if (s == OK) {
         s = check_queue(a, &c->main, CACHE_E_MAIN);
     }
-    if (s == OK && (uint64_t)c->small.n + c->main.n != c->used - c->busy - c->mapped) {
-        s = WRONG(a, "%u and %u entries in queues, %u valid and not mapped", c->small.n, c->main.n,
-                  c->used - c->busy - c->mapped);
+    uint32_t queued = c->used - c->busy - c->mapped - c->zeroes;
+
+    if (s == OK && (uint64_t)c->small.n + c->main.n != queued) {
+        s = WRONG(a, "%u and %u entries in queues, %u should be", c->small.n, c->main.n, queued);
     }
     return s;
 }
@@ -156,21 +210,35 @@ static enum status check_free(const struct audit *a)
 }
 
 /* The frames that say that the cache holds them are exactly the entries' frames: as many, each
- * once. */
-static enum status check_frames(const struct audit *a, uint64_t entries_sum)
+ * once. Those of them that are new are in the queue for mm/fold. */
+static enum status check_frames(const struct audit *a, const struct held *held)
 {
     const struct frames *f = a->c->frames;
-    uint64_t n = 0, sum = 0;
+    uint64_t n = 0, sum = 0, n_new = 0;
+    uint32_t newer = FRAME_NIL, length = 0;
 
     for (uint64_t i = 0; i < f->count; i++) {
         if ((f->table[i].flags & FRAME_F_CACHED) != 0) {
             n++;
             sum += scramble(i);
+            n_new += (f->table[i].flags & FRAME_F_NEW) != 0;
         }
     }
-    if (n != a->c->used || sum != entries_sum) {
-        return WRONG(a, "%llu frames are the cache's, %u blocks are held%s", (unsigned long long)n,
-                     a->c->used, n == a->c->used ? ", but not in the same frames" : "");
+    if (n != held->n || sum != held->sum) {
+        return WRONG(a, "%llu frames are the cache's, blocks are held in %llu%s",
+                     (unsigned long long)n, (unsigned long long)held->n,
+                     n == held->n ? ", but not in the same" : "");
+    }
+    for (uint32_t i = a->c->new_first; i != FRAME_NIL; newer = i, i = f->table[i].left) {
+        const unsigned both = FRAME_F_CACHED | FRAME_F_NEW;
+        if (i >= f->count || (f->table[i].flags & both) != both || f->table[i].right != newer ||
+            ++length > a->c->n_new) {
+            return WRONG(a, "the queue of new frames is broken at frame %x", i);
+        }
+    }
+    if (newer != a->c->new_last || length != a->c->n_new || n_new != length) {
+        return WRONG(a, "%u frames in the queue of new ones, counted %u, %llu say they are", length,
+                     a->c->n_new, (unsigned long long)n_new);
     }
     return OK;
 }
@@ -178,16 +246,19 @@ static enum status check_frames(const struct audit *a, uint64_t entries_sum)
 enum status cache_check(const struct cache *c, char *why, size_t size)
 {
     struct audit a = {.c = c, .why = why, .size = size};
-    uint64_t sum;
+    struct held held;
 
     /* Above the bound only what could not be evicted when the bound was lowered. */
     if (c->max > c->n_max || c->used > c->n_max || c->busy > c->used) {
         return WRONG(&a, "counts: %u busy, %u used, bound %u, room %u", c->busy, c->used, c->max,
                      c->n_max);
     }
-    enum status s = check_entries(&a, &sum);
+    enum status s = check_entries(&a, &held);
     if (s == OK) {
         s = check_chains(&a);
+    }
+    if (s == OK) {
+        s = check_frame_chains(&a);
     }
     if (s == OK) {
         s = check_queues(&a);
@@ -195,5 +266,5 @@ enum status cache_check(const struct cache *c, char *why, size_t size)
     if (s == OK) {
         s = check_free(&a);
     }
-    return s == OK ? check_frames(&a, sum) : s;
+    return s == OK ? check_frames(&a, &held) : s;
 }

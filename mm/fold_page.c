@@ -344,9 +344,6 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
     if (fr->state == FRAME_SHARED || fr->state == FRAME_ZERO) {
         return; /* folded already */
     }
-    if (fr->state == FRAME_CACHE && !p2m_claim(p, gfn, mfn)) {
-        return; /* a block that the disk cache or another guest holds too */
-    }
     if (fr->state != FRAME_PRIVATE || fr->pins > 0) {
         f->pages_skipped++;
         fold_again(p, gfn);

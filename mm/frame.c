@@ -24,7 +24,7 @@ static void free_push(struct frames *f, mfn_t mfn)
     f->free_head = (uint32_t)mfn.n;
 }
 
-static inline void unindex(struct frames *f, mfn_t mfn)
+void frames_leave_index(struct frames *f, mfn_t mfn)
 {
     if (frame_of(f, mfn)->flags & FRAME_F_INDEXED) {
         f->unindex(f->unindex_ctx, mfn);
@@ -102,7 +102,8 @@ void frames_get(struct frames *f, mfn_t mfn)
 
     ASSERT(fr->refs < UINT32_MAX);
     fr->refs++;
-    if (fr->refs == 2 && (fr->flags & FRAME_F_CACHED) != 0) {
+    if (fr->state == FRAME_CACHE && (fr->flags & FRAME_F_CACHED) != 0) {
+        state_move(f, fr, FRAME_SHARED);
         f->cache.mapped(f->cache.ctx, mfn, true);
     }
 }
@@ -114,12 +115,13 @@ void frames_put(struct frames *f, mfn_t mfn)
     ASSERT(fr->refs > 0);
     fr->refs--;
     if (fr->refs > 0 || fr->state == FRAME_ZERO) {
-        if (fr->refs == 1 && (fr->flags & FRAME_F_CACHED) != 0) {
+        if (fr->refs == 1 && fr->state == FRAME_SHARED && (fr->flags & FRAME_F_CACHED) != 0) {
+            state_move(f, fr, FRAME_CACHE);
             f->cache.mapped(f->cache.ctx, mfn, false);
         }
         return;
     }
-    unindex(f, mfn);
+    frames_leave_index(f, mfn);
     if (fr->pins == 0) {
         free_push(f, mfn);
     }
@@ -162,8 +164,9 @@ void frames_set_state(struct frames *f, mfn_t mfn, enum frame_state state)
     struct frame *fr = frame_of(f, mfn);
 
     /* The free list is entered and left only by alloc, free, put and unpin. */
-    ASSERT(fr->state != FRAME_FREE && state != FRAME_FREE);
-    unindex(f, mfn);
+    ASSERT(fr->state != FRAME_FREE && state != FRAME_FREE && !(fr->flags & FRAME_F_CACHED));
+    frames_leave_index(f, mfn);
+    fr->flags &= (uint8_t)~FRAME_F_NEW;
     state_move(f, fr, state);
 }
 

@@ -11,15 +11,19 @@
  *     FREE         on the free list; refs == 0
  *     HYP          the hypervisor's own: its image, tables, EPT pages; refs == 0
  *     PRIVATE      one guest page, refs == 1 (vm, gfn name the owner); may be writable there
- *     SHARED       in the stable index; refs >= 1, writable nowhere; (vm, gfn) is a hint only
+ *     SHARED       content that cannot change, mapped by guests of one share group, writable
+ *                  nowhere; refs >= 1; (vm, gfn) is a hint only
  *     ZERO         a share group's zero page; refs >= 0, writable nowhere, never freed by a put
- *     CACHE        a disk block's content, writable nowhere: the cache's (FRAME_F_CACHED, one of
- * its references) and of guests of one share group that map it; or, when the cache has let go of
- * it, theirs alone
+ *     CACHE        a disk block's content that only the cache holds; refs == 1
  *
- *     FREE -> HYP|PRIVATE|CACHE (frames_alloc), PRIVATE -> SHARED (mm/fold), SHARED -> PRIVATE
- *     (its last holder takes it over; CACHE likewise when the cache does not hold it), any -> FREE
- *     (last frames_put, or frames_free for HYP)
+ *     FREE -> HYP|PRIVATE|CACHE (frames_alloc), PRIVATE -> SHARED (mm/fold), SHARED -> PRIVATE (its
+ *     last holder takes it over), any -> FREE (last frames_put, or frames_free for HYP)
+ *
+ * The cache may hold a SHARED frame too, as what one or more disk blocks contain: FRAME_F_CACHED
+ * says so, and one of the references is the cache's. Such a frame goes from CACHE to SHARED with
+ * the first guest that maps it, and back to CACHE with the last.
+ *
+ * What is indexed may be SHARED or CACHE (stable), or PRIVATE (unstable).
  *
  * A pin keeps a frame from being merged or reused while a device may still access it: a frame whose
  * references are gone but whose pins are not keeps its state, leaves the index, and goes free at
@@ -53,7 +57,8 @@ enum frame_state {
 #define FRAME_F_SUMMED 0x08   /* hash holds the sum of some earlier pass */
 #define FRAME_F_HASHED 0x10   /* indexed: in a tree ordered by hash, not by content */
 #define FRAME_F_LEFT_OUT 0x20 /* SHARED, and in no index: its hash is another frame's too */
-#define FRAME_F_CACHED 0x40   /* CACHE: the cache holds a reference, `left` is its number for it */
+#define FRAME_F_CACHED 0x40   /* the cache holds one of the references */
+#define FRAME_F_NEW 0x80      /* a block that mm/fold has not looked at; in no index */
 /* Whoever keeps the index is told before such a frame changes. */
 #define FRAME_F_INDEXED (FRAME_F_STABLE | FRAME_F_UNSTABLE | FRAME_F_LEFT_OUT)
 
@@ -69,11 +74,13 @@ struct frame {
         uint32_t hash_high; /* else, when hashes are kept */
     };
     uint32_t hash;  /* low half of a hash, or a checksum */
-    uint16_t group; /* SHARED, indexed, or CACHE mapped by a guest: the share group it is of */
+    uint16_t group; /* SHARED, CACHE, or indexed: the share group it is of */
     uint16_t pins;
 };
 
 _Static_assert(sizeof(struct frame) == 32, "DESIGN: at most 32 bytes of metadata a frame");
+
+#define FRAME_NO_GROUP UINT16_MAX
 
 /* What the disk cache is told about, or asked for, CACHED frames. */
 struct frames_cache {
@@ -81,8 +88,10 @@ struct frames_cache {
     /* The first guest maps it, or the last one has let it go: then only the cache holds it, and
      * may have given it up when this returns. */
     void (*mapped)(void *ctx, mfn_t mfn, bool mapped);
-    /* Let go of it: the cache's reference is gone when this returns, and the flag. */
-    void (*drop)(void *ctx, mfn_t mfn);
+    /* Let go of it: on true the cache's reference is gone, and the flag. */
+    bool (*drop)(void *ctx, mfn_t mfn);
+    /* It has left the index, and mm/fold is to look at it again. */
+    void (*renew)(void *ctx, mfn_t mfn);
 };
 
 struct frames {
@@ -128,6 +137,8 @@ void frames_pin(struct frames *f, mfn_t mfn);
 void frames_unpin(struct frames *f, mfn_t mfn);
 /* Changes the state and the counts; leaves the index first if need be. */
 void frames_set_state(struct frames *f, mfn_t mfn, enum frame_state state);
+/* Takes it out of whatever index it is in. */
+void frames_leave_index(struct frames *f, mfn_t mfn);
 
 static inline struct frame *frame_of(const struct frames *f, mfn_t mfn)
 {

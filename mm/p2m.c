@@ -15,7 +15,7 @@ enum status share_group_init(struct share_group *g, struct frames *frames, const
 {
     mfn_t zero;
 
-    if (id > UINT16_MAX) {
+    if (id >= FRAME_NO_GROUP) {
         return E_RANGE;
     }
     enum status s = frames_alloc(frames, FRAME_ZERO, &zero);
@@ -126,8 +126,6 @@ static inline void count_gain(struct p2m *p, gfn_t gfn, enum frame_state state)
         p->shared_maps++;
         p->group->shared_maps++;
     } else {
-        p->block_maps += state == FRAME_CACHE;
-        p->group->block_maps += state == FRAME_CACHE;
         return;
     }
     p->group->class_folded[p2m_page(p, gfn)->class]++;
@@ -143,8 +141,6 @@ static inline void count_lose(struct p2m *p, gfn_t gfn, enum frame_state state)
         p->shared_maps--;
         p->group->shared_maps--;
     } else {
-        p->block_maps -= state == FRAME_CACHE;
-        p->group->block_maps -= state == FRAME_CACHE;
         return;
     }
     p->group->class_folded[p2m_page(p, gfn)->class]--;
@@ -242,7 +238,7 @@ static enum status take_over(struct p2m *p, gfn_t gfn, mfn_t mfn)
 /* Whether nobody but the guest itself can tell that the frame changes. */
 static bool is_last(const struct frame *fr)
 {
-    if (fr->state != FRAME_SHARED && fr->state != FRAME_CACHE) {
+    if (fr->state != FRAME_SHARED) {
         return fr->state == FRAME_PRIVATE;
     }
     return fr->refs == 1 && fr->pins == 0; /* an entry maps it, so the one reference is that */
@@ -253,11 +249,8 @@ static bool take_from_cache(struct p2m *p, mfn_t mfn)
 {
     const struct frame *fr = frame_of(p->frames, mfn);
 
-    if (!(fr->flags & FRAME_F_CACHED) || fr->refs != 2 || fr->pins != 0) {
-        return false;
-    }
-    p->frames->cache.drop(p->frames->cache.ctx, mfn);
-    return true;
+    return (fr->flags & FRAME_F_CACHED) != 0 && fr->refs == 2 && fr->pins == 0 &&
+           p->frames->cache.drop(p->frames->cache.ctx, mfn);
 }
 
 /* A frame of its own for a page that is mapped read-only. */
@@ -350,15 +343,30 @@ enum status p2m_fault(struct p2m *p, gfn_t gfn, bool write)
 
 bool p2m_may_adopt(const struct frame *fr, uint32_t id)
 {
-    return fr->refs == 1 || fr->group == id;
+    return fr->state == FRAME_CACHE || fr->group == id;
+}
+
+/* The frame is the group's from now on; what another group's index knew of it is forgotten. */
+static void enter_group(struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    struct frame *fr = frame_of(p->frames, mfn);
+
+    if (fr->state != FRAME_CACHE) {
+        return;
+    }
+    if (fr->group != p->group->id) {
+        frames_leave_index(p->frames, mfn);
+        fr->group = (uint16_t)p->group->id;
+        p->frames->cache.renew(p->frames->cache.ctx, mfn);
+    }
+    set_owner(p, mfn, gfn);
 }
 
 enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
-    struct frame *fr = frame_of(p->frames, mfn);
+    const struct frame *fr = frame_of(p->frames, mfn);
     struct p2m_entry old;
 
-    ASSERT(fr->state == FRAME_CACHE && fr->pins > 0 && p2m_may_adopt(fr, p->group->id));
     if (!p2m_is_ram(p, gfn)) {
         return E_FAULT;
     }
@@ -377,33 +385,22 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
     if (s != OK) {
         return s;
     }
-    fr->group = (uint16_t)p->group->id;
+    if (fr->state != FRAME_ZERO) {
+        ASSERT(fr->pins > 0 && p2m_may_adopt(fr, p->group->id));
+        enter_group(p, gfn, mfn);
+    }
     frames_get(p->frames, mfn);
     if (!hole) {
         p->ops->flush(p->ctx);
         count_lose(p, gfn, state_of(p, old.mfn));
     }
-    count_gain(p, gfn, FRAME_CACHE);
+    count_gain(p, gfn, state_of(p, mfn));
     p2m_mark_written(p, gfn);
     note_break(p, gfn);
     if (!hole) {
         frames_put(p->frames, old.mfn);
     }
     return OK;
-}
-
-bool p2m_claim(struct p2m *p, gfn_t gfn, mfn_t mfn)
-{
-    const struct frame *fr = frame_of(p->frames, mfn);
-
-    if (fr->state != FRAME_CACHE || !is_last(fr)) {
-        return false;
-    }
-    count_lose(p, gfn, FRAME_CACHE);
-    count_gain(p, gfn, FRAME_PRIVATE);
-    frames_set_state(p->frames, mfn, FRAME_PRIVATE);
-    set_owner(p, mfn, gfn);
-    return true;
 }
 
 /* ---- merging ------------------------------------------------------------------------------- */
@@ -419,9 +416,11 @@ void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
 
 enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
 {
-    enum frame_state state = state_of(p, into);
+    bool zero = state_of(p, into) == FRAME_ZERO;
 
-    ASSERT(state == FRAME_SHARED || state == FRAME_ZERO);
+    if (!zero) {
+        ASSERT(p2m_may_adopt(frame_of(p->frames, into), p->group->id));
+    }
     if (p->logs) {
         (void)p2m_harvest_page(p, gfn); /* the new entry's dirty bit starts clear */
     }
@@ -429,12 +428,15 @@ enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
     if (s != OK) {
         return s;
     }
+    if (!zero) {
+        enter_group(p, gfn, into);
+    }
     frames_get(p->frames, into);
     p->ops->flush(p->ctx);
     count_lose(p, gfn, state_of(p, old));
-    count_gain(p, gfn, state);
+    count_gain(p, gfn, zero ? FRAME_ZERO : FRAME_SHARED);
     p2m_page(p, gfn)->flags |= GPAGE_F_FOLDED;
-    if (state == FRAME_ZERO) {
+    if (zero) {
         p->zero_merges++;
         p->group->zero_merges++;
     } else {

@@ -124,7 +124,7 @@ struct share_group {
     uint32_t id;                         /* unique, at most UINT16_MAX */
     struct share_group *fold_next;       /* mm/fold's list of the groups it knows */
     /* Sums over all its VMs, the ones that are gone included: entries, then events. */
-    uint64_t shared_maps, zero_maps, block_maps;
+    uint64_t shared_maps, zero_maps;
     uint64_t cow_breaks, zero_breaks, merges, zero_merges;
     /* Folded entries by the class they were folded as, and their ends by a write. */
     uint64_t class_folded[PAGE_CLASSES], class_breaks[PAGE_CLASSES];
@@ -163,7 +163,6 @@ struct p2m {
     uint64_t present;     /* entries, whatever they map */
     uint64_t zero_maps;   /* of those, mapping the group's zero page */
     uint64_t shared_maps; /* of those, mapping a SHARED frame */
-    uint64_t block_maps;  /* of those, mapping a CACHE frame */
     uint64_t demand_zero, cow_breaks, zero_breaks, takeovers; /* events since creation */
     uint64_t merges, zero_merges;                             /* likewise, by mm/fold */
     struct p2m *fold_next;                                    /* mm/fold's list of attached maps */
@@ -210,20 +209,15 @@ enum status p2m_get_write(struct p2m *p, gfn_t gfn, mfn_t *out) MUST_CHECK;
 void p2m_put(struct p2m *p, mfn_t mfn);
 
 /*
- * Maps a CACHE frame read-only at gfn in place of whatever is there: a page is read from a disk
- * without a copy. The caller has it pinned, and no guest of another share group maps it
- * (p2m_may_adopt). E_FAULT: not RAM. E_BUSY: a device is writing to the guest's own page there.
- * E_NOMEM: no memory for tables. Nothing has changed then.
+ * Maps a disk block's frame (CACHE, SHARED, or the group's zero page) read-only at gfn in place of
+ * whatever is there: a page is read from a disk without a copy. The caller has it pinned, and no
+ * guest of another share group maps it (p2m_may_adopt). E_FAULT: not RAM. E_BUSY: a device is
+ * writing to the guest's own page there. E_NOMEM: no memory for tables. Nothing has changed then.
  */
 enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn) MUST_CHECK;
-/* Whether guests of share group `id` may map the CACHE frame: only one group does at a time, so
- * that no group's write tells anything of another's pages. */
+/* Whether guests of share group `id` may map the CACHE or SHARED frame: only one group does at a
+ * time, so that no group's write tells anything of another's pages. */
 bool p2m_may_adopt(const struct frame *fr, uint32_t id);
-/*
- * For mm/fold: a CACHE frame that the cache has let go, and that this is the last entry to map,
- * becomes the guest's own, read-only still. False: it is none, or a device is at it.
- */
-bool p2m_claim(struct p2m *p, gfn_t gfn, mfn_t mfn);
 
 /* Copies between a buffer and guest memory, across pages, through the same door. On an error part
  * of the bytes may have been copied. */
@@ -269,12 +263,12 @@ void p2m_log_leave(struct p2m *p, struct p2m_log *log);
 void p2m_log_collect(struct p2m *p);
 
 /*
- * For mm/fold. Both want gfn to map the PRIVATE frame that names (p->vm, gfn) as its owner, already
- * write-protected and flushed.
+ * For mm/fold. p2m_make_shared wants gfn to map the PRIVATE frame that names (p->vm, gfn) as its
+ * owner, already write-protected and flushed, and turns it into a SHARED one where it is.
  *
- * p2m_make_shared turns that frame into a SHARED one where it is. p2m_merge replaces it by `into`
- * (SHARED, or the group's zero page) read-only, flushes, and drops the old frame's reference; an
- * error from ops->map is returned and nothing has changed then.
+ * p2m_merge wants gfn to map such a frame or a SHARED one, and replaces it by `into` (SHARED or
+ * CACHE of its group, or the group's zero page) read-only, flushes, and drops the old frame's
+ * reference; an error from ops->map is returned and nothing has changed then.
  */
 void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn);
 enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into) MUST_CHECK;

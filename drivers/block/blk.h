@@ -29,6 +29,7 @@ struct blk_seg {
 /* On whose behalf a request is made; the cache counts there. */
 struct blk_account {
     uint16_t vm;                       /* from 1; requests without an account are nobody's */
+    uint16_t group;                    /* its share group's id */
     uint64_t cache_hits, cache_misses; /* blocks of read requests */
 };
 
@@ -88,7 +89,8 @@ void blk_submit(struct blk_dev *d, struct blk_req *r);
 /*
  * Instead of copying: the CACHE frame that holds BLK_FRAME_SECTORS sectors from `sector` on, for a
  * guest of share group `group` to map read-only (p2m_adopt). It comes pinned; unpin it afterwards.
- * With `out` NULL it is only said what would be. `account` as in a request.
+ * With `out` NULL it is only said what would be. `account` as in a request. BLK_ZERO_FRAME instead
+ * of a frame: they are all zeroes, so the group's zero page serves.
  *
  * E_NOTFOUND: not held now, but a BLK_FETCH of these sectors may bring it (a request without
  * segments, a hint: done with OK whatever came of it, and what it brought may be gone again by
@@ -97,6 +99,7 @@ void blk_submit(struct blk_dev *d, struct blk_req *r);
 enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
                      struct blk_account *account, mfn_t *out) MUST_CHECK;
 #define BLK_FRAME_SECTORS (PAGE_SIZE / BLK_SECTOR)
+#define BLK_ZERO_FRAME MFN(UINT64_MAX)
 
 /*
  * Carries out one request on `sectors` sectors of the memory at `buf` (FLUSH: 0 sectors) and waits,

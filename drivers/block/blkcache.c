@@ -42,11 +42,18 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
 
 /* ---- helpers of the readers and writers ---- */
 
-void blkcache_copy(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
-                   size_t n, bool to_segs)
+void blkcache_give(struct blkcache *bc, const struct blk_req *r, uint64_t off, const void *bytes,
+                   size_t n)
 {
     bc->cache->stats.copied_bytes += n;
-    blk_segs_copy(bc->cache->frames->window, r, off, bytes, n, to_segs);
+    blk_segs_put(bc->cache->frames->window, r, off, bytes, n);
+}
+
+void blkcache_take(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
+                   size_t n)
+{
+    bc->cache->stats.copied_bytes += n;
+    blk_segs_get(bc->cache->frames->window, r, off, bytes, n);
 }
 
 uint64_t blkcache_slice(const struct blk_req *r, uint64_t off, uint64_t n, struct blk_seg *segs,

@@ -69,9 +69,11 @@ void blkcache_job_end(struct blkcache_job *j);
 void blkcache_count_hit(struct blkcache_job *j);
 void blkcache_count_misses(struct blkcache_job *j, uint64_t blocks);
 
-/* Copies n bytes at byte `off` of r's segments from or to `bytes`. */
-void blkcache_copy(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
-                   size_t n, bool to_segs);
+/* Copies n bytes between byte `off` of r's segments and `bytes`: to a reader, from a writer. */
+void blkcache_give(struct blkcache *bc, const struct blk_req *r, uint64_t off, const void *bytes,
+                   size_t n);
+void blkcache_take(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
+                   size_t n);
 /* Appends r's segments from byte `off`, n bytes, to segs until *n_segs is IO_SEGS; returns the
  * bytes covered, whole sectors. */
 uint64_t blkcache_slice(const struct blk_req *r, uint64_t off, uint64_t n, struct blk_seg *segs,

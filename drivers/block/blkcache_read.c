@@ -33,8 +33,9 @@ static uint32_t serve_hits(struct blkcache_job *j)
         uint64_t skip = j->at % CACHE_BLOCK_SECTORS;
         uint64_t n = MIN(CACHE_BLOCK_SECTORS - skip, j->end - j->at);
         if (j->r->op == BLK_READ) {
-            blkcache_copy(bc, j->r, job_offset(j, j->at), entry_bytes(bc, e) + skip * BLK_SECTOR,
-                          (size_t)(n * BLK_SECTOR), true);
+            blkcache_give(bc, j->r, job_offset(j, j->at),
+                          (const uint8_t *)cache_bytes_of(c, e) + skip * BLK_SECTOR,
+                          (size_t)(n * BLK_SECTOR));
             cache_touch(c, e);
         } else if (j->joining) {
             c->entries[e].flags |= CACHE_E_FRESH;
@@ -71,6 +72,9 @@ static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
             break; /* there already, or no frame for it */
         }
         c->entries[e].prev = (uint32_t)(io - bc->ios);
+        if (j->r->account != NULL) {
+            cache_set_group(c, e, j->r->account->group);
+        }
         frames_pin(c->frames, cache_frame(c, e));
         io->entries[io->n_entries++] = e;
     }
@@ -207,9 +211,9 @@ static void fill_finished(struct blkcache_io *io)
         if (j->r->op == BLK_FETCH) {
             c->entries[e].flags |= CACHE_E_FRESH;
         } else {
-            blkcache_copy(bc, j->r, job_offset(j, lo),
+            blkcache_give(bc, j->r, job_offset(j, lo),
                           entry_bytes(bc, e) + (lo - base) * BLK_SECTOR,
-                          (size_t)((hi - lo) * BLK_SECTOR), true);
+                          (size_t)((hi - lo) * BLK_SECTOR));
         }
         cache_publish(c, e, blkcache_mask(block, io->from, end));
     }
@@ -257,6 +261,16 @@ void blkcache_read_finished(struct blkcache_io *io)
     }
 }
 
+static bool may_have(const struct cache *c, uint32_t e, uint32_t group)
+{
+    if (cache_is_zero(c, e)) {
+        return true;
+    }
+    const struct frame *fr = frame_of(c->frames, cache_frame(c, e));
+
+    return p2m_may_adopt(fr, group) && fr->pins < FRAME_PINS_MAX / 2;
+}
+
 enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
                           struct blk_account *account, mfn_t *out)
 {
@@ -272,15 +286,17 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
     if (e == CACHE_NIL || cache_is_busy(c, e) || c->entries[e].mask != CACHE_MASK_ALL) {
         return E_NOTFOUND;
     }
-    const struct frame *fr = frame_of(c->frames, cache_frame(c, e));
-    if (!p2m_may_adopt(fr, group) || fr->pins >= FRAME_PINS_MAX / 2) {
+    if (!may_have(c, e, group)) {
         return E_BUSY;
     }
     if (out == NULL) {
         return OK;
     }
-    *out = cache_frame(c, e);
-    frames_pin(c->frames, *out);
+    *out = BLK_ZERO_FRAME;
+    if (!cache_is_zero(c, e)) {
+        *out = cache_frame(c, e);
+        frames_pin(c->frames, *out);
+    }
     if ((c->entries[e].flags & CACHE_E_FRESH) != 0) {
         c->entries[e].flags &= (uint8_t)~CACHE_E_FRESH;
     } else {

@@ -67,8 +67,8 @@ static unsigned update_cached(struct blkcache_job *j, struct blkcache_io *io)
         uint32_t bytes = (uint32_t)((next - s) * BLK_SECTOR);
         blkcache_slice(j->r, job_offset(j, direct), (s - direct) * BLK_SECTOR, io->segs, &n_segs);
         direct = next;
-        blkcache_copy(bc, j->r, job_offset(j, s),
-                      (uint8_t *)frame_bytes(c->frames, cache_frame(c, e)) + at, bytes, false);
+        blkcache_take(bc, j->r, job_offset(j, s),
+                      (uint8_t *)frame_bytes(c->frames, cache_frame(c, e)) + at, bytes);
         cache_hold(c, e);
         frames_pin(c->frames, cache_frame(c, e));
         io->entries[io->n_entries++] = e;

@@ -172,7 +172,7 @@ static enum cow_next merge(struct cow_job *j)
     if (is_zeroes(j)) {
         memset(bytes + skip, 0, n);
     } else {
-        blk_segs_copy(c->frames->window, j->r, offset(j, j->at), bytes + skip, n, false);
+        blk_segs_get(c->frames->window, j->r, offset(j, j->at), bytes + skip, n);
     }
     j->stage = COW_FILL;
     j->segs[0] = (struct blk_seg){mfn_to_hpa(j->bounce), PAGE_SIZE};

@@ -5,26 +5,45 @@
 #include "base/bits.h"
 #include "base/string.h"
 
-void blk_segs_copy(uint8_t *window, const struct blk_req *r, uint64_t off, void *bytes, size_t n,
-                   bool to_segs)
+/* The part of segment `s` that byte *off of the rest begins in, at most n bytes; 0: none of it. */
+static size_t part_at(const struct blk_seg *s, uint64_t *off, size_t n)
+{
+    if (*off >= s->bytes) {
+        *off -= s->bytes;
+        return 0;
+    }
+    return (size_t)MIN((uint64_t)n, s->bytes - *off);
+}
+
+void blk_segs_put(uint8_t *window, const struct blk_req *r, uint64_t off, const void *bytes,
+                  size_t n)
+{
+    const uint8_t *p = bytes;
+
+    for (unsigned i = 0; i < r->n_segs && n != 0; i++) {
+        size_t part = part_at(&r->segs[i], &off, n);
+        if (part != 0) {
+            memcpy(window + r->segs[i].addr.a + off, p, part);
+            p += part;
+            n -= part;
+            off = 0;
+        }
+    }
+}
+
+void blk_segs_get(const uint8_t *window, const struct blk_req *r, uint64_t off, void *bytes,
+                  size_t n)
 {
     uint8_t *p = bytes;
 
     for (unsigned i = 0; i < r->n_segs && n != 0; i++) {
-        const struct blk_seg *s = &r->segs[i];
-        if (off >= s->bytes) {
-            off -= s->bytes;
-            continue;
+        size_t part = part_at(&r->segs[i], &off, n);
+        if (part != 0) {
+            memcpy(p, window + r->segs[i].addr.a + off, part);
+            p += part;
+            n -= part;
+            off = 0;
         }
-        size_t part = (size_t)MIN((uint64_t)n, s->bytes - off);
-        if (to_segs) {
-            memcpy(window + s->addr.a + off, p, part);
-        } else {
-            memcpy(p, window + s->addr.a + off, part);
-        }
-        p += part;
-        n -= part;
-        off = 0;
     }
 }
 

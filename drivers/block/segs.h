@@ -5,10 +5,12 @@
 
 #include "drivers/block/blk.h"
 
-/* Copies n bytes at byte `off` of r's segments from or to `bytes`. window + machine address is the
- * byte there. */
-void blk_segs_copy(uint8_t *window, const struct blk_req *r, uint64_t off, void *bytes, size_t n,
-                   bool to_segs);
+/* Copies n bytes from `bytes` to byte `off` of r's segments, or from there. window + machine
+ * address is the byte there. */
+void blk_segs_put(uint8_t *window, const struct blk_req *r, uint64_t off, const void *bytes,
+                  size_t n);
+void blk_segs_get(const uint8_t *window, const struct blk_req *r, uint64_t off, void *bytes,
+                  size_t n);
 /* Clears n bytes at byte `off` of r's segments. */
 void blk_segs_zero(uint8_t *window, const struct blk_req *r, uint64_t off, size_t n);
 /*

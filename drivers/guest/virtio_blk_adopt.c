@@ -64,6 +64,9 @@ static enum status adopt_page(struct virtio_blk *d, struct virtio_blk_slot *slot
     if (s != OK) {
         return s;
     }
+    if (mfn.n == BLK_ZERO_FRAME.n) {
+        mfn = p->group->zero;
+    }
     (void)virtio_blk_slot_run(slot, slot->at, slot->left, &gpa);
     s = p2m_adopt(p, gpa_to_gfn(gpa), mfn);
     frames_unpin(p->frames, mfn);

@@ -401,6 +401,7 @@ static void op_cache(struct world *w)
         enum status s = frames_alloc(&w->f, FRAME_CACHE, &mfn);
         excuse(w, s);
         if (s == OK) {
+            frame_of(&w->f, mfn)->flags |= FRAME_F_CACHED;
             w->cache[w->n_cache++] = mfn;
         }
     }

@@ -322,7 +322,7 @@ static void test_check_detects(void **state)
             frame_of(&frames, cache_frame(&c, a))->refs++; /* past frames_get, which tells */
             break;
         case 8:
-            frames_set_state(&frames, cache_frame(&c, a), FRAME_PRIVATE);
+            frame_of(&frames, cache_frame(&c, a))->state = FRAME_SHARED;
             break;
         case 9: {
             mfn_t mfn;

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The frames that the blocks are in: which entries a frame has, when guests begin and end to map
+ * it, and what mm/fold is shown of it.
+ */
+#include "mm/cache_share.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "mm/cache_queue.h"
+
+uint32_t *cache_share_bucket(const struct cache *c, uint32_t frame)
+{
+    uint64_t h = (frame ^ c->seed) * UINT64_C(0x9e3779b97f4a7c15);
+
+    return &c->frame_buckets[(uint32_t)(h >> 32) & c->bucket_mask];
+}
+
+/* The first of the frame's entries in its chain from `e` on. */
+static uint32_t entry_in(const struct cache *c, uint32_t frame, uint32_t e)
+{
+    while (e != CACHE_NIL && c->entries[e].frame != frame) {
+        e = c->entries[e].frame_next;
+    }
+    return e;
+}
+
+#define FOR_EACH_ENTRY(c, e, mfn)                                                                  \
+    for (uint32_t e = entry_in(c, (uint32_t)(mfn).n, *cache_share_bucket(c, (uint32_t)(mfn).n));   \
+         e != CACHE_NIL; e = entry_in(c, (uint32_t)(mfn).n, (c)->entries[e].frame_next))
+
+uint32_t cache_share_first(const struct cache *c, mfn_t mfn)
+{
+    uint32_t frame = (uint32_t)mfn.n;
+
+    return entry_in(c, frame, *cache_share_bucket(c, frame));
+}
+
+/* ---- new frames ---- */
+
+static bool is_new(const struct cache *c, mfn_t mfn)
+{
+    return (frame_of(c->frames, mfn)->flags & FRAME_F_NEW) != 0;
+}
+
+void cache_seen(struct cache *c, mfn_t mfn)
+{
+    struct frame *fr = frame_of(c->frames, mfn), *table = c->frames->table;
+
+    if (!is_new(c, mfn)) {
+        return;
+    }
+    fr->flags &= (uint8_t)~FRAME_F_NEW;
+    if ((fr->flags & FRAME_F_CACHED) == 0) {
+        return; /* it left the queue with the cache */
+    }
+    *(fr->right != FRAME_NIL ? &table[fr->right].left : &c->new_first) = fr->left;
+    *(fr->left != FRAME_NIL ? &table[fr->left].right : &c->new_last) = fr->right;
+    c->n_new--;
+}
+
+void cache_renew(struct cache *c, mfn_t mfn)
+{
+    struct frame *fr = frame_of(c->frames, mfn), *table = c->frames->table;
+
+    ASSERT((fr->flags & FRAME_F_CACHED) != 0 && (fr->flags & FRAME_F_INDEXED) == 0);
+    if (c->mode != CACHE_FOLD || fr->group == FRAME_NO_GROUP || is_new(c, mfn)) {
+        return;
+    }
+    fr->flags |= FRAME_F_NEW;
+    fr->left = FRAME_NIL;
+    fr->right = c->new_last;
+    *(c->new_last != FRAME_NIL ? &table[c->new_last].left : &c->new_first) = (uint32_t)mfn.n;
+    c->new_last = (uint32_t)mfn.n;
+    c->n_new++;
+}
+
+enum status cache_next_new(struct cache *c, mfn_t *out)
+{
+    if (c->new_first == FRAME_NIL) {
+        return E_NOTFOUND;
+    }
+    *out = MFN(c->new_first);
+    cache_seen(c, *out);
+    return OK;
+}
+
+void cache_share_hide(struct cache *c, mfn_t mfn)
+{
+    cache_seen(c, mfn);
+    frames_leave_index(c->frames, mfn);
+}
+
+/* ---- frames and their entries ---- */
+
+void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn)
+{
+    struct frame *fr = frame_of(c->frames, mfn);
+    uint32_t *bucket = cache_share_bucket(c, (uint32_t)mfn.n);
+
+    c->entries[e].frame = (uint32_t)mfn.n;
+    c->entries[e].frame_next = *bucket;
+    *bucket = e;
+    if ((fr->flags & FRAME_F_CACHED) == 0) {
+        fr->refs++; /* not frames_get: no guest maps it by that */
+        fr->flags |= FRAME_F_CACHED;
+    }
+}
+
+/* The cache holds the frame no longer. */
+static void let_frame_go(struct cache *c, mfn_t mfn)
+{
+    struct frame *fr = frame_of(c->frames, mfn);
+    bool renewed = is_new(c, mfn) && fr->state == FRAME_SHARED;
+
+    cache_seen(c, mfn);
+    fr->flags &= (uint8_t)~FRAME_F_CACHED;
+    if (renewed) {
+        fr->flags |= FRAME_F_NEW; /* mm/fold comes to it by the guests' pages */
+    }
+    frames_put(c->frames, mfn);
+}
+
+void cache_share_leave(struct cache *c, uint32_t e)
+{
+    struct cache_entry *x = &c->entries[e];
+
+    if ((x->flags & CACHE_E_ZERO) != 0) {
+        c->zeroes--;
+        x->flags &= (uint8_t)~CACHE_E_ZERO;
+        return;
+    }
+    uint32_t frame = x->frame, *link = cache_share_bucket(c, frame);
+
+    while (*link != e) {
+        ASSERT(*link != CACHE_NIL);
+        link = &c->entries[*link].frame_next;
+    }
+    *link = x->frame_next;
+    x->frame = CACHE_NIL;
+    c->mapped -= (x->flags & CACHE_E_MAPPED) != 0;
+    x->flags &= (uint8_t)~CACHE_E_MAPPED;
+    if (cache_share_first(c, MFN(frame)) == CACHE_NIL) {
+        let_frame_go(c, MFN(frame));
+    }
+}
+
+bool cache_is_alone(const struct cache *c, uint32_t e)
+{
+    if (cache_is_zero(c, e)) {
+        return false;
+    }
+    mfn_t mfn = cache_frame(c, e);
+    const struct frame *fr = frame_of(c->frames, mfn);
+    uint32_t first = cache_share_first(c, mfn);
+
+    return fr->refs == 1 && fr->pins == 0 && first == e &&
+           entry_in(c, (uint32_t)mfn.n, c->entries[e].frame_next) == CACHE_NIL;
+}
+
+const void *cache_bytes_of(const struct cache *c, uint32_t e)
+{
+    static const uint64_t zeroes[PAGE_SIZE / sizeof(uint64_t)];
+
+    return cache_is_zero(c, e) ? (const void *)zeroes : frame_bytes(c->frames, cache_frame(c, e));
+}
+
+/* ---- blocks of equal content ---- */
+
+/* Takes the frame's entries, which are VALID, out of it and out of their queues one by one; the
+ * last one's frame goes with it. CACHE_NIL: there are no more. */
+static uint32_t take_entry(struct cache *c, mfn_t mfn)
+{
+    uint32_t e = cache_share_first(c, mfn);
+
+    if (e == CACHE_NIL) {
+        return e;
+    }
+    ASSERT(!cache_is_busy(c, e));
+    if ((c->entries[e].flags & CACHE_E_MAPPED) == 0) {
+        cache_queue_leave(c, e);
+    }
+    cache_share_leave(c, e);
+    return e;
+}
+
+void cache_move(struct cache *c, mfn_t from, mfn_t to)
+{
+    bool mapped = frame_of(c->frames, to)->state == FRAME_SHARED;
+    uint32_t e;
+
+    ASSERT(from.n != to.n && (mapped || frame_of(c->frames, to)->state == FRAME_CACHE));
+    while ((e = take_entry(c, from)) != CACHE_NIL) {
+        cache_share_join(c, e, to);
+        if (mapped) {
+            c->entries[e].flags |= CACHE_E_MAPPED;
+            c->mapped++;
+        } else {
+            cache_queue_enter(c, e, false);
+        }
+        c->stats.moved++;
+    }
+}
+
+void cache_make_zero(struct cache *c, mfn_t mfn)
+{
+    uint32_t e;
+
+    while ((e = take_entry(c, mfn)) != CACHE_NIL) {
+        c->entries[e].flags |= CACHE_E_ZERO;
+        c->zeroes++;
+        c->stats.moved++;
+    }
+}
+
+/* ---- what guests do with frames (struct frames_cache) ---- */
+
+static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
+{
+    struct cache *c = ctx;
+
+    FOR_EACH_ENTRY(c, e, mfn)
+    {
+        struct cache_entry *x = &c->entries[e];
+
+        ASSERT((x->flags & CACHE_E_BUSY) == 0);
+        if (mapped) {
+            cache_queue_leave(c, e);
+            x->flags |= CACHE_E_MAPPED;
+            c->mapped++;
+        } else {
+            c->mapped--;
+            x->flags &= (uint8_t)~CACHE_E_MAPPED;
+            cache_queue_enter(c, e, false);
+        }
+    }
+    if (mapped) {
+        return;
+    }
+    if (c->mode != CACHE_FOLD) {
+        cache_share_hide(c, mfn);
+    }
+    while (cache_held(c) > c->max && cache_evict(c)) {
+    }
+}
+
+static bool let_go(void *ctx, mfn_t mfn)
+{
+    struct cache *c = ctx;
+    uint32_t e;
+
+    while ((e = cache_share_first(c, mfn)) != CACHE_NIL) {
+        cache_remove(c, e);
+        c->stats.invalidations--;
+        c->stats.evictions++;
+    }
+    return true;
+}
+
+static void renew(void *ctx, mfn_t mfn)
+{
+    cache_renew(ctx, mfn);
+}
+
+void cache_share_init(struct cache *c)
+{
+    c->new_first = c->new_last = FRAME_NIL;
+    c->frames->cache =
+        (struct frames_cache){.ctx = c, .mapped = note_mapped, .drop = let_go, .renew = renew};
+}
+
+/* In mode FOLD mm/fold is shown all blocks; in the others it knows only of those that guests map,
+ * left over from that mode. */
+void cache_share_mode(struct cache *c)
+{
+    for (uint32_t e = 0; e < c->n_max && c->used != 0; e++) {
+        const struct cache_entry *x = &c->entries[e];
+
+        if ((x->flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_MAPPED | CACHE_E_ZERO)) !=
+            CACHE_E_USED) {
+            continue;
+        }
+        if (c->mode != CACHE_FOLD) {
+            cache_share_hide(c, cache_frame(c, e));
+        } else if (x->mask == CACHE_MASK_ALL &&
+                   (frame_of(c->frames, cache_frame(c, e))->flags & FRAME_F_INDEXED) == 0) {
+            cache_renew(c, cache_frame(c, e));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Between the files of the block store: which frames the entries are in, and who else has these.
+ * Everybody else: mm/cache.h.
+ */
+#ifndef MM_CACHE_SHARE_H
+#define MM_CACHE_SHARE_H
+
+#include "mm/cache.h"
+
+/* Sets frames->cache. c->frame_buckets are empty. */
+void cache_share_init(struct cache *c);
+/* The entry, BUSY, is in the frame from now on. The cache takes a reference if it has none. */
+void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn);
+/* The entry, in no queue, is in no frame and not MAPPED nor ZERO any more; with the frame's last
+ * entry goes the cache's reference. */
+void cache_share_leave(struct cache *c, uint32_t e);
+/* mm/fold knows nothing of the CACHE frame any more. */
+void cache_share_hide(struct cache *c, mfn_t mfn);
+/* The mode has changed. */
+void cache_share_mode(struct cache *c);
+
+/* The first of the entries that are in the frame, or CACHE_NIL; and their chain. */
+uint32_t cache_share_first(const struct cache *c, mfn_t mfn);
+uint32_t *cache_share_bucket(const struct cache *c, uint32_t frame);
+
+/* Evicts one block; false when every one is pinned. */
+bool cache_evict(struct cache *c);
+
+#endif
