@@ -90,9 +90,9 @@ static void open_one(struct kept *k)
     k->open = true;
     k->o.dirty = dirty;
     k->o.dirty_ctx = k;
-    log_info("%s: overlay of %s: %llu MiB of %llu MiB used", d->overlay, d->name,
-             (unsigned long long)k->o.cow.stats.chunks >> 8,
-             (unsigned long long)cfg.store->sectors >> 11);
+    log_info("%s: overlay of %s: %llu KiB of %llu KiB used", d->overlay, d->name,
+             (unsigned long long)k->o.cow.stats.chunks << 2,
+             (unsigned long long)(k->o.cow.stats.chunks + overlay_free_chunks(&k->o)) << 2);
 }
 
 void aside_open(const struct config_host *host)

@@ -10,6 +10,8 @@
 #include "drivers/block/cow_internal.h"
 #include "drivers/block/overlay_format.h"
 
+#define TIGHT_PART 16u /* of the store: less than this share is left */
+
 static struct overlay *of(struct cow *c)
 {
     return (struct overlay *)c;
@@ -64,6 +66,26 @@ static bool is_filled(const struct overlay *o)
     return o->n_entries == OVERLAY_SLOTS;
 }
 
+uint64_t overlay_free_chunks(const struct overlay *o)
+{
+    uint64_t last = (o->n_chunks - 2) / STRIDE; /* the last area: overlay_load saw to 3 chunks */
+    unsigned room = overlay_room(o, last);
+
+    return last * OVERLAY_SLOTS + room - o->cow.stats.chunks;
+}
+
+/* Once, while there is time to do something about it. */
+static void warn_if_tight(struct overlay *o)
+{
+    uint64_t left = overlay_free_chunks(o);
+
+    if (!o->said_tight && left < o->n_chunks / TIGHT_PART) {
+        o->said_tight = true;
+        log_warn("%s: the overlay has room for %llu KiB more of %s", o->cow.store->name,
+                 (unsigned long long)left << (PAGE_SHIFT - 10), o->cow.base->name);
+    }
+}
+
 static void add(struct cow *c, uint64_t chunk, uint32_t place)
 {
     struct overlay *o = of(c);
@@ -75,6 +97,7 @@ static void add(struct cow *c, uint64_t chunk, uint32_t place)
     store_le64(entry, chunk);
     store_le64(entry + 8, place);
     o->n_entries++;
+    warn_if_tight(o);
     if (first && o->dirty != NULL) {
         o->dirty(o->dirty_ctx);
     }
@@ -232,14 +255,6 @@ static void blocked(struct cow *c)
     }
 }
 
-uint64_t overlay_free_chunks(const struct overlay *o)
-{
-    uint64_t last = (o->n_chunks - 2) / STRIDE; /* the last area: overlay_load saw to 3 chunks */
-    unsigned room = overlay_room(o, last);
-
-    return last * OVERLAY_SLOTS + room - o->cow.stats.chunks;
-}
-
 /* ---- opening and closing ---- */
 
 static const struct cow_ops ops = {
@@ -282,7 +297,7 @@ enum status overlay_open(struct overlay *o, const struct overlay_cfg *cfg, char 
     o->n_chunks = MIN(cfg->store->sectors / COW_CHUNK_SECTORS, (uint64_t)UINT32_MAX);
     o->step = OVERLAY_IDLE;
     o->dirty = NULL;
-    o->said_full = o->said_failed = false;
+    o->said_tight = o->said_full = o->said_failed = false;
     STAILQ_INIT(&o->flushing);
     STAILQ_INIT(&o->to_flush);
     s = frames_alloc(cfg->frames, FRAME_HYP, &o->table);

@@ -57,7 +57,7 @@ struct overlay {
     /* Entries wait for a commit; called when there is a first one. May be NULL. */
     void (*dirty)(void *ctx);
     void *dirty_ctx;
-    bool said_full, said_failed;
+    bool said_tight, said_full, said_failed;
 };
 
 /* What overlay_open needs. Waits for the disks by calling poll(ctx): only for start-up. */

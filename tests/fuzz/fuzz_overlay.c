@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Copy-on-write disks. Either a sequence of operations and power cuts, checked by the oracle of the
- * property test; or a hostile store, whose header and tables are the input: it is refused and left
- * alone, or what it shows is what an independent reading of its tables says, and it can be used.
+ * Copy-on-write disks. Either a sequence of operations and power cuts, through a cache whose frames
+ * are given away or without, checked by the oracle of the property test; or a hostile store, whose
+ * header and tables are the input: it is refused and left alone, or what it shows is what an
+ * independent reading of its tables says, and it can be used.
  */
 #include "support_cow.h"
 
 #include "base/bits.h"
+#include "drivers/block/blkcache.h"
 #include "drivers/block/overlay.h"
 #include "input.h"
 
@@ -27,7 +29,7 @@ static bool stream_next(void *ctx, uint32_t n, uint32_t *out)
     return true;
 }
 
-static void operations(struct input *in, bool overlay)
+static void operations(struct input *in, bool overlay, uint32_t start)
 {
     uint32_t how = take(in, 1), sizes = take(in, 1), cut = take(in, 1);
     struct cww_options o = {.overlay = overlay,
@@ -38,7 +40,9 @@ static void operations(struct input *in, bool overlay)
                             .fail_percent = (how & 16) != 0 ? 10 : 0,
                             .cut_in = overlay && cut != 0 ? cut + 2 : 0,
                             .starve = (how & 32) != 0,
-                            .sync = (how & 64) != 0};
+                            .sync = (how & 64) != 0,
+                            .fold = (how & 128) != 0,
+                            .start = start};
 
     (void)cww_run(&o, (struct picks){.next = stream_next, .ctx = in}, 1500);
 }
@@ -56,7 +60,14 @@ struct hostile {
     struct picks picks;
     struct lossy base, store;
     struct overlay o;
+    struct cache cache; /* mode FOLD, or OFF: then nothing is given as a frame */
+    void *cache_mem, *pool_mem;
+    struct blkcache bc;
+    struct blkcache_dev cached_base, cached_store;
 };
+
+#define CACHE_BLOCKS 24u
+#define POOL 4u
 
 static bool no_next(void *ctx, uint32_t n, uint32_t *out)
 {
@@ -74,8 +85,10 @@ static void poll(void *ctx)
 static enum status open_store(struct hostile *h)
 {
     char why[160] = "";
-    const struct overlay_cfg cfg = {
-        .frames = &h->frames, .base = &h->base.dev, .store = &h->store.dev, .poll = poll};
+    const struct overlay_cfg cfg = {.frames = &h->frames,
+                                    .base = &h->cached_base.dev,
+                                    .store = &h->cached_store.dev,
+                                    .poll = poll};
     enum status s = overlay_open(&h->o, &cfg, why, sizeof(why));
 
     require(s == OK || (why[0] != '\0' && h->frames.by_state[FRAME_HYP] == 0));
@@ -96,7 +109,7 @@ static enum status go(struct hostile *h, enum blk_op op, uint64_t chunk)
                         .sector = flush ? 0 : chunk * 8,
                         .sectors = flush ? 0 : 8,
                         .segs = &seg,
-                        .n_segs = flush ? 0 : 1,
+                        .n_segs = op == BLK_READ || op == BLK_WRITE,
                         .done = done,
                         .ctx = &s};
 
@@ -121,13 +134,36 @@ static const uint8_t *expected(const struct hostile *h, uint64_t chunk)
     return NULL;
 }
 
+/* The chunk as a frame, when it can be had as one. */
+static void compare_frame(struct hostile *h, uint64_t chunk, const uint8_t *bytes)
+{
+    mfn_t mfn;
+    enum status s = blk_hold(&h->o.cow.dev, chunk * 8, 0, NULL, &mfn);
+
+    require((s == E_UNSUPPORTED) == (h->cache.mode != CACHE_FOLD));
+    if (s == E_NOTFOUND) {
+        require(go(h, BLK_FETCH, chunk) == OK);
+        s = blk_hold(&h->o.cow.dev, chunk * 8, 0, NULL, &mfn);
+    }
+    if (s == OK) {
+        require(memcmp(frame_bytes(&h->frames, mfn), bytes, PAGE_SIZE) == 0);
+        frames_unpin(&h->frames, mfn);
+    }
+}
+
 static void compare(struct hostile *h)
 {
     for (uint64_t c = 0; c < CHUNKS; c++) {
         const uint8_t *there = expected(h, c);
+        if (there == NULL) {
+            there = h->base.now + c * PAGE_SIZE;
+        }
+        if (c % 2 != 0) {
+            compare_frame(h, c, there);
+        }
         require(go(h, BLK_READ, c) == OK);
-        require(memcmp(h->window + BUFFER * PAGE_SIZE,
-                       there != NULL ? there : h->base.now + c * PAGE_SIZE, PAGE_SIZE) == 0);
+        require(memcmp(h->window + BUFFER * PAGE_SIZE, there, PAGE_SIZE) == 0);
+        compare_frame(h, c, there);
     }
 }
 
@@ -164,7 +200,22 @@ static void damage(struct hostile *h, struct input *in)
     }
 }
 
-static void hostile(struct input *in)
+static void stack_cache(struct hostile *h, bool fold)
+{
+    h->cache_mem = malloc(cache_bytes(CACHE_BLOCKS));
+    h->pool_mem = aligned_alloc(16, ALIGN_UP(blkcache_bytes(POOL, POOL), 16));
+    require(cache_init(&h->cache, &h->frames, h->cache_mem, CACHE_BLOCKS, 3) == OK);
+    h->frames.reclaim = cache_reclaim;
+    h->frames.reclaim_ctx = &h->cache;
+    cache_set_mode(&h->cache, fold ? CACHE_FOLD : CACHE_OFF);
+    require(blkcache_init(&h->bc, &h->cache, h->pool_mem, POOL, POOL) == OK);
+    h->base.dev.id = 1;
+    h->store.dev.id = 2;
+    blkcache_dev_init(&h->cached_base, &h->bc, &h->base.dev);
+    blkcache_dev_init(&h->cached_store, &h->bc, &h->store.dev);
+}
+
+static void hostile(struct input *in, bool fold)
 {
     struct hostile *h = calloc(1, sizeof(*h));
 
@@ -175,6 +226,7 @@ static void hostile(struct input *in)
     lossy_init(&h->base, "base", CHUNKS * 8, h->window, &h->picks);
     lossy_init(&h->store, "store", CHUNKS * 8, h->window, &h->picks);
     h->base.sync = h->store.sync = true;
+    stack_cache(h, fold);
     for (size_t i = 0; i < CHUNKS; i++) {
         memset(h->base.now + i * PAGE_SIZE, (int)(i % 255), PAGE_SIZE);
     }
@@ -184,6 +236,7 @@ static void hostile(struct input *in)
         memset(h->store.now + i * PAGE_SIZE, i == 258 ? 0 : (int)(i % 253) + 1, PAGE_SIZE);
     }
     damage(h, in);
+    cache_drop_all(&h->cache); /* what it has seen before the damage */
     uint64_t writes = h->store.n_writes;
     if (open_store(h) != OK) {
         require(h->store.n_writes == writes);
@@ -205,6 +258,8 @@ static void hostile(struct input *in)
     require(h->base.n_writes == 0 && h->frames.by_state[FRAME_HYP] == 0);
     lossy_free(&h->base);
     lossy_free(&h->store);
+    free(h->cache_mem);
+    free(h->pool_mem);
     free(h->window);
     free(h);
 }
@@ -215,9 +270,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint32_t kind = take(&in, 1);
 
     if (kind % 2 == 0) {
-        hostile(&in);
+        hostile(&in, kind % 4 == 0);
     } else {
-        operations(&in, kind % 4 == 1);
+        operations(&in, kind % 4 == 1, kind / 4 % 4 == 3 ? 63 : kind / 4 % 4 * 8);
     }
     return 0;
 }

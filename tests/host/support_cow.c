@@ -545,6 +545,10 @@ static void drain(struct world *w)
         }
         busy = w->base.n_pending != 0 || w->store.n_pending != 0 || cow_is_starved(w->cow);
         cow_retry(w->cow);
+        /* One that was tried first may have left, or another's read given back, what it wants. */
+        for (unsigned i = 0; i < COW_JOBS && w->frames.by_state[FRAME_FREE] != 0; i++) {
+            cow_retry(w->cow);
+        }
         REQUIRE(!cow_is_starved(w->cow) || w->frames.by_state[FRAME_FREE] == 0);
         if (cow_is_starved(w->cow)) {
             cow_cancel(w->cow); /* more is wanted than there is memory: the VM would be stopped */

@@ -87,11 +87,17 @@ static void flushed(struct lossy *d, uint64_t submitted)
     d->n_versions = kept;
 }
 
+static bool is_bad(const struct lossy *d, const struct blk_req *r)
+{
+    return r->op == BLK_READ && r->sector < d->bad + d->n_bad && d->bad < r->sector + r->sectors;
+}
+
 static void complete(struct lossy *d, unsigned i)
 {
     struct blk_req *r = d->pending[i];
     uint64_t submitted = d->submitted[i];
-    bool fails = d->dead || (pick(d->picks, 100) < d->fail_percent && !d->picks->ended);
+    bool fails =
+        d->dead || is_bad(d, r) || (pick(d->picks, 100) < d->fail_percent && !d->picks->ended);
 
     d->pending[i] = d->pending[--d->n_pending];
     d->submitted[i] = d->submitted[d->n_pending];

@@ -52,8 +52,9 @@ struct lossy {
     unsigned n_pending;
     uint64_t clock;
     unsigned fail_percent;
-    bool sync; /* completes inside submit */
-    bool dead; /* the power is off: every request fails, and nothing is done */
+    uint64_t bad, n_bad; /* sectors that cannot be read */
+    bool sync;           /* completes inside submit */
+    bool dead;           /* the power is off: every request fails, and nothing is done */
     uint64_t n_writes, n_flushes, n_reads;
     uint64_t n_read_sectors;
 };
