@@ -38,7 +38,7 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=40
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-host test-emu fuzz soak powercut bench bench-fold cache-bench images bench-ksm lint format \
+.PHONY: all demo run iso test test-host test-emu fuzz soak powercut bench bench-fold bench-cache cache-bench images bench-ksm lint format \
         gdb clean help setup
 all: $O/pagefold.elf
 
@@ -198,9 +198,10 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
 ## make soak       guests that verify their memory for MINUTES=60 emulated minutes of folding
 ## make powercut   CUTS=100 times, end the emulator while guests write, and look at the disk
-## make bench      costs of exits, the boot ratio and the scanner's passes, in emulated ticks;
-##                 build/bench.json
+## make bench      costs of exits, the boot ratio, the scanner's passes and the disk cache's modes, in
+##                 emulated ticks; build/bench.json
 ## make bench-fold  of these, only what folding costs
+## make bench-cache  only what the disk cache is worth, in each of its modes and at several sizes
 ## make fold-bench  build/host/fold-bench: the folding core on memory images, on this host
 ## make cache-bench  build/host/cache-bench: replacement policies on traces of our own guests (made
 ##                 once, in build/traces; some minutes) and on synthetic ones; options in ARGS='...'
@@ -256,6 +257,10 @@ bench: setup
 bench-fold: setup
 	$Q $(BUILD) all build/guests/bench-fold.elf
 	$Q tools/bench --only fold
+
+bench-cache: setup
+	$Q $(BUILD) all build/guests/bench.elf
+	$Q tools/bench --only disk --only cache --full
 
 cache-bench: setup
 	$Q $(BUILD) all $H/cache-bench

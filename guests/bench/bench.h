@@ -22,5 +22,7 @@ void bench_report(const char *name);
 /* Reads 4 KiB blocks from the first virtio-blk disk. False, after a line that says why, if it
  * cannot. */
 bool bench_disk(void);
+/* These, and larger reads, writes, and stores to pages that a read has filled. */
+bool bench_disk_all(void);
 
 #endif

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times 4 KiB reads by virtio-blk (virtio 1.2), from the kick to the used ring's entry: first of
- * blocks that the hypervisor's cache cannot have, then of the same blocks again. One request at a
- * time; the driver polls with interrupts suppressed, or waits for MSI-X in HLT.
+ * Times requests by virtio-blk (virtio 1.2), from the kick to the used ring's entry: first reads of
+ * blocks that the hypervisor's cache cannot have, then of the same blocks again; and writes. One
+ * request at a time; the driver polls with interrupts suppressed, or waits for MSI-X in HLT.
  */
 #include "bench.h"
 
-#define READS 1024u
+#define READS 1024u /* blocks in a series */
+#define RUN 16u     /* blocks in a request of 64 KiB */
+#define MARK 0x80000000u
 #define BLOCK_SECTORS 8u
 #define QUEUE_SIZE 8u
 #define VECTOR 0x41u
@@ -36,6 +38,7 @@ enum {
 };
 enum { STATUS_ACKNOWLEDGE = 1, STATUS_DRIVER = 2, STATUS_DRIVER_OK = 4, STATUS_FEATURES_OK = 8 };
 enum { DESC_NEXT = 1, DESC_WRITE = 2 };
+enum { BLK_IN = 0, BLK_OUT = 1 };
 
 static struct {
     uint64_t addr;
@@ -56,7 +59,7 @@ static struct {
     uint64_t sector;
 } header;
 static volatile uint8_t status;
-static uint8_t buffer[PAGE] __attribute__((aligned(4096)));
+static uint8_t buffer[RUN * PAGE] __attribute__((aligned(4096)));
 static uint16_t common, notify;
 
 static uint32_t pci_read(unsigned slot, unsigned reg)
@@ -161,19 +164,21 @@ static void set_up_queue(unsigned queue_vector)
     desc[0].flags = DESC_NEXT;
     desc[0].next = 1;
     desc[1].addr = (uintptr_t)buffer;
-    desc[1].len = sizeof(buffer);
-    desc[1].flags = DESC_NEXT | DESC_WRITE;
     desc[1].next = 2;
     desc[2].addr = (uintptr_t)&status;
     desc[2].len = 1;
     desc[2].flags = DESC_WRITE;
 }
 
-static void read_block(unsigned block, bool poll)
+/* One request for so many blocks, from the kick to the used ring's entry; false when it failed. */
+static bool request(uint32_t type, unsigned block, unsigned blocks, bool poll)
 {
     uint16_t next = (uint16_t)(avail.idx + 1);
 
+    header.type = type;
     header.sector = (uint64_t)block * BLOCK_SECTORS;
+    desc[1].len = blocks * PAGE;
+    desc[1].flags = type == BLK_IN ? DESC_NEXT | DESC_WRITE : DESC_NEXT;
     status = 0xff;
     avail.ring[avail.idx % QUEUE_SIZE] = 0;
     avail.idx = next;
@@ -185,24 +190,81 @@ static void read_block(unsigned block, bool poll)
             __asm__ volatile("sti; hlt; cli" ::: "memory");
         }
     }
+    return status == 0;
 }
 
-/* tools/bench fills the disk so that each block begins with its number. */
-static bool measure(const char *name, bool poll)
+static bool disk_failed(const char *name, unsigned block)
 {
-    for (unsigned i = 0; i < READS; i++) {
-        BENCH_SAMPLE(read_block(i, poll));
-        if (status != 0 || *(volatile uint32_t *)buffer != i) {
-            print("BENCH-FAILED block %u: status %u, contents %u\n", i, status,
-                  *(volatile uint32_t *)buffer);
+    print("BENCH-FAILED %s, block %u: status %u, contents %x\n", name, block, status,
+          *(volatile uint32_t *)buffer);
+    return false;
+}
+
+/* tools/measure fills the disk so that each word of a block is its number; a block that was written
+ * here has MARK in it too. */
+static bool holds(unsigned block, unsigned blocks, uint32_t mark)
+{
+    for (unsigned i = 0; i < blocks; i++) {
+        volatile uint32_t *word = (volatile uint32_t *)(buffer + i * PAGE);
+        if (word[0] != ((block + i) | mark) || word[PAGE / 4 - 1] != ((block + i) | mark)) {
             return false;
+        }
+    }
+    return true;
+}
+
+/* READS blocks from `first` on, `blocks` in each request; a sample is what one block took. */
+static bool read_series(const char *name, unsigned first, unsigned blocks, uint32_t mark, bool poll)
+{
+    for (unsigned at = first; at < first + READS; at += blocks) {
+        uint64_t start = rdtsc();
+        bool ok = request(BLK_IN, at, blocks, poll);
+        uint64_t ticks = (rdtsc() - start) / blocks;
+        for (unsigned i = 0; i < blocks; i++) {
+            bench_add(ticks);
+        }
+        if (!ok || !holds(at, blocks, mark)) {
+            return disk_failed(name, at);
         }
     }
     bench_report(name);
     return true;
 }
 
-bool bench_disk(void)
+/* The first store to a page that a read of a cached block has filled. */
+static bool overwrite_series(const char *name)
+{
+    for (unsigned i = 0; i < READS; i++) {
+        if (!request(BLK_IN, i, 1, true) || !holds(i, 1, 0)) {
+            return disk_failed(name, i);
+        }
+        BENCH_SAMPLE(*(volatile uint64_t *)(buffer + PAGE / 2) = i);
+    }
+    bench_report(name);
+    return true;
+}
+
+static void fill(unsigned block)
+{
+    for (unsigned i = 0; i < PAGE / 4; i++) {
+        ((volatile uint32_t *)buffer)[i] = block | MARK;
+    }
+}
+
+static bool write_series(const char *name, unsigned first)
+{
+    for (unsigned i = first; i < first + READS; i++) {
+        fill(i);
+        BENCH_SAMPLE(request(BLK_OUT, i, 1, true));
+        if (status != 0) {
+            return disk_failed(name, i);
+        }
+    }
+    bench_report(name);
+    return true;
+}
+
+static bool set_up(void)
 {
     unsigned slot;
 
@@ -216,9 +278,27 @@ bool bench_disk(void)
         return false;
     }
     set_up_queue(VECTOR_NONE);
-    if (!measure("virtio_read_miss", true) || !measure("virtio_read_hit", true)) {
+    return true;
+}
+
+bool bench_disk(void)
+{
+    if (!set_up() || !read_series("virtio_read_miss", 0, 1, 0, true) ||
+        !read_series("virtio_read_hit", 0, 1, 0, true)) {
         return false;
     }
     set_up_queue(0);
-    return measure("virtio_read_hit_irq", false);
+    return read_series("virtio_read_hit_irq", 0, 1, 0, false);
+}
+
+bool bench_disk_all(void)
+{
+    return bench_disk() && (set_up_queue(VECTOR_NONE), true) &&
+           overwrite_series("virtio_overwrite") &&
+           read_series("virtio_read_miss_64k", READS, RUN, 0, true) &&
+           read_series("virtio_read_hit_64k", READS, RUN, 0, true) &&
+           write_series("virtio_write_cached", 0) &&
+           read_series("virtio_read_written", 0, 1, MARK, true) &&
+           write_series("virtio_write_new", 2 * READS) &&
+           read_series("virtio_read_back", 2 * READS, 1, MARK, true);
 }

@@ -9,7 +9,7 @@ from emu.problem import Problem
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 CPU = "corei7_skylake_x"
 FOLDER = os.path.join(ROOT, "build", "bench")
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 1500
 
 
 def write(name, text):

@@ -163,7 +163,7 @@ def where_it_goes(boots, series):
 # ---- the whole ------------------------------------------------------------------------------
 
 
-def submit(pool):
+def submit(pool, _full):
     """Starts all boots; their results are taken by collect."""
     return (pool.submit(measure_exits),
             {name: pool.submit(measure_boot, name) for name in BOOTS})

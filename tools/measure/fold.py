@@ -225,7 +225,7 @@ def measure_latency(name):
 # ---- the whole ------------------------------------------------------------------------------
 
 
-def submit(pool):
+def submit(pool, _full):
     """Starts all boots; the result of each is taken by collect."""
     return ([pool.submit(measure_passes, *what) for what in PASSES],
             {name: pool.submit(measure_latency, name) for name in LATENCIES})

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the disk cache is worth, in each of its modes, on the same workloads in the same machine.
+
+readers   two guests of 80 MiB, whose page caches hold about 20 MiB, read 32 MiB of a Debian root's
+          files each, again and again, and verify every block: in a loop, and the popular ones more
+          often (Zipf, s = 0.9). In the phases `same_*` both read the same files of one disk, in
+          `other_*` each its own. Each pair of phases comes after a round that is not counted. Once for
+          each size of the cache; --full measures all sizes, otherwise one.
+pair      two guests boot from one base with `,snapshot`, read and check 8 MiB of programs, write
+          and read files of their own
+storm     four of them, all started at once
+
+Equal memory: the machine and cache.max are the same in each mode. Hit ratio: of the blocks that the
+guests' reads want of the second-level cache, the part that it has; a block that another's read is
+just bringing counts as missed.
+"""
+
+from measure import cache_files, cache_run
+
+MODES = ("off", "inclusive", "scrub", "fold")
+LIST_MIB = 32
+SIZES = (4, 8, 16, 32)  # of the cache, MiB
+SIZE = 8                # the one that is always measured
+HYPERVISOR_MIB = 56     # and its boot modules
+TRACE = 100_000
+# name, second at which it begins, whose list the second guest reads, what is done
+PHASES = (
+    ("same_first", 78, "a", "loop:1"),
+    ("same_loop", 98, "a", "loop:2"),
+    ("same_zipf", 132, "a", "zipf:32"),
+    ("other_first", 146, "b", "loop:1"),
+    ("other_loop", 170, "b", "loop:2"),
+    ("other_zipf", 214, "b", "zipf:32"),
+)
+COUNTED = tuple(name for name, *_ in PHASES if not name.endswith("first"))
+HIT_RATIO_TARGET = 2.0
+
+WORKLOADS = {
+    "readers": {
+        "program": "reader", "memory": 80, "phases": len(PHASES),
+        "last": r"CACHE vm=\w+ cached=\d+k done",
+    },
+    "pair": {
+        "program": "storm", "memory": 112, "cache": 64, "phases": 1, "names": ("one", "two"),
+        "suffix": "snapshot", "mount": "rw", "last": r"STORM-END vm=\w+ \d+",
+    },
+    "storm": {
+        "program": "storm", "memory": 112, "cache": 64, "phases": 1,
+        "names": ("one", "two", "three", "four"), "suffix": "snapshot", "mount": "rw",
+        "last": r"STORM-END vm=\w+ \d+", "keys": f"cache.trace = {TRACE}\n", "trace": 16,
+    },
+}
+
+
+def readers():
+    """Both guests with their words."""
+    for name, second in (("one", False), ("two", True)):
+        yield name, "cache_plan=" + ",".join(
+            f"{phase}@{begin}:{theirs if second else 'a'}:{what}"
+            for phase, begin, theirs, what in PHASES)
+
+
+def workload(name, files, size):
+    work = {**WORKLOADS[name], **files}
+    work.setdefault("cache", size)
+    work["guests"] = list(readers()) if name == "readers" else [(vm, "") for vm in work["names"]]
+    work["machine"] = len(work["guests"]) * work["memory"] + work["cache"] + HYPERVISOR_MIB
+    return work
+
+
+# ---- the whole ------------------------------------------------------------------------------
+
+
+def submit(pool, full):
+    """Starts all boots; their results are taken by collect."""
+    lists = cache_files.make_lists(LIST_MIB)
+    files = {"initrd": cache_files.make_initrd(lists), "disk": cache_files.make_disk()}
+    jobs = {}
+    for name in WORKLOADS:
+        for size in (SIZES if full else (SIZE,)) if name == "readers" else (None,):
+            for mode in MODES:
+                if mode == "off" and size not in (None, SIZE):
+                    continue  # has none, whatever its size
+                label = f"cache-{name}-{size}M-{mode}" if size else f"cache-{name}-{mode}"
+                jobs[name, size, mode] = pool.submit(cache_run.measure, label,
+                                                     workload(name, files, size), mode)
+    return jobs
+
+
+def collect(jobs):
+    rows = []
+    for (name, size, mode), job in jobs.items():
+        found = job.result()
+        row = {"workload": name, "mode": mode,
+               "cache_mib": size or WORKLOADS[name]["cache"], "vm_mib": WORKLOADS[name]["memory"]}
+        rows.append({**row, "refused": True} if found is None else {**row, **found})
+    return {"list_mib": LIST_MIB, "rows": rows}
+
+
+def find(result, name, mode, size=None):
+    """The row of a workload in a mode, or None if it was not measured or was refused."""
+    for row in result["rows"]:
+        if (row["workload"], row["mode"]) == (name, mode) and size in (None, row["cache_mib"]):
+            return None if row.get("refused") else row
+    return None
+
+
+def phase_of(row, name):
+    return next((p for p in row["phases"] if p["phase"] == name), None) if row else None
+
+
+def hit_gain(result, size, name):
+    """How many times the hit ratio of inclusive fold has."""
+    fold, inclusive = (phase_of(find(result, "readers", mode, size), name)
+                       for mode in ("fold", "inclusive"))
+    if not fold or not inclusive:
+        return None
+    if inclusive["hit_ratio"] == 0:
+        return float("inf") if fold["hit_ratio"] > 0 else 1.0
+    return round(fold["hit_ratio"] / inclusive["hit_ratio"], 2)
+
+
+def sizes_of(result):
+    return sorted({row["cache_mib"] for row in result["rows"] if row["workload"] == "readers"})
+
+
+def missed(result):
+    """Names of what has not been reached."""
+    names = []
+    for size in sizes_of(result):
+        row = find(result, "readers", "fold", size)
+        if not row or any(p["copied_bytes"] for p in row["phases"]):
+            names.append(f"cache_copied_{size}M")
+        for name in COUNTED:
+            gain = hit_gain(result, size, name)
+            if gain is None or gain < HIT_RATIO_TARGET:
+                names.append(f"cache_hits_{name}_{size}M")
+    storm = find(result, "storm", "fold")
+    if not storm or storm["phases"][0]["disk_blocks"] != storm["distinct_blocks"]:
+        names.append("cache_storm_reads_once")
+    for row in result["rows"]:
+        if row["mode"] == "fold" and row.get("duplicates") != 0:
+            names.append(f"cache_duplicates_{row['workload']}_{row['cache_mib']}M")
+    return names
+
+
+# ---- tables ---------------------------------------------------------------------------------
+
+
+COLUMNS = (
+    # heading, key, width, format
+    ("mode", None, 9, "{}"),
+    ("hit ratio", "hit_ratio", 9, "{:.3f}"),
+    ("wanted", "blocks_wanted", 7, "{}"),
+    ("hits", "hits", 6, "{}"),
+    ("from disk", "disk_blocks", 9, "{}"),
+    ("commands", "disk_commands", 8, "{}"),
+    ("copied KiB", "copied_bytes", 10, "{:.0f}"),
+    ("exits", "exits", 7, "{}"),
+    ("requests", "requests", 8, "{}"),
+    ("ticks each", "ticks_a_request", 10, "{:,}"),
+    ("million ticks", "ticks", 13, "{:.1f}"),
+    ("guests", "guest_ticks", 7, "{:.1f}"),
+    ("idle", "idle_ticks", 6, "{:.1f}"),
+    ("scan", "scan_ticks", 6, "{:.1f}"),
+    ("MiB used", "memory_mean_mib", 8, "{:.1f}"),
+)
+MILLIONS = ("ticks", "guest_ticks", "idle_ticks", "scan_ticks")
+
+
+def cell(phase, key, form):
+    value = phase[key]
+    if value is None:
+        return "-"
+    return form.format(value / 1e6 if key in MILLIONS else
+                       value / 1024 if key == "copied_bytes" else value)
+
+
+def phase_rows(result, name, size, phase_name):
+    for mode in MODES:
+        row = find(result, name, mode, size)
+        phase = phase_of(row, phase_name)
+        if phase is None:
+            if any(r["workload"] == name and r["mode"] == mode and r.get("refused")
+                   for r in result["rows"]):
+                yield f"  {mode:9} refused by this build"
+            continue
+        yield "  " + " ".join([f"{mode:9}"] + [f"{cell(phase, key, form):>{width}}"
+                                               for _, key, width, form in COLUMNS[1:]])
+
+
+def told(value):
+    return "not told" if value is None else value
+
+
+def table(result):
+    head = "  " + " ".join([f"{'mode':9}"] + [f"{text:>{width}}" for text, _, width, _ in COLUMNS[1:]])
+    yield head
+    for size in sizes_of(result):
+        for name, *_ in PHASES:
+            gain = hit_gain(result, size, name)
+            yield (f"readers, cache of {size} MiB, {name}"
+                   + (f": fold has {gain} times the hit ratio of inclusive" if gain else ""))
+            yield from phase_rows(result, "readers", size, name)
+    for name in ("pair", "storm"):
+        yield f"{name}, {len(WORKLOADS[name]['names'])} guests from one base"
+        yield from phase_rows(result, name, None, "storm")
+    yield "blocks held twice at the end, by a recount of all frames; distinct blocks that were read"
+    for row in result["rows"]:
+        if not row.get("refused"):
+            yield (f"  {row['workload']:8} {row['cache_mib']:3} MiB {row['mode']:9} "
+                   f"{told(row['duplicates']):>8}  {told(row['distinct_blocks']):>8}")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a disk request costs a guest, in each mode of the cache: a bare-metal guest (guests/bench) that
+times each of its requests by RDTSC, from the kick to the used ring's entry, one at a time. A second
+boot of each mode would give the same ticks. The host's disk is Bochs', which takes as many ticks as
+its model of an IDE disk says, and no more; so a miss stands for no real disk.
+"""
+
+import os
+import re
+import struct
+
+from emu.problem import Problem
+from measure.boots import FOLDER, guest, pagefold, read_log, write
+
+MODES = ("off", "inclusive", "scrub", "fold")
+DISK_BLOCKS = 4096
+BLOCK_BYTES = 4096
+MIN_SAMPLES = 1000
+SERIES = (
+    ("virtio_read_miss", "read 4 KiB for the first time"),
+    ("virtio_read_hit", "read them again"),
+    ("virtio_read_hit_irq", "again, by MSI-X interrupt"),
+    ("virtio_overwrite", "first store to a page that such a read has filled"),
+    ("virtio_read_miss_64k", "read 64 KiB for the first time, a block of it"),
+    ("virtio_read_hit_64k", "read them again, a block of it"),
+    ("virtio_write_cached", "write 4 KiB that were read before"),
+    ("virtio_read_written", "read them back"),
+    ("virtio_write_new", "write 4 KiB that were not"),
+    ("virtio_read_back", "read them back"),
+)
+# What to reach: a hit costs no more with frames that are mapped than with copies.
+TARGET = ("virtio_read_hit", "fold", "inclusive")
+
+CONF = """\
+[host]
+stats.interval = off
+fold.run = off
+cache.mode = {mode}
+cache.max = 32M
+[vm bench]
+memory = 64M
+kernel = {guest}
+cmdline = role=3
+disk = ata0
+"""
+
+
+def make_disk():
+    """Each word of a block is the block's number."""
+    path = os.path.join(FOLDER, "blocks.img")
+    with open(path + ".part", "wb") as file:
+        for block in range(DISK_BLOCKS):
+            file.write(struct.pack("<I", block) * (BLOCK_BYTES // 4))
+    os.replace(path + ".part", path)
+    return path
+
+
+def measure(mode, disk):
+    """name -> n, mean, median, min, p99; None when the mode is refused."""
+    name = "disk-" + mode
+    conf = write(name + ".conf", CONF.format(guest=guest("bench"), mode=mode))
+    try:
+        text = pagefold(name, conf, r"BENCH-(DONE|FAILED.*)\r?\n|error: .*\n", "--memory", "160M",
+                        "--disk", disk + ",snapshot")
+    except Problem:
+        text = read_log(name)
+        if not re.search(r"cannot start: ", text):
+            raise
+    refused = re.search(r"cannot start: (.*)", text)
+    if refused:
+        print(f"bench: {name}: refused: {refused.group(1).strip()}", flush=True)
+        return None
+    failed = re.search(r"BENCH-FAILED (.*)", text)
+    if failed:
+        raise Problem(f"{name}: the guest could not measure: {failed.group(1).strip()}")
+    found = {}
+    for line in re.finditer(r"BENCH (\w+) (\d+) (\d+) (\d+) (\d+) (\d+)", text):
+        found[line.group(1)] = dict(zip(("n", "mean", "median", "min", "p99"),
+                                        map(int, line.groups()[1:])))
+    for series, _ in SERIES:
+        if found.get(series, {"n": 0})["n"] < MIN_SAMPLES:
+            raise Problem(f"{name}: fewer than {MIN_SAMPLES} samples of {series}")
+    return found
+
+
+def submit(pool, _full):
+    disk = make_disk()
+    return {mode: pool.submit(measure, mode, disk) for mode in MODES}
+
+
+def collect(jobs):
+    return {mode: job.result() for mode, job in jobs.items()}
+
+
+def missed(result):
+    series, mode, other = TARGET
+    if not result[mode] or not result[other]:
+        return ["disk_hit"]
+    return ["disk_hit"] if result[mode][series]["median"] > result[other][series]["median"] else []
+
+
+def table(result):
+    yield "median ticks of a request (of a block of it, for 64 KiB), by mode of the cache; mean behind"
+    yield f"{'':22} " + " ".join(f"{mode:>19}" for mode in MODES)
+    for name, what in SERIES:
+        cells = []
+        for mode in MODES:
+            s = result[mode] and result[mode][name]
+            cells.append(f"{s['median']:9} {s['mean']:9}" if s else f"{'refused':>19}")
+        yield f"{name:22} " + " ".join(cells) + f"  {what}"
