@@ -199,6 +199,7 @@ void disks_init(const struct config *config)
     enum status s = blkcache_init(&blkcache, &machine_cache, mem, JOBS, IOS);
 
     ASSERT(s == OK);
+    disks_set_readahead(config->host.cache_readahead);
     blkcache.curve = &machine_curve;
     blkcache.trace = config->host.cache_trace > 0 ? &machine_trace : NULL;
     timer_init(&ata_timer, ata_due, NULL);
@@ -224,6 +225,11 @@ struct blk_dev *disks_find(const char *name)
         }
     }
     return NULL;
+}
+
+void disks_set_readahead(uint64_t bytes)
+{
+    blkcache_set_readahead(&blkcache, bytes);
 }
 
 struct disks_counts disks_counts(void)

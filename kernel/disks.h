@@ -13,6 +13,8 @@ void disks_init(const struct config *config);
 struct blk_dev *disks_find(const char *name);
 /* Drives the disks and their time-outs; for blk_wait at start-up. */
 void disks_poll(void *ctx);
+/* How many bytes are read ahead at most, from now on. */
+void disks_set_readahead(uint64_t bytes);
 /* What the host's disks were asked for since boot; boot modules are not counted. */
 struct disks_counts {
     uint64_t commands, merged, errors, timeouts, read_sectors, written_sectors;

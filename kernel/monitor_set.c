@@ -7,6 +7,7 @@
 #include "base/string.h"
 #include "kernel/aside.h"
 #include "kernel/console.h"
+#include "kernel/disks.h"
 #include "kernel/machine.h"
 #include "kernel/monitor.h"
 #include "kernel/power.h"
@@ -36,6 +37,7 @@ static void apply(void)
     if (machine_cache.mode != HOST->cache_mode) {
         cache_set_mode(&machine_cache, HOST->cache_mode);
     }
+    disks_set_readahead(HOST->cache_readahead);
     aside_configure(HOST);
     cache_set_max(&machine_cache, config_cache_bytes(HOST, memory << PAGE_SHIFT) >> PAGE_SHIFT);
 }

@@ -64,6 +64,8 @@ static const struct stats_field cache_fields[] = {
     FIELD(cache, insertions, "blocks taken in"),
     FIELD(cache, evictions, "blocks dropped for room"),
     FIELD(cache, invalidations, "blocks dropped for a write, a discard or an error"),
+    FIELD(cache, readahead, "blocks read before anybody asked for them"),
+    FIELD(cache, readahead_wasted, "of these, dropped before anybody did"),
     FIELD(cache, bypassed, "blocks read past the cache for want of a frame"),
     FIELD(cache, adopted, "blocks mapped into guests instead of copied"),
     FIELD(cache, moved, "blocks found equal to another frame, or all zeroes, and kept there"),
@@ -219,6 +221,8 @@ static void read_cache(struct stats_cache *out)
         .invalidations = c->stats.invalidations,
         .bypassed = c->stats.bypassed,
         .adopted = c->stats.adopted,
+        .readahead = c->stats.readahead,
+        .readahead_wasted = c->stats.readahead_wasted,
         .moved = c->stats.moved,
         .copied_bytes = c->stats.copied_bytes,
     };

@@ -46,8 +46,8 @@ struct stats_fold {
 
 struct stats_cache {
     uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped, blocks_zero, blocks_duplicate;
-    uint64_t hits, misses, joined, insertions, evictions, invalidations, bypassed, adopted, moved,
-        copied_bytes;
+    uint64_t hits, misses, joined, insertions, evictions, invalidations, readahead,
+        readahead_wasted, bypassed, adopted, moved, copied_bytes;
 };
 
 struct stats_vm {

@@ -95,6 +95,11 @@ void cache_touch(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
 
+    if (x->uses == CACHE_USES_AHEAD) {
+        x->uses = 0;
+        c->ahead--;
+        return;
+    }
     x->uses = (uint8_t)MIN(x->uses + 1u, CACHE_USES_MAX);
 }
 
@@ -118,6 +123,10 @@ static void release(struct cache *c, uint32_t e)
     if ((x->flags & CACHE_E_BUSY) != 0) {
         c->busy--;
     }
+    if (x->uses == CACHE_USES_AHEAD) {
+        c->ahead--;
+        c->stats.readahead_wasted++;
+    }
     c->used--;
     *x = (struct cache_entry){.next = c->free_head};
     c->free_head = e;
@@ -133,16 +142,24 @@ void cache_remove(struct cache *c, uint32_t e)
     c->stats.invalidations++;
 }
 
-bool cache_evict(struct cache *c)
+static bool evict(struct cache *c, uint32_t e)
 {
-    uint32_t e = cache_queue_victim(c);
-
     if (e == CACHE_NIL) {
         return false;
     }
     release(c, e);
     c->stats.evictions++;
     return true;
+}
+
+bool cache_evict(struct cache *c)
+{
+    return evict(c, cache_queue_victim(c));
+}
+
+bool cache_evict_small(struct cache *c)
+{
+    return evict(c, cache_queue_victim_small(c));
 }
 
 /* Drops an entry that is in no queue and not BUSY: it costs no frame, but there are no others. */

@@ -69,13 +69,14 @@ struct cache_entry {
     uint32_t next;       /* VALID: the next older entry. FREE: the next free one */
     uint8_t flags;
     uint8_t mask; /* sectors of the block that the frame holds */
-    uint8_t uses; /* since it entered its queue, 0 to CACHE_USES_MAX */
+    uint8_t uses; /* since it entered its queue, 0 to CACHE_USES_MAX; or CACHE_USES_AHEAD */
     uint8_t spare;
 };
 
 _Static_assert(sizeof(struct cache_entry) == 32, "DESIGN: at most 32 bytes of metadata a block");
 
 #define CACHE_USES_MAX 3u
+#define CACHE_USES_AHEAD 0xffu /* read ahead; the first use is the miss that it saved */
 
 struct cache_queue {
     uint32_t newest, oldest; /* CACHE_NIL: it is empty */
@@ -89,9 +90,11 @@ struct cache_stats {
     uint64_t evictions;     /* dropped for room or by reclaim */
     uint64_t invalidations; /* dropped because of a write, a discard, or an error */
     uint64_t copied_bytes;
-    uint64_t bypassed; /* blocks read past the cache for want of a frame */
-    uint64_t adopted;  /* blocks given to a guest's map, nothing copied */
-    uint64_t moved;    /* blocks that were found equal to another frame, and now have that */
+    uint64_t bypassed;         /* blocks read past the cache for want of a frame */
+    uint64_t adopted;          /* blocks given to a guest's map, nothing copied */
+    uint64_t readahead;        /* blocks that were read ahead */
+    uint64_t readahead_wasted; /* of these, dropped before anybody asked for them */
+    uint64_t moved; /* blocks that were found equal to another frame, and now have that */
 };
 
 struct cache {
@@ -106,6 +109,7 @@ struct cache {
     uint32_t busy;
     uint32_t mapped; /* VALID, mapped by guests: not counted towards `max` */
     uint32_t zeroes; /* VALID, of zeroes: likewise */
+    uint32_t ahead;  /* read ahead and not used yet */
     uint32_t free_head;
     uint32_t hand; /* where the search for an entry that is in no queue goes on */
     uint32_t new_first, new_last,
@@ -147,6 +151,13 @@ void cache_touch(struct cache *c, uint32_t e);
  * disk's or the block's number is too big to be kept.
  */
 enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out) MUST_CHECK;
+/*
+ * The same for a block that nobody has asked for yet. E_NOMEM also unless there is room to spare,
+ * or the block whose place it takes is one that goes next anyway: of the small queue while that has
+ * its share, and as long as less than half of its share waits unused.
+ */
+enum status cache_insert_ahead(struct cache *c, uint32_t disk, uint64_t block,
+                               uint32_t *out) MUST_CHECK;
 /* BUSY: says for guests of which share group the block is read. */
 void cache_set_group(struct cache *c, uint32_t e, uint32_t group);
 /* BUSY -> VALID with `mask` (dropped instead when doomed or mask is 0). */
@@ -185,6 +196,15 @@ void cache_move(struct cache *c, mfn_t from, mfn_t to);
 /* All blocks that are in the frame are zeroes; the frame is CACHED no longer, and free if no guest
  * maps it. */
 void cache_make_zero(struct cache *c, mfn_t mfn);
+
+/* The block was asked for by somebody whose use is counted elsewhere. */
+static inline void cache_take_ahead(struct cache *c, uint32_t e)
+{
+    if (c->entries[e].uses == CACHE_USES_AHEAD) {
+        c->entries[e].uses = 0;
+        c->ahead--;
+    }
+}
 
 /* The entry's frame; not of zeroes. */
 static inline mfn_t cache_frame(const struct cache *c, uint32_t e)

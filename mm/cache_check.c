@@ -41,7 +41,7 @@ struct held {
 static enum status check_entries(const struct audit *a, struct held *held)
 {
     const struct cache *c = a->c;
-    uint32_t used = 0, busy = 0, mapped = 0, zeroes = 0;
+    uint32_t used = 0, busy = 0, mapped = 0, zeroes = 0, ahead = 0;
 
     *held = (struct held){0};
     for (uint32_t e = 0; e < c->n_max; e++) {
@@ -53,6 +53,7 @@ static enum status check_entries(const struct audit *a, struct held *held)
             continue;
         }
         used++;
+        ahead += x->uses == CACHE_USES_AHEAD;
         busy += (x->flags & CACHE_E_BUSY) != 0;
         mapped += (x->flags & CACHE_E_MAPPED) != 0;
         if ((x->flags & CACHE_E_BUSY) == 0 && (x->mask == 0 || (x->flags & CACHE_E_DOOMED) != 0)) {
@@ -88,6 +89,9 @@ static enum status check_entries(const struct audit *a, struct held *held)
     if (used != c->used || busy != c->busy || mapped != c->mapped || zeroes != c->zeroes) {
         return WRONG(a, "%u entries used, %u busy, %u mapped, %u zero, counted %u, %u, %u and %u",
                      used, busy, mapped, zeroes, c->used, c->busy, c->mapped, c->zeroes);
+    }
+    if (ahead != c->ahead) {
+        return WRONG(a, "%u entries read ahead and not used, counted %u", ahead, c->ahead);
     }
     return OK;
 }

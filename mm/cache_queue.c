@@ -18,6 +18,11 @@
 /* Time is kept so coarse that the main queue's length is at most this. */
 #define TIME_SPAN 0x4000u
 
+unsigned cache_queue_uses(const struct cache_entry *x)
+{
+    return x->uses == CACHE_USES_AHEAD ? 0 : x->uses;
+}
+
 static struct cache_queue *queue_of(struct cache *c, const struct cache_entry *x)
 {
     return (x->flags & CACHE_E_MAIN) != 0 ? &c->main : &c->small;
@@ -57,7 +62,7 @@ void cache_queue_leave(struct cache *c, uint32_t e)
     q->n--;
 }
 
-static uint32_t small_target(const struct cache *c)
+uint32_t cache_queue_share(const struct cache *c)
 {
     return MAX(cache_held(c) / SMALL_SHARE, 1u);
 }
@@ -137,7 +142,7 @@ static void remember(struct cache *c, const struct cache_entry *x)
 static bool recall(struct cache *c, const struct cache_entry *x)
 {
     uint32_t print, *set = ghost_set(c, x, &print);
-    uint32_t span = (cache_held(c) - MIN(small_target(c), cache_held(c))) >> time_shift(c);
+    uint32_t span = (cache_held(c) - MIN(cache_queue_share(c), cache_held(c))) >> time_shift(c);
 
     for (unsigned i = 0; i < WAYS; i++) {
         if ((set[i] & ~TIME_MASK) == print) {
@@ -176,15 +181,15 @@ uint32_t cache_queue_victim(struct cache *c)
     uint64_t steps = (CACHE_USES_MAX + 2) * ((uint64_t)c->small.n + c->main.n);
 
     for (; steps > 0; steps--) {
-        bool from_small = c->main.n == 0 || c->small.n >= small_target(c);
+        bool from_small = c->main.n == 0 || c->small.n >= cache_queue_share(c);
         uint32_t e = from_small ? c->small.oldest : c->main.oldest;
         struct cache_entry *x = &c->entries[e];
         if (frame_of(c->frames, MFN(x->frame))->pins != 0) {
             keep(c, e);
-        } else if (from_small && x->uses > 1) {
+        } else if (from_small && cache_queue_uses(x) > 1) {
             x->uses = 0;
             keep(c, e);
-        } else if (!from_small && x->uses > 0) {
+        } else if (!from_small && cache_queue_uses(x) > 0) {
             x->uses--;
             keep(c, e);
         } else {
@@ -196,4 +201,17 @@ uint32_t cache_queue_victim(struct cache *c)
         }
     }
     return CACHE_NIL;
+}
+
+uint32_t cache_queue_victim_small(struct cache *c)
+{
+    uint32_t e = c->small.oldest;
+
+    if (e == CACHE_NIL || cache_queue_uses(&c->entries[e]) > 1 ||
+        frame_of(c->frames, cache_frame(c, e))->pins != 0) {
+        return CACHE_NIL;
+    }
+    cache_queue_leave(c, e);
+    remember(c, &c->entries[e]);
+    return e;
 }

@@ -17,6 +17,13 @@ void cache_queue_leave(struct cache *c, uint32_t e);
 /* The entry to be evicted, out of its queue; CACHE_NIL when all are pinned. */
 uint32_t cache_queue_victim(struct cache *c);
 
+/* The small queue's oldest, if it had no second use and is not pinned; out of its queue. */
+uint32_t cache_queue_victim_small(struct cache *c);
+/* How long the small queue may be while it need not give away its oldest block first. */
+uint32_t cache_queue_share(const struct cache *c);
+/* How often the block was used since it entered its queue, as far as is counted. */
+unsigned cache_queue_uses(const struct cache_entry *x);
+
 /* A keyed hash of a block's name. */
 uint64_t cache_hash(const struct cache *c, uint32_t disk, uint64_t block);
 

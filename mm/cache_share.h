@@ -26,5 +26,7 @@ uint32_t *cache_share_bucket(const struct cache *c, uint32_t frame);
 
 /* Evicts one block; false when every one is pinned. */
 bool cache_evict(struct cache *c);
+/* The oldest block of the small queue, unless it is of more use than that. */
+bool cache_evict_small(struct cache *c);
 
 #endif

@@ -50,6 +50,11 @@ struct blk_req {
     /* READ, FETCH: nobody waits for it, so others go first. May be cleared while the device has it,
      * by whoever comes to wait after all. */
     bool ahead;
+    /* FETCH: NULL, or room for so many frame numbers. Frames of blocks that were asked for go
+     * there, pinned, so that they are not evicted before the submitter comes for them by blk_hold;
+     * it unpins them when `done` has been called. */
+    uint32_t *held;
+    unsigned max_held, n_held;
     /* The device's own, while it has the request. */
     STAILQ_ENTRY(blk_req) link;
     void *dev_priv;

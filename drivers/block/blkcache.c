@@ -20,7 +20,7 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
     if (n_jobs == 0 || n_ios == 0 || mem == NULL) {
         return E_INVAL;
     }
-    *bc = (struct blkcache){.cache = cache};
+    *bc = (struct blkcache){.cache = cache, .n_ios = n_ios};
     bc->ios = (struct blkcache_io *)(void *)((uint8_t *)mem +
                                              ALIGN_UP((uint64_t)n_jobs * sizeof(*jobs), 16));
     STAILQ_INIT(&bc->free_ios);
@@ -35,8 +35,10 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
     }
     for (uint32_t i = 0; i < n_ios; i++) {
         bc->ios[i].bc = bc;
+        bc->ios[i].job = NULL;
         STAILQ_INSERT_TAIL(&bc->free_ios, &bc->ios[i], link);
     }
+    blkcache_ahead_init(bc);
     return OK;
 }
 
@@ -92,6 +94,7 @@ struct blkcache_io *blkcache_io_get(struct blkcache_job *j)
 void blkcache_io_put(struct blkcache_io *io)
 {
     io->job->pending--;
+    io->job = NULL;
     STAILQ_INSERT_HEAD(&io->bc->free_ios, io, link);
 }
 
@@ -118,6 +121,7 @@ void blkcache_io_submit(struct blkcache_io *io, enum blk_op op, const struct blk
         .n_segs = n_segs,
         .done = io_done,
         .ctx = io,
+        .ahead = io->job->r->ahead,
     };
     blk_submit(io->job->d->lower, &io->req);
 }
@@ -192,17 +196,23 @@ static void admit(struct blkcache *bc)
 
     STAILQ_REMOVE_HEAD(&bc->incoming, link);
     STAILQ_REMOVE_HEAD(&bc->free_jobs, queue);
-    *j = (struct blkcache_job){.d = r->dev_priv, .r = r};
+    *j = (struct blkcache_job){.d = r->dev_priv, .r = r, .is_ahead = r->ahead};
     j->at = job_start(j);
     j->end = j->at + r->sectors;
+    uint64_t first = j->at / CACHE_BLOCK_SECTORS, last = (j->end - 1) / CACHE_BLOCK_SECTORS;
     if (r->op != BLK_FLUSH &&
         r->op != BLK_FETCH) { /* who fetches comes for the blocks one by one */
-        blkcache_observe(j->d, r->account, r->op, j->at / CACHE_BLOCK_SECTORS,
-                         (j->end - 1) / CACHE_BLOCK_SECTORS);
+        blkcache_observe(j->d, r->account, r->op, first, last);
+    }
+    if (is_read(j) && !r->ahead) {
+        blkcache_ahead_note(j->d, r->account, first, last, true);
     }
     TAILQ_FOREACH(earlier, &bc->active, active)
     {
-        j->blockers += conflicts(earlier, j);
+        if (conflicts(earlier, j)) {
+            j->blockers++;
+            blkcache_ahead_hurry(earlier);
+        }
     }
     TAILQ_INSERT_TAIL(&bc->active, j, active);
     if (j->blockers == 0) {

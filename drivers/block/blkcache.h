@@ -20,6 +20,8 @@
  * In mode FOLD a block can be had as a frame (blk_hold) instead of a copy. A write to a block whose
  * frame guests map drops the block, and the frame stays theirs.
  *
+ * Who reads from front to back has the next blocks fetched before he asks (blkcache_ahead.c).
+ *
  * When there is no frame for a block, the guest's memory is read into directly. When the pool of
  * jobs is used up, requests wait in order of arrival. All completions run from a loop, never
  * nested, so `done` may submit again. Locking: as the frame table.
@@ -39,6 +41,29 @@ STAILQ_HEAD(blkcache_job_list, blkcache_job);
 STAILQ_HEAD(blkcache_io_list, blkcache_io);
 TAILQ_HEAD(blkcache_active, blkcache_job);
 
+/* A reader's way over a disk (blkcache_ahead.c), in blocks. */
+struct blkcache_stream {
+    uint64_t next; /* behind the last block that was asked for */
+    uint64_t end;  /* behind the last that was read ahead */
+    uint64_t used; /* when it was last seen; 0: never */
+    uint32_t disk;
+    uint16_t vm;
+    uint16_t window; /* what is read ahead at a time; 0: not known to be sequential yet */
+};
+#define BLKCACHE_STREAMS 32u
+
+/* A request of the cache's own. */
+struct blkcache_ahead {
+    STAILQ_ENTRY(blkcache_ahead) link;
+    struct blk_req req;
+    struct blk_account account;
+    struct blkcache *bc;
+};
+#define BLKCACHE_AHEADS 16u
+#define BLKCACHE_AHEAD_MAX 256u /* blocks: the longest window that may be set */
+
+STAILQ_HEAD(blkcache_ahead_list, blkcache_ahead);
+
 /* What all cached devices of the machine have in common. */
 struct blkcache {
     struct cache *cache;
@@ -52,6 +77,12 @@ struct blkcache {
     struct blkcache_active active;    /* every job in order of arrival */
     struct blk_req_list incoming;     /* no job yet */
     bool running;
+    uint32_t n_ios;
+    uint32_t ahead_max;   /* the longest window, in blocks; 0: nothing is read ahead */
+    uint64_t ahead_clock; /* of the streams' use */
+    struct blkcache_stream streams[BLKCACHE_STREAMS];
+    struct blkcache_ahead aheads[BLKCACHE_AHEADS];
+    struct blkcache_ahead_list free_aheads;
 };
 
 struct blkcache_dev_stats {
@@ -74,6 +105,9 @@ uint64_t blkcache_bytes(uint32_t n_jobs, uint32_t n_ios);
 /* `mem` 16-aligned. E_INVAL: a pool of 0. */
 enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, uint32_t n_jobs,
                           uint32_t n_ios) MUST_CHECK;
+
+/* Sets how much is read ahead at most, in bytes, from now on; 0: nothing, and so it begins. */
+void blkcache_set_readahead(struct blkcache *bc, uint64_t bytes);
 
 /* Stacks d over lower, with its name, size and abilities. Segments of requests must lie inside the
  * cache's frame table. */

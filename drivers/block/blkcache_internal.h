@@ -14,11 +14,12 @@ struct blkcache_job {
     STAILQ_ENTRY(blkcache_job) queue; /* ready, want_io, or some io's waiters */
     struct blkcache_dev *d;
     struct blk_req *r;
-    uint64_t at, end;   /* leaf sectors: READ: the next to be served; the end */
-    uint32_t blockers;  /* earlier jobs that must end first */
-    uint32_t pending;   /* ios in flight */
-    bool parked;        /* in some queue, so somebody will call it on */
-    bool joining;       /* waited for another's fill: the next hit is a miss in truth */
+    uint64_t at, end;  /* leaf sectors: READ: the next to be served; the end */
+    uint32_t blockers; /* earlier jobs that must end first */
+    uint32_t pending;  /* ios in flight */
+    bool parked;       /* in some queue, so somebody will call it on */
+    bool is_ahead; /* of the cache's own, and nobody's miss; r->ahead ends when somebody waits */
+    bool joining;  /* waited for another's fill: the next hit is a miss in truth */
     enum status status; /* the first error */
 };
 
@@ -53,6 +54,15 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
  */
 void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *account,
                       enum blk_op op, uint64_t first, uint64_t last);
+/* ---- blkcache_ahead.c ---- */
+void blkcache_ahead_init(struct blkcache *bc);
+/* The blocks `first` to `last` are asked for, by a request, or one by one by somebody whose request
+ * is not seen as a whole. May submit a fetch of what comes next. */
+void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *account, uint64_t first,
+                         uint64_t last, bool whole);
+/* Somebody waits for what j, which was read ahead, is about. */
+void blkcache_ahead_hurry(struct blkcache_job *j);
+
 void blkcache_write_step(struct blkcache_job *j);
 void blkcache_write_finished(struct blkcache_io *io);
 

@@ -17,6 +17,22 @@ static uint8_t *entry_bytes(struct blkcache *bc, uint32_t e)
     return frame_bytes(bc->cache->frames, cache_frame(bc->cache, e));
 }
 
+/* For a fetch: the frame of a block that is here is kept here, if there is room in the request. */
+static void keep(struct blkcache_job *j, uint32_t e)
+{
+    struct cache *c = j->d->bc->cache;
+    struct blk_req *r = j->r;
+
+    if (r->n_held == r->max_held || cache_is_zero(c, e)) {
+        return;
+    }
+    mfn_t mfn = cache_frame(c, e);
+    if (frame_of(c->frames, mfn)->pins < FRAME_PINS_MAX / 2) {
+        frames_pin(c->frames, mfn);
+        r->held[r->n_held++] = (uint32_t)mfn.n;
+    }
+}
+
 /* Serves hits from j->at on, until a block that is not there; returns its entry if it has one. */
 static uint32_t serve_hits(struct blkcache_job *j)
 {
@@ -37,8 +53,11 @@ static uint32_t serve_hits(struct blkcache_job *j)
                           (const uint8_t *)cache_bytes_of(c, e) + skip * BLK_SECTOR,
                           (size_t)(n * BLK_SECTOR));
             cache_touch(c, e);
-        } else if (j->joining) {
-            c->entries[e].flags |= CACHE_E_FRESH;
+        } else {
+            if (j->joining) {
+                c->entries[e].flags |= CACHE_E_FRESH;
+            }
+            keep(j, e);
         }
         if (j->r->op == BLK_FETCH && !j->joining) {
             /* whoever takes it counts the hit */
@@ -68,7 +87,9 @@ static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
 
     for (uint64_t b = first; b <= last && io->n_entries < FILL_BLOCKS; b++) {
         uint32_t e;
-        if (cache_insert(c, j->d->dev.id, b, &e) != OK) {
+        enum status s = j->is_ahead ? cache_insert_ahead(c, j->d->dev.id, b, &e)
+                                    : cache_insert(c, j->d->dev.id, b, &e);
+        if (s != OK) {
             break; /* there already, or no frame for it */
         }
         c->entries[e].prev = (uint32_t)(io - bc->ios);
@@ -97,8 +118,10 @@ static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
             HPA(mfn_to_hpa(cache_frame(c, io->entries[i])).a + (lo - base) * BLK_SECTOR),
             (uint32_t)((hi - lo) * BLK_SECTOR)};
     }
-    c->stats.misses += io->n_entries;
-    blkcache_count_misses(j, io->n_entries);
+    if (!j->is_ahead) {
+        c->stats.misses += io->n_entries;
+        blkcache_count_misses(j, io->n_entries);
+    }
     j->joining = false;
     j->at = MIN(end, j->end);
     blkcache_io_submit(io, BLK_READ, io->segs, io->n_entries);
@@ -150,11 +173,16 @@ void blkcache_read_step(struct blkcache_job *j)
         if (j->at >= j->end) {
             break;
         }
+        if (j->is_ahead && e != CACHE_NIL) {
+            j->at = MIN((block_of(j->at) + 1) * CACHE_BLOCK_SECTORS, j->end);
+            continue; /* somebody else is at it, or has a part of it */
+        }
         if (e != CACHE_NIL && cache_is_busy(c, e)) {
             /* A fill of another job: writes that overlap this one are not in flight. */
             struct blkcache_io *other = &j->d->bc->ios[c->entries[e].prev];
             j->parked = j->joining = true;
             STAILQ_INSERT_TAIL(&other->waiters, j, queue);
+            blkcache_ahead_hurry(other->job);
             return;
         }
         struct blkcache_io *io = blkcache_io_get(j);
@@ -166,6 +194,11 @@ void blkcache_read_step(struct blkcache_job *j)
             cache_remove(c, e);
         }
         if (!j->r->past_cache && start_fill(j, io)) {
+            continue;
+        }
+        if (j->is_ahead) {
+            blkcache_io_put(io);
+            j->at = j->end; /* no room: it was worth a try and no more */
             continue;
         }
         if (j->r->op == BLK_FETCH) {
@@ -208,8 +241,11 @@ static void fill_finished(struct blkcache_io *io)
             cache_remove(c, e);
             continue;
         }
-        if (j->r->op == BLK_FETCH) {
+        if (j->is_ahead) {
+            /* whoever comes for it counts a hit */
+        } else if (j->r->op == BLK_FETCH) {
             c->entries[e].flags |= CACHE_E_FRESH;
+            keep(j, e);
         } else {
             blkcache_give(bc, j->r, job_offset(j, lo),
                           entry_bytes(bc, e) + (lo - base) * BLK_SECTOR,
@@ -299,6 +335,7 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
     }
     if ((c->entries[e].flags & CACHE_E_FRESH) != 0) {
         c->entries[e].flags &= (uint8_t)~CACHE_E_FRESH;
+        cache_take_ahead(c, e);
     } else {
         cache_touch(c, e);
         c->stats.hits++;
@@ -308,6 +345,7 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
         }
     }
     blkcache_observe(d, account, BLK_READ, block_of(at), block_of(at));
+    blkcache_ahead_note(d, account, block_of(at), block_of(at), false);
     c->stats.adopted++;
     d->stats.reads++;
     d->stats.read_sectors += CACHE_BLOCK_SECTORS;

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/string.h"
+#include "drivers/guest/virtio_blk_adopt.h"
 #include "drivers/guest/virtio_blk_slot.h"
 
 #define PCI_DEVICE_VIRTIO_BLK 0x1042    /* 0x1040 + device type 2: 4.1.2.1 */
@@ -104,6 +105,9 @@ void virtio_blk_slot_landed(struct blk_req *r, enum status s)
     d->n_in_flight--;
     slot->result = s;
     slot->stage = STAGE_LANDED;
+    if (r->op == BLK_FETCH) {
+        virtio_blk_adopt_landed(d, slot);
+    }
     STAILQ_INSERT_TAIL(&d->ready, slot, link);
     if (!d->working) {
         d->cfg.wake(d->cfg.wake_ctx);

@@ -33,6 +33,7 @@
 #define VIRTIO_BLK_BUFS 72    /* buffers of one chain, at most */
 #define VIRTIO_BLK_SEG_MAX 64 /* what the driver is told: leaves room for a split header */
 #define VIRTIO_BLK_PINS 1024  /* data pages pinned by one device, at most: 4 MiB in flight */
+#define VIRTIO_BLK_HELD 512   /* frames of the disk's, fetched and pinned until they are mapped */
 #define VIRTIO_BLK_ZONES 16   /* segments of one DISCARD or WRITE_ZEROES */
 #define VIRTIO_BLK_ID_BYTES 20
 
@@ -79,6 +80,7 @@ struct virtio_blk {
     uint32_t n_busy;      /* slots not free */
     uint32_t n_in_flight; /* slots whose blk_req the disk has */
     uint32_t n_pins;      /* pages pinned by pieces */
+    uint32_t n_held;      /* frames pinned between a fetch and their use, or that may come to be */
     struct virtio_blk_slots free;
     struct virtio_blk_slots ready;   /* can go on */
     struct virtio_blk_slots stalled; /* wait for the bounce page or for pins */

@@ -3,9 +3,7 @@
 #include "drivers/guest/virtio_blk_adopt.h"
 
 #include "base/bits.h"
-
-/* Pages fetched together: few, so that they are still there when they are taken. */
-#define FETCH_PAGES 16u
+#include "base/log.h"
 
 uint32_t virtio_blk_slot_run(const struct virtio_blk_slot *slot, struct slot_cursor at,
                              uint64_t left, gpa_t *gpa)
@@ -82,6 +80,36 @@ static enum status adopt_page(struct virtio_blk *d, struct virtio_blk_slot *slot
     return OK;
 }
 
+void virtio_blk_adopt_release(struct virtio_blk *d, struct virtio_blk_slot *slot)
+{
+    d->n_held -= slot->n_held;
+    while (slot->n_held > 0) {
+        frames_unpin(d->cfg.p2m->frames, MFN(slot->held[--slot->n_held]));
+    }
+}
+
+/* Asks for all that is missing from the cursor on at once. As far as pins go round, it stays
+ * until it is taken. */
+static enum slot_next fetch(struct virtio_blk *d, struct virtio_blk_slot *slot)
+{
+    uint64_t pages = count_pages(slot, VIRTIO_BLK_PIECE);
+
+    virtio_blk_adopt_release(d, slot);
+    slot->n_held = (uint32_t)MIN(pages, (uint64_t)VIRTIO_BLK_HELD - d->n_held);
+    d->n_held += slot->n_held;
+    slot->fetched = slot->sector + pages * BLK_FRAME_SECTORS;
+    slot->in_vain = true;
+    return virtio_blk_slot_submit(d, slot, BLK_FETCH, slot->sector, pages * BLK_FRAME_SECTORS, 0,
+                                  false);
+}
+
+void virtio_blk_adopt_landed(struct virtio_blk *d, struct virtio_blk_slot *slot)
+{
+    ASSERT(slot->req.n_held <= slot->n_held);
+    d->n_held -= slot->n_held - slot->req.n_held;
+    slot->n_held = slot->req.n_held;
+}
+
 bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
                             enum slot_next *next)
 {
@@ -92,15 +120,16 @@ bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
         s = adopt_page(d, slot);
         n += s == OK;
     }
+    if (slot->sector >= slot->fetched) {
+        virtio_blk_adopt_release(d, slot);
+    }
     if (n > 0) {
+        slot->in_vain = false;
         *next = NEXT_LATER;
         return true;
     }
-    if (s == E_NOTFOUND && slot->sector >= slot->fetched) {
-        uint64_t sectors = count_pages(slot, FETCH_PAGES) * BLK_FRAME_SECTORS;
-
-        slot->fetched = slot->sector + sectors;
-        *next = virtio_blk_slot_submit(d, slot, BLK_FETCH, slot->sector, sectors, 0, false);
+    if (s == E_NOTFOUND && (slot->sector >= slot->fetched || !slot->in_vain)) {
+        *next = fetch(d, slot);
         return true;
     }
     return false;

@@ -12,6 +12,10 @@
  * False: the page at the cursor is to be copied. */
 bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
                             enum slot_next *next);
+/* The slot's fetch has landed. */
+void virtio_blk_adopt_landed(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* Lets go of what the slot's fetch brought. */
+void virtio_blk_adopt_release(struct virtio_blk *d, struct virtio_blk_slot *slot);
 /* Whether a read of the page at the cursor, on the disk at `sector`, could be done without a copy
  * at another time, so that nothing else should be copied along with it. */
 bool virtio_blk_adopt_possible(const struct virtio_blk *d, const struct virtio_blk_slot *slot,

@@ -214,6 +214,8 @@ enum slot_next virtio_blk_slot_submit(struct virtio_blk *d, struct virtio_blk_sl
         .segs = slot->segs,
         .n_segs = n_segs,
         .past_cache = past_cache,
+        .held = slot->held,
+        .max_held = op == BLK_FETCH ? slot->n_held : 0,
         .done = virtio_blk_slot_landed,
         .ctx = slot,
     };
@@ -426,6 +428,7 @@ enum slot_next virtio_blk_slot_step(struct virtio_blk *d, struct virtio_blk_slot
 
 void virtio_blk_slot_release(struct virtio_blk *d, struct virtio_blk_slot *slot)
 {
+    virtio_blk_adopt_release(d, slot);
     release_piece(d, slot);
     if (slot->status_pinned) {
         slot->status_pinned = false;

@@ -91,7 +91,8 @@ struct virtio_blk_slot {
     uint32_t type;
     uint64_t sector;
     uint64_t left;    /* bytes of data */
-    uint64_t fetched; /* a frame for a sector below this was asked for once already */
+    uint64_t fetched; /* frames for the sectors up to here were asked for */
+    bool in_vain;     /* and none of them was there afterwards so far */
     uint32_t written;
     struct slot_cursor at;
     bool wants_flush; /* a flush comes after the data (or is all there is) */
@@ -104,6 +105,9 @@ struct virtio_blk_slot {
     unsigned n_pages;
     struct blk_seg segs[VIRTIO_BLK_PIECE];
     struct slot_page pages[VIRTIO_BLK_PIECE];
+    /* Frames that the last fetch brought, pinned until they are taken. */
+    unsigned n_held;
+    uint32_t held[VIRTIO_BLK_PIECE];
 };
 
 _Static_assert(sizeof(struct virtio_blk_slot) <= PAGE_SIZE, "a slot is given one page");

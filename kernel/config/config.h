@@ -47,6 +47,7 @@ struct config_host {
     enum cache_mode cache_mode;
     unsigned cache_max_percent; /* of the machine's memory; 0: cache_max_bytes holds instead */
     uint64_t cache_max_bytes;
+    uint64_t cache_readahead;      /* bytes fetched ahead of a sequential reader, at most */
     uint32_t cache_trace;          /* requests that the trace has room for; 0: none is kept */
     unsigned snapshot_max_percent; /* of the machine's memory; 0: snapshot_max_bytes holds */
     uint64_t snapshot_max_bytes;

@@ -50,6 +50,8 @@ const struct key host_keys[] = {
      .offset2 = offsetof(struct config_host, cache_max_bytes), .min = 65536,
      .max = UINT64_C(1) << 42, .def = "25%",
      .help = "1% to 90% of memory, or a size of 64K or more"},
+    {"cache.readahead", KEY_SIZE, HOST(cache_readahead), .min = 0, .max = 1u << 20, .def = "128K",
+     .help = "0 to 1M, a multiple of 4K"},
     {"cache.trace", KEY_COUNT, HOST(cache_trace), .min = 0, .max = 1000000, .def = "0",
      .help = "0 to 1000000 (requests kept for `cache trace`)", .boot_only = true},
     {"snapshot.max", KEY_SHARE, HOST(snapshot_max_percent),

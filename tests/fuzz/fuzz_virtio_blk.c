@@ -157,7 +157,7 @@ static void one_step(struct tvblk *r, struct input *in)
         break;
     }
     require(r->d.n_in_flight == r->disk.n && r->d.n_busy <= r->n_slots);
-    require(r->d.n_pins <= VIRTIO_BLK_PINS);
+    require(r->d.n_pins <= VIRTIO_BLK_PINS && r->d.n_held <= VIRTIO_BLK_HELD);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -16,6 +16,8 @@
 #define SLOT_SEGS 40u
 #define CANDIDATES 128u
 #define LOWER_MAX 256u
+#define VMS 2u
+#define HELD 16u
 
 #define CHECK(cond)                                                                                \
     do {                                                                                           \
@@ -40,6 +42,7 @@ struct slot {
     uint64_t first; /* leaf sector */
     uint64_t begin; /* moment of submission */
     uint64_t stamp, seq;
+    uint32_t held[HELD];
 };
 
 struct world {
@@ -65,6 +68,8 @@ struct world {
     uint64_t now, stamps;
     uint32_t stolen[512];
     unsigned n_stolen;
+    struct blk_account accounts[VMS];
+    uint64_t next[4][VMS]; /* where a VM that reads on and on has come to, by device */
 };
 
 static uint32_t pick(struct world *w, uint32_t n)
@@ -231,9 +236,14 @@ static void slot_done(struct blk_req *r, enum status s)
     CHECK(s == OK || w->o.fail_percent != 0);
     sl->done = true;
     w->now++;
+    while (r->n_held != 0) {
+        mfn_t mfn = MFN(r->held[--r->n_held]);
+        CHECK(frame_of(&w->frames, mfn)->pins != 0);
+        frames_unpin(&w->frames, mfn);
+    }
     if (s == OK && r->op == BLK_READ) {
         check_read(w, sl);
-    } else if (s == OK && r->op != BLK_FLUSH) {
+    } else if (s == OK && r->op != BLK_FLUSH && r->op != BLK_FETCH) {
         /* What was submitted earlier is gone for whoever begins to read from now on. */
         for (uint64_t x = sl->first; x < sl->first + r->sectors; x++) {
             for (unsigned c = 0; c < w->n_cand[x]; c++) {
@@ -280,19 +290,25 @@ static void client_submit(struct world *w)
 {
     unsigned index = pick(w, SLOTS);
     struct slot *sl = &w->slots[index];
-    static const enum blk_op ops[] = {BLK_READ,  BLK_READ,    BLK_READ,   BLK_READ, BLK_WRITE,
-                                      BLK_WRITE, BLK_DISCARD, BLK_ZEROES, BLK_FLUSH};
+    static const enum blk_op ops[] = {BLK_READ,  BLK_READ,  BLK_READ,    BLK_READ,   BLK_FETCH,
+                                      BLK_WRITE, BLK_WRITE, BLK_DISCARD, BLK_ZEROES, BLK_FLUSH};
 
     if (sl->busy) {
         return;
     }
-    struct blkcache_dev *d = &w->devs[pick(w, 4)];
+    unsigned dev = pick(w, 4), vm = pick(w, VMS);
+    struct blkcache_dev *d = &w->devs[dev];
     enum blk_op op = ops[pick(w, ARRAY_LEN(ops))];
     if (d->dev.read_only && op != BLK_FLUSH) {
         op = BLK_READ;
     }
+    bool writes = op != BLK_READ && op != BLK_FETCH && op != BLK_FLUSH;
     *sl = (struct slot){.w = w};
-    sl->req = (struct blk_req){.op = op, .done = slot_done, .ctx = sl};
+    sl->req = (struct blk_req){.op = op, .done = slot_done, .ctx = sl, .account = &w->accounts[vm]};
+    if (op == BLK_FETCH) {
+        sl->req.held = sl->held;
+        sl->req.max_held = pick(w, HELD + 1);
+    }
     if (op != BLK_FLUSH) {
         /* Mostly a small hot region, so that requests meet. */
         uint64_t cap = pick(w, 4) == 0 ? d->dev.sectors : MIN(d->dev.sectors, UINT64_C(90));
@@ -300,17 +316,23 @@ static void client_submit(struct world *w)
         bool high = pick(w, 5) == 0;
         uint64_t at = pick(w, (uint32_t)cap);
         sl->req.sector = high ? d->dev.sectors - cap + at : at;
+        if (!writes && pick(w, 2) != 0) {
+            sl->req.sector = w->next[dev][vm] % d->dev.sectors;
+        }
         sl->req.sectors = 1 + pick(w, (uint32_t)MIN(max, d->dev.sectors - sl->req.sector));
+        if (!writes) {
+            w->next[dev][vm] = sl->req.sector + sl->req.sectors;
+        }
         sl->first = d->dev.start + sl->req.sector;
         if (op == BLK_READ || op == BLK_WRITE) {
             make_segs(w, sl, index, sl->req.sectors);
         }
-        if (op != BLK_READ && !may_write(w, sl->first, sl->req.sectors)) {
+        if (writes && !may_write(w, sl->first, sl->req.sectors)) {
             return;
         }
     }
     sl->begin = ++w->now;
-    if (op != BLK_READ && op != BLK_FLUSH) {
+    if (writes) {
         sl->stamp = op == BLK_WRITE ? ++w->stamps : 0;
         sl->seq = w->now;
         stamp_buffer(w, sl, sl->stamp);
@@ -354,7 +376,8 @@ static void audit(struct world *w)
         abort();
     }
     for (unsigned i = 0; i < SLOTS; i++) {
-        writing |= w->slots[i].busy && w->slots[i].req.op != BLK_READ;
+        writing |=
+            w->slots[i].busy && w->slots[i].req.op != BLK_READ && w->slots[i].req.op != BLK_FETCH;
     }
     if (writing) {
         return;
@@ -417,7 +440,10 @@ static void step(struct world *w)
         steal(w);
         break;
     case 5:
+        give_back(w);
+        break;
     case 6:
+        blkcache_set_readahead(&w->bc, (uint64_t)pick(w, w->o.readahead + 1) * PAGE_SIZE);
         give_back(w);
         break;
     case 7:
@@ -465,6 +491,10 @@ static struct world *world_new(const struct bcw_options *o, struct bcw_source sr
     cache_set_mode(&w->cache, CACHE_INCLUSIVE);
     w->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(o->n_jobs, o->n_ios), 16));
     CHECK(blkcache_init(&w->bc, &w->cache, w->pool, o->n_jobs, o->n_ios) == OK);
+    blkcache_set_readahead(&w->bc, (uint64_t)o->readahead * PAGE_SIZE);
+    for (uint16_t i = 0; i < VMS; i++) {
+        w->accounts[i] = (struct blk_account){.vm = (uint16_t)(i + 1)};
+    }
     w->leaf = (struct blk_dev){.ops = &leaf_ops,
                                .name = "leaf0",
                                .sectors = DISK_SECTORS,

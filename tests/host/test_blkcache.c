@@ -35,30 +35,42 @@ static void property(const struct bcw_options *o)
         sum.joined += s.joined;
         sum.evictions += s.evictions;
         sum.bypassed += s.bypassed;
+        sum.readahead += s.readahead;
+        sum.readahead_wasted += s.readahead_wasted;
     }
     /* The run went where it should have. */
     assert_true(sum.hits > 0 && sum.misses > 0 && sum.bypassed > 0 && sum.evictions > 0);
     assert_true(o->sync || o->n_jobs == 1 || sum.joined > 0);
+    assert_true(o->readahead == 0 || (sum.readahead > 0 && sum.readahead_wasted > 0));
 }
 
 static void test_property(void **state)
 {
     (void)state;
-    property(&(struct bcw_options){.n_jobs = 16, .n_ios = 16, .cache_frames = 64, .cache_max = 48});
+    property(&(struct bcw_options){
+        .n_jobs = 16, .n_ios = 16, .cache_frames = 64, .cache_max = 48, .readahead = 32});
 }
 
 static void test_property_failing(void **state)
 {
     (void)state;
-    property(&(struct bcw_options){
-        .n_jobs = 16, .n_ios = 16, .cache_frames = 64, .cache_max = 48, .fail_percent = 20});
+    property(&(struct bcw_options){.n_jobs = 16,
+                                   .n_ios = 16,
+                                   .cache_frames = 64,
+                                   .cache_max = 48,
+                                   .fail_percent = 20,
+                                   .readahead = 8});
 }
 
 static void test_property_tight(void **state)
 {
     (void)state;
-    property(&(struct bcw_options){
-        .n_jobs = 3, .n_ios = 1, .cache_frames = 5, .cache_max = 9, .fail_percent = 5});
+    property(&(struct bcw_options){.n_jobs = 3,
+                                   .n_ios = 1,
+                                   .cache_frames = 5,
+                                   .cache_max = 9,
+                                   .fail_percent = 5,
+                                   .readahead = 4});
     property(&(struct bcw_options){.n_jobs = 1, .n_ios = 2, .cache_frames = 20, .cache_max = 9});
 }
 
@@ -70,7 +82,8 @@ static void test_property_sync(void **state)
                                    .cache_frames = 64,
                                    .cache_max = 48,
                                    .fail_percent = 3,
-                                   .sync = true});
+                                   .sync = true,
+                                   .readahead = 16});
 }
 
 /* ---- named cases, on a disk that is completed by hand ---- */

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reading ahead: finds out who reads a disk from front to back, and fetches what comes next before
+ * it is asked for.
+ *
+ * A stream is one reader's way over one disk: several VMs, and several files of one, do not disturb
+ * each other. The second request that begins where one ended makes it; from then on a window is
+ * fetched whenever half of the last one is used up, twice as long each time. A reader that goes
+ * elsewhere begins anew, and a window whose blocks are gone when they are wanted was too long.
+ *
+ * What is fetched is a BLK_FETCH like any other, so it keeps its order with writes; but it waits
+ * for nobody's read and takes no frame that another could need more (cache_insert_ahead), and the
+ * disk does it when nobody waits for anything else.
+ */
+#include "base/bits.h"
+#include "drivers/block/blkcache_internal.h"
+
+#define WINDOW_MIN 4u
+/* Requests of a reader come a little out of order, and some blocks are asked for twice: as a whole,
+ * then one by one. */
+#define BEHIND 256u
+/* A file system leaves out a block here and there. */
+#define GAP 4u
+
+static void ahead_done(struct blk_req *r, enum status s)
+{
+    struct blkcache_ahead *a = r->ctx;
+
+    (void)s; /* who comes for the blocks finds out for himself */
+    STAILQ_INSERT_HEAD(&a->bc->free_aheads, a, link);
+}
+
+void blkcache_ahead_init(struct blkcache *bc)
+{
+    STAILQ_INIT(&bc->free_aheads);
+    for (unsigned i = 0; i < BLKCACHE_AHEADS; i++) {
+        bc->aheads[i].bc = bc;
+        STAILQ_INSERT_TAIL(&bc->free_aheads, &bc->aheads[i], link);
+    }
+}
+
+static bool is_near(const struct blkcache_stream *s, uint64_t first)
+{
+    if (first < s->next) {
+        return s->next - first <= BEHIND;
+    }
+    return first - s->next <= (s->window != 0 ? GAP : 0) || first < s->end;
+}
+
+static struct blkcache_stream *find(struct blkcache *bc, uint32_t disk, uint16_t vm, uint64_t first)
+{
+    for (unsigned i = 0; i < BLKCACHE_STREAMS; i++) {
+        struct blkcache_stream *s = &bc->streams[i];
+        if (s->vm == vm && s->disk == disk && is_near(s, first)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static struct blkcache_stream *stalest(struct blkcache *bc)
+{
+    struct blkcache_stream *s = &bc->streams[0];
+
+    for (unsigned i = 1; i < BLKCACHE_STREAMS; i++) {
+        if (bc->streams[i].used < s->used) {
+            s = &bc->streams[i];
+        }
+    }
+    return s;
+}
+
+/* Fetches blocks from `from` on, up to the device's end; returns where that ends. */
+static uint64_t fetch(struct blkcache_dev *d, const struct blk_account *account, uint64_t from,
+                      uint64_t blocks)
+{
+    struct blkcache *bc = d->bc;
+    struct blkcache_ahead *a = STAILQ_FIRST(&bc->free_aheads);
+    uint64_t end = (d->dev.start + d->dev.sectors) / CACHE_BLOCK_SECTORS;
+
+    if (a == NULL || from >= end || STAILQ_EMPTY(&bc->free_jobs)) {
+        return from;
+    }
+    blocks = MIN(blocks, end - from);
+    STAILQ_REMOVE_HEAD(&bc->free_aheads, link);
+    a->account = (struct blk_account){.vm = account->vm, .group = account->group};
+    a->req = (struct blk_req){
+        .op = BLK_FETCH,
+        .sector = from * CACHE_BLOCK_SECTORS - d->dev.start,
+        .sectors = blocks * CACHE_BLOCK_SECTORS,
+        .done = ahead_done,
+        .ctx = a,
+        .account = &a->account,
+        .ahead = true,
+    };
+    blk_submit(&d->dev, &a->req);
+    return from + blocks;
+}
+
+/* The reader has come to s->next. */
+static void go_on(struct blkcache_dev *d, const struct blk_account *account,
+                  struct blkcache_stream *s)
+{
+    uint64_t from = MAX(s->end, s->next);
+
+    if (2 * (from - s->next) > s->window) {
+        return;
+    }
+    s->end = fetch(d, account, from, s->window);
+    if (s->end != from) {
+        s->window = (uint16_t)MIN(2u * s->window, d->bc->ahead_max);
+    }
+}
+
+/* Whether a block that was fetched ahead has gone again, unused. */
+static bool is_lost(const struct blkcache_dev *d, const struct blkcache_stream *s, uint64_t block)
+{
+    return block >= s->next && block < s->end &&
+           cache_find(d->bc->cache, d->dev.id, block) == CACHE_NIL;
+}
+
+void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *account, uint64_t first,
+                         uint64_t last, bool whole)
+{
+    struct blkcache *bc = d->bc;
+
+    if (bc->ahead_max == 0 || account == NULL || bc->cache->mode == CACHE_OFF) {
+        return;
+    }
+    struct blkcache_stream *s = find(bc, d->dev.id, account->vm, first);
+    if (s == NULL) {
+        if (whole) {
+            *stalest(bc) = (struct blkcache_stream){
+                .disk = d->dev.id,
+                .vm = account->vm,
+                .next = last + 1,
+                .used = ++bc->ahead_clock,
+            };
+        }
+        return;
+    }
+    s->used = ++bc->ahead_clock;
+    if (last < s->next) {
+        return;
+    }
+    if (s->window == 0 && !whole) {
+        return; /* the parts of one request make no stream */
+    }
+    if (s->window == 0) {
+        uint64_t asked = last - first + 1;
+        s->window = (uint16_t)MIN(MAX(asked, WINDOW_MIN), bc->ahead_max);
+    } else if (is_lost(d, s, first)) {
+        s->window = (uint16_t)MAX(s->window / 4u, 1u); /* doubled again by the fetch to come */
+        s->end = 0;
+    }
+    s->next = last + 1;
+    s->window = (uint16_t)MIN(s->window, bc->ahead_max);
+    go_on(d, account, s);
+}
+
+void blkcache_ahead_hurry(struct blkcache_job *j)
+{
+    struct blkcache *bc = j->d->bc;
+
+    if (!j->r->ahead) {
+        return;
+    }
+    j->r->ahead = false;
+    for (uint32_t i = 0; i < bc->n_ios; i++) {
+        if (bc->ios[i].job == j) {
+            bc->ios[i].req.ahead = false;
+        }
+    }
+}
+
+void blkcache_set_readahead(struct blkcache *bc, uint64_t bytes)
+{
+    bc->ahead_max = (uint32_t)MIN(bytes / PAGE_SIZE, (uint64_t)BLKCACHE_AHEAD_MAX);
+}
