@@ -152,6 +152,8 @@ static void lower_done(struct blk_req *r, enum status s)
 enum cow_next cow_submit(struct cow_job *j, struct blk_dev *d, enum blk_op op, uint64_t sector,
                          uint64_t sectors, unsigned n_segs)
 {
+    const struct blk_req *r = j->r;
+
     j->req = (struct blk_req){
         .op = op,
         .sector = sector,
@@ -160,8 +162,10 @@ enum cow_next cow_submit(struct cow_job *j, struct blk_dev *d, enum blk_op op, u
         .n_segs = n_segs,
         .done = lower_done,
         .ctx = j,
-        .account = j->r->account,
-        .past_cache = j->r->past_cache && op == BLK_READ,
+        .account = r->account,
+        .past_cache = r->past_cache && op == BLK_READ,
+        .held = op == BLK_FETCH && r->held != NULL ? r->held + r->n_held : NULL,
+        .max_held = op == BLK_FETCH ? r->max_held - r->n_held : 0,
     };
     blk_submit(d, &j->req);
     return COW_AWAY;

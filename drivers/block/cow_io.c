@@ -298,6 +298,7 @@ static void filled(struct cow_job *j)
 
 enum cow_next cow_piece_landed(struct cow_job *j)
 {
+    j->r->n_held += j->req.n_held;
     if (j->result != OK && j->r->op != BLK_FETCH) { /* the read to come finds out for itself */
         j->status = j->result;
         if (j->stage != COW_PASS) {
