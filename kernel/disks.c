@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/string.h"
 #include "drivers/block/blkcache.h"
+#include "drivers/block/faulty.h"
 #include "drivers/block/partition.h"
 #include "drivers/block/ramdisk.h"
 #include "drivers/host/ata.h"
@@ -33,7 +34,8 @@ static struct disk_list disks = STAILQ_HEAD_INITIALIZER(disks);
 static struct ata_channel channels[2];
 static unsigned n_channels;
 static struct blkcache blkcache;
-static struct timer ata_timer;
+static struct timer ata_timer, fault_timer;
+static struct faulty faulty;
 static char list[LIST_BYTES];
 
 /* ---- ATA ---------------------------------------------------------------------------------- */
@@ -84,11 +86,58 @@ static const struct ata_host ata_host = {
     .deadline_changed = deadline_changed,
 };
 
+/* ---- failing on purpose ------------------------------------------------------------------- */
+
+static void fault_deadline_changed(void *ctx)
+{
+    uint64_t next = faulty_next(&faulty);
+
+    (void)ctx;
+    if (next != UINT64_MAX) {
+        sched_arm(&fault_timer, next);
+    }
+}
+
+static void fault_due(void *ctx, uint64_t now_ns)
+{
+    faulty_tick(&faulty, now_ns);
+    fault_deadline_changed(ctx);
+}
+
+/* The leaf disk as everybody is to see it. */
+static struct blk_dev *with_faults(struct blk_dev *leaf, const char *name)
+{
+    struct faulty_dev *d = boot_alloc(sizeof(*d), 64);
+
+    faulty_dev_init(d, &faulty, leaf, name);
+    return &d->dev;
+}
+
+static void init_faults(const struct config *config)
+{
+    timer_init(&fault_timer, fault_due, NULL);
+    faulty_init(&faulty, clock_now_ns, fault_deadline_changed, NULL);
+    for (unsigned i = 0; i < config->host.n_faults; i++) {
+        char text[CONFIG_VALUE * 2];
+        config_print_fault(&config->host.faults[i], text, sizeof(text));
+        if (faulty_add(&faulty, &config->host.faults[i]) != OK) {
+            log_error("disk.fault = %s: refused", text);
+        }
+        log_warn("disk.fault %u: %s", i + 1, text);
+    }
+}
+
+struct faulty *disks_faulty(void)
+{
+    return &faulty;
+}
+
 void disks_poll(void *ctx)
 {
     (void)ctx;
     irq_window();
     ata_due(NULL, clock_now_ns());
+    fault_due(NULL, clock_now_ns());
 }
 
 static void add_disk(struct blk_dev *dev, const char *name)
@@ -162,8 +211,9 @@ static void add_ata_disks(void)
         }
         log_info("%s: %s, %llu MiB", d->dev.name, d->model,
                  (unsigned long long)d->dev.sectors >> 11);
-        add_disk(&d->dev, d->dev.name);
-        add_partitions(&d->dev);
+        struct blk_dev *top = with_faults(&d->dev, d->dev.name);
+        add_disk(top, d->dev.name);
+        add_partitions(top);
     }
 }
 
@@ -190,7 +240,7 @@ static void add_module_disk(const char *name)
         log_warn("%s: its last %u bytes are no whole sector, and left out", name,
                  (unsigned)(n % BLK_SECTOR));
     }
-    add_disk(&rd->dev, name);
+    add_disk(with_faults(&rd->dev, name), name);
 }
 
 void disks_init(const struct config *config)
@@ -203,6 +253,7 @@ void disks_init(const struct config *config)
     blkcache.curve = &machine_curve;
     blkcache.trace = config->host.cache_trace > 0 ? &machine_trace : NULL;
     timer_init(&ata_timer, ata_due, NULL);
+    init_faults(config);
     add_ata_disks();
     for (unsigned i = 0; i < config->n_vms; i++) {
         for (unsigned d = 0; d < config->vms[i].n_disks; d++) {
@@ -244,6 +295,7 @@ struct disks_counts disks_counts(void)
         all.read_sectors += channels[i].n_read_sectors;
         all.written_sectors += channels[i].n_written_sectors;
     }
+    all.faults = faulty.struck;
     return all;
 }
 

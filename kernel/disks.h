@@ -18,8 +18,11 @@ void disks_set_readahead(uint64_t bytes);
 /* What the host's disks were asked for since boot; boot modules are not counted. */
 struct disks_counts {
     uint64_t commands, merged, errors, timeouts, read_sectors, written_sectors;
+    uint64_t faults; /* injected by disk.fault */
 };
 struct disks_counts disks_counts(void);
+/* The rules by which they fail on purpose (disk.fault); they may be changed at any time. */
+struct faulty *disks_faulty(void);
 /* Their names in one line, for messages; "none" when there are none. */
 const char *disks_list(void);
 

@@ -66,6 +66,8 @@ static const struct command commands[] = {
      monitor_classes},
     {"cache", "[KEY VALUE | trace]", "the disk cache: settings, hits, miss-ratio curve; its trace",
      0, 2, monitor_cache},
+    {"faults", "[DISK WHAT ... | off]", "disks that fail on purpose, as in disk.fault", 0, 6,
+     monitor_faults},
     {"mem", "", "the machine's memory by use", 0, 0, monitor_mem},
     {"check", "", "prove that memory, folding and cache are sound", 0, 0, check},
     {"report", "", "what was promised, used and saved", 0, 0, report},

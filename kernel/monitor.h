@@ -25,6 +25,8 @@ monitor_command_fn monitor_start, monitor_pause, monitor_resume, monitor_stop, m
     monitor_restart, monitor_console;
 /* monitor_set.c: the keys of [host] at run time. */
 monitor_command_fn monitor_fold, monitor_cache, monitor_when_off;
+/* monitor_faults.c: disks that fail on purpose. */
+monitor_command_fn monitor_faults;
 /* monitor_pass.c: `fold pass [N]`, from monitor_fold; argv[0] is "pass". */
 monitor_command_fn monitor_pass;
 

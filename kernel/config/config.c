@@ -223,7 +223,7 @@ static enum status set_key(struct parser *p, char *text)
     if (k == NULL) {
         return unknown_key(p, keys, n, text, section);
     }
-    if (k->kind != KEY_DISK && (p->given & BIT32(k - keys))) {
+    if (k->kind != KEY_DISK && k->kind != KEY_FAULT && (p->given & BIT32(k - keys))) {
         return refuse(p, E_EXISTS, p->line, "'%s' is set twice in %s; remove one", k->name,
                       section);
     }

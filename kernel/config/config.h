@@ -21,6 +21,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "drivers/block/faulty.h"
 #include "mm/cache.h"
 #include "mm/fold.h"
 
@@ -51,6 +52,8 @@ struct config_host {
     uint32_t cache_trace;          /* requests that the trace has room for; 0: none is kept */
     unsigned snapshot_max_percent; /* of the machine's memory; 0: snapshot_max_bytes holds */
     uint64_t snapshot_max_bytes;
+    unsigned n_faults;
+    struct faulty_rule faults[FAULTY_RULES]; /* disks that fail on purpose */
 };
 
 struct config_disk {
@@ -103,6 +106,15 @@ bool config_host_get(const struct config_host *h, unsigned i, const char **key, 
                      size_t value_size);
 /* What the i-th key is for and which values it takes, in a few words; NULL past the last. */
 const char *config_host_help(unsigned i);
+
+/*
+ * A rule of disk.fault: "DISK read|write|any FIRST+COUNT KIND" or "DISK flush KIND", with a KIND of
+ * `error`, `lost`, `timeout TIME` or `slow TIME`, and ` xN` behind it for N strikes only. False: it
+ * is not one, and *out is as it was.
+ */
+bool config_parse_fault(const char *text, struct faulty_rule *out);
+/* The text that parses to the same; bounded as format(). */
+void config_print_fault(const struct faulty_rule *rule, char *buf, size_t size);
 
 /* cache.max and snapshot.max in bytes, on a machine with memory_bytes. */
 uint64_t config_cache_bytes(const struct config_host *h, uint64_t memory_bytes);

@@ -58,6 +58,11 @@ const struct key host_keys[] = {
      .offset2 = offsetof(struct config_host, snapshot_max_bytes), .min = 65536,
      .max = UINT64_C(1) << 42, .def = "25%",
      .help = "1% to 90% of memory, or a size of 64K or more"},
+    {"disk.fault", KEY_FAULT, HOST(n_faults), .def = "",
+     .help =
+         "DISK read|write|any FIRST+COUNT KIND, or DISK flush KIND; KIND is error, lost, timeout "
+         "TIME or slow TIME, and then maybe xN",
+     .boot_only = true},
 };
 const unsigned n_host_keys = ARRAY_LEN(host_keys);
 

@@ -18,6 +18,7 @@ enum key_kind {
     KEY_IDENT,    /* char[max]: letters, digits, . _ - */
     KEY_TEXT,     /* char[max] */
     KEY_DISK,     /* appends to struct config_vm; may be repeated */
+    KEY_FAULT,    /* appends to struct config_host; may be repeated */
 };
 
 #define KEY_CHOICES 4
@@ -50,6 +51,9 @@ enum status key_set(const struct key *k, void *section, const char *value, char 
 /* KEY_DISK: NAME[,SUFFIX]... is one more of the VM's disks. */
 enum status key_add_disk(const struct key *k, struct config_vm *vm, const char *value, char *why,
                          size_t why_size) MUST_CHECK;
+/* KEY_FAULT: one more rule of how a disk fails. */
+enum status key_add_fault(const struct key *k, struct config_host *h, const char *value, char *why,
+                          size_t why_size) MUST_CHECK;
 /* Whether all VMs' disks go together; warns of what is merely odd. *line: of the VM to blame. */
 enum status key_check_disks(const struct config *c, unsigned *line, char *why,
                             size_t why_size) MUST_CHECK;

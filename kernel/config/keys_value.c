@@ -185,6 +185,8 @@ enum status key_set(const struct key *k, void *section, const char *value, char 
     switch (k->kind) {
     case KEY_DISK:
         return key_add_disk(k, section, value, why, why_size);
+    case KEY_FAULT:
+        return key_add_fault(k, section, value, why, why_size);
     case KEY_CLASSES:
         ok = set_classes((uint8_t *)to, value);
         break;
@@ -273,6 +275,9 @@ void key_print(const struct key *k, const void *section, char *value, size_t val
     case KEY_IDENT:
     case KEY_TEXT:
         (void)format(value, value_size, "%s", at);
+        break;
+    case KEY_FAULT:
+        (void)format(value, value_size, "%u", *(const unsigned *)at);
         break;
     case KEY_DISK:
         (void)format(value, value_size, "%s", "");
