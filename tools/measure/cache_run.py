@@ -94,12 +94,14 @@ def split(lines, n_guests, storm):
     phases, current, last = [], None, None
     if storm:
         current = Phase("storm", None)
-        current.begins = [0] * n_guests
+        current.begins.append(0)
         phases.append(current)
     for line in lines:
         stats = STATISTICS.match(line)
         if stats:
             last = json.loads(stats.group(1))
+            if storm and current and not current.before:
+                current.before = last  # the partition table is read, and nothing else yet
             if current:
                 current.samples.append(last)
                 if len(current.ends) == n_guests:
@@ -120,14 +122,14 @@ def split(lines, n_guests, storm):
 
 
 def summed(stats, key):
-    return sum(vm.get(key, 0) for vm in stats["vms"]) if stats else 0
+    return sum(vm.get(key, 0) for vm in stats["vms"])
 
 
 def counter(phase, section, key):
     """The increase of a counter during a phase; None when this build does not have it."""
     if key not in phase.after[section]:
         return None
-    return phase.after[section][key] - (phase.before[section][key] if phase.before else 0)
+    return phase.after[section][key] - phase.before[section][key]
 
 
 def vm_counter(phase, key):

@@ -21,6 +21,7 @@ SERIES = (
     ("virtio_read_hit", "read them again"),
     ("virtio_read_hit_irq", "again, by MSI-X interrupt"),
     ("virtio_overwrite", "first store to a page that such a read has filled"),
+    ("virtio_clear", "clearing such a page (REP STOS)"),
     ("virtio_read_miss_64k", "read 64 KiB for the first time, a block of it"),
     ("virtio_read_hit_64k", "read them again, a block of it"),
     ("virtio_write_cached", "write 4 KiB that were read before"),
