@@ -38,6 +38,22 @@ static bool is_changing(const struct cow *c, uint64_t chunk)
     return false;
 }
 
+/* The chunk is all zeroes. Where the base gives no frames, nothing is given away. */
+static enum status hold_zero(struct cow *c, uint64_t chunk, uint32_t group, mfn_t *out)
+{
+    if (blk_hold(c->base, chunk * COW_CHUNK_SECTORS, group, NULL, NULL) == E_UNSUPPORTED) {
+        return E_UNSUPPORTED;
+    }
+    if (is_changing(c, chunk)) {
+        return E_NOTFOUND;
+    }
+    if (out != NULL) {
+        *out = BLK_ZERO_FRAME;
+        c->stats.store_held++;
+    }
+    return OK;
+}
+
 enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
                      struct blk_account *account, mfn_t *out)
 {
@@ -50,7 +66,7 @@ enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
     }
     struct blk_dev *o = owner(c, chunk, &at);
     if (o == NULL) {
-        return E_UNSUPPORTED;
+        return hold_zero(c, chunk, group, out);
     }
     if (is_changing(c, chunk)) {
         /* Without frames below, nobody shall try to fetch one. */

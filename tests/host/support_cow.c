@@ -204,7 +204,10 @@ static enum status hold(struct world *w, uint64_t sector)
         return st;
     }
     REQUIRE(sector % BLK_FRAME_SECTORS == 0);
-    const uint8_t *bytes = frame_bytes(&w->frames, mfn);
+    static const uint8_t zeroes[PAGE_SIZE];
+    bool zero = mfn.n == BLK_ZERO_FRAME.n;
+    const uint8_t *bytes = zero ? zeroes : frame_bytes(&w->frames, mfn);
+    w->result.zero_held += zero;
     for (unsigned i = 0; i < BLK_FRAME_SECTORS; i++) {
         const struct sector *s = &w->sectors[sector + i];
         uint64_t stamp = read_stamp(bytes + (size_t)i * BLK_SECTOR);
@@ -214,8 +217,10 @@ static enum status hold(struct world *w, uint64_t sector)
             abort();
         }
     }
-    w->held[w->n_held].mfn = mfn;
-    memcpy(w->held[w->n_held++].bytes, bytes, PAGE_SIZE);
+    if (!zero) {
+        w->held[w->n_held].mfn = mfn;
+        memcpy(w->held[w->n_held++].bytes, bytes, PAGE_SIZE);
+    }
     return OK;
 }
 

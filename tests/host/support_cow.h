@@ -27,8 +27,8 @@ struct cww_options {
 
 struct cww_result {
     uint64_t cuts, chunks, merges, starved, full, flushes, failed;
-    uint64_t areas;                 /* of the overlay that were entered, the most in one life */
-    uint64_t base_held, store_held; /* frames that clients were given */
+    uint64_t areas; /* of the overlay that were entered, the most in one life */
+    uint64_t base_held, store_held, zero_held; /* frames that clients were given */
 };
 
 /* Runs until the stream ends or `steps` are done, drains, compares everything, audits. */

@@ -40,7 +40,7 @@ static bool gives_frames(const struct cww_options *o)
 static void test_snapshot(void **state)
 {
     struct cww_options o = {.base_sectors = BIG, .store_chunks = 1, .frames = 1200};
-    uint64_t base_held = 0;
+    uint64_t base_held = 0, zero_held = 0;
 
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -49,9 +49,11 @@ static void test_snapshot(void **state)
         assert_true(r.chunks > 300 && r.merges > 0 && r.failed == 0 && r.starved == 0);
         assert_true(gives_frames(&o) || r.base_held == 0);
         base_held += r.base_held;
+        zero_held += r.zero_held;
     }
-    print_message("%llu frames of the base\n", (unsigned long long)base_held);
-    assert_true(base_held > 200);
+    print_message("%llu frames of the base, %llu of zeroes\n", (unsigned long long)base_held,
+                  (unsigned long long)zero_held);
+    assert_true(base_held > 200 && zero_held > 200);
 }
 
 static void test_snapshot_failing(void **state)
