@@ -41,17 +41,6 @@ static void report(void *ctx, const char *line)
     console_printf("check: %s\n", line);
 }
 
-static void cache_references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
-{
-    const struct cache *c = ctx;
-
-    for (uint32_t e = 0; e < c->n_max; e++) {
-        if (c->entries[e].flags & CACHE_E_USED) {
-            found(arg, cache_frame(c, e));
-        }
-    }
-}
-
 /* Each VM's memory is given back whole when it goes off, tables included. */
 static unsigned check_leaks(unsigned live)
 {

@@ -176,6 +176,7 @@ void kernel_run(const struct mb2_info *boot)
     machine_frames.reclaim_ctx = &machine_cache;
     init_groups();
     fold_init(&machine_fold, &machine_frames, rdtsc, secret(), roots);
+    machine_fold.cache = &machine_cache;
     scan_init(&machine_config.host);
     if (hvm_init(&machine_frames) != OK) {
         refuse("VT-x could not be switched on; the lines above say why");

@@ -71,6 +71,8 @@ static const struct stats_field cache_fields[] = {
     FIELD(cache, adopted, "blocks mapped into guests instead of copied"),
     FIELD(cache, moved, "blocks found equal to another frame, or all zeroes, and kept there"),
     FIELD(cache, copied_bytes, "copied between the cache and guests"),
+    FIELD(cache, scrubbed, "blocks dropped in mode `scrub`: guests' pages held the same"),
+    FIELD(cache, scrub_ticks, "of `scan_ticks`, what looking for those took"),
 };
 
 static const struct stats_field vm_fields[] = {
@@ -226,6 +228,8 @@ static void read_cache(struct stats_cache *out)
         .readahead = c->stats.readahead,
         .readahead_wasted = c->stats.readahead_wasted,
         .moved = c->stats.moved,
+        .scrubbed = c->stats.scrubbed,
+        .scrub_ticks = machine_fold.scrub_ticks,
         .copied_bytes = c->stats.copied_bytes,
     };
 }

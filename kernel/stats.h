@@ -37,7 +37,7 @@ struct stats_fold {
     uint64_t full_scans, pages_scanned, pages_skipped;
     uint64_t merges, zero_merges, cow_breaks, zero_breaks, compares, hashes;
     uint64_t lookahead_hits, lookahead_misses, collisions, pages_backed_off, pages_hinted;
-    uint64_t regions_harvested, regions_passed, scan_ticks;
+    uint64_t regions_harvested, regions_passed, blocks_scanned, scan_ticks;
     uint64_t pass_ms, pass_scan_ms;
     uint64_t cost_unshared_pages, cost_scan_ticks, cost_merge_ticks, cost_cow_ticks;
     uint64_t metadata_bytes, general_profit;
@@ -48,7 +48,7 @@ struct stats_fold {
 struct stats_cache {
     uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped, blocks_zero, blocks_duplicate;
     uint64_t hits, misses, joined, insertions, evictions, invalidations, readahead,
-        readahead_wasted, bypassed, adopted, moved, copied_bytes;
+        readahead_wasted, bypassed, adopted, moved, copied_bytes, scrubbed, scrub_ticks;
 };
 
 struct stats_vm {

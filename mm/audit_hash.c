@@ -57,7 +57,8 @@ static void check_node(struct walk *w, uint32_t n)
         audit_fail(w->a, "frame %#x: indexed, but says group %u", n, fr->group);
         return;
     }
-    if (fr->state != (stable ? FRAME_SHARED : FRAME_PRIVATE)) {
+    if (stable ? fr->state != FRAME_SHARED && fr->state != FRAME_CACHE
+               : fr->state != FRAME_PRIVATE) {
         audit_fail(w->a, "frame %#x: indexed while %s", n,
                    frame_state_name((enum frame_state)fr->state));
     }

@@ -61,6 +61,7 @@ const char *cache_mode_name(enum cache_mode mode)
     static const char *const names[CACHE_MODES] = {
         [CACHE_OFF] = "off",
         [CACHE_INCLUSIVE] = "inclusive",
+        [CACHE_SCRUB] = "scrub",
         [CACHE_FOLD] = "fold",
     };
     return (unsigned)mode < CACHE_MODES ? names[mode] : "?";
@@ -140,6 +141,13 @@ void cache_remove(struct cache *c, uint32_t e)
     }
     release(c, e);
     c->stats.invalidations++;
+}
+
+void cache_scrub(struct cache *c, uint32_t e)
+{
+    cache_remove(c, e);
+    c->stats.invalidations--;
+    c->stats.scrubbed++;
 }
 
 static bool evict(struct cache *c, uint32_t e)

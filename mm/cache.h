@@ -43,6 +43,7 @@
 enum cache_mode {
     CACHE_OFF,       /* nothing is held */
     CACHE_INCLUSIVE, /* what was read is held, whatever the guests hold */
+    CACHE_SCRUB,     /* likewise, but mm/fold drops what it knows guests to hold, after each pass */
     CACHE_FOLD,      /* guests map the frames of what they read */
     CACHE_MODES
 };
@@ -88,6 +89,7 @@ struct cache_stats {
     uint64_t joined;        /* misses that waited for another's read of the same block */
     uint64_t insertions;    /* blocks published */
     uint64_t evictions;     /* dropped for room or by reclaim */
+    uint64_t scrubbed;      /* dropped because guests hold the content too */
     uint64_t invalidations; /* dropped because of a write, a discard, or an error */
     uint64_t copied_bytes;
     uint64_t bypassed;         /* blocks read past the cache for want of a frame */
@@ -167,6 +169,8 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
 void cache_hold(struct cache *c, uint32_t e);
 /* Drops an entry; the holder's duty for BUSY ones. Counted as an invalidation. */
 void cache_remove(struct cache *c, uint32_t e);
+/* Drops a VALID entry that guests hold a copy of. */
+void cache_scrub(struct cache *c, uint32_t e);
 /* Drops the VALID entries in [first, first + n) of a disk, dooms BUSY ones. Bounded by what is
  * held, not by n. */
 void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n);
@@ -186,7 +190,8 @@ uint64_t cache_reclaim(void *ctx, uint64_t want);
 enum status cache_next_new(struct cache *c, mfn_t *out) MUST_CHECK;
 /* The frame, CACHED or not, is not new any more. */
 void cache_seen(struct cache *c, mfn_t mfn);
-/* It is new again: mm/fold is to look at it later. In mode FOLD, CACHED, and in no index. */
+/* It is new again, if in mode FOLD or mapped by guests: mm/fold is to look at it later. CACHED, and
+ * in no index. */
 void cache_renew(struct cache *c, mfn_t mfn);
 /*
  * All blocks that are in frame `from` are in `to` from now on, which is CACHE or SHARED, of the
@@ -240,5 +245,7 @@ static inline bool cache_is_busy(const struct cache *c, uint32_t e)
  * table. OK, or E_INVAL with one line that names the first thing found wrong in `why`.
  */
 enum status cache_check(const struct cache *c, char *why, size_t size) MUST_CHECK;
+/* For struct audit.others, ctx is the struct cache: each frame that blocks are in, once. */
+void cache_references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg);
 
 #endif

@@ -272,3 +272,17 @@ enum status cache_check(const struct cache *c, char *why, size_t size)
     }
     return s == OK ? check_frames(&a, &held) : s;
 }
+
+void cache_references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
+{
+    const struct cache *c = ctx;
+
+    for (uint32_t e = 0; e < c->n_max; e++) {
+        const struct cache_entry *x = &c->entries[e];
+        bool in_frame = (x->flags & (CACHE_E_USED | CACHE_E_ZERO)) == CACHE_E_USED;
+
+        if (in_frame && cache_share_first(c, MFN(x->frame)) == e) {
+            found(arg, MFN(x->frame));
+        }
+    }
+}

@@ -64,7 +64,8 @@ void cache_renew(struct cache *c, mfn_t mfn)
     struct frame *fr = frame_of(c->frames, mfn), *table = c->frames->table;
 
     ASSERT((fr->flags & FRAME_F_CACHED) != 0 && (fr->flags & FRAME_F_INDEXED) == 0);
-    if (c->mode != CACHE_FOLD || fr->group == FRAME_NO_GROUP || is_new(c, mfn)) {
+    bool wanted = c->mode == CACHE_FOLD || fr->state == FRAME_SHARED;
+    if (!wanted || fr->group == FRAME_NO_GROUP || is_new(c, mfn)) {
         return;
     }
     fr->flags |= FRAME_F_NEW;
@@ -89,6 +90,7 @@ void cache_share_hide(struct cache *c, mfn_t mfn)
 {
     cache_seen(c, mfn);
     frames_leave_index(c->frames, mfn);
+    frame_of(c->frames, mfn)->flags &= (uint8_t)~FRAME_F_SUMMED;
 }
 
 /* ---- frames and their entries ---- */
@@ -235,6 +237,9 @@ static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
         }
     }
     if (mapped) {
+        if ((frame_of(c->frames, mfn)->flags & FRAME_F_INDEXED) == 0) {
+            cache_renew(c, mfn); /* what guests map is known or new, in any mode */
+        }
         return;
     }
     if (c->mode != CACHE_FOLD) {

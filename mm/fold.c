@@ -5,6 +5,8 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/string.h"
+#include "mm/cache.h"
+#include "mm/fold_block.h"
 #include "mm/fold_index.h"
 #include "mm/fold_page.h"
 #include "mm/fold_scan.h"
@@ -14,8 +16,8 @@
 /* Frames of the frame table that are gone through for one page of the budget. */
 #define REINDEX_FRAMES 16
 
-/* However many hints come, the pass goes on: so many are taken before it, and for each step of it.
- */
+/* However many hints and blocks come, the pass goes on: so many of each are taken before it, and
+ * for each step of it. */
 #define HINTS_A_PASS 256u
 #define HINTS_A_STEP 3u
 
@@ -57,7 +59,7 @@ void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), u
         .volatility = FOLD_DIRTY,
     };
     f->phase = FOLD_BEGIN;
-    f->hint_credit = HINTS_A_PASS;
+    f->hint_credit = f->block_credit = HINTS_A_PASS;
     frames->unindex = fold_index_remove;
     frames->unindex_ctx = f;
 }
@@ -158,7 +160,7 @@ static void note_lately(struct fold *f)
 static void end_pass(struct fold *f)
 {
     f->full_scans++;
-    f->hint_credit = HINTS_A_PASS;
+    f->hint_credit = f->block_credit = HINTS_A_PASS;
     note_lately(f);
     f->volatile_last = f->volatile_now;
     f->unshared_last = f->unstable;
@@ -239,7 +241,8 @@ static void take_hint(struct fold *f)
         return;
     }
     const struct frame *fr = frame_of(f->frames, e.mfn);
-    if (fr->state != FRAME_PRIVATE || fr->pins > 0 || p2m_harvest_page(p, gfn)) {
+    bool block = fold_is_new_block(f, e.mfn);
+    if ((fr->state != FRAME_PRIVATE && !block) || fr->pins > 0 || p2m_harvest_page(p, gfn)) {
         return;
     }
     struct p2m_notes *notes = p2m_notes(p, gfn);
@@ -259,6 +262,27 @@ static bool is_between(const struct fold *f)
     return f->phase == FOLD_TEARDOWN || f->phase == FOLD_REINDEX;
 }
 
+/* Whether a block is taken before the pass goes on. */
+static bool has_block(const struct fold *f)
+{
+    return f->cache && f->cache->n_new > 0 && f->block_credit > 0;
+}
+
+/* A page's worth of the pass, and what the cache holds at its end. False: it is over. */
+static bool scan_on(struct fold *f)
+{
+    if (f->phase == FOLD_SCAN) {
+        if (fold_scan_one(f)) {
+            return true;
+        }
+        if (!fold_cached_begin(f)) {
+            return false;
+        }
+        f->phase = FOLD_CACHED;
+    }
+    return f->cached_left > 0 && (fold_cached_step(f), true);
+}
+
 unsigned fold_step(struct fold *f, unsigned budget)
 {
     unsigned done = 0;
@@ -273,14 +297,18 @@ unsigned fold_step(struct fold *f, unsigned budget)
         } else if (f->n_hints > 0 && f->hint_credit > 0) {
             f->hint_credit--;
             take_hint(f);
+        } else if (has_block(f)) {
+            f->block_credit--;
+            (void)fold_block_next(f);
         } else if (f->phase == FOLD_BEGIN) {
             between_passes(f);
             continue;
-        } else if (!fold_scan_one(f)) {
+        } else if (!scan_on(f)) {
             end_pass(f);
             break;
         } else {
             f->hint_credit = MIN(f->hint_credit + HINTS_A_STEP, HINTS_A_PASS);
+            f->block_credit = MIN(f->block_credit + HINTS_A_STEP, HINTS_A_PASS);
         }
         done++;
     }
@@ -334,7 +362,7 @@ static uint64_t estimate_unshared(const struct fold *f)
 
 void fold_read(const struct fold *f, struct fold_counters *out)
 {
-    uint64_t shared_maps = 0, shared = f->stable + f->left_out;
+    uint64_t shared_maps = 0, shared = f->frames->by_state[FRAME_SHARED] - f->frames->shared_gone;
 
     *out = (struct fold_counters){
         .pages_shared = shared,
@@ -347,6 +375,8 @@ void fold_read(const struct fold *f, struct fold_counters *out)
         .pages_hinted = f->pages_hinted,
         .regions_harvested = f->regions_harvested,
         .regions_passed = f->regions_passed,
+        .blocks_scanned = f->blocks_scanned,
+        .scrub_ticks = f->scrub_ticks,
         .lookahead_hits = f->lookahead_hits,
         .lookahead_misses = f->lookahead_misses,
         .compares = f->compares,
@@ -372,5 +402,5 @@ void fold_read(const struct fold *f, struct fold_counters *out)
             out->by_class[c].breaks += g->class_breaks[c];
         }
     }
-    out->pages_sharing = shared_maps - shared;
+    out->pages_sharing = less(shared_maps, shared);
 }

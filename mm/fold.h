@@ -19,6 +19,14 @@
  * unstable one down when its order may have suffered. fold.index = hash keeps both in one table of
  * small trees in the order of a keyed 64-bit hash, and nodes stay until their pages change.
  *
+ * With a disk cache (mm/cache), blocks take part. In its mode FOLD each block that has come is
+ * looked at once, before the pass goes on, as its content cannot change: zeroes need no frame, a
+ * block that equals a stable frame is that frame from then on, an equal page of the unstable index
+ * is merged into the block's frame, and the block is stable at once. So an exclusive block stands
+ * in the index like a guest's page, and no guest's page can be looked at and stay equal to it. In
+ * mode SCRUB, each pass ends with a walk over the cache that drops the blocks whose content an
+ * index holds.
+ *
  *     fold_init -> fold_attach (each VM) -> fold_step, again and again -> fold_detach
  *
  * A VM may be attached and detached at any moment between two steps; its frames stay folded. Pinned
@@ -61,6 +69,7 @@ struct fold_switches {
 enum fold_phase {
     FOLD_BEGIN,    /* about to start a pass */
     FOLD_SCAN,     /* in a pass */
+    FOLD_CACHED,   /* at its end, what the disk cache holds */
     FOLD_TEARDOWN, /* emptying the unstable trees that are ordered by content */
     FOLD_REINDEX,  /* moving the stable frames to the other kind of index */
 };
@@ -81,8 +90,11 @@ struct fold_class_counters {
     uint64_t ticks;      /* spent on candidates */
 };
 
+struct cache;
+
 struct fold {
     struct frames *frames;
+    struct cache *cache;             /* whose blocks take part; to be set by whoever has one */
     uint64_t (*ticks)(void);         /* may be NULL: all ticks stay 0 */
     const struct content_unit *unit; /* to be set before the first attach, if at all */
     struct content_key key;
@@ -110,7 +122,9 @@ struct fold {
     unsigned glances;                /* cheap looks not yet charged to the budget */
     struct fold_hint hints[FOLD_HINTS];
     uint32_t hint_first, n_hints;
-    uint32_t hint_credit; /* so many are taken before the pass has to go on */
+    uint32_t hint_credit;  /* so many are taken before the pass has to go on */
+    uint32_t block_credit; /* likewise, of the cache's new blocks */
+    uint32_t cached_left;  /* FOLD_CACHED: new blocks, or the cache's entries, still to look at */
 
     uint64_t stable, unstable;             /* nodes in all indexes of a kind */
     uint64_t left_out;                     /* SHARED frames in no index */
@@ -118,6 +132,8 @@ struct fold {
     uint64_t volatile_last, unshared_last; /* of the last complete pass */
     uint64_t full_scans, pages_scanned, pages_skipped, pages_backed_off, pages_hinted;
     uint64_t regions_harvested, regions_passed;
+    uint64_t blocks_scanned; /* of the disk cache, looked at */
+    uint64_t scrub_ticks;    /* of scan_ticks, what looking for blocks to be dropped took */
     uint64_t lookahead_hits, lookahead_misses, collisions;
     uint64_t compares, hashes, scan_ticks;
     uint64_t merge_ticks; /* of these, on the pages that were merged */
@@ -140,6 +156,8 @@ struct fold_counters {
     uint64_t pages_backed_off; /* due, but left alone because their folds keep breaking */
     uint64_t pages_hinted;     /* looked at before their turn */
     uint64_t regions_harvested, regions_passed; /* 2 MiB regions: dirty bits read; one look */
+    uint64_t blocks_scanned;                    /* blocks of the disk cache looked at */
+    uint64_t scrub_ticks; /* of scan_ticks, what looking for blocks to be dropped took */
     uint64_t merges, zero_merges;
     uint64_t cow_breaks, zero_breaks;
     uint64_t lookahead_hits, lookahead_misses;

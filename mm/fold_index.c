@@ -66,6 +66,18 @@ uint64_t fold_index_hash(const struct fold *f, const struct share_group *g, mfn_
     return f->unit->ops->hash(frame_bytes(f->frames, mfn), &f->key) ^ g->id * GROUP_SALT;
 }
 
+uint64_t fold_index_block_hash(struct fold *f, uint32_t group, mfn_t mfn)
+{
+    struct frame *fr = frame_of(f->frames, mfn);
+
+    if (!(fr->flags & FRAME_F_SUMMED)) {
+        f->hashes++;
+        frame_set_hash(fr, f->unit->ops->hash(frame_bytes(f->frames, mfn), &f->key));
+        fr->flags |= FRAME_F_SUMMED;
+    }
+    return frame_hash(fr) ^ group * GROUP_SALT;
+}
+
 uint32_t fold_index_find_hash(const struct fold *f, const struct share_group *g, uint64_t hash)
 {
     uint32_t n = hash_tree_find(f->frames, *root_of(f, hash), hash);

@@ -25,6 +25,9 @@ void fold_index_add_unstable(struct fold *f, struct share_group *g, mfn_t mfn,
                              const struct fold_place *at);
 /* The page's hash as the index has it: no two groups have the same for the same content. */
 uint64_t fold_index_hash(const struct fold *f, const struct share_group *g, mfn_t mfn);
+/* The same for a CACHE or SHARED frame that is in no index: its content cannot change while it is
+ * none of ours, so it is computed once, and remembered in the frame. For any group, or none. */
+uint64_t fold_index_block_hash(struct fold *f, uint32_t group, mfn_t mfn);
 /* The group's frame of that hash, stable or unstable as its flags say, or FRAME_NIL. */
 uint32_t fold_index_find_hash(const struct fold *f, const struct share_group *g, uint64_t hash);
 /*

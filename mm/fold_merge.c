@@ -73,6 +73,38 @@ bool fold_merge_stable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, mfn_
     return true;
 }
 
+bool fold_merge_twin_of_block(struct fold *f, struct p2m *owner, mfn_t twin, mfn_t block)
+{
+    const struct frame *fr = frame_of(f->frames, twin);
+    gfn_t gfn = GFN(fr->gfn);
+
+    if (frame_of(f->frames, block)->refs == UINT32_MAX) {
+        return false;
+    }
+    freeze(owner, gfn);
+    if (!equal(f, twin, block)) {
+        return false;
+    }
+    if (fr->flags & FRAME_F_UNSTABLE) {
+        if (fold_by_dirty(f, owner)) { /* else the unstable tree goes after this pass anyway */
+            f->misplaced |= fold_has_changed(f, owner, gfn, twin, 0);
+        }
+        fold_index_remove(f, twin);
+    }
+    return merge(f, owner, gfn, twin, block);
+}
+
+bool fold_merge_block(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t block, mfn_t into)
+{
+    if (frame_of(f->frames, into)->refs == UINT32_MAX || !merge(f, p, gfn, block, into)) {
+        return false;
+    }
+    if (f->on.lookahead && frame_of(f->frames, into)->state == FRAME_SHARED) {
+        refresh_place(f, p, gfn, into);
+    }
+    return true;
+}
+
 bool fold_has_changed(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, uint64_t hash)
 {
     if (!fold_by_dirty(f, p)) {

@@ -16,6 +16,12 @@ bool fold_merge_stable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, mfn_
 /* With `twin`, a PRIVATE frame that `owner` owns; it becomes SHARED, and stable. */
 bool fold_merge_twins(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, struct p2m *owner,
                       mfn_t twin);
+/* Of `owner`'s page, which is or was in the unstable index, into a block's frame, which is stable.
+ */
+bool fold_merge_twin_of_block(struct fold *f, struct p2m *owner, mfn_t twin, mfn_t block);
+/* Of a page that maps `block`, a SHARED frame, into one of equal content: the group's zero page, a
+ * SHARED or a CACHE frame. */
+bool fold_merge_block(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t block, mfn_t into);
 /* Whether the page's content is, or may be, another than when it had that hash. By dirty bits where
  * they are used, else by hashing it again. */
 bool fold_has_changed(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, uint64_t hash);

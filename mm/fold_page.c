@@ -3,6 +3,7 @@
 #include "mm/fold_page.h"
 
 #include "base/bits.h"
+#include "mm/fold_block.h"
 #include "mm/fold_index.h"
 #include "mm/fold_merge.h"
 
@@ -23,6 +24,7 @@ struct look {
     gfn_t gfn;
     mfn_t mfn;
     bool fresh;       /* its content has just arrived: not volatile, whatever it was before */
+    bool block;       /* it maps a disk block's frame, which the engine has not seen */
     bool by_dirty;    /* whether it is due tells that it is not volatile */
     bool hashed;      /* the next two are known */
     bool is_volatile; /* by checksum: another than at the last look */
@@ -190,8 +192,8 @@ static bool fold_ahead(struct look *l)
         return false;
     }
     const struct frame *fr = frame_of(f->frames, e.mfn);
-    bool twin = fr->state == FRAME_PRIVATE && (fr->flags & FRAME_F_UNSTABLE) && fr->pins == 0;
-    if (fr->state != FRAME_SHARED && !twin) {
+    bool twin = !l->block && (fr->flags & FRAME_F_UNSTABLE) && fr->pins == 0;
+    if (!twin && (fr->state != FRAME_SHARED || (fr->flags & FRAME_F_NEW))) {
         return false;
     }
     if (!alike(bytes(f, l->mfn), bytes(f, e.mfn))) {
@@ -318,6 +320,12 @@ static bool by_hash(struct look *l)
 
 /* ---- all together -------------------------------------------------------------------------- */
 
+/* Of a class that is compared by lookahead only. */
+static bool is_compared_once(const struct look *l)
+{
+    return l->f->on.pagecache == FOLD_PAGECACHE_ONCE && p2m_page(l->p, l->gfn)->class == PAGE_CACHE;
+}
+
 static bool fold_one(struct look *l)
 {
     static const uint64_t zeroes[PAGE_SIZE / sizeof(uint64_t)];
@@ -329,22 +337,42 @@ static bool fold_one(struct look *l)
     if (f->on.lookahead && fold_ahead(l)) {
         return true;
     }
-    if (f->on.pagecache == FOLD_PAGECACHE_ONCE && p2m_page(l->p, l->gfn)->class == PAGE_CACHE) {
+    if (is_compared_once(l)) {
         return false;
     }
     return f->on.index == FOLD_HASH ? by_hash(l) : by_tree(l);
+}
+
+/* The block is looked for, and the page goes where it is found. */
+static bool block_one(struct look *l)
+{
+    struct fold *f = l->f;
+    struct p2m_entry e;
+
+    if (f->on.lookahead && fold_ahead(l)) {
+        if (l->p->ops->lookup(l->p->ctx, l->gfn, &e) == OK) {
+            fold_block_follow(f, l->mfn, e.mfn);
+        }
+        return true;
+    }
+    if (is_compared_once(l)) {
+        return false;
+    }
+    mfn_t into = fold_block(f, l->p->group, l->mfn);
+    return into.n != l->mfn.n && fold_merge_block(f, l->p, l->gfn, l->mfn, into);
 }
 
 void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
 {
     const struct frame *fr = frame_of(f->frames, mfn);
     struct gpage *page = p2m_page(p, gfn);
+    bool block = fold_is_new_block(f, mfn);
 
     f->pages_scanned++;
-    if (fr->state == FRAME_SHARED || fr->state == FRAME_ZERO) {
+    if ((fr->state == FRAME_SHARED && !block) || fr->state == FRAME_ZERO) {
         return; /* folded already */
     }
-    if (fr->state != FRAME_PRIVATE || fr->pins > 0) {
+    if ((fr->state != FRAME_PRIVATE && !block) || fr->pins > 0) {
         f->pages_skipped++;
         fold_again(p, gfn);
         return;
@@ -356,14 +384,19 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
     if (f->on.index == FOLD_TREE || fold_by_dirty(f, p)) {
         fold_index_written(f, mfn); /* its VM left and came back, or a switch was turned */
     }
-    struct look l = {
-        .f = f, .p = p, .gfn = gfn, .mfn = mfn, .fresh = fresh, .by_dirty = fold_by_dirty(f, p)};
+    struct look l = {.f = f,
+                     .p = p,
+                     .gfn = gfn,
+                     .mfn = mfn,
+                     .fresh = fresh,
+                     .block = block,
+                     .by_dirty = fold_by_dirty(f, p)};
     struct fold_class_counters *c = &f->by_class[page->class];
     uint64_t start = f->ticks ? f->ticks() : 0;
 
     fold_bracket(f);
     c->candidates++;
-    bool merged = fold_one(&l);
+    bool merged = block ? block_one(&l) : fold_one(&l);
     uint64_t spent = f->ticks ? f->ticks() - start : 0;
     c->merges += merged;
     c->ticks += spent;

@@ -20,6 +20,14 @@ static inline bool fold_by_dirty(const struct fold *f, const struct p2m *p)
     return f->on.volatility == FOLD_DIRTY && p->ops->has_dirty;
 }
 
+/* Whether it is a disk block's frame that guests map, and that is still to be looked at. */
+static inline bool fold_is_new_block(const struct fold *f, mfn_t mfn)
+{
+    const struct frame *fr = frame_of(f->frames, mfn);
+
+    return f->cache && fr->state == FRAME_SHARED && (fr->flags & FRAME_F_NEW);
+}
+
 /* The attached map of that VM, or NULL. */
 struct p2m *fold_map_of(const struct fold *f, uint16_t vm);
 /* The page is to be looked at in the next pass, though nobody writes it. */

@@ -202,7 +202,7 @@ static unsigned in_region(const struct fold *f)
 uint32_t fold_progress(const struct fold *f, uint32_t whole)
 {
     uint64_t all = 0, done = 0;
-    bool behind = f->phase == FOLD_SCAN;
+    bool behind = f->phase == FOLD_SCAN || f->phase == FOLD_CACHED;
 
     for (const struct p2m *p = f->maps; p; p = p->fold_next) {
         uint64_t pages = (uint64_t)p->n_regions * P2M_REGION_PAGES;

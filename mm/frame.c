@@ -124,6 +124,9 @@ void frames_put(struct frames *f, mfn_t mfn)
     frames_leave_index(f, mfn);
     if (fr->pins == 0) {
         free_push(f, mfn);
+    } else {
+        fr->flags &= (uint8_t)~FRAME_F_NEW;
+        f->shared_gone += fr->state == FRAME_SHARED;
     }
 }
 
@@ -155,6 +158,7 @@ void frames_unpin(struct frames *f, mfn_t mfn)
     }
     f->pinned--;
     if (fr->refs == 0 && fr->state != FRAME_HYP) {
+        f->shared_gone -= fr->state == FRAME_SHARED;
         free_push(f, mfn);
     }
 }
@@ -166,7 +170,7 @@ void frames_set_state(struct frames *f, mfn_t mfn, enum frame_state state)
     /* The free list is entered and left only by alloc, free, put and unpin. */
     ASSERT(fr->state != FRAME_FREE && state != FRAME_FREE && !(fr->flags & FRAME_F_CACHED));
     frames_leave_index(f, mfn);
-    fr->flags &= (uint8_t)~FRAME_F_NEW;
+    fr->flags &= (uint8_t) ~(FRAME_F_NEW | FRAME_F_SUMMED);
     state_move(f, fr, state);
 }
 

@@ -101,6 +101,7 @@ struct frames {
     uint32_t free_head;
     uint64_t by_state[FRAME_STATES]; /* frames in each state; the sum is `count` */
     uint64_t pinned;                 /* frames with pins > 0 */
+    uint64_t shared_gone;            /* SHARED, and nothing but pins keeps them */
     /* Called when a frame is wanted and none is free: give back up to `want` frames, return how
      * many. Set by the cache's owner; may be NULL. Must not allocate. */
     uint64_t (*reclaim)(void *ctx, uint64_t want);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Guests, a scanner, devices and a cache, driven by bytes, against an oracle that never shares. */
-#include "support_world.h"
+#include "support_world_disk.h"
 
 #include "base/log.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static unsigned byte(struct world *w)
+unsigned world_byte(struct world *w)
 {
     if (w->left == 0) {
         return 0;
@@ -23,22 +23,8 @@ static unsigned byte(struct world *w)
 static uint64_t give_back(void *ctx, uint64_t want)
 {
     struct world *w = ctx;
-    uint64_t given = 0;
 
-    while (!w->starving && given < want && w->n_cache > 0) {
-        frames_put(&w->f, w->cache[--w->n_cache]);
-        given++;
-    }
-    return given;
-}
-
-static void cache_refs(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
-{
-    struct world *w = ctx;
-
-    for (unsigned i = 0; i < w->n_cache; i++) {
-        found(arg, w->cache[i]);
-    }
+    return w->starving ? 0 : cache_reclaim(&w->cache, want);
 }
 
 static void print_violation(void *ctx, const char *line)
@@ -108,8 +94,8 @@ void world_audit(struct world *w)
         .n_groups = WORLD_GROUPS,
         .fold = &w->fold,
         .scratch = malloc(w->f.count * sizeof(uint32_t)),
-        .others = cache_refs,
-        .others_ctx = w,
+        .others = cache_references,
+        .others_ctx = &w->cache,
         .report = print_violation,
     };
 
@@ -125,6 +111,7 @@ void world_audit(struct world *w)
     unsigned violations = audit_run(&a);
     free(a.scratch);
     check_isolation(w);
+    world_disk_audit(w);
     if (violations > 0) {
         panic("%u violations after operation %u", violations, w->ops);
     }
@@ -190,7 +177,9 @@ static void vm_destroy(struct world *w, unsigned i, bool in_steps)
 
     fold_detach(&w->fold, &v->p2m);
     while (in_steps && p2m_drop_some(&v->p2m, 3)) {
-        world_audit(w);
+        if (!w->starving) { /* the free list is hidden then */
+            world_audit(w);
+        }
         fold_step(&w->fold, 2);
         race(w, &v->map); /* what is gone from the map is gone from its CPUs */
     }
@@ -200,9 +189,9 @@ static void vm_destroy(struct world *w, unsigned i, bool in_steps)
     v->live = false;
 }
 
-static gfn_t pick_gfn(struct world *w)
+gfn_t world_pick_gfn(struct world *w)
 {
-    unsigned n = byte(w) % WORLD_PAGES;
+    unsigned n = world_byte(w) % WORLD_PAGES;
 
     return GFN(n < WORLD_PAGES / 2 ? n : n + 2);
 }
@@ -212,13 +201,26 @@ static unsigned pick_offset(struct world *w)
 {
     static const unsigned offsets[] = {0, 7, 2048, PAGE_SIZE - 1};
 
-    return offsets[byte(w) % 4];
+    return offsets[world_byte(w) % 4];
+}
+
+/* Whether the cache could give a frame. */
+static bool is_evictable(const struct world *w)
+{
+    for (uint64_t n = 0; n < w->f.count; n++) {
+        if (w->f.table[n].state == FRAME_CACHE && w->f.table[n].pins == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* No frame and no table page at all is the only excuse. */
-static void excuse(const struct world *w, enum status s)
+void world_excuse(const struct world *w, enum status s)
 {
-    if (s != OK && (s != E_NOMEM || (!w->starving && w->f.by_state[FRAME_FREE] > 0))) {
+    bool none = w->f.by_state[FRAME_FREE] == 0 && !is_evictable(w);
+
+    if (s != OK && (s != E_NOMEM || (!w->starving && !none))) {
         panic("%s without a reason in operation %u", status_name(s), w->ops);
     }
 }
@@ -238,8 +240,8 @@ static void expect(const struct world *w, unsigned vm, gfn_t gfn, unsigned offse
 static void op_guest(struct world *w, unsigned vm, bool write)
 {
     struct world_vm *v = &w->vms[vm];
-    unsigned how = byte(w), cpu = how & 1, alias = how >> 1 & 1;
-    gfn_t gfn = pick_gfn(w);
+    unsigned how = world_byte(w), cpu = how & 1, alias = how >> 1 & 1;
+    gfn_t gfn = world_pick_gfn(w);
     unsigned offset = pick_offset(w);
     uint8_t value = 0;
     enum status s;
@@ -256,15 +258,15 @@ static void op_guest(struct world *w, unsigned vm, bool write)
             expect(w, vm, gfn, offset, value);
         }
     }
-    excuse(w, s);
+    world_excuse(w, s);
 }
 
 /* A device model's access across a page boundary, or outside memory altogether. */
 static void op_door(struct world *w, unsigned vm)
 {
     struct world_vm *v = &w->vms[vm];
-    uint8_t buffer[48], value = (uint8_t)(byte(w) & 1);
-    uint64_t at = (byte(w) % (WORLD_PAGES + 3)) * (uint64_t)PAGE_SIZE + PAGE_SIZE - 24;
+    uint8_t buffer[48], value = (uint8_t)(world_byte(w) & 1);
+    uint64_t at = (world_byte(w) % (WORLD_PAGES + 3)) * (uint64_t)PAGE_SIZE + PAGE_SIZE - 24;
 
     memset(buffer, value, sizeof(buffer));
     enum status s = p2m_write(&v->p2m, GPA(at), buffer, sizeof(buffer));
@@ -273,7 +275,7 @@ static void op_door(struct world *w, unsigned vm)
     if (!ram) {
         ASSERT(s == E_FAULT || s == E_NOMEM);
     } else {
-        excuse(w, s);
+        world_excuse(w, s);
     }
     /* A failure may leave any part done; what is there now is what must stay. */
     for (unsigned i = 0; i < sizeof(buffer); i++) {
@@ -302,15 +304,15 @@ static void pin_release(struct world *w, struct world_pin *pin)
 /* A device takes a page, uses it while other things go on, and lets go of it. */
 static void op_device(struct world *w, unsigned vm)
 {
-    struct world_pin *pin = &w->pins[byte(w) % WORLD_PINS];
+    struct world_pin *pin = &w->pins[world_byte(w) % WORLD_PINS];
 
     if (!pin->used) {
-        bool write = byte(w) & 1;
-        gfn_t gfn = pick_gfn(w);
+        bool write = world_byte(w) & 1;
+        gfn_t gfn = world_pick_gfn(w);
         mfn_t mfn;
         enum status s = write ? p2m_get_write(&w->vms[vm].p2m, gfn, &mfn)
                               : p2m_get_read(&w->vms[vm].p2m, gfn, &mfn);
-        excuse(w, s);
+        world_excuse(w, s);
         if (s != OK) {
             return;
         }
@@ -323,9 +325,9 @@ static void op_device(struct world *w, unsigned vm)
         }
         return;
     }
-    if (pin->write && (byte(w) & 1)) {
+    if (pin->write && (world_byte(w) & 1)) {
         unsigned offset = pick_offset(w);
-        uint8_t value = (uint8_t)(byte(w) & 1);
+        uint8_t value = (uint8_t)(world_byte(w) & 1);
         struct world_vm *v = &w->vms[pin->vm];
 
         ((uint8_t *)frame_bytes(&w->f, pin->mfn))[offset] = value;
@@ -340,7 +342,7 @@ static void op_device(struct world *w, unsigned vm)
 static void op_vm(struct world *w, unsigned vm)
 {
     struct world_vm *v = &w->vms[vm];
-    unsigned how = byte(w);
+    unsigned how = world_byte(w);
 
     if (how % 4 == 0) {
         vm_destroy(w, vm, how & 64);
@@ -354,7 +356,7 @@ static void op_vm(struct world *w, unsigned vm)
 static void op_config(struct world *w)
 {
     struct fold_switches to = w->fold.on;
-    unsigned how = byte(w), on = how >> 3 & 3; /* more often on than off */
+    unsigned how = world_byte(w), on = how >> 3 & 3; /* more often on than off */
 
     switch (how % 8) {
     case 0:
@@ -389,22 +391,7 @@ static void op_config(struct world *w)
 /* A disk read has come in, or somebody says so. */
 static void op_hint(struct world *w, unsigned vm)
 {
-    fold_hint(&w->fold, &w->vms[vm].p2m, pick_gfn(w));
-}
-
-static void op_cache(struct world *w)
-{
-    if (byte(w) & 1) {
-        give_back(w, 1);
-    } else if (w->n_cache < WORLD_CACHE && w->f.by_state[FRAME_FREE] > 0) {
-        mfn_t mfn;
-        enum status s = frames_alloc(&w->f, FRAME_CACHE, &mfn);
-        excuse(w, s);
-        if (s == OK) {
-            frame_of(&w->f, mfn)->flags |= FRAME_F_CACHED;
-            w->cache[w->n_cache++] = mfn;
-        }
-    }
+    fold_hint(&w->fold, &w->vms[vm].p2m, world_pick_gfn(w));
 }
 
 /* ---- running ------------------------------------------------------------------------------- */
@@ -418,7 +405,7 @@ static void set_fail(struct world *w, bool fail)
 
 static void operation(struct world *w)
 {
-    unsigned what = byte(w), vm = what >> 6;
+    unsigned what = world_byte(w), vm = what >> 6;
 
     if (!w->vms[vm].live) {
         vm_create(w, vm);
@@ -443,13 +430,19 @@ static void operation(struct world *w)
         op_config(w);
         break;
     case 22:
-        op_cache(w);
+        world_disk_turn(w);
         break;
     case 23:
         op_hint(w, vm);
         break;
+    case 24 ... 26:
+        world_disk_read(w, vm);
+        break;
+    case 27:
+        world_disk_write(w, vm);
+        break;
     default:
-        fold_step(&w->fold, 1 + byte(w) % 12);
+        fold_step(&w->fold, 1 + world_byte(w) % 12);
         break;
     }
 }
@@ -497,6 +490,7 @@ void world_init(struct world *w, uint64_t frames)
     for (unsigned i = 0; i < WORLD_GROUPS; i++) {
         ASSERT(share_group_init(&w->groups[i], &w->f, i ? "one" : "zero", i) == OK);
     }
+    world_disk_init(w);
     w->starve_at = UINT_MAX;
     w->race.state = 88172645463325252u;
 }
@@ -575,6 +569,7 @@ void world_settle(struct world *w)
             pin_release(w, &w->pins[i]);
         }
     }
+    world_disk_arrive(w);
     for (unsigned i = 0; i < WORLD_VMS; i++) {
         if (w->vms[i].live && !w->vms[i].p2m.fold_attached) {
             fold_attach(&w->fold, &w->vms[i].p2m);
@@ -623,6 +618,7 @@ void world_settle(struct world *w)
               (unsigned long long)c.pages_sharing, (unsigned long long)c.pages_zero,
               (unsigned long long)zeroes);
     }
+    world_disk_settled(w);
 }
 
 void world_fini(struct world *w)
@@ -637,7 +633,7 @@ void world_fini(struct world *w)
             pin_release(w, &w->pins[i]);
         }
     }
-    give_back(w, UINT64_MAX);
+    world_disk_empty(w);
     world_audit(w);
     for (unsigned i = WORLD_GROUPS; i-- > 0;) { /* who lends its zero page goes last */
         ASSERT(fold_forget(&w->fold, &w->groups[i]) == OK);
@@ -645,4 +641,5 @@ void world_fini(struct world *w)
     }
     ASSERT(w->f.by_state[FRAME_FREE] == w->f.count && w->f.pinned == 0);
     fake_frames_fini(&w->f);
+    free(w->cache_mem);
 }

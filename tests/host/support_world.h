@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guests, a scanner, devices and a cache on one small frame table, driven by bytes: each few bytes
- * are one operation. Beside it stands an oracle that never shares: a flat array per VM. Whatever a
- * guest or a device reads must be what the oracle holds. Property tests feed random bytes, the
- * fuzzer its input.
+ * Guests, a scanner, devices, disks and their cache on one small frame table, driven by bytes: each
+ * few bytes are one operation. Beside it stands an oracle that never shares: a flat array per VM,
+ * and the disk. Whatever a guest or a device reads must be what the oracle holds, and a block of
+ * the cache what the disk holds. Property tests feed random bytes, the fuzzer its input.
  */
 #ifndef SUPPORT_WORLD_H
 #define SUPPORT_WORLD_H
 
+#include "mm/cache.h"
 #include "support_p2m.h"
 
 #define WORLD_VMS 4
 #define WORLD_PAGES 14 /* per VM */
 #define WORLD_GROUPS 2
 #define WORLD_PINS 6
-#define WORLD_CACHE 6
+#define WORLD_BLOCKS 12 /* of the disk */
+#define WORLD_FILLS 2
 #define WORLD_ROOTS 4
 
 struct world_pin {
@@ -24,6 +26,13 @@ struct world_pin {
     gfn_t gfn;
     mfn_t mfn;
     uint8_t *frozen; /* the bytes of a shared frame when it was pinned, else NULL */
+};
+
+/* A block on its way: the cache's entry is BUSY. */
+struct world_fill {
+    bool used;
+    uint32_t entry;
+    unsigned group;
 };
 
 struct world_vm {
@@ -41,8 +50,10 @@ struct world {
     uint32_t roots[WORLD_ROOTS];
     struct world_vm vms[WORLD_VMS];
     struct world_pin pins[WORLD_PINS];
-    mfn_t cache[WORLD_CACHE]; /* frames that a cache holds, and gives back when asked */
-    unsigned n_cache;
+    struct cache cache; /* gives back frames when asked */
+    void *cache_mem;
+    uint8_t disk[WORLD_BLOCKS][PAGE_SIZE];
+    struct world_fill fills[WORLD_FILLS];
     struct rnd race; /* what the other CPUs do while the hypervisor is at work */
     const uint8_t *data;
     size_t left;

@@ -454,6 +454,7 @@ static void each_is_found(const struct corruption *what, size_t n_what, bool by_
             free(s->w.vms[v].oracle);
         }
         fake_frames_fini(&s->w.f);
+        free(s->w.cache_mem);
         free(s);
     }
 }
@@ -487,6 +488,7 @@ static void test_random_damage_is_survived(void **state)
             free(s->w.vms[v].oracle);
         }
         fake_frames_fini(&s->w.f);
+        free(s->w.cache_mem);
         free(s);
     }
 }

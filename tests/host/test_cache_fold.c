@@ -118,6 +118,7 @@ static void rig_init(struct rig *r, uint64_t seed)
     fold_init(&r->fold, &r->f, NULL, seed, r->roots);
     r->cache_mem = malloc(cache_bytes(BLOCKS));
     assert_int_equal(cache_init(&r->cache, &r->f, r->cache_mem, BLOCKS, seed), OK);
+    r->fold.cache = &r->cache;
     r->f.reclaim = cache_reclaim;
     r->f.reclaim_ctx = &r->cache;
     cache_set_mode(&r->cache, CACHE_FOLD);
@@ -174,17 +175,6 @@ static void rig_fini(struct rig *r)
     fake_frames_fini(&r->f);
 }
 
-static void cache_refs(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
-{
-    const struct cache *c = ctx;
-
-    for (uint32_t e = 0; e < c->n_max; e++) {
-        if ((c->entries[e].flags & CACHE_E_USED) != 0) {
-            found(arg, cache_frame(c, e));
-        }
-    }
-}
-
 static void print_violation(void *ctx, const char *line)
 {
     (void)ctx;
@@ -204,7 +194,7 @@ static void check(struct rig *r)
                       .n_groups = 2,
                       .fold = &r->fold,
                       .scratch = scratch,
-                      .others = cache_refs,
+                      .others = cache_references,
                       .others_ctx = &r->cache,
                       .report = print_violation};
 
@@ -215,8 +205,8 @@ static void check(struct rig *r)
     assert_memory_equal(r->disk, r->want_disk, sizeof(r->disk));
     for (uint32_t e = 0; e < r->cache.n_max; e++) {
         if ((r->cache.entries[e].flags & CACHE_E_USED) != 0) {
-            assert_memory_equal(frame_bytes(&r->f, cache_frame(&r->cache, e)),
-                                r->disk[r->cache.entries[e].block], PAGE_SIZE);
+            assert_memory_equal(cache_bytes_of(&r->cache, e), r->disk[r->cache.entries[e].block],
+                                PAGE_SIZE);
         }
     }
 }
@@ -256,6 +246,7 @@ static void read_block(struct rig *r, unsigned v, unsigned g, unsigned b)
         s = blk_hold(&r->dev.dev, sector, p->group->id, NULL, &mfn);
     }
     if (s == OK) {
+        mfn = mfn.n == BLK_ZERO_FRAME.n ? p->group->zero : mfn;
         s = p2m_adopt(p, GFN(g), mfn);
         frames_unpin(&r->f, mfn);
     }

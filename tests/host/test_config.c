@@ -107,7 +107,7 @@ static const struct {
     {"[host]\nfold.skip = none,free\n", "config:2: fold.skip = 'none,free': it must be none"},
     {"[host]\nfold.skip = ,\n", "config:2: fold.skip = ',': it must be none, or classes"},
     {"[host]\ncache.mode = both\n",
-     "config:2: cache.mode = 'both': it must be off, inclusive or fold"},
+     "config:2: cache.mode = 'both': it must be off, inclusive, scrub or fold"},
     {"[host]\ncache.max = 91%\n", "config:2: cache.max = '91%': it must be"},
     {"[host]\ncache.trace = 1000001\n", "config:2: cache.trace = '1000001': it must be 0 to"},
     {"[host]\ncache.max = 0\n", "config:2: cache.max = '0'"},

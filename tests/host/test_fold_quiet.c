@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * When nobody writes any more, exactly the duplicates are gone: for each combination of switches,
- * after any past, without a switch being touched. VMs here span several 2 MiB regions.
+ * after any past, without a switch being touched. VMs here span several 2 MiB regions, and have a
+ * disk in common, whose cache is in mode FOLD or SCRUB.
  */
 #include "support_p2m.h"
 
 #include "base/bits.h"
+#include "mm/cache.h"
+#include "mm/duplicates.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +24,9 @@
 #define PINS 3
 #define FRAMES 160
 #define OPS 1200
+#define BLOCKS 16
+#define ROOM 12 /* fewer than blocks */
+#define DISK 1
 #ifndef SEEDS
 #define SEEDS 4
 #endif
@@ -35,6 +41,7 @@ struct guest {
     struct fake_map map;
     struct p2m p2m;
     uint8_t oracle[SPOTS][PAGE_SIZE];
+    bool adopted[SPOTS]; /* it may map a block's frame */
 };
 
 struct scene {
@@ -44,6 +51,9 @@ struct scene {
     struct fold fold;
     struct guest guests[VMS]; /* 2 has no dirty bits, 3 is of another group */
     struct pin pins[PINS];
+    struct cache cache;
+    void *cache_mem;
+    uint8_t disk[BLOCKS][PAGE_SIZE];
     struct rnd rnd, racing;
     bool skips;
     bool all_dirty; /* 2 has dirty bits too */
@@ -124,15 +134,54 @@ static void guest_down(struct scene *s, unsigned i)
     fake_map_fini(&g->map);
 }
 
-static void check(struct scene *s)
+static void print_violation(void *ctx, const char *line)
+{
+    (void)ctx;
+    print_error("check: %s\n", line);
+}
+
+/* The whole audit; returns how many frames the cache alone keeps, though a guest has the content.
+ */
+static uint64_t check(struct scene *s)
 {
     struct p2m *maps[VMS];
     struct share_group *groups[] = {&s->groups[0], &s->groups[1]};
+    uint32_t scratch[FRAMES];
+    char why[160];
+    struct audit a = {.frames = &s->f,
+                      .maps = maps,
+                      .n_maps = VMS,
+                      .groups = groups,
+                      .n_groups = 2,
+                      .fold = &s->fold,
+                      .scratch = scratch,
+                      .others = cache_references,
+                      .others_ctx = &s->cache,
+                      .report = print_violation};
+    struct duplicates d = {.frames = &s->f,
+                           .maps = maps,
+                           .n_maps = VMS,
+                           .groups = groups,
+                           .n_groups = 2,
+                           .unit = s->fold.unit,
+                           .key = &s->fold.key,
+                           .scratch = scratch};
 
     for (unsigned i = 0; i < VMS; i++) {
         maps[i] = &s->guests[i].p2m;
     }
-    fake_check(&s->f, maps, VMS, groups, 2, &s->fold);
+    assert_int_equal(audit_run(&a), 0);
+    if (cache_check(&s->cache, why, sizeof(why)) != OK) {
+        fail_msg("cache: %s", why);
+    }
+    for (uint32_t e = 0; e < s->cache.n_max; e++) {
+        if (s->cache.entries[e].flags & CACHE_E_USED) {
+            assert_memory_equal(cache_bytes_of(&s->cache, e), s->disk[s->cache.entries[e].block],
+                                PAGE_SIZE);
+        }
+    }
+    duplicates_count(&d);
+    return d.duplicates;
 }
 
 /* ---- the past ------------------------------------------------------------------------------ */
@@ -169,13 +218,85 @@ static void device(struct scene *s, unsigned i)
     pin->used = false;
 }
 
+/* The block's entry, read from the disk if need be; CACHE_NIL without a frame. */
+static uint32_t fetch(struct scene *s, unsigned block, uint32_t group)
+{
+    uint32_t e = cache_find(&s->cache, DISK, block);
+
+    if (e == CACHE_NIL && cache_insert(&s->cache, DISK, block, &e) == OK) {
+        memcpy(frame_bytes(&s->f, cache_frame(&s->cache, e)), s->disk[block], PAGE_SIZE);
+        cache_set_group(&s->cache, e, group);
+        cache_publish(&s->cache, e, CACHE_MASK_ALL);
+    }
+    return e;
+}
+
+static void read_block(struct scene *s, unsigned i, unsigned spot)
+{
+    struct guest *g = &s->guests[i];
+    unsigned block = rnd_below(&s->rnd, BLOCKS);
+    uint32_t e = fetch(s, block, g->p2m.group->id);
+    mfn_t mfn = g->p2m.group->zero;
+    enum status st = E_BUSY;
+
+    if (e != CACHE_NIL && s->cache.mode == CACHE_FOLD && rnd_below(&s->rnd, 4)) {
+        mfn = cache_is_zero(&s->cache, e) ? mfn : cache_frame(&s->cache, e);
+        frames_pin(&s->f, mfn);
+        if (frame_of(&s->f, mfn)->state == FRAME_ZERO ||
+            p2m_may_adopt(frame_of(&s->f, mfn), g->p2m.group->id)) {
+            st = p2m_adopt(&g->p2m, gfn_of(spot), mfn);
+        }
+        frames_unpin(&s->f, mfn);
+    }
+    g->adopted[spot] = st == OK;
+    if (st != OK) {
+        assert_int_equal(p2m_get_write(&g->p2m, gfn_of(spot), &mfn), OK);
+        memcpy(frame_bytes(&s->f, mfn), s->disk[block], PAGE_SIZE);
+        p2m_put(&g->p2m, mfn);
+    }
+    memcpy(g->oracle[spot], s->disk[block], PAGE_SIZE);
+    if (rnd_below(&s->rnd, 2)) {
+        fold_hint(&s->fold, &g->p2m, gfn_of(spot));
+    }
+}
+
+static void write_block(struct scene *s, unsigned i, unsigned spot)
+{
+    unsigned block = rnd_below(&s->rnd, BLOCKS);
+    uint32_t e = cache_find(&s->cache, DISK, block);
+
+    memcpy(s->disk[block], s->guests[i].oracle[spot], PAGE_SIZE);
+    if (e == CACHE_NIL) {
+        return;
+    }
+    if (!cache_is_alone(&s->cache, e)) {
+        cache_remove(&s->cache, e);
+        return;
+    }
+    memcpy(frame_bytes(&s->f, cache_frame(&s->cache, e)), s->disk[block], PAGE_SIZE);
+    cache_hold(&s->cache, e);
+    cache_publish(&s->cache, e, CACHE_MASK_ALL);
+}
+
 static void act(struct scene *s)
 {
     unsigned i = rnd_below(&s->rnd, VMS), spot = rnd_below(&s->rnd, SPOTS), at = pick_offset(s);
     struct guest *g = &s->guests[i];
     uint8_t value = (uint8_t)rnd_below(&s->rnd, 3);
 
-    switch (rnd_below(&s->rnd, 40)) {
+    switch (rnd_below(&s->rnd, 50)) {
+    case 40 ... 44:
+        read_block(s, i, spot);
+        break;
+    case 45 ... 46:
+        write_block(s, i, spot);
+        break;
+    case 47:
+        (void)cache_reclaim(&s->cache, 1 + rnd_below(&s->rnd, 3));
+        break;
+    case 48 ... 49:
+        (void)fetch(s, rnd_below(&s->rnd, BLOCKS), i == 3);
+        break;
     case 0 ... 11:
         assert_int_equal(
             fake_guest_write(&g->p2m, rnd_below(&s->rnd, 2), 0, gfn_of(spot), at, value), OK);
@@ -242,9 +363,27 @@ static void check_duplicates(const struct scene *s)
             }
             assert_int_equal(a.n == b.n, memcmp(page, other, PAGE_SIZE) == 0);
         }
-        if (is_skipped(s, m % SPOTS)) {
+        if (is_skipped(s, m % SPOTS) && !s->guests[m / SPOTS].adopted[m % SPOTS]) {
             assert_int_not_equal(frame_of(&s->f, a)->state, FRAME_SHARED);
         }
+    }
+}
+
+/* No two blocks of a group are equal that only the cache holds, and none is zero in mode FOLD. */
+static void check_blocks(const struct scene *s)
+{
+    static const uint8_t zeroes[PAGE_SIZE];
+
+    for (uint64_t a = 0; a < FRAMES && s->cache.mode == CACHE_FOLD; a++) {
+        const struct frame *fr = &s->f.table[a];
+        const void *block = frame_bytes(&s->f, MFN(a));
+
+        for (uint64_t b = 0; b < a && fr->state == FRAME_CACHE; b++) {
+            const struct frame *other = &s->f.table[b];
+            assert_false(other->state == FRAME_CACHE && other->group == fr->group &&
+                         memcmp(block, frame_bytes(&s->f, MFN(b)), PAGE_SIZE) == 0);
+        }
+        assert_false(fr->state == FRAME_CACHE && memcmp(block, zeroes, PAGE_SIZE) == 0);
     }
 }
 
@@ -267,11 +406,34 @@ static void quiet(struct scene *s)
     while (s->fold.full_scans < until) {
         fold_step(&s->fold, 11);
     }
-    check(s);
+    uint64_t duplicates = check(s);
     check_duplicates(s);
+    check_blocks(s);
+    if (!s->skips) { /* else a page that is left alone may be what a block is */
+        assert_int_equal(duplicates, 0);
+    }
 }
 
-static uint64_t run(const struct fold_switches *to, uint64_t seed)
+static void disk_up(struct scene *s, enum cache_mode mode)
+{
+    s->cache_mem = malloc(cache_bytes(ROOM));
+    assert_non_null(s->cache_mem);
+    assert_int_equal(cache_init(&s->cache, &s->f, s->cache_mem, ROOM, 1), OK);
+    cache_set_mode(&s->cache, mode);
+    s->fold.cache = &s->cache;
+    s->f.reclaim = cache_reclaim;
+    s->f.reclaim_ctx = &s->cache;
+    for (unsigned b = 0; b < BLOCKS; b++) {
+        s->disk[b][0] = (uint8_t)(b % 3);
+        s->disk[b][8] = (uint8_t)(b / 3 % 3);
+    }
+}
+
+struct totals {
+    uint64_t merges, moved, scrubbed;
+};
+
+static void run(const struct fold_switches *to, uint64_t seed, struct totals *sum)
 {
     struct scene *s = calloc(1, sizeof(*s));
     struct fold_counters c;
@@ -283,6 +445,7 @@ static uint64_t run(const struct fold_switches *to, uint64_t seed)
     fold_init(&s->fold, &s->f, NULL, seed, s->roots);
     s->fold.classify = by_gfn;
     fold_switch(&s->fold, to);
+    disk_up(s, seed / 32 % 4 == 1 ? CACHE_SCRUB : CACHE_FOLD);
     s->skips = to->skip;
     s->all_dirty = seed & 32;
     s->rnd.state = seed * 0x9E3779B97F4A7C15u + 1;
@@ -304,21 +467,25 @@ static uint64_t run(const struct fold_switches *to, uint64_t seed)
     for (unsigned i = 0; i < VMS; i++) {
         guest_down(s, i);
     }
+    sum->merges += c.merges;
+    sum->moved += s->cache.stats.moved;
+    sum->scrubbed += s->cache.stats.scrubbed;
+    cache_set_mode(&s->cache, CACHE_OFF);
     for (unsigned g = 0; g < 2; g++) {
         assert_int_equal(fold_forget(&s->fold, &s->groups[g]), OK);
         assert_int_equal(share_group_fini(&s->groups[g], &s->f), OK);
     }
     assert_int_equal(s->f.by_state[FRAME_FREE], FRAMES);
     fake_frames_fini(&s->f);
+    free(s->cache_mem);
     free(s->roots);
     free(s);
-    return c.merges;
 }
 
 static void test_duplicates_are_gone(void **state)
 {
     (void)state;
-    uint64_t merges = 0;
+    struct totals sum = {0};
 
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         for (unsigned k = 0; k < 32; k++) {
@@ -331,10 +498,11 @@ static void test_duplicates_are_gone(void **state)
                 .volatility = k & 8 ? FOLD_DIRTY : FOLD_CHECKSUM,
                 .skip = k & 16 ? (uint8_t)BIT(PAGE_FREE) : 0,
             };
-            merges += run(&to, seed * 32 + k);
+            run(&to, seed * 32 + k, &sum);
         }
     }
-    assert_true(merges > 1000); /* the runs have to have done something */
+    /* The runs have to have done something. */
+    assert_true(sum.merges > 1000 && sum.moved > 1000 && sum.scrubbed > 100);
 }
 
 int main(void)
