@@ -78,8 +78,10 @@ struct blkcache {
     struct blk_req_list incoming;     /* no job yet */
     bool running;
     uint32_t n_ios;
-    uint32_t ahead_max;   /* the longest window, in blocks; 0: nothing is read ahead */
-    uint64_t ahead_clock; /* of the streams' use */
+    uint32_t ahead_max;              /* the longest window, in blocks; 0: nothing is read ahead */
+    uint64_t ahead_clock;            /* of the streams' use */
+    uint32_t stream;                 /* the one that was seen last */
+    struct blkcache_stream stranger; /* whose blocks are here, one after the other: no stream */
     struct blkcache_stream streams[BLKCACHE_STREAMS];
     struct blkcache_ahead aheads[BLKCACHE_AHEADS];
     struct blkcache_ahead_list free_aheads;

@@ -47,12 +47,23 @@ static bool is_near(const struct blkcache_stream *s, uint64_t first)
     return first - s->next <= (s->window != 0 ? GAP : 0) || first < s->end;
 }
 
+static bool is_of(const struct blkcache_stream *s, uint32_t disk, uint16_t vm, uint64_t first)
+{
+    return s->vm == vm && s->disk == disk && is_near(s, first);
+}
+
+/* Mostly the one that was found last. */
 static struct blkcache_stream *find(struct blkcache *bc, uint32_t disk, uint16_t vm, uint64_t first)
 {
+    struct blkcache_stream *s = &bc->streams[bc->stream];
+
+    if (is_of(s, disk, vm, first)) {
+        return s;
+    }
     for (unsigned i = 0; i < BLKCACHE_STREAMS; i++) {
-        struct blkcache_stream *s = &bc->streams[i];
-        if (s->vm == vm && s->disk == disk && is_near(s, first)) {
-            return s;
+        if (is_of(&bc->streams[i], disk, vm, first)) {
+            bc->stream = i;
+            return &bc->streams[i];
         }
     }
     return NULL;
@@ -127,8 +138,18 @@ void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *accou
     if (bc->ahead_max == 0 || account == NULL || bc->cache->mode == CACHE_OFF) {
         return;
     }
+    if (!whole && bc->stranger.vm == account->vm && bc->stranger.disk == d->dev.id &&
+        bc->stranger.next == first) {
+        bc->stranger.next = last + 1;
+        return;
+    }
     struct blkcache_stream *s = find(bc, d->dev.id, account->vm, first);
     if (s == NULL) {
+        bc->stranger = (struct blkcache_stream){
+            .disk = d->dev.id,
+            .vm = whole ? 0 : account->vm,
+            .next = last + 1,
+        };
         if (whole) {
             *stalest(bc) = (struct blkcache_stream){
                 .disk = d->dev.id,

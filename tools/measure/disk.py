@@ -38,6 +38,7 @@ stats.interval = off
 fold.run = off
 cache.mode = {mode}
 cache.max = 32M
+cache.readahead = 0
 [vm bench]
 memory = 64M
 kernel = {guest}
