@@ -34,7 +34,7 @@ static struct disk_list disks = STAILQ_HEAD_INITIALIZER(disks);
 static struct ata_channel channels[2];
 static unsigned n_channels;
 static struct blkcache blkcache;
-static struct timer ata_timer, fault_timer;
+static struct timer ata_timer, fault_timer, write_timer;
 static struct faulty faulty;
 static char list[LIST_BYTES];
 
@@ -132,12 +132,48 @@ struct faulty *disks_faulty(void)
     return &faulty;
 }
 
-void disks_poll(void *ctx)
+/* ---- writing back -------------------------------------------------------------------------- */
+
+/* Being awake is enough: the work is done in each turn. */
+static void write_due(void *ctx, uint64_t now_ns)
 {
     (void)ctx;
+    (void)now_ns;
+}
+
+static bool write_work(void *ctx)
+{
+    (void)ctx;
+    if (machine_cache.dirty == 0) {
+        return false;
+    }
+    bool more = blkcache_work(&blkcache, clock_now_ns());
+    uint64_t due = blkcache_due(&blkcache);
+    if (due != UINT64_MAX && (!write_timer.armed || write_timer.deadline_ns != due)) {
+        sched_arm(&write_timer, due);
+    }
+    return more;
+}
+
+void disks_configure(const struct config_host *h)
+{
+    uint64_t bytes = config_dirty_bytes(h, (uint64_t)machine_cache.max << PAGE_SHIFT);
+
+    blkcache_set_writing(
+        &blkcache, &(struct blkcache_writing){
+                       .back = h->cache_write == CONFIG_WRITE_BACK,
+                       .give = h->cache_give,
+                       .dirty_max = (uint32_t)MIN(bytes >> PAGE_SHIFT, (uint64_t)machine_cache.max),
+                       .age_ns = h->cache_dirty_age_ns,
+                   });
+}
+
+void disks_poll(void *ctx)
+{
     irq_window();
     ata_due(NULL, clock_now_ns());
     fault_due(NULL, clock_now_ns());
+    (void)write_work(ctx);
 }
 
 static void add_disk(struct blk_dev *dev, const char *name)
@@ -254,6 +290,9 @@ void disks_init(const struct config *config)
     blkcache.trace = config->host.cache_trace > 0 ? &machine_trace : NULL;
     timer_init(&ata_timer, ata_due, NULL);
     init_faults(config);
+    timer_init(&write_timer, write_due, NULL);
+    sched_add_work(write_work, NULL);
+    disks_configure(&config->host);
     add_ata_disks();
     for (unsigned i = 0; i < config->n_vms; i++) {
         for (unsigned d = 0; d < config->vms[i].n_disks; d++) {

@@ -9,6 +9,8 @@
 /* Finds the host's disks and partitions and puts the cache over each. What is broken is logged and
  * left out. Needs interrupts and the cache. */
 void disks_init(const struct config *config);
+/* Makes the cache write as the configuration and cache.max say now. */
+void disks_configure(const struct config_host *host);
 /* The disk with the cache over it, or NULL. */
 struct blk_dev *disks_find(const char *name);
 /* Drives the disks and their time-outs; for blk_wait at start-up. */

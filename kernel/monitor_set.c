@@ -40,6 +40,7 @@ static void apply(void)
     disks_set_readahead(HOST->cache_readahead);
     aside_configure(HOST);
     cache_set_max(&machine_cache, config_cache_bytes(HOST, memory << PAGE_SHIFT) >> PAGE_SHIFT);
+    disks_configure(HOST);
 }
 
 static void print_keys(const char *prefix)
@@ -162,9 +163,9 @@ void monitor_cache(void *ctx, unsigned argc, char *const *argv)
         return;
     }
     keys(prefixes, argc, argv);
-    console_printf("%u of at most %u blocks held (the table has room for %u); hits %llu, misses "
-                   "%llu\n",
-                   c->used, c->max, c->n_max, (unsigned long long)c->stats.hits,
+    console_printf("%u of at most %u blocks held (the table has room for %u), %u dirty; hits %llu, "
+                   "misses %llu\n",
+                   c->used, c->max, c->n_max, c->dirty, (unsigned long long)c->stats.hits,
                    (unsigned long long)c->stats.misses);
     if (argc == 1) {
         print_vms();

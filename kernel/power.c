@@ -8,6 +8,7 @@
 #include "drivers/block/blk.h"
 #include "kernel/aside.h"
 #include "kernel/console.h"
+#include "kernel/machine.h"
 #include "kernel/report.h"
 #include "kernel/sched.h"
 #include "kernel/stats.h"
@@ -51,6 +52,13 @@ static bool wait(void)
 
 static bool impatient(const char *what)
 {
+    static uint32_t dirty;
+
+    /* Gigabytes may have to be written: as long as that goes on, nothing is stuck. */
+    if (machine_cache.dirty < dirty) {
+        deadline_ns = clock_now_ns() + PATIENCE_NS;
+    }
+    dirty = machine_cache.dirty;
     if (clock_now_ns() < deadline_ns) {
         return false;
     }

@@ -247,12 +247,15 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
 /* A step of stopping; true while there is more to do at once. */
 static bool stop_step(struct vm *vm)
 {
-    bool quiet = true;
+    bool quiet = true, flushed = true;
 
     for (unsigned i = 0; i < vm->n_disks; i++) {
         quiet &= vm_disk_quiesce(&vm->disks[i]);
     }
-    if (!quiet) {
+    for (unsigned i = 0; quiet && i < vm->n_disks; i++) {
+        flushed &= vm_disk_flush(&vm->disks[i]);
+    }
+    if (!quiet || !flushed) {
         return false; /* the disk's completion wakes the loop */
     }
     if (p2m_drop_some(&vm->p2m, DROP_PAGES)) {

@@ -69,6 +69,8 @@ struct vm_disk {
     mfn_t bounce;
     mfn_t slots[VIRTIO_BLK_SLOTS];
     unsigned n_slots;
+    enum { FLUSH_NONE, FLUSH_BUSY, FLUSH_DONE } flush; /* when the VM stops */
+    struct blk_req flush_req;
 };
 
 struct vm {
@@ -141,6 +143,9 @@ void vm_devices_fini(struct vm *vm);
 enum status vm_disk_init(struct vm *vm, unsigned n) MUST_CHECK;
 void vm_disk_fini(struct vm_disk *d);
 bool vm_disk_quiesce(struct vm_disk *d); /* as virtio_blk_quiesce */
+/* Once it is quiet: what the VM wrote goes to the disk's medium. To be called until true, after
+ * each turn of the loop; an error is in the log then. */
+bool vm_disk_flush(struct vm_disk *d);
 /* As virtio_blk_work; sets d->wants_memory. */
 bool vm_disk_work(struct vm *vm, struct vm_disk *d);
 /* Whether the bound on snapshots, and not the machine's memory, keeps a disk waiting. */

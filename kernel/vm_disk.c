@@ -51,7 +51,13 @@ static enum status view_hold(struct blk_dev *view, uint64_t sector, uint32_t gro
     return blk_hold(d->dev, sector, group, &d->account, out);
 }
 
-static const struct blk_ops view_ops = {.submit = view_submit, .hold = view_hold};
+static bool view_keeps(struct blk_dev *view, uint64_t sector)
+{
+    return blk_keeps(container_of(view, struct vm_disk, view)->dev, sector);
+}
+
+static const struct blk_ops view_ops = {
+    .submit = view_submit, .hold = view_hold, .keeps = view_keeps};
 
 /* Finds what the configuration names, and puts the snapshot or overlay over it. A snapshot that a
  * VM brought over a restart goes on. */
@@ -111,6 +117,7 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
     d->view.read_only |= c->read_only;
     d->account = (struct blk_account){.vm = vm->number, .group = (uint16_t)vm->group->id};
     d->n_slots = 0;
+    d->flush = FLUSH_NONE;
     s = frames_alloc(&machine_frames, FRAME_HYP, &d->bounce);
     if (s != OK) {
         return s;
@@ -158,6 +165,26 @@ bool vm_disk_quiesce(struct vm_disk *d)
         cow_cancel(d->cow); /* writes that wait for a frame wait no longer */
     }
     return virtio_blk_quiesce(&d->blk);
+}
+
+static void flushed(struct blk_req *r, enum status s)
+{
+    struct vm_disk *d = r->ctx;
+
+    d->flush = FLUSH_DONE;
+    if (s != OK && s != E_UNSUPPORTED) {
+        log_error("%s: flushing it for the VM that stops: %s", d->view.name, status_name(s));
+    }
+}
+
+bool vm_disk_flush(struct vm_disk *d)
+{
+    if (d->flush == FLUSH_NONE && !d->view.read_only) {
+        d->flush = FLUSH_BUSY;
+        d->flush_req = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
+        blk_submit(&d->view, &d->flush_req);
+    }
+    return d->flush != FLUSH_BUSY;
 }
 
 bool vm_disk_work(struct vm *vm, struct vm_disk *d)

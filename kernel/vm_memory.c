@@ -62,6 +62,10 @@ bool vm_memory_work(void *ctx)
     bool woke = false;
 
     (void)ctx;
+    if (waiting > 0 && machine_frames.by_state[FRAME_FREE] < WAKE_FREE) {
+        /* Blocks that were dirty when the frame was wanted may have been written out since. */
+        (void)cache_reclaim(&machine_cache, WAKE_FREE - machine_frames.by_state[FRAME_FREE]);
+    }
     if (waiting == 0 || machine_frames.by_state[FRAME_FREE] < WAKE_FREE) {
         return false;
     }

@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "mm/cache_dirty.h"
 #include "mm/cache_queue.h"
 #include "mm/cache_share.h"
 
@@ -50,6 +51,7 @@ enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64
     }
     cache_queue_init(c, c->frame_buckets + n_buckets);
     cache_share_init(c);
+    cache_dirty_init(c);
     for (uint32_t i = 0; i < c->n_max; i++) {
         c->entries[i] = (struct cache_entry){.next = i + 1 < c->n_max ? i + 1 : CACHE_NIL};
     }
@@ -106,7 +108,7 @@ void cache_touch(struct cache *c, uint32_t e)
 
 static bool is_queued(const struct cache_entry *x)
 {
-    return (x->flags & (CACHE_E_BUSY | CACHE_E_MAPPED | CACHE_E_ZERO)) == 0;
+    return (x->flags & CACHE_E_NO_QUEUE) == 0;
 }
 
 /* The entry is free then; it is in no queue by now. Guests that map its frame keep that. */
@@ -136,7 +138,9 @@ static void release(struct cache *c, uint32_t e)
 void cache_remove(struct cache *c, uint32_t e)
 {
     ASSERT((c->entries[e].flags & CACHE_E_USED) != 0);
-    if (is_queued(&c->entries[e])) {
+    if (cache_is_dirty(c, e)) {
+        cache_dirty_leave(c, e);
+    } else if (is_queued(&c->entries[e])) {
         cache_queue_leave(c, e);
     }
     release(c, e);
@@ -177,7 +181,7 @@ static bool evict_costless(struct cache *c)
         uint32_t e = c->hand;
 
         c->hand = e + 1 < c->n_max ? e + 1 : 0;
-        if ((c->entries[e].flags & (CACHE_E_MAPPED | CACHE_E_ZERO)) != 0) {
+        if ((c->entries[e].flags & (CACHE_E_MAPPED | CACHE_E_ZERO)) != 0 && !cache_is_dirty(c, e)) {
             release(c, e);
             c->stats.evictions++;
             return true;
@@ -191,7 +195,11 @@ uint64_t cache_reclaim(void *ctx, uint64_t want)
     struct cache *c = ctx;
     uint64_t before = c->frames->by_state[FRAME_FREE];
 
-    while (c->frames->by_state[FRAME_FREE] - before < want && cache_evict(c)) {
+    while (c->frames->by_state[FRAME_FREE] - before < want) {
+        if (!cache_evict(c)) {
+            c->starved = c->dirty > 0; /* whoever writes out knows by this */
+            break;
+        }
     }
     return c->frames->by_state[FRAME_FREE] - before;
 }
@@ -207,25 +215,13 @@ static bool make_room(struct cache *c)
     return c->used < c->n_max || cache_evict(c) || evict_costless(c);
 }
 
-enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out)
+/* A BUSY entry in no frame. One is free. */
+static uint32_t new_entry(struct cache *c, uint32_t disk, uint64_t block)
 {
-    mfn_t mfn;
-
-    if (cache_find(c, disk, block) != CACHE_NIL) {
-        return E_EXISTS;
-    }
-    if (c->mode == CACHE_OFF || c->max == 0 || disk >= BIT(CACHE_DISK_BITS) ||
-        block >= BIT(CACHE_BLOCK_BITS) || !make_room(c)) {
-        return E_NOMEM;
-    }
-    /* May call cache_reclaim: no entry is half-made here. */
-    enum status s = frames_alloc(c->frames, FRAME_CACHE, &mfn);
-    if (s != OK) {
-        return s;
-    }
     uint32_t e = c->free_head;
     struct cache_entry *x = &c->entries[e];
     uint32_t *bucket = bucket_of(c, disk, block);
+
     c->free_head = x->next;
     *x = (struct cache_entry){
         .block = block & (BIT(CACHE_BLOCK_BITS) - 1),
@@ -237,11 +233,47 @@ enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_
         .flags = CACHE_E_USED | CACHE_E_BUSY,
     };
     *bucket = e;
+    c->used++;
+    c->busy++;
+    return e;
+}
+
+static bool may_hold(const struct cache *c, uint32_t disk, uint64_t block)
+{
+    return c->mode != CACHE_OFF && c->max != 0 && disk < BIT(CACHE_DISK_BITS) &&
+           block < BIT(CACHE_BLOCK_BITS);
+}
+
+enum status cache_insert_frame(struct cache *c, uint32_t disk, uint64_t block, mfn_t mfn,
+                               uint32_t *out)
+{
+    if (!may_hold(c, disk, block) || !(c->used < c->n_max || cache_evict(c) || evict_costless(c))) {
+        return E_NOMEM;
+    }
+    *out = new_entry(c, disk, block);
+    cache_share_join_mapped(c, *out, mfn);
+    return OK;
+}
+
+enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out)
+{
+    mfn_t mfn;
+
+    if (cache_find(c, disk, block) != CACHE_NIL) {
+        return E_EXISTS;
+    }
+    if (!may_hold(c, disk, block) || !make_room(c)) {
+        return E_NOMEM;
+    }
+    /* May call cache_reclaim: no entry is half-made here. */
+    enum status s = frames_alloc(c->frames, FRAME_CACHE, &mfn);
+    if (s != OK) {
+        return s;
+    }
+    uint32_t e = new_entry(c, disk, block);
     frame_of(c->frames, mfn)->group = FRAME_NO_GROUP;
     frame_of(c->frames, mfn)->flags |= FRAME_F_CACHED; /* the reference there is, is the cache's */
     cache_share_join(c, e, mfn);
-    c->used++;
-    c->busy++;
     *out = e;
     return OK;
 }
@@ -286,7 +318,7 @@ void cache_hold(struct cache *c, uint32_t e)
 
 static void drop(struct cache *c, uint32_t e)
 {
-    if (cache_is_busy(c, e)) {
+    if (cache_is_busy(c, e) || cache_is_dirty(c, e)) {
         c->entries[e].flags |= CACHE_E_DOOMED;
     } else {
         cache_remove(c, e);
@@ -298,7 +330,7 @@ void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n
     if (n <= c->used) {
         for (uint64_t i = 0; i < n; i++) {
             uint32_t e = cache_find(c, disk, first + i);
-            if (e != CACHE_NIL) {
+            if (e != CACHE_NIL && !cache_is_dirty(c, e)) {
                 drop(c, e);
             }
         }
@@ -307,7 +339,7 @@ void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n
     for (uint32_t e = 0; e < c->n_max && c->used != 0; e++) {
         const struct cache_entry *x = &c->entries[e];
         if ((x->flags & CACHE_E_USED) != 0 && x->disk == disk && x->block >= first &&
-            x->block - first < n) {
+            x->block - first < n && !cache_is_dirty(c, e)) {
             drop(c, e);
         }
     }

@@ -22,6 +22,11 @@
  * guests' memory: nobody may change them, only drop the entry, which leaves the frame to the
  * guests.
  *
+ * A DIRTY entry is VALID and newer than the disk's block, or just being written there: it is in no
+ * queue and never evicted or dropped until it has been written (cache_written) or superseded
+ * (cache_remove). It may be written by guests again meanwhile, and guests may map its frame.
+ * cache_dirty.c keeps these in the order of their addresses.
+ *
  * Blocks of equal content at different addresses may have one frame (cache_move), and blocks of
  * zeroes need none (cache_make_zero): mm/fold finds out, and in mode FOLD is offered each block
  * that has come (cache_next_new).
@@ -52,10 +57,18 @@ enum cache_mode {
 #define CACHE_E_USED 0x01
 #define CACHE_E_BUSY 0x02
 #define CACHE_E_MAIN 0x04   /* of the main queue, not of the small one */
-#define CACHE_E_DOOMED 0x08 /* BUSY, and to be dropped instead of published */
+#define CACHE_E_DOOMED 0x08 /* BUSY or DIRTY, and to be dropped instead of published or kept */
 #define CACHE_E_MAPPED 0x10 /* VALID, in no queue: guests map the frame */
 #define CACHE_E_FRESH 0x20  /* VALID: its first use belongs to the miss that brought it */
 #define CACHE_E_ZERO 0x40   /* VALID, in no queue: all zeroes, without a frame */
+
+#define CACHE_E_DIRTY 0x80 /* VALID, in no queue: newer than the disk's block */
+#define CACHE_E_NO_QUEUE (CACHE_E_BUSY | CACHE_E_MAPPED | CACHE_E_ZERO | CACHE_E_DIRTY)
+
+/* wb, of DIRTY entries: one or both of NEW and OUT. The other bits are for whoever writes out. */
+#define CACHE_W_NEW 0x01   /* its bytes have not been given to the disk */
+#define CACHE_W_OUT 0x02   /* they, or older ones in a frame that is pinned, are being written */
+#define CACHE_W_FIRST 0x04 /* it has never been in a queue */
 
 #define CACHE_BLOCK_BITS 48
 #define CACHE_DISK_BITS 16
@@ -68,10 +81,11 @@ struct cache_entry {
     uint32_t frame_next; /* in the chain of its frame's number */
     uint32_t prev;       /* VALID: the next newer entry. BUSY: whatever its holder keeps there */
     uint32_t next;       /* VALID: the next older entry. FREE: the next free one */
+                         /* DIRTY: the two below it in the tree */
     uint8_t flags;
     uint8_t mask; /* sectors of the block that the frame holds */
     uint8_t uses; /* since it entered its queue, 0 to CACHE_USES_MAX; or CACHE_USES_AHEAD */
-    uint8_t spare;
+    uint8_t wb;   /* DIRTY: CACHE_W_ bits */
 };
 
 _Static_assert(sizeof(struct cache_entry) == 32, "DESIGN: at most 32 bytes of metadata a block");
@@ -96,6 +110,9 @@ struct cache_stats {
     uint64_t adopted;          /* blocks given to a guest's map, nothing copied */
     uint64_t readahead;        /* blocks that were read ahead */
     uint64_t readahead_wasted; /* of these, dropped before anybody asked for them */
+    uint64_t absorbed;         /* blocks of write requests that became DIRTY */
+    uint64_t given;            /* blocks of write requests that are held in the guest's own frame */
+    uint64_t cleaned, clean_requests, clean_errors; /* blocks written out, in how many; failures */
     uint64_t moved; /* blocks that were found equal to another frame, and now have that */
 };
 
@@ -112,6 +129,9 @@ struct cache {
     uint32_t mapped; /* VALID, mapped by guests: not counted towards `max` */
     uint32_t zeroes; /* VALID, of zeroes: likewise */
     uint32_t ahead;  /* read ahead and not used yet */
+    uint32_t dirty;  /* VALID, newer than the disk's */
+    uint32_t dirty_root;
+    bool starved; /* frames were wanted, and what could have been given was DIRTY */
     uint32_t free_head;
     uint32_t hand; /* where the search for an entry that is in no queue goes on */
     uint32_t new_first, new_last,
@@ -167,18 +187,41 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
 /* VALID and the cache's alone -> BUSY: not in the queue and not evicted until published or removed.
  * The frame leaves mm/fold's index: its bytes may change now. */
 void cache_hold(struct cache *c, uint32_t e);
-/* Drops an entry; the holder's duty for BUSY ones. Counted as an invalidation. */
+/* Drops an entry; the holder's duty for BUSY ones. What a DIRTY one holds is lost; it must not be
+ * OUT. Counted as an invalidation. */
 void cache_remove(struct cache *c, uint32_t e);
 /* Drops a VALID entry that guests hold a copy of. */
 void cache_scrub(struct cache *c, uint32_t e);
-/* Drops the VALID entries in [first, first + n) of a disk, dooms BUSY ones. Bounded by what is
- * held, not by n. */
+/* Drops the VALID entries in [first, first + n) of a disk but the DIRTY ones, dooms BUSY ones.
+ * Bounded by what is held, not by n. */
 void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n);
-/* Drops all VALID entries, dooms BUSY ones. */
+/* Drops all VALID entries, dooms BUSY and DIRTY ones. */
 void cache_drop_all(struct cache *c);
 /* For frames.reclaim, ctx is the struct cache: evicts blocks until `want` frames have come free,
  * and returns how many have. */
 uint64_t cache_reclaim(void *ctx, uint64_t want);
+
+/* ---- blocks that the disk has not got yet --------------------------------------------------- */
+
+/*
+ * Makes the block DIRTY and NEW, in a frame whose bytes the caller may change, and does at once:
+ * all of them, or with `keep`, which wants it VALID and whole, some. They are a guest's of share
+ * group `group` (or FRAME_NO_GROUP). E_NOMEM: no frame or entry for it, mode OFF, or BUSY; nothing
+ * has changed.
+ */
+enum status cache_write(struct cache *c, uint32_t disk, uint64_t block, bool keep, uint32_t group,
+                        uint32_t *out) MUST_CHECK;
+/* Likewise, with the bytes that are in a guest's frame, SHARED or a zero page: that is the block's
+ * frame from now on. */
+enum status cache_write_frame(struct cache *c, uint32_t disk, uint64_t block, mfn_t mfn,
+                              uint32_t *out) MUST_CHECK;
+/* NEW -> OUT: the bytes are given to the disk. */
+void cache_write_out(struct cache *c, uint32_t e);
+/* They are there, or (not ok) perhaps not. OUT -> clean and VALID, or dropped if DOOMED or in mode
+ * OFF; still DIRTY (false) if it is NEW again, or not ok. */
+bool cache_written(struct cache *c, uint32_t e, bool ok);
+/* The disk's first DIRTY entry at or after the block, or CACHE_NIL. */
+uint32_t cache_next_dirty(const struct cache *c, uint32_t disk, uint64_t block);
 
 /* ---- for mm/fold: what blocks contain ------------------------------------------------------- */
 
@@ -233,6 +276,11 @@ static inline uint32_t cache_held(const struct cache *c)
 static inline bool cache_is_zero(const struct cache *c, uint32_t e)
 {
     return (c->entries[e].flags & CACHE_E_ZERO) != 0;
+}
+
+static inline bool cache_is_dirty(const struct cache *c, uint32_t e)
+{
+    return (c->entries[e].flags & CACHE_E_DIRTY) != 0;
 }
 
 static inline bool cache_is_busy(const struct cache *c, uint32_t e)

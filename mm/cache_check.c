@@ -35,13 +35,23 @@ static bool fits_frame(const struct cache_entry *x, const struct frame *f)
 /* The frames that entries are in, each once. */
 struct held {
     uint64_t n, sum;
+    uint32_t queued; /* entries that must be in a queue */
 };
+
+static bool fits_dirty(const struct cache_entry *x)
+{
+    if ((x->flags & CACHE_E_DIRTY) == 0) {
+        return x->wb == 0 && ((x->flags & (CACHE_E_BUSY | CACHE_E_DOOMED)) != CACHE_E_DOOMED);
+    }
+    return (x->flags & CACHE_E_BUSY) == 0 && x->mask == CACHE_MASK_ALL &&
+           (x->wb & (CACHE_W_NEW | CACHE_W_OUT)) != 0;
+}
 
 /* Every used entry is in a frame of the cache, or zero, and the counts add up. */
 static enum status check_entries(const struct audit *a, struct held *held)
 {
     const struct cache *c = a->c;
-    uint32_t used = 0, busy = 0, mapped = 0, zeroes = 0, ahead = 0;
+    uint32_t used = 0, busy = 0, mapped = 0, zeroes = 0, ahead = 0, dirty = 0;
 
     *held = (struct held){0};
     for (uint32_t e = 0; e < c->n_max; e++) {
@@ -56,7 +66,13 @@ static enum status check_entries(const struct audit *a, struct held *held)
         ahead += x->uses == CACHE_USES_AHEAD;
         busy += (x->flags & CACHE_E_BUSY) != 0;
         mapped += (x->flags & CACHE_E_MAPPED) != 0;
-        if ((x->flags & CACHE_E_BUSY) == 0 && (x->mask == 0 || (x->flags & CACHE_E_DOOMED) != 0)) {
+        dirty += (x->flags & CACHE_E_DIRTY) != 0;
+        held->queued += (x->flags & CACHE_E_NO_QUEUE) == 0;
+        if (!fits_dirty(x)) {
+            return WRONG(a, "entry %u has mask %x, flags %x, and says %x of its writing", e,
+                         x->mask, x->flags, x->wb);
+        }
+        if ((x->flags & CACHE_E_BUSY) == 0 && x->mask == 0) {
             return WRONG(a, "valid entry %u has mask %x, flags %x", e, x->mask, x->flags);
         }
         if ((x->flags & CACHE_E_ZERO) != 0) {
@@ -85,6 +101,9 @@ static enum status check_entries(const struct audit *a, struct held *held)
             held->n++;
             held->sum += scramble(x->frame);
         }
+    }
+    if (dirty != c->dirty) {
+        return WRONG(a, "%u entries dirty, counted %u", dirty, c->dirty);
     }
     if (used != c->used || busy != c->busy || mapped != c->mapped || zeroes != c->zeroes) {
         return WRONG(a, "%u entries used, %u busy, %u mapped, %u zero, counted %u, %u, %u and %u",
@@ -161,9 +180,8 @@ static enum status check_queue(const struct audit *a, const struct cache_queue *
     uint32_t n = 0, newer = CACHE_NIL;
 
     for (uint32_t e = q->newest; e != CACHE_NIL; e = c->entries[e].next) {
-        if (e >= c->n_max ||
-            (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_MAPPED | CACHE_E_ZERO |
-                                    CACHE_E_MAIN)) != (CACHE_E_USED | kind)) {
+        if (e >= c->n_max || (c->entries[e].flags & (CACHE_E_USED | CACHE_E_NO_QUEUE |
+                                                     CACHE_E_MAIN)) != (CACHE_E_USED | kind)) {
             return WRONG(a, "a queue leads to entry %u, which is not valid or not in it", e);
         }
         if (c->entries[e].prev != newer) {
@@ -181,8 +199,8 @@ static enum status check_queue(const struct audit *a, const struct cache_queue *
     return OK;
 }
 
-/* Every valid entry is in one of the two queues. */
-static enum status check_queues(const struct audit *a)
+/* Every entry that should be is in one of the two queues. */
+static enum status check_queues(const struct audit *a, const struct held *held)
 {
     const struct cache *c = a->c;
     enum status s = check_queue(a, &c->small, 0);
@@ -190,12 +208,53 @@ static enum status check_queues(const struct audit *a)
     if (s == OK) {
         s = check_queue(a, &c->main, CACHE_E_MAIN);
     }
-    uint32_t queued = c->used - c->busy - c->mapped - c->zeroes;
-
-    if (s == OK && (uint64_t)c->small.n + c->main.n != queued) {
-        s = WRONG(a, "%u and %u entries in queues, %u should be", c->small.n, c->main.n, queued);
+    if (s == OK && (uint64_t)c->small.n + c->main.n != held->queued) {
+        s = WRONG(a, "%u and %u entries in queues, %u should be", c->small.n, c->main.n,
+                  held->queued);
     }
     return s;
+}
+
+/* Whether entry a stands before b in the order of addresses. */
+static bool is_before(const struct cache_entry *a, const struct cache_entry *b)
+{
+    return a->disk != b->disk ? a->disk < b->disk : a->block < b->block;
+}
+
+/* The tree's first entry after `last` (CACHE_NIL: its very first), CACHE_NIL at the end; false when
+ * the tree is broken. */
+static bool next_in_tree(const struct cache *c, uint32_t last, uint32_t *out)
+{
+    uint32_t n = c->dirty_root, steps = 0;
+
+    *out = CACHE_NIL;
+    while (n != CACHE_NIL) {
+        if (n >= c->n_max || ++steps > c->dirty || (c->entries[n].flags & CACHE_E_DIRTY) == 0) {
+            return false;
+        }
+        if (last == CACHE_NIL || is_before(&c->entries[last], &c->entries[n])) {
+            *out = n;
+            n = c->entries[n].prev;
+        } else {
+            n = c->entries[n].next;
+        }
+    }
+    return true;
+}
+
+/* The dirty entries are all in the tree, in order. */
+static enum status check_dirty(const struct audit *a)
+{
+    uint32_t n = 0, last = CACHE_NIL, e;
+    bool sound;
+
+    while ((sound = next_in_tree(a->c, last, &e)) && e != CACHE_NIL) {
+        last = e;
+        n++;
+    }
+    return sound && n == a->c->dirty
+               ? OK
+               : WRONG(a, "the tree of dirty blocks is broken after %u of %u", n, a->c->dirty);
 }
 
 static enum status check_free(const struct audit *a)
@@ -265,7 +324,10 @@ enum status cache_check(const struct cache *c, char *why, size_t size)
         s = check_frame_chains(&a);
     }
     if (s == OK) {
-        s = check_queues(&a);
+        s = check_queues(&a, &held);
+    }
+    if (s == OK) {
+        s = check_dirty(&a);
     }
     if (s == OK) {
         s = check_free(&a);

@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "mm/cache_dirty.h"
 #include "mm/cache_queue.h"
 
 uint32_t *cache_share_bucket(const struct cache *c, uint32_t frame)
@@ -34,6 +35,11 @@ uint32_t cache_share_first(const struct cache *c, mfn_t mfn)
     uint32_t frame = (uint32_t)mfn.n;
 
     return entry_in(c, frame, *cache_share_bucket(c, frame));
+}
+
+static bool is_queued(const struct cache_entry *x)
+{
+    return (x->flags & CACHE_E_NO_QUEUE) == 0;
 }
 
 /* ---- new frames ---- */
@@ -109,6 +115,21 @@ void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn)
     }
 }
 
+void cache_share_join_mapped(struct cache *c, uint32_t e, mfn_t mfn)
+{
+    const struct frame *fr = frame_of(c->frames, mfn);
+
+    ASSERT(fr->state == FRAME_SHARED || fr->state == FRAME_ZERO);
+    if (fr->state == FRAME_ZERO) {
+        c->entries[e].flags |= CACHE_E_ZERO;
+        c->zeroes++;
+        return;
+    }
+    cache_share_join(c, e, mfn);
+    c->entries[e].flags |= CACHE_E_MAPPED;
+    c->mapped++;
+}
+
 /* The cache holds the frame no longer. */
 static void let_frame_go(struct cache *c, mfn_t mfn)
 {
@@ -179,7 +200,7 @@ static uint32_t take_entry(struct cache *c, mfn_t mfn)
         return e;
     }
     ASSERT(!cache_is_busy(c, e));
-    if ((c->entries[e].flags & CACHE_E_MAPPED) == 0) {
+    if (is_queued(&c->entries[e])) {
         cache_queue_leave(c, e);
     }
     cache_share_leave(c, e);
@@ -197,7 +218,7 @@ void cache_move(struct cache *c, mfn_t from, mfn_t to)
         if (mapped) {
             c->entries[e].flags |= CACHE_E_MAPPED;
             c->mapped++;
-        } else {
+        } else if (is_queued(&c->entries[e])) {
             cache_queue_enter(c, e, false);
         }
         c->stats.moved++;
@@ -227,13 +248,17 @@ static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
 
         ASSERT((x->flags & CACHE_E_BUSY) == 0);
         if (mapped) {
-            cache_queue_leave(c, e);
+            if (is_queued(x)) {
+                cache_queue_leave(c, e);
+            }
             x->flags |= CACHE_E_MAPPED;
             c->mapped++;
         } else {
             c->mapped--;
             x->flags &= (uint8_t)~CACHE_E_MAPPED;
-            cache_queue_enter(c, e, false);
+            if (is_queued(x)) {
+                cache_queue_enter(c, e, false);
+            }
         }
     }
     if (mapped) {
@@ -254,6 +279,10 @@ static bool let_go(void *ctx, mfn_t mfn)
     struct cache *c = ctx;
     uint32_t e;
 
+    if (cache_frame_is_dirty(c, mfn)) {
+        c->starved = true;
+        return false;
+    }
     while ((e = cache_share_first(c, mfn)) != CACHE_NIL) {
         cache_remove(c, e);
         c->stats.invalidations--;

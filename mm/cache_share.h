@@ -12,6 +12,9 @@
 void cache_share_init(struct cache *c);
 /* The entry, BUSY, is in the frame from now on. The cache takes a reference if it has none. */
 void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn);
+/* The same with a frame that guests map, which makes it MAPPED, or a zero page, which makes it ZERO
+ * and in no frame. */
+void cache_share_join_mapped(struct cache *c, uint32_t e, mfn_t mfn);
 /* The entry, in no queue, is in no frame and not MAPPED nor ZERO any more; with the frame's last
  * entry goes the cache's reference. */
 void cache_share_leave(struct cache *c, uint32_t e);
@@ -24,6 +27,9 @@ void cache_share_mode(struct cache *c);
 uint32_t cache_share_first(const struct cache *c, mfn_t mfn);
 uint32_t *cache_share_bucket(const struct cache *c, uint32_t frame);
 
+/* A BUSY entry in the frame, as cache_share_join_mapped has it. E_NOMEM: no entry is free. */
+enum status cache_insert_frame(struct cache *c, uint32_t disk, uint64_t block, mfn_t mfn,
+                               uint32_t *out) MUST_CHECK;
 /* Evicts one block; false when every one is pinned. */
 bool cache_evict(struct cache *c);
 /* The oldest block of the small queue, unless it is of more use than that. */

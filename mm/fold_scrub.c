@@ -57,7 +57,7 @@ static bool is_candidate(const struct fold *f, uint32_t e)
 {
     const struct cache_entry *x = &f->cache->entries[e];
 
-    if (!(x->flags & CACHE_E_USED) || (x->flags & (CACHE_E_BUSY | CACHE_E_ZERO))) {
+    if (!(x->flags & CACHE_E_USED) || (x->flags & (CACHE_E_BUSY | CACHE_E_ZERO | CACHE_E_DIRTY))) {
         return false;
     }
     const struct frame *fr = frame_of(f->frames, cache_frame(f->cache, e));

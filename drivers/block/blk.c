@@ -76,6 +76,12 @@ enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
     return d->ops->hold(d, sector, group, account, out);
 }
 
+bool blk_keeps(struct blk_dev *d, uint64_t sector)
+{
+    return d->ops->keeps != NULL && !d->read_only &&
+           range_within(sector, BLK_FRAME_SECTORS, d->sectors) && d->ops->keeps(d, sector);
+}
+
 struct wait {
     bool done;
     enum status status;

@@ -26,11 +26,12 @@ struct blk_seg {
     uint32_t bytes;
 };
 
-/* On whose behalf a request is made; the cache counts there. */
+/* On whose behalf a request is made; the cache counts there. All zero to begin with. */
 struct blk_account {
     uint16_t vm;                       /* from 1; requests without an account are nobody's */
     uint16_t group;                    /* its share group's id */
     uint64_t cache_hits, cache_misses; /* blocks of read requests */
+    uint64_t errors_told;              /* of writing back: what its flushes have heard of */
 };
 
 /*
@@ -72,6 +73,8 @@ struct blk_ops {
     /* blk_hold; NULL for a device without frames to give, which then never sees a BLK_FETCH. */
     enum status (*hold)(struct blk_dev *d, uint64_t sector, uint32_t group,
                         struct blk_account *account, mfn_t *out);
+    /* blk_keeps; NULL for a device that never does. */
+    bool (*keeps)(struct blk_dev *d, uint64_t sector);
 };
 
 struct blk_dev {
@@ -104,6 +107,14 @@ void blk_submit(struct blk_dev *d, struct blk_req *r);
 enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
                      struct blk_account *account, mfn_t *out) MUST_CHECK;
 #define BLK_FRAME_SECTORS (PAGE_SIZE / BLK_SECTOR)
+
+/*
+ * Whether a write of the BLK_FRAME_SECTORS sectors from `sector` on may keep the guest's frame as
+ * the block's, if it is a whole one that cannot change: SHARED or a zero page, as p2m_freeze makes
+ * it. Nothing in the request says so: the cache looks at the frame. So a device that hands requests
+ * on hands on their segments as they are, and this question with the sector changed likewise.
+ */
+bool blk_keeps(struct blk_dev *d, uint64_t sector);
 #define BLK_ZERO_FRAME MFN(UINT64_MAX)
 
 /*

@@ -9,7 +9,23 @@
 uint64_t blkcache_bytes(uint32_t n_jobs, uint32_t n_ios)
 {
     return ALIGN_UP((uint64_t)n_jobs * sizeof(struct blkcache_job), 16) +
-           (uint64_t)n_ios * sizeof(struct blkcache_io);
+           ALIGN_UP((uint64_t)n_ios * sizeof(struct blkcache_io), 16) +
+           OUTS * sizeof(struct blkcache_out);
+}
+
+static void init_writing(struct blkcache *bc, void *mem)
+{
+    bc->outs = mem;
+    bc->errors = 1;
+    bc->tick_ns = UINT64_MAX;
+    STAILQ_INIT(&bc->leaves);
+    STAILQ_INIT(&bc->free_outs);
+    STAILQ_INIT(&bc->finished_outs);
+    STAILQ_INIT(&bc->want_out);
+    for (unsigned i = 0; i < OUTS; i++) {
+        bc->outs[i] = (struct blkcache_out){.bc = bc};
+        STAILQ_INSERT_TAIL(&bc->free_outs, &bc->outs[i], link);
+    }
 }
 
 enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, uint32_t n_jobs,
@@ -23,6 +39,7 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
     *bc = (struct blkcache){.cache = cache, .n_ios = n_ios};
     bc->ios = (struct blkcache_io *)(void *)((uint8_t *)mem +
                                              ALIGN_UP((uint64_t)n_jobs * sizeof(*jobs), 16));
+    init_writing(bc, (uint8_t *)bc->ios + ALIGN_UP((uint64_t)n_ios * sizeof(*bc->ios), 16));
     STAILQ_INIT(&bc->free_ios);
     STAILQ_INIT(&bc->finished);
     STAILQ_INIT(&bc->free_jobs);
@@ -86,6 +103,7 @@ struct blkcache_io *blkcache_io_get(struct blkcache_job *j)
     STAILQ_REMOVE_HEAD(&bc->free_ios, link);
     io->job = j;
     io->n_entries = 0;
+    io->given = false;
     STAILQ_INIT(&io->waiters);
     j->pending++;
     return io;
@@ -98,8 +116,6 @@ void blkcache_io_put(struct blkcache_io *io)
     STAILQ_INSERT_HEAD(&io->bc->free_ios, io, link);
 }
 
-static void run(struct blkcache *bc);
-
 /* Maybe from inside submit: only noted here, and worked off by the loop. */
 static void io_done(struct blk_req *r, enum status s)
 {
@@ -107,7 +123,7 @@ static void io_done(struct blk_req *r, enum status s)
 
     io->status = s;
     STAILQ_INSERT_TAIL(&io->bc->finished, io, link);
-    run(io->bc);
+    blkcache_run(io->bc);
 }
 
 void blkcache_io_submit(struct blkcache_io *io, enum blk_op op, const struct blk_seg *segs,
@@ -197,6 +213,9 @@ static void admit(struct blkcache *bc)
     STAILQ_REMOVE_HEAD(&bc->incoming, link);
     STAILQ_REMOVE_HEAD(&bc->free_jobs, queue);
     *j = (struct blkcache_job){.d = r->dev_priv, .r = r, .is_ahead = r->ahead};
+    if (r->account != NULL && r->account->errors_told == 0) {
+        r->account->errors_told = bc->errors; /* what happened before its time is not its own */
+    }
     j->at = job_start(j);
     j->end = j->at + r->sectors;
     uint64_t first = j->at / CACHE_BLOCK_SECTORS, last = (j->end - 1) / CACHE_BLOCK_SECTORS;
@@ -251,6 +270,10 @@ void blkcache_job_end(struct blkcache_job *j)
     struct blk_req *r = j->r;
     enum status s = j->status;
 
+    if (s != OK && r->op != BLK_READ && r->op != BLK_FETCH && r->op != BLK_FLUSH) {
+        blkcache_release_dirty(j, job_start(j), j->end, false);
+    }
+
     for (struct blkcache_job *later = TAILQ_NEXT(j, active); later != NULL;
          later = TAILQ_NEXT(later, active)) {
         if (conflicts(j, later) && --later->blockers == 0) {
@@ -266,9 +289,10 @@ void blkcache_job_end(struct blkcache_job *j)
 
 /* Works until nothing can go on. Called again from below or above it only leaves word, so the stack
  * stays flat however the devices complete. */
-static void run(struct blkcache *bc)
+void blkcache_run(struct blkcache *bc)
 {
     struct blkcache_io *io;
+    struct blkcache_out *o;
     struct blkcache_job *j;
 
     if (bc->running) {
@@ -283,6 +307,9 @@ static void run(struct blkcache *bc)
             } else {
                 blkcache_read_finished(io);
             }
+        } else if ((o = STAILQ_FIRST(&bc->finished_outs)) != NULL) {
+            STAILQ_REMOVE_HEAD(&bc->finished_outs, link);
+            blkcache_out_finished(o);
         } else if ((j = STAILQ_FIRST(&bc->ready)) != NULL) {
             STAILQ_REMOVE_HEAD(&bc->ready, queue);
             j->parked = false;
@@ -299,7 +326,7 @@ static void run(struct blkcache *bc)
             blkcache_job_ready(j);
         } else if (!STAILQ_EMPTY(&bc->incoming) && !STAILQ_EMPTY(&bc->free_jobs)) {
             admit(bc);
-        } else {
+        } else if (!blkcache_flush_step(bc)) {
             break;
         }
     }
@@ -313,13 +340,23 @@ static void blkcache_submit(struct blk_dev *dev, struct blk_req *r)
     r->dev_priv = d;
     d->in_flight++;
     STAILQ_INSERT_TAIL(&d->bc->incoming, r, link);
-    run(d->bc);
+    blkcache_run(d->bc);
 }
 
-static const struct blk_ops blkcache_ops = {.submit = blkcache_submit, .hold = blkcache_hold};
+static bool blkcache_keeps(struct blk_dev *dev, uint64_t sector)
+{
+    struct blkcache_dev *d = (struct blkcache_dev *)dev;
+
+    return d->bc->cache->mode == CACHE_FOLD && d->bc->writing.give &&
+           (d->dev.start + sector) % CACHE_BLOCK_SECTORS == 0;
+}
+
+static const struct blk_ops blkcache_ops = {
+    .submit = blkcache_submit, .hold = blkcache_hold, .keeps = blkcache_keeps};
 
 void blkcache_dev_init(struct blkcache_dev *d, struct blkcache *bc, struct blk_dev *lower)
 {
     *d = (struct blkcache_dev){.dev = *lower, .lower = lower, .bc = bc};
     d->dev.ops = &blkcache_ops;
+    blkcache_leaf_join(d);
 }

@@ -17,8 +17,25 @@
  * frame, so that a guest that changes its buffer meanwhile cannot make the two differ. Blocks that
  * are not cached are written from the guest's memory and stay uncached.
  *
- * In mode FOLD a block can be had as a frame (blk_hold) instead of a copy. A write to a block whose
- * frame guests map drops the block, and the frame stays theirs.
+ * In mode FOLD a block can be had as a frame (blk_hold) instead of a copy. A write drops the block,
+ * and the frame stays with the guests that map it; unless the bytes come in a frame that cannot
+ * change (blk_keeps): that one is the block's from then on.
+ *
+ * Writing back (blkcache_set_writing). Whole blocks that are written become DIRTY in the cache, and
+ * the write is done; the disk gets them later, many at a time, in the order of their addresses,
+ * from the cache's own frames. That happens when half of the bound is dirty, when a block has been
+ * dirty for its time, when the cache may not hold them any longer (mode, bound, want of memory),
+ * and at a FLUSH: it waits for all blocks of its leaf disk that were completed before it, then
+ * flushes the disk. Blocks that are written in part go through, unless they are dirty already; so
+ * does everything once the bound is reached.
+ *
+ * A block that could not be written out stays dirty and is tried again when its time is over, and
+ * at each FLUSH. Every FLUSH that waited for it fails with E_IO, and so does the next one of
+ * everybody else (by account, or else by device) who uses that disk.
+ *
+ * A write or discard that goes to the disk past dirty blocks takes their place when it has
+ * succeeded; when it fails they stay. Where it covers only part of a dirty block, that block is
+ * written out first.
  *
  * Who reads from front to back has the next blocks fetched before he asks (blkcache_ahead.c).
  *
@@ -36,10 +53,47 @@
 
 struct blkcache_job;
 struct blkcache_io;
+struct blkcache_out;
+struct blkcache_dev;
 
 STAILQ_HEAD(blkcache_job_list, blkcache_job);
 STAILQ_HEAD(blkcache_io_list, blkcache_io);
 TAILQ_HEAD(blkcache_active, blkcache_job);
+STAILQ_HEAD(blkcache_out_list, blkcache_out);
+
+/* How writes are carried out. */
+struct blkcache_writing {
+    bool back;          /* whole blocks stay in the cache; else all writes go through */
+    bool give;          /* in mode FOLD, keep guests' frames as the blocks they write */
+    uint32_t dirty_max; /* blocks, at most */
+    uint64_t age_ns; /* a block is written out before it has been dirty for longer; 0: no limit */
+};
+
+/* A leaf disk, whatever devices lead to it. */
+struct blkcache_leaf {
+    STAILQ_ENTRY(blkcache_leaf) link;
+    STAILQ_HEAD(, blkcache_dev) devs;
+    uint32_t id;
+    uint32_t n_dirty;  /* its DIRTY entries */
+    uint32_t n_new;    /* of these, with bytes that the disk was not given */
+    uint32_t n_failed; /* of these, not to be tried again before their time */
+    uint32_t n_held;   /* which a write or discard is about to supersede */
+    uint32_t n_out;    /* requests of ours at the disk */
+    /* The sweep, on behalf of FLUSHes: what was NEW when it began is marked by its generation. */
+    bool sweeping;
+    uint8_t gen;
+    uint32_t n_old;  /* NEW entries of the old generation */
+    uint32_t n_wait; /* requests at the disk that the sweep waits for */
+    uint64_t sweep_error;
+    struct blkcache_job_list flushing, to_flush; /* whom this one serves, and the next */
+    /* The walk over its dirty blocks, a circle. */
+    unsigned pass;         /* why: enum in blkcache_flush.c */
+    uint64_t at, pass_end; /* blocks */
+    bool wrapped;
+    uint64_t error; /* blkcache.errors when one last happened here */
+    unsigned failures;
+    uint64_t failed_blocks, failed_at; /* not yet in the log; the first's sector */
+};
 
 /* A reader's way over a disk (blkcache_ahead.c), in blocks. */
 struct blkcache_stream {
@@ -85,6 +139,18 @@ struct blkcache {
     struct blkcache_stream streams[BLKCACHE_STREAMS];
     struct blkcache_ahead aheads[BLKCACHE_AHEADS];
     struct blkcache_ahead_list free_aheads;
+    /* Writing back. */
+    struct blkcache_writing writing;
+    STAILQ_HEAD(, blkcache_leaf) leaves;
+    struct blkcache_out *outs;
+    struct blkcache_out_list free_outs, finished_outs;
+    struct blkcache_job_list want_out; /* until some request of ours has ended */
+    uint64_t errors;                   /* of writing out, so far; from 1 */
+    uint64_t tick_ns;                  /* when blocks get older; UINT64_MAX: none is dirty */
+    unsigned budget;                   /* blocks that may still be looked at now */
+    bool more;                         /* the budget is used up */
+    mfn_t zeroes;                      /* to write blocks of zeroes from */
+    bool has_zeroes;
 };
 
 struct blkcache_dev_stats {
@@ -98,7 +164,10 @@ struct blkcache_dev {
     struct blk_dev dev; /* must be first: submit to this */
     struct blk_dev *lower;
     struct blkcache *bc;
-    uint32_t in_flight; /* requests submitted and not done */
+    uint32_t in_flight;                   /* requests submitted and not done */
+    struct blkcache_leaf *leaf, own_leaf; /* the first device of a leaf disk has it */
+    STAILQ_ENTRY(blkcache_dev) leaf_link;
+    uint64_t errors_told; /* like an account's, for requests without one */
     struct blkcache_dev_stats stats;
 };
 
@@ -110,6 +179,15 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
 
 /* Sets how much is read ahead at most, in bytes, from now on; 0: nothing, and so it begins. */
 void blkcache_set_readahead(struct blkcache *bc, uint64_t bytes);
+/* From now on writes are carried out so. What is dirty already is written out by blkcache_work. */
+void blkcache_set_writing(struct blkcache *bc, const struct blkcache_writing *w);
+/*
+ * Goes on with writing back: to be called by the loop, each turn, with a clock that never goes
+ * back. True: call again soon. False: not before blkcache_due, unless something else happens.
+ */
+bool blkcache_work(struct blkcache *bc, uint64_t now_ns);
+/* UINT64_MAX: never. */
+uint64_t blkcache_due(const struct blkcache *bc);
 
 /* Stacks d over lower, with its name, size and abilities. Segments of requests must lie inside the
  * cache's frame table. */

@@ -7,6 +7,16 @@
 
 #define FILL_BLOCKS 16u /* a fill's blocks at most: 64 KiB */
 #define IO_SEGS 64u
+#define OUT_BLOCKS 64u /* blocks written out by one request, at most: 256 KiB */
+#define OUTS 16u       /* such requests at all disks */
+#define OUTS_A_LEAF 4u /* and at one of them: others need some, too */
+
+/* wb of DIRTY entries, beside mm/cache's bits. */
+#define W_HELD 0x08   /* a job is about to supersede it */
+#define W_GEN 0x10    /* of its leaf when it became NEW */
+#define W_FAILED 0x20 /* NEW: was tried in vain */
+#define W_AGE 0xc0    /* ticks since it became NEW, up to three */
+#define W_AGE_ONE 0x40
 
 /* A submitter's request on its way. */
 struct blkcache_job {
@@ -18,6 +28,8 @@ struct blkcache_job {
     uint32_t blockers; /* earlier jobs that must end first */
     uint32_t pending;  /* ios in flight */
     bool parked;       /* in some queue, so somebody will call it on */
+    bool swept;        /* FLUSH: what was dirty is with the disk, or failed */
+    uint64_t tried;    /* WRITE: the block that was written out for it, plus one */
     bool is_ahead; /* of the cache's own, and nobody's miss; r->ahead ends when somebody waits */
     bool joining;  /* waited for another's fill: the next hit is a miss in truth */
     enum status status; /* the first error */
@@ -40,8 +52,24 @@ struct blkcache_io {
     enum status status;
     uint64_t from, sectors; /* leaf sectors of the request, rounded to blocks for a fill */
     unsigned n_entries;     /* FILL: consecutive blocks. PASS: blocks held during the write */
+    bool given;             /* PASS: these are OUT, in the guest's frames, and not BUSY */
     uint32_t entries[IO_SEGS];
     struct blk_seg segs[IO_SEGS];
+};
+
+/* Dirty blocks on their way to the disk. */
+struct blkcache_out {
+    STAILQ_ENTRY(blkcache_out) link;
+    struct blk_req req;
+    struct blkcache *bc;
+    struct blkcache_leaf *leaf;
+    enum status status;
+    bool waited_for; /* by a sweep */
+    unsigned n;      /* consecutive blocks, whose entries are OUT */
+    uint64_t block;
+    uint32_t entries[OUT_BLOCKS];
+    mfn_t frames[OUT_BLOCKS]; /* pinned */
+    struct blk_seg segs[OUT_BLOCKS];
 };
 
 /* Serves what it can, and starts what it must; the job ends or is parked or has ios in flight. */
@@ -65,6 +93,52 @@ void blkcache_ahead_hurry(struct blkcache_job *j);
 
 void blkcache_write_step(struct blkcache_job *j);
 void blkcache_write_finished(struct blkcache_io *io);
+
+/* ---- writing back ---- */
+
+enum blkcache_absorbed {
+    ABSORBED,    /* the block at j->at is DIRTY with what j writes, and j->at behind it */
+    ABSORB_PART, /* it cannot be, but the next one perhaps */
+    ABSORB_NONE, /* there is no room, or writes go through */
+};
+enum blkcache_absorbed blkcache_absorb(struct blkcache_job *j);
+/* The frame in which the block at leaf sector `sector` lies in j's memory, if it may become the
+ * block's. */
+bool blkcache_page_at(const struct blkcache_job *j, uint64_t sector, mfn_t *out);
+
+/* What dirty blocks in [from, to) mean for a job that is about to write there past the cache. */
+enum blkcache_past {
+    PAST_GO,   /* they are held until blkcache_release_dirty */
+    PAST_WAIT, /* j is parked until one of them has been written out */
+    PAST_FAIL, /* one that is covered in part cannot be written out */
+};
+enum blkcache_past blkcache_hold_dirty(struct blkcache_job *j, uint64_t from, uint64_t to);
+/* Those that are held there are superseded (drop), or as they were. */
+void blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, bool drop);
+
+/* The entry became NEW; is NEW no longer, by being given to the disk or dropped. */
+void blkcache_note_new(struct blkcache_leaf *leaf, struct cache_entry *x);
+void blkcache_note_not_new(struct blkcache_leaf *leaf, struct cache_entry *x);
+
+/* Writes out the NEW block of the entry and those behind it. False: too many requests are at the
+ * disk; one of them will end. */
+bool blkcache_out_start(struct blkcache *bc, struct blkcache_leaf *leaf, uint32_t e);
+bool blkcache_out_possible(const struct blkcache *bc, const struct blkcache_leaf *leaf);
+void blkcache_out_finished(struct blkcache_out *o);
+
+/* FLUSH: parks j until what is dirty now has been written out. */
+void blkcache_sweep(struct blkcache_job *j);
+/* Something that the leaf's sweep or passes may wait for has happened. */
+void blkcache_leaf_changed(struct blkcache *bc, struct blkcache_leaf *leaf);
+/* More blocks are dirty. */
+void blkcache_dirtied(struct blkcache *bc);
+/* Starts what is wanted and possible; false when there was nothing. */
+bool blkcache_flush_step(struct blkcache *bc);
+/* Says in the log what could not be written out. */
+void blkcache_say_failed(struct blkcache_leaf *leaf);
+void blkcache_leaf_join(struct blkcache_dev *d);
+/* blkcache.c: works until nothing can go on. */
+void blkcache_run(struct blkcache *bc);
 
 /* A free io for j, or NULL with j parked until there is one. */
 struct blkcache_io *blkcache_io_get(struct blkcache_job *j);

@@ -351,6 +351,11 @@ uint64_t config_cache_bytes(const struct config_host *h, uint64_t memory_bytes)
     return share_bytes(h->cache_max_percent, h->cache_max_bytes, memory_bytes);
 }
 
+uint64_t config_dirty_bytes(const struct config_host *h, uint64_t cache_bytes)
+{
+    return share_bytes(h->cache_dirty_percent, h->cache_dirty_bytes, cache_bytes);
+}
+
 uint64_t config_snapshot_bytes(const struct config_host *h, uint64_t memory_bytes)
 {
     return share_bytes(h->snapshot_max_percent, h->snapshot_max_bytes, memory_bytes);

@@ -36,6 +36,8 @@
 
 enum config_when_off { CONFIG_WHEN_OFF_STAY, CONFIG_WHEN_OFF_POWEROFF };
 
+enum config_write { CONFIG_WRITE_THROUGH, CONFIG_WRITE_BACK };
+
 struct config_host {
     enum config_when_off when_off; /* what to do once every VM is off */
     uint64_t stats_interval_ns;    /* 0: none are printed */
@@ -48,7 +50,12 @@ struct config_host {
     enum cache_mode cache_mode;
     unsigned cache_max_percent; /* of the machine's memory; 0: cache_max_bytes holds instead */
     uint64_t cache_max_bytes;
-    uint64_t cache_readahead;      /* bytes fetched ahead of a sequential reader, at most */
+    uint64_t cache_readahead; /* bytes fetched ahead of a sequential reader, at most */
+    enum config_write cache_write;
+    bool cache_give;
+    unsigned cache_dirty_percent; /* of cache.max; 0: cache_dirty_bytes holds instead */
+    uint64_t cache_dirty_bytes;
+    uint64_t cache_dirty_age_ns;   /* 0: no limit */
     uint32_t cache_trace;          /* requests that the trace has room for; 0: none is kept */
     unsigned snapshot_max_percent; /* of the machine's memory; 0: snapshot_max_bytes holds */
     uint64_t snapshot_max_bytes;
@@ -116,6 +123,8 @@ bool config_parse_fault(const char *text, struct faulty_rule *out);
 /* The text that parses to the same; bounded as format(). */
 void config_print_fault(const struct faulty_rule *rule, char *buf, size_t size);
 
+/* cache.dirty_max in bytes, where cache.max is cache_bytes. */
+uint64_t config_dirty_bytes(const struct config_host *h, uint64_t cache_bytes);
 /* cache.max and snapshot.max in bytes, on a machine with memory_bytes. */
 uint64_t config_cache_bytes(const struct config_host *h, uint64_t memory_bytes);
 uint64_t config_snapshot_bytes(const struct config_host *h, uint64_t memory_bytes);

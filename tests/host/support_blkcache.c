@@ -66,6 +66,7 @@ struct world {
     struct candidate cand[DISK_SECTORS][CANDIDATES];
     unsigned n_cand[DISK_SECTORS];
     uint64_t now, stamps;
+    uint64_t clock_ns; /* what blkcache_work is told */
     uint32_t stolen[512];
     unsigned n_stolen;
     struct blk_account accounts[VMS];
@@ -203,6 +204,29 @@ static bool may_write(const struct world *w, uint64_t first, uint64_t n)
     return true;
 }
 
+/* Whether whoever begins to look at `begin` may find the stamp in the sector. */
+static bool may_be(const struct world *w, uint64_t s, uint64_t stamp, uint64_t begin)
+{
+    for (unsigned c = 0; c < w->n_cand[s]; c++) {
+        if (w->cand[s][c].stamp == stamp && w->cand[s][c].dead >= begin) {
+            return true;
+        }
+    }
+    fprintf(stderr, "sector %llu: stale or foreign stamp %llx\n", (unsigned long long)s,
+            (unsigned long long)stamp);
+    return false;
+}
+
+/* What was completed before the flush began is on the disk itself. */
+static void check_flushed(struct world *w, const struct slot *sl)
+{
+    for (uint64_t s = 0; s < DISK_SECTORS; s++) {
+        uint64_t stamp;
+        memcpy(&stamp, w->disk + s * BLK_SECTOR, 8);
+        CHECK(may_be(w, s, stamp, sl->begin));
+    }
+}
+
 static void check_read(struct world *w, const struct slot *sl)
 {
     uint64_t s = sl->first;
@@ -213,15 +237,7 @@ static void check_read(struct world *w, const struct slot *sl)
             uint64_t stamp;
             memcpy(&stamp, p, 8);
             CHECK(memcmp(p, p + 8, BLK_SECTOR - 8) == 0);
-            bool ok = false;
-            for (unsigned c = 0; c < w->n_cand[s]; c++) {
-                ok |= w->cand[s][c].stamp == stamp && w->cand[s][c].dead >= sl->begin;
-            }
-            if (!ok) {
-                fprintf(stderr, "sector %llu: stale or foreign stamp %llx\n", (unsigned long long)s,
-                        (unsigned long long)stamp);
-            }
-            CHECK(ok);
+            CHECK(may_be(w, s, stamp, sl->begin));
         }
     }
 }
@@ -243,7 +259,9 @@ static void slot_done(struct blk_req *r, enum status s)
     }
     if (s == OK && r->op == BLK_READ) {
         check_read(w, sl);
-    } else if (s == OK && r->op != BLK_FLUSH && r->op != BLK_FETCH) {
+    } else if (s == OK && r->op == BLK_FLUSH) {
+        check_flushed(w, sl);
+    } else if (s == OK && r->op != BLK_FETCH) {
         /* What was submitted earlier is gone for whoever begins to read from now on. */
         for (uint64_t x = sl->first; x < sl->first + r->sectors; x++) {
             for (unsigned c = 0; c < w->n_cand[x]; c++) {
@@ -384,7 +402,7 @@ static void audit(struct world *w)
     }
     for (uint32_t e = 0; e < w->cache.n_max; e++) {
         const struct cache_entry *x = &w->cache.entries[e];
-        if ((x->flags & (CACHE_E_USED | CACHE_E_BUSY)) != CACHE_E_USED) {
+        if ((x->flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_DIRTY)) != CACHE_E_USED) {
             continue;
         }
         const uint8_t *p = frame_bytes(&w->frames, MFN(x->frame));
@@ -417,8 +435,29 @@ static void steal(struct world *w)
     }
 }
 
+/* Time passes, and the loop of the kernel comes by. */
+static void work(struct world *w)
+{
+    w->clock_ns += pick(w, 2) == 0 ? 1 : 30;
+    (void)blkcache_work(&w->bc, w->clock_ns);
+}
+
+static void turn_writing(struct world *w)
+{
+    blkcache_set_writing(&w->bc, &(struct blkcache_writing){.back = w->o.back && pick(w, 4) != 0,
+                                                            .dirty_max = pick(w, w->o.cache_max),
+                                                            .age_ns = pick(w, 2) * 80});
+}
+
 static void step(struct world *w)
 {
+    if (w->o.back && pick(w, 8) == 0) {
+        if (pick(w, 8) == 0) {
+            turn_writing(w);
+        }
+        work(w);
+        return;
+    }
     switch (pick(w, 32)) {
     case 0:
         cache_set_mode(&w->cache, (enum cache_mode)pick(w, CACHE_MODES));
@@ -517,6 +556,25 @@ static struct world *world_new(const struct bcw_options *o, struct bcw_source sr
     return w;
 }
 
+/* Everything dirty is written out, on a disk that has come to its senses; and it is what the disk
+ * should hold. */
+static void settle(struct world *w)
+{
+    const struct slot now = {.begin = w->now + 1};
+
+    w->o.fail_percent = 0;
+    blkcache_set_writing(&w->bc, &(struct blkcache_writing){.back = false, .age_ns = 4});
+    for (unsigned i = 0; w->cache.dirty != 0; i++) {
+        CHECK(i < 100);
+        w->clock_ns += 10;
+        (void)blkcache_work(&w->bc, w->clock_ns);
+        while (w->n_lower != 0) {
+            lower_complete(w, 0);
+        }
+    }
+    check_flushed(w, &now);
+}
+
 struct cache_stats bcw_run(const struct bcw_options *o, struct bcw_source src, unsigned steps)
 {
     struct world *w = world_new(o, src);
@@ -530,6 +588,7 @@ struct cache_stats bcw_run(const struct bcw_options *o, struct bcw_source src, u
     for (unsigned i = 0; i < SLOTS; i++) {
         CHECK(!w->slots[i].busy); /* nothing is forgotten */
     }
+    settle(w);
     for (unsigned i = 0; i < ARRAY_LEN(w->devs); i++) {
         CHECK(w->devs[i].in_flight == 0);
     }
@@ -537,7 +596,8 @@ struct cache_stats bcw_run(const struct bcw_options *o, struct bcw_source src, u
     CHECK(w->cache.busy == 0 && w->frames.pinned == 0);
     cache_set_mode(&w->cache, CACHE_OFF);
     give_back(w);
-    CHECK(w->cache.used == 0 && w->frames.by_state[FRAME_FREE] == o->cache_frames);
+    CHECK(w->cache.used == 0 &&
+          w->frames.by_state[FRAME_FREE] + w->bc.has_zeroes == o->cache_frames);
     audit(w);
     struct cache_stats stats = w->cache.stats;
     free(w->pool);

@@ -24,6 +24,7 @@ struct bcw_options {
     uint32_t fail_percent; /* of lower requests */
     bool sync;             /* the disk completes inside submit */
     uint32_t readahead;    /* pages, at most */
+    bool back;             /* writes are sometimes written back; else they always go through */
 };
 
 /* Runs until the stream ends or `steps` are done, drains, audits. Returns the cache's counters. */

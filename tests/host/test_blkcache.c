@@ -37,11 +37,17 @@ static void property(const struct bcw_options *o)
         sum.bypassed += s.bypassed;
         sum.readahead += s.readahead;
         sum.readahead_wasted += s.readahead_wasted;
+        sum.absorbed += s.absorbed;
+        sum.cleaned += s.cleaned;
+        sum.clean_requests += s.clean_requests;
+        sum.clean_errors += s.clean_errors;
     }
     /* The run went where it should have. */
     assert_true(sum.hits > 0 && sum.misses > 0 && sum.bypassed > 0 && sum.evictions > 0);
     assert_true(o->sync || o->n_jobs == 1 || sum.joined > 0);
     assert_true(o->readahead == 0 || (sum.readahead > 0 && sum.readahead_wasted > 0));
+    assert_true(!o->back || (sum.absorbed > sum.cleaned && sum.cleaned > sum.clean_requests));
+    assert_true(!o->back || o->fail_percent == 0 || sum.clean_errors > 0);
 }
 
 static void test_property(void **state)
@@ -84,6 +90,32 @@ static void test_property_sync(void **state)
                                    .fail_percent = 3,
                                    .sync = true,
                                    .readahead = 16});
+}
+
+static void test_property_back(void **state)
+{
+    (void)state;
+    property(&(struct bcw_options){
+        .n_jobs = 16, .n_ios = 16, .cache_frames = 64, .cache_max = 48, .back = true});
+    property(&(struct bcw_options){.n_jobs = 16,
+                                   .n_ios = 16,
+                                   .cache_frames = 64,
+                                   .cache_max = 48,
+                                   .fail_percent = 20,
+                                   .back = true});
+    property(&(struct bcw_options){.n_jobs = 3,
+                                   .n_ios = 1,
+                                   .cache_frames = 6,
+                                   .cache_max = 9,
+                                   .fail_percent = 5,
+                                   .back = true});
+    property(&(struct bcw_options){.n_jobs = 4,
+                                   .n_ios = 4,
+                                   .cache_frames = 64,
+                                   .cache_max = 48,
+                                   .fail_percent = 3,
+                                   .sync = true,
+                                   .back = true});
 }
 
 /* ---- named cases, on a disk that is completed by hand ---- */
@@ -449,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_property_failing),
         cmocka_unit_test(test_property_tight),
         cmocka_unit_test(test_property_sync),
+        cmocka_unit_test(test_property_back),
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_trace),
         cmocka_unit_test(test_curve),
