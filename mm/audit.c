@@ -161,7 +161,7 @@ static void check_frame(struct audit *a, mfn_t mfn)
 
 static void check_frames(struct audit *a)
 {
-    uint64_t states[FRAME_STATES] = {0}, pinned = 0, sum = 0;
+    uint64_t states[FRAME_STATES] = {0}, pinned = 0, gone = 0, sum = 0;
 
     for (uint64_t n = 0; n < a->frames->count; n++) {
         const struct frame *fr = frame_of(a->frames, MFN(n));
@@ -172,6 +172,7 @@ static void check_frames(struct audit *a)
         }
         states[fr->state]++;
         pinned += fr->pins > 0;
+        gone += fr->state == FRAME_SHARED && fr->refs == 0;
         check_frame(a, MFN(n));
     }
     for (unsigned s = 0; s < FRAME_STATES; s++) {
@@ -183,6 +184,10 @@ static void check_frames(struct audit *a)
     }
     if (sum != a->frames->count) {
         audit_fail(a, "the states add up to %llu frames of %llu", ull(sum), ull(a->frames->count));
+    }
+    if (gone != a->frames->shared_gone) {
+        audit_fail(a, "%llu shared frames have only pins left, counted %llu", ull(gone),
+                   ull(a->frames->shared_gone));
     }
     if (pinned != a->frames->pinned) {
         audit_fail(a, "%llu frames are pinned, counted %llu", ull(pinned), ull(a->frames->pinned));

@@ -299,9 +299,7 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask)
     x->mask = mask;
     c->busy--;
     cache_queue_enter(c, e, is_new);
-    if (mask == CACHE_MASK_ALL) {
-        cache_renew(c, cache_frame(c, e));
-    }
+    cache_renew(c, cache_frame(c, e)); /* what a cut block lacks is zeroes */
 }
 
 void cache_hold(struct cache *c, uint32_t e)

@@ -226,7 +226,7 @@ uint32_t cache_next_dirty(const struct cache *c, uint32_t disk, uint64_t block);
 /* ---- for mm/fold: what blocks contain ------------------------------------------------------- */
 
 /*
- * Takes the oldest frame that holds a whole block, has a share group, and was not looked at yet:
+ * Takes the oldest frame that holds a block, has a share group, and was not looked at yet:
  * FRAME_CACHE or, mapped by guests already, FRAME_SHARED. Its content stays as it is until it
  * leaves the index, if it is entered there, or goes free. E_NOTFOUND: there is none now.
  */

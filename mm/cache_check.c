@@ -32,6 +32,30 @@ static bool fits_frame(const struct cache_entry *x, const struct frame *f)
                                             : f->state == FRAME_CACHE && f->refs == 1;
 }
 
+/* Whether mm/fold knows no more of the frame than it may: nothing of what a device or the cache may
+ * be writing to, and of what only the cache holds nothing but in mode FOLD. */
+static bool fits_index(const struct cache *c, const struct cache_entry *x, const struct frame *f)
+{
+    bool shown = (f->flags & (FRAME_F_INDEXED | FRAME_F_NEW)) != 0;
+
+    return !shown ||
+           ((x->flags & CACHE_E_BUSY) == 0 && (f->state == FRAME_SHARED || c->mode == CACHE_FOLD));
+}
+
+/* Whether the entry comes first of those in its frame. A broken chain is followed nowhere. */
+static bool is_first(const struct cache *c, uint32_t e)
+{
+    uint32_t at = *cache_share_bucket(c, c->entries[e].frame);
+
+    for (uint32_t i = 0; i < c->n_max && at < c->n_max; i++) {
+        if (c->entries[at].frame == c->entries[e].frame) {
+            break;
+        }
+        at = c->entries[at].frame_next;
+    }
+    return at == e;
+}
+
 /* The frames that entries are in, each once. */
 struct held {
     uint64_t n, sum;
@@ -77,7 +101,7 @@ static enum status check_entries(const struct audit *a, struct held *held)
         }
         if ((x->flags & CACHE_E_ZERO) != 0) {
             zeroes++;
-            if ((x->flags & (CACHE_E_BUSY | CACHE_E_MAPPED)) != 0 || x->mask != CACHE_MASK_ALL ||
+            if ((x->flags & (CACHE_E_BUSY | CACHE_E_MAPPED)) != 0 || x->mask == 0 ||
                 x->frame != CACHE_NIL) {
                 return WRONG(a, "entry %u is of zeroes with mask %x, flags %x, frame %x", e,
                              x->mask, x->flags, x->frame);
@@ -93,11 +117,14 @@ static enum status check_entries(const struct audit *a, struct held *held)
                          x->flags, x->frame, frame_state_name((enum frame_state)f->state), f->flags,
                          f->refs);
         }
-        if ((x->flags & CACHE_E_MAPPED) != 0 &&
-            ((x->flags & CACHE_E_BUSY) != 0 || x->mask != CACHE_MASK_ALL)) {
-            return WRONG(a, "entry %u is mapped with mask %x, flags %x", e, x->mask, x->flags);
+        if ((x->flags & CACHE_E_MAPPED) != 0 && (x->flags & CACHE_E_BUSY) != 0) {
+            return WRONG(a, "entry %u is mapped, but its flags are %x", e, x->flags);
         }
-        if (cache_share_first(c, MFN(x->frame)) == e) {
+        if (!fits_index(c, x, f)) {
+            return WRONG(a, "entry %u (flags %x): frame %x has flags %x, in mode %s", e, x->flags,
+                         x->frame, f->flags, cache_mode_name(c->mode));
+        }
+        if (is_first(c, e)) {
             held->n++;
             held->sum += scramble(x->frame);
         }
@@ -343,7 +370,7 @@ void cache_references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
         const struct cache_entry *x = &c->entries[e];
         bool in_frame = (x->flags & (CACHE_E_USED | CACHE_E_ZERO)) == CACHE_E_USED;
 
-        if (in_frame && cache_share_first(c, MFN(x->frame)) == e) {
+        if (in_frame && is_first(c, e)) {
             found(arg, MFN(x->frame));
         }
     }

@@ -316,8 +316,7 @@ void cache_share_mode(struct cache *c)
         }
         if (c->mode != CACHE_FOLD) {
             cache_share_hide(c, cache_frame(c, e));
-        } else if (x->mask == CACHE_MASK_ALL &&
-                   (frame_of(c->frames, cache_frame(c, e))->flags & FRAME_F_INDEXED) == 0) {
+        } else if ((frame_of(c->frames, cache_frame(c, e))->flags & FRAME_F_INDEXED) == 0) {
             cache_renew(c, cache_frame(c, e));
         }
     }

@@ -151,6 +151,25 @@ void fold_block_follow(struct fold *f, mfn_t x, mfn_t into)
     }
 }
 
+bool fold_block_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    const struct share_group *g = p->group;
+    uint32_t n;
+
+    if (!f->cache || f->cache->mode != CACHE_FOLD || f->frames->by_state[FRAME_CACHE] == 0) {
+        return false;
+    }
+    fold_bracket(f);
+    if (f->on.index == FOLD_TREE) {
+        n = fold_index_find(f, g->stable_root, bytes(f, mfn)).match;
+    } else {
+        f->hashes++;
+        n = fold_index_find_hash(f, g, fold_index_hash(f, g, mfn));
+    }
+    return n != FRAME_NIL && frame_of(f->frames, MFN(n))->state == FRAME_CACHE &&
+           fold_merge_stable(f, p, gfn, mfn, MFN(n));
+}
+
 static struct share_group *group_of(const struct fold *f, mfn_t mfn)
 {
     struct share_group *g = f->groups;

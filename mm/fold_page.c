@@ -343,6 +343,16 @@ static bool fold_one(struct look *l)
     return f->on.index == FOLD_HASH ? by_hash(l) : by_tree(l);
 }
 
+/* Whether a page that is left alone may still be what a block of the cache is: one that rests, or
+ * is free and so of no use to anybody. What somebody wants to be left alone is not touched at all.
+ */
+static bool may_join_block(const struct fold *f, const struct gpage *page)
+{
+    bool cached = page->class == PAGE_CACHE && f->on.pagecache != FOLD_PAGECACHE_SCAN;
+
+    return page->class == PAGE_FREE || (!(f->on.skip >> page->class & 1) && !cached);
+}
+
 /* The block is looked for, and the page goes where it is found. */
 static bool block_one(struct look *l)
 {
@@ -379,6 +389,9 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
     }
     if (backs_off(f, p, gfn, page) || is_class_skipped(f, p, gfn, page)) {
         fold_index_written(f, mfn); /* nobody is to find it there, or what it was */
+        if (!block && may_join_block(f, page)) {
+            (void)fold_block_join(f, p, gfn, mfn);
+        }
         return;
     }
     if (f->on.index == FOLD_TREE || fold_by_dirty(f, p)) {

@@ -222,6 +222,18 @@ static void group_counter(struct scene *s)
 {
     s->w.groups[0].zero_maps++;
 }
+static void gone_miscounted(struct scene *s)
+{
+    s->w.f.shared_gone++;
+}
+static void new_in_index(struct scene *s)
+{
+    FRAME(s, shared)->flags |= FRAME_F_NEW;
+}
+static void new_private(struct scene *s)
+{
+    FRAME(s, private)->flags |= FRAME_F_NEW;
+}
 static void same_number(struct scene *s)
 {
     s->w.vms[2].p2m.vm = 1;
@@ -387,6 +399,9 @@ static const struct corruption {
     {"free list", free_list_short},
     {"free list", free_list_used_frame},
     {"are pinned, counted", pins_miscounted},
+    {"have only pins left, counted", gone_miscounted},
+    {"index flags", new_in_index},
+    {"index flags", new_private},
     {"of share group 0", other_group},
     {"another group's zero page", other_zero},
     {"have the same zero page", zero_in_common},

@@ -199,7 +199,7 @@ static void test_new_frames(void **state)
     cache_publish(&r.c, e, CACHE_MASK_ALL); /* for nobody */
     assert_int_equal(cache_insert(&r.c, 1, 4, &e), OK);
     cache_set_group(&r.c, e, 7);
-    cache_publish(&r.c, e, 1); /* a part of a block */
+    cache_publish(&r.c, e, 1); /* a part of a block, and zeroes */
     r.content[3] = r.content[4] = 0;
     memset(frame_bytes(&r.f, cache_frame(&r.c, cache_find(&r.c, 1, 3))), 0, PAGE_SIZE);
     memset(frame_bytes(&r.f, cache_frame(&r.c, e)), 0, PAGE_SIZE);
@@ -210,6 +210,8 @@ static void test_new_frames(void **state)
     cache_publish(&r.c, a, CACHE_MASK_ALL);
     assert_int_equal(cache_next_new(&r.c, &mfn), OK);
     assert_int_equal(mfn.n, cache_frame(&r.c, b).n);
+    assert_int_equal(cache_next_new(&r.c, &mfn), OK);
+    assert_int_equal(mfn.n, cache_frame(&r.c, e).n);
     assert_int_equal(cache_next_new(&r.c, &mfn), OK);
     assert_int_equal(mfn.n, cache_frame(&r.c, a).n);
     assert_int_equal(cache_next_new(&r.c, &mfn), E_NOTFOUND);
@@ -233,7 +235,7 @@ static void test_new_frames(void **state)
     while (cache_next_new(&r.c, &mfn) == OK) {
         n++;
     }
-    assert_int_equal(n, 3); /* blocks 1, 2 and 6: the others are nobody's, or partial */
+    assert_int_equal(n, 4); /* blocks 1, 2, 4 and 6; 3 is nobody's */
     audit(&r);
     rig_fini(&r);
 }
@@ -339,7 +341,7 @@ static void test_audit_detects(void **state)
     char why[160];
 
     (void)state;
-    for (unsigned kind = 0; kind < 8; kind++) {
+    for (unsigned kind = 0; kind < 11; kind++) {
         struct rig r;
         rig_init(&r, 8);
         uint32_t a = rig_put(&r, 1, 5), b = rig_put(&r, 2, 6), z = rig_put(&r, 3, 0);
@@ -366,6 +368,17 @@ static void test_audit_detects(void **state)
             break;
         case 6:
             r.table[cache_frame(&r.c, a).n].state = FRAME_SHARED;
+            break;
+        case 7:
+            cache_hold(&r.c, a);
+            r.table[cache_frame(&r.c, a).n].flags |= FRAME_F_STABLE;
+            break;
+        case 8:
+            r.c.mode = CACHE_SCRUB;
+            break;
+        case 9: /* a chain that goes round in a circle, past the others */
+            r.c.entries[a].frame = 0;
+            r.c.entries[a].frame_next = a;
             break;
         default:
             r.c.entries[a].flags |= CACHE_E_MAPPED;
