@@ -102,7 +102,8 @@ struct blkcache_stream {
     uint64_t used; /* when it was last seen; 0: never */
     uint32_t disk;
     uint16_t vm;
-    uint16_t window; /* what is read ahead at a time; 0: not known to be sequential yet */
+    bool goes_on; /* after the first request */
+    uint64_t run; /* blocks read in a row */
 };
 #define BLKCACHE_STREAMS 32u
 

@@ -5,8 +5,9 @@
  *
  * A stream is one reader's way over one disk: several VMs, and several files of one, do not disturb
  * each other. The second request that begins where one ended makes it; from then on a window is
- * fetched whenever half of the last one is used up, twice as long each time. A reader that goes
- * elsewhere begins anew, and a window whose blocks are gone when they are wanted was too long.
+ * fetched whenever half of the last one is used up, the longer the more was read in a row. A reader
+ * that goes elsewhere begins anew, and a window whose blocks are gone when they are wanted was too
+ * long.
  *
  * What is fetched is a BLK_FETCH like any other, so it keeps its order with writes; but it waits
  * for nobody's read and takes no frame that another could need more (cache_insert_ahead), and the
@@ -16,6 +17,9 @@
 #include "drivers/block/blkcache_internal.h"
 
 #define WINDOW_MIN 4u
+/* What was read in a row says how long the row still is: ahead goes a part of it. So what is read
+ * in vain, at the end of a row, is a part of what was not. */
+#define RUN_SHARE 4u
 /* Requests of a reader come a little out of order, and some blocks are asked for twice: as a whole,
  * then one by one. */
 #define BEHIND 256u
@@ -44,7 +48,7 @@ static bool is_near(const struct blkcache_stream *s, uint64_t first)
     if (first < s->next) {
         return s->next - first <= BEHIND;
     }
-    return first - s->next <= (s->window != 0 ? GAP : 0) || first < s->end;
+    return first - s->next <= (s->goes_on ? GAP : 0) || first < s->end;
 }
 
 static bool is_of(const struct blkcache_stream *s, uint32_t disk, uint16_t vm, uint64_t first)
@@ -108,18 +112,22 @@ static uint64_t fetch(struct blkcache_dev *d, const struct blk_account *account,
     return from + blocks;
 }
 
-/* The reader has come to s->next. */
-static void go_on(struct blkcache_dev *d, const struct blk_account *account,
-                  struct blkcache_stream *s)
+/* How far is looked ahead after what the reader has read so far; 0: not at all. */
+static uint64_t window_of(const struct blkcache *bc, const struct blkcache_stream *s)
 {
-    uint64_t from = MAX(s->end, s->next);
+    uint64_t window = s->goes_on ? MIN(s->run / RUN_SHARE, bc->ahead_max) : 0;
 
-    if (2 * (from - s->next) > s->window) {
-        return;
-    }
-    s->end = fetch(d, account, from, s->window);
-    if (s->end != from) {
-        s->window = (uint16_t)MIN(2u * s->window, d->bc->ahead_max);
+    return window >= MIN(WINDOW_MIN, bc->ahead_max) ? window : 0;
+}
+
+/* The reader has come to s->next. */
+static void look_ahead(struct blkcache_dev *d, const struct blk_account *account,
+                       struct blkcache_stream *s)
+{
+    uint64_t from = MAX(s->end, s->next), window = window_of(d->bc, s);
+
+    if (window != 0 && 2 * (from - s->next) <= window) {
+        s->end = fetch(d, account, from, window);
     }
 }
 
@@ -128,6 +136,25 @@ static bool is_lost(const struct blkcache_dev *d, const struct blkcache_stream *
 {
     return block >= s->next && block < s->end &&
            cache_find(d->bc->cache, d->dev.id, block) == CACHE_NIL;
+}
+
+/* A reader who was not seen before. */
+static void begin(struct blkcache_dev *d, uint16_t vm, uint64_t first, uint64_t last, bool whole)
+{
+    struct blkcache *bc = d->bc;
+
+    if (!whole) {
+        bc->stranger = (struct blkcache_stream){.disk = d->dev.id, .vm = vm, .next = last + 1};
+        return;
+    }
+    bc->stranger.vm = 0; /* it may be this one */
+    *stalest(bc) = (struct blkcache_stream){
+        .disk = d->dev.id,
+        .vm = vm,
+        .next = last + 1,
+        .run = last - first + 1,
+        .used = ++bc->ahead_clock,
+    };
 }
 
 void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *account, uint64_t first,
@@ -145,38 +172,21 @@ void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *accou
     }
     struct blkcache_stream *s = find(bc, d->dev.id, account->vm, first);
     if (s == NULL) {
-        bc->stranger = (struct blkcache_stream){
-            .disk = d->dev.id,
-            .vm = whole ? 0 : account->vm,
-            .next = last + 1,
-        };
-        if (whole) {
-            *stalest(bc) = (struct blkcache_stream){
-                .disk = d->dev.id,
-                .vm = account->vm,
-                .next = last + 1,
-                .used = ++bc->ahead_clock,
-            };
-        }
+        begin(d, account->vm, first, last, whole);
         return;
     }
     s->used = ++bc->ahead_clock;
-    if (last < s->next) {
-        return;
+    if (last < s->next || (!whole && !s->goes_on)) {
+        return; /* known; or the parts of one request, which make no stream */
     }
-    if (s->window == 0 && !whole) {
-        return; /* the parts of one request make no stream */
-    }
-    if (s->window == 0) {
-        uint64_t asked = last - first + 1;
-        s->window = (uint16_t)MIN(MAX(asked, WINDOW_MIN), bc->ahead_max);
-    } else if (is_lost(d, s, first)) {
-        s->window = (uint16_t)MAX(s->window / 4u, 1u); /* doubled again by the fetch to come */
+    if (is_lost(d, s, first)) {
+        s->run /= RUN_SHARE;
         s->end = 0;
     }
+    s->goes_on = true;
+    s->run += last + 1 - s->next;
     s->next = last + 1;
-    s->window = (uint16_t)MIN(s->window, bc->ahead_max);
-    go_on(d, account, s);
+    look_ahead(d, account, s);
 }
 
 void blkcache_ahead_hurry(struct blkcache_job *j)
