@@ -58,7 +58,7 @@ static void lower_submit(struct blk_dev *d, struct blk_req *r)
 
 static const struct blk_ops lower_ops = {.submit = lower_submit};
 
-static void set_up(uint64_t readahead_pages)
+static void set_up_on(uint64_t sectors, uint64_t readahead_pages)
 {
     struct rig *g = &rig;
 
@@ -77,9 +77,14 @@ static void set_up(uint64_t readahead_pages)
     g->frames.reclaim_ctx = &g->cache;
     cache_set_mode(&g->cache, CACHE_INCLUSIVE);
     assert_int_equal(blkcache_init(&g->bc, &g->cache, g->pool, 64, 64), OK);
-    g->leaf = (struct blk_dev){.ops = &lower_ops, .sectors = SECTORS};
+    g->leaf = (struct blk_dev){.ops = &lower_ops, .sectors = sectors};
     blkcache_dev_init(&g->d, &g->bc, &g->leaf);
     blkcache_set_readahead(&g->bc, readahead_pages * PAGE_SIZE);
+}
+
+static void set_up(uint64_t readahead_pages)
+{
+    set_up_on(SECTORS, readahead_pages);
 }
 
 static void done(struct blk_req *r, enum status s)
@@ -408,9 +413,7 @@ static void test_lost(void **state)
 static void test_end(void **state)
 {
     (void)state;
-    set_up(MAX_PAGES);
-    rig.leaf.sectors = SECTORS - 3; /* the last block is not whole */
-    blkcache_dev_init(&rig.d, &rig.bc, &rig.leaf);
+    set_up_on(SECTORS - 3, MAX_PAGES); /* the last block is not whole */
     for (uint64_t b = BLOCKS - 30; b < BLOCKS - 1; b++) {
         read_blocks(0, 0, b, 1);
         complete_all();
