@@ -39,6 +39,8 @@ enum {
 enum { STATUS_ACKNOWLEDGE = 1, STATUS_DRIVER = 2, STATUS_DRIVER_OK = 4, STATUS_FEATURES_OK = 8 };
 enum { DESC_NEXT = 1, DESC_WRITE = 2 };
 enum { BLK_IN = 0, BLK_OUT = 1 };
+/* VIRTIO_BLK_F_FLUSH. Writes may only wait for a driver that knows of flushes. */
+#define FEATURE_FLUSH (1u << 9)
 
 static struct {
     uint64_t addr;
@@ -144,6 +146,8 @@ static void set_up_queue(unsigned queue_vector)
     while (inb((uint16_t)(common + COMMON_STATUS)) != 0) {
     }
     outb((uint16_t)(common + COMMON_STATUS), STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+    outl((uint16_t)(common + COMMON_FEATURE_SELECT), 0);
+    outl((uint16_t)(common + COMMON_FEATURE), FEATURE_FLUSH);
     outl((uint16_t)(common + COMMON_FEATURE_SELECT), 1);
     outl((uint16_t)(common + COMMON_FEATURE), 1); /* VERSION_1 */
     outb((uint16_t)(common + COMMON_STATUS),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a disk request costs a guest, in each mode of the cache: a bare-metal guest (guests/bench) that
+"""What a disk request costs a guest, in each mode of the cache, and in two of them with read-ahead and
+with writes that wait: a bare-metal guest (guests/bench) that
 times each of its requests by RDTSC, from the kick to the used ring's entry, one at a time. A second
 boot of each mode would give the same ticks. The host's disk is Bochs', which takes as many ticks as
 its model of an IDE disk says, and no more; so a miss stands for no real disk.
@@ -12,7 +13,17 @@ import struct
 from emu.problem import Problem
 from measure.boots import FOLDER, guest, pagefold, read_log, write
 
-MODES = ("off", "inclusive", "scrub", "fold")
+# name -> mode, other settings
+SETTINGS = {
+    "off": ("off", ""),
+    "inclusive": ("inclusive", ""),
+    "scrub": ("scrub", ""),
+    "fold": ("fold", ""),
+    "inclusive_ahead": ("inclusive", "cache.readahead = 128K\n"),
+    "fold_ahead": ("fold", "cache.readahead = 128K\n"),
+    "inclusive_back": ("inclusive", "cache.write = back\ncache.dirty_max = 50%\n"),
+    "fold_back": ("fold", "cache.write = back\ncache.dirty_max = 50%\n"),
+}
 DISK_BLOCKS = 4096
 BLOCK_BYTES = 4096
 MIN_SAMPLES = 1000
@@ -38,8 +49,7 @@ stats.interval = off
 fold.run = off
 cache.mode = {mode}
 cache.max = 32M
-cache.readahead = 0
-[vm bench]
+{keys}[vm bench]
 memory = 64M
 kernel = {guest}
 cmdline = role=3
@@ -57,10 +67,13 @@ def make_disk():
     return path
 
 
-def measure(mode, disk):
+def measure(setting, disk):
     """name -> n, mean, median, min, p99; None when the mode is refused."""
-    name = "disk-" + mode
-    conf = write(name + ".conf", CONF.format(guest=guest("bench"), mode=mode))
+    name = "disk-" + setting
+    mode, keys = SETTINGS[setting]
+    if "readahead" not in keys:
+        keys += "cache.readahead = 0\n"
+    conf = write(name + ".conf", CONF.format(guest=guest("bench"), mode=mode, keys=keys))
     try:
         text = pagefold(name, conf, r"BENCH-(DONE|FAILED.*)\r?\n|error: .*\n", "--memory", "160M",
                         "--disk", disk + ",snapshot")
@@ -87,7 +100,7 @@ def measure(mode, disk):
 
 def submit(pool, _full):
     disk = make_disk()
-    return {mode: pool.submit(measure, mode, disk) for mode in MODES}
+    return {name: pool.submit(measure, name, disk) for name in SETTINGS}
 
 
 def collect(jobs):
@@ -102,11 +115,9 @@ def missed(result):
 
 
 def table(result):
-    yield "median ticks of a request (of a block of it, for 64 KiB), by mode of the cache; mean behind"
-    yield f"{'':22} " + " ".join(f"{mode:>19}" for mode in MODES)
-    for name, what in SERIES:
-        cells = []
-        for mode in MODES:
-            s = result[mode] and result[mode][name]
-            cells.append(f"{s['median']:9} {s['mean']:9}" if s else f"{'refused':>19}")
-        yield f"{name:22} " + " ".join(cells) + f"  {what}"
+    yield "mean ticks of a request (of a block of it, for 64 KiB), by mode of the cache and setting"
+    yield f"{'':22} " + " ".join(f"{name:>15}" for name in SETTINGS)
+    for series, what in SERIES:
+        cells = [f"{result[name][series]['mean']:>15,}" if result[name] else f"{'refused':>15}"
+                 for name in SETTINGS]
+        yield f"{series:22} " + " ".join(cells) + f"  {what}"
