@@ -176,6 +176,8 @@ def figures(phase):
         "idle_ticks": counter(phase, "host", "idle_ms") * TICKS_A_MS,
         "cow_breaks": vm_counter(phase, "cow_breaks"),
         "merges": vm_counter(phase, "merges"),
+        "insertions": counter(phase, "cache", "insertions"),
+        "bypassed": counter(phase, "cache", "bypassed"),
         "evictions": counter(phase, "cache", "evictions"),
         "invalidations": counter(phase, "cache", "invalidations"),
         "memory_mean_mib": mean([used(s) / MIB_PAGES for s in phase.samples]),
