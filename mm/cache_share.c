@@ -117,13 +117,16 @@ void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn)
 
 void cache_share_join_mapped(struct cache *c, uint32_t e, mfn_t mfn)
 {
-    const struct frame *fr = frame_of(c->frames, mfn);
+    struct frame *fr = frame_of(c->frames, mfn);
 
     ASSERT(fr->state == FRAME_SHARED || fr->state == FRAME_ZERO);
     if (fr->state == FRAME_ZERO) {
         c->entries[e].flags |= CACHE_E_ZERO;
         c->zeroes++;
         return;
+    }
+    if ((fr->flags & FRAME_F_CACHED) == 0) {
+        fr->flags &= (uint8_t)~FRAME_F_NEW; /* if it is, it comes into the queue by cache_renew */
     }
     cache_share_join(c, e, mfn);
     c->entries[e].flags |= CACHE_E_MAPPED;

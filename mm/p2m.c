@@ -10,60 +10,6 @@
 /* How many frames p2m_drop_some releases behind one flush. */
 #define DROP_BATCH 64
 
-enum status share_group_init(struct share_group *g, struct frames *frames, const char *name,
-                             uint32_t id)
-{
-    mfn_t zero;
-
-    if (id >= FRAME_NO_GROUP) {
-        return E_RANGE;
-    }
-    enum status s = frames_alloc(frames, FRAME_ZERO, &zero);
-    if (s != OK) {
-        return s;
-    }
-    page_zero(frame_bytes(frames, zero));
-    frames_put(frames, zero); /* refs count the entries that map it, and there are none yet */
-    *g = (struct share_group){
-        .name = name,
-        .zero = zero,
-        .stable_root = FRAME_NIL,
-        .unstable_root = FRAME_NIL,
-        .id = id,
-    };
-    return OK;
-}
-
-/* The zero page goes free. No entry maps it. */
-static void free_zero(struct frames *frames, mfn_t zero)
-{
-    frames_set_state(frames, zero, FRAME_HYP);
-    frames_free(frames, zero);
-}
-
-void share_group_join_zero(struct share_group *g, struct frames *frames, struct share_group *lender)
-{
-    ASSERT(g != lender && !g->zero_lender && !lender->zero_lender);
-    ASSERT(g->zero_maps == 0 && g->zero_borrowers == 0);
-    free_zero(frames, g->zero);
-    g->zero = lender->zero;
-    g->zero_lender = lender;
-    lender->zero_borrowers++;
-}
-
-enum status share_group_fini(struct share_group *g, struct frames *frames)
-{
-    if (g->zero_maps > 0 || g->zero_borrowers > 0 || g->indexed > 0) {
-        return E_BUSY;
-    }
-    if (g->zero_lender) {
-        g->zero_lender->zero_borrowers--;
-        return OK;
-    }
-    free_zero(frames, g->zero);
-    return OK;
-}
-
 enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
                      struct share_group *group, uint16_t vm, const struct p2m_run *runs,
                      unsigned n_runs, struct p2m_region *regions)
@@ -401,6 +347,41 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
         frames_put(p->frames, old.mfn);
     }
     return OK;
+}
+
+/* Whether the entry is the guest's own page, with no device at it but the one that asks. */
+static bool can_freeze(const struct p2m *p, gfn_t gfn, struct p2m_entry *e)
+{
+    return p->ops->lookup(p->ctx, gfn, e) == OK && state_of(p, e->mfn) == FRAME_PRIVATE &&
+           frame_of(p->frames, e->mfn)->pins == 1;
+}
+
+void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
+{
+    struct p2m_entry e;
+    bool any = false;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (can_freeze(p, gfns[i], &e)) {
+            p->ops->protect(p->ctx, gfns[i]);
+            any = true;
+        }
+    }
+    if (!any) {
+        return;
+    }
+    p->ops->flush(p->ctx);
+    for (unsigned i = 0; i < n; i++) {
+        if (!can_freeze(p, gfns[i], &e)) {
+            continue;
+        }
+        struct frame *fr = frame_of(p->frames, e.mfn);
+        frames_set_state(p->frames, e.mfn, FRAME_SHARED);
+        fr->group = (uint16_t)p->group->id;
+        fr->flags |= FRAME_F_NEW; /* mm/fold comes to it by this page */
+        count_lose(p, gfns[i], FRAME_PRIVATE);
+        count_gain(p, gfns[i], FRAME_SHARED);
+    }
 }
 
 /* ---- merging ------------------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ bool blkcache_page_at(const struct blkcache_job *j, uint64_t sector, mfn_t *out)
     const struct frames *f = bc->cache->frames;
     uint64_t off = job_offset(j, sector);
 
-    if (bc->cache->mode != CACHE_FOLD || !bc->writing.give || j->r->account == NULL) {
+    if (bc->cache->mode != CACHE_FOLD || !bc->writing.give) {
         return false;
     }
     for (unsigned i = 0; i < j->r->n_segs; i++) {
@@ -45,8 +45,7 @@ bool blkcache_page_at(const struct blkcache_job *j, uint64_t sector, mfn_t *out)
         }
         const struct frame *fr = frame_of(f, mfn);
         *out = mfn;
-        return fr->state == FRAME_ZERO ||
-               (fr->state == FRAME_SHARED && fr->pins > 0 && fr->group == j->r->account->group);
+        return fr->state == FRAME_ZERO || (fr->state == FRAME_SHARED && fr->pins > 0);
     }
     return false;
 }

@@ -273,6 +273,23 @@ static unsigned add_seg(struct virtio_blk_slot *slot, unsigned n_segs, hpa_t add
     return n_segs + 1;
 }
 
+/* Freezes the pages of the piece that the disk may keep as its blocks, if the data fill them and
+ * lie on whole blocks: bit i of `keep` for pages[i]. */
+static void freeze(struct virtio_blk *d, const struct virtio_blk_slot *slot, uint64_t keep)
+{
+    gfn_t gfns[VIRTIO_BLK_PIECE];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < slot->n_pages; i++) {
+        if ((keep & BIT(i)) != 0) {
+            gfns[n++] = slot->pages[i].gfn;
+        }
+    }
+    if (n > 0) {
+        p2m_freeze(d->cfg.p2m, gfns, n);
+    }
+}
+
 /* A piece straight to or from the guest's pages: as many as fit, at least one. */
 static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot *slot)
 {
@@ -280,6 +297,7 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
     uint64_t sector = slot->sector;
     unsigned n_segs = 0;
     uint32_t bytes = 0;
+    uint64_t keep = 0;
     enum status s = OK;
 
     bool refused = virtio_blk_adopt_possible(d, slot, sector); /* asked for as a frame, in vain */
@@ -303,6 +321,9 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
         if (s != OK) {
             break;
         }
+        if (!in && n == PAGE_SIZE && blk_keeps(d->cfg.disk, sector + bytes / BLK_SECTOR)) {
+            keep |= BIT(slot->n_pages);
+        }
         slot->pages[slot->n_pages++] = (struct slot_page){gpa_to_gfn(gpa), mfn};
         d->n_pins++;
         n_segs = add_seg(slot, n_segs, HPA(mfn_to_hpa(mfn).a + (gpa.a & PAGE_MASK)), n);
@@ -312,6 +333,7 @@ static enum slot_next piece_direct(struct virtio_blk *d, struct virtio_blk_slot 
     if (slot->n_pages == 0) {
         return s != OK ? no_access(slot, s) : NEXT_STALLED;
     }
+    freeze(d, slot, keep);
     /* If a page was refused, what came before it goes to the disk, and the page is tried again. */
     slot->piece_bytes = bytes;
     slot->sector += bytes / BLK_SECTOR;

@@ -22,6 +22,7 @@
 #define BLOCKS 20u
 #define FRAMES 72u
 #define ROOTS 4u
+#define LATE 32u
 
 struct rig {
     struct frames f;
@@ -38,8 +39,10 @@ struct rig {
     uint8_t disk[BLOCKS][PAGE_SIZE];
     uint8_t want_disk[BLOCKS][PAGE_SIZE];
     uint8_t want[VMS][PAGES][PAGE_SIZE];
-    struct blk_req *late; /* a request that the disk has not answered yet */
+    struct blk_req *late[LATE]; /* requests that the disk has not answered yet */
+    unsigned n_late;
     bool slow;
+    uint64_t clock;
     mfn_t stolen[FRAMES];
     unsigned n_stolen;
     struct rnd rnd;
@@ -68,8 +71,8 @@ static void leaf_submit(struct blk_dev *d, struct blk_req *q)
     struct rig *r = container_of(d, struct rig, leaf);
 
     if (r->slow) {
-        assert_null(r->late);
-        r->late = q;
+        assert_true(r->n_late < LATE);
+        r->late[r->n_late++] = q;
         return;
     }
     leaf_carry_out(r, q);
@@ -92,16 +95,20 @@ static void carry_out(struct rig *r, struct blk_req *q)
     r->slow = rnd_below(&r->rnd, 2) == 0;
     blk_submit(&r->dev.dev, q);
     while (!done) {
-        struct blk_req *late = r->late;
+        assert_true(r->n_late > 0);
+        unsigned i = rnd_below(&r->rnd, r->n_late);
+        struct blk_req *late = r->late[i];
 
-        assert_non_null(late);
         if (rnd_below(&r->rnd, 3) == 0) {
             (void)cache_reclaim(&r->cache, rnd_below(&r->rnd, 5));
         }
-        r->late = NULL;
+        r->late[i] = r->late[--r->n_late];
         leaf_carry_out(r, late);
     }
     r->slow = false;
+    while (r->n_late > 0) {
+        leaf_carry_out(r, r->late[--r->n_late]);
+    }
     assert_int_equal(done, OK + 1);
 }
 
@@ -154,9 +161,20 @@ static void give_back(struct rig *r)
     }
 }
 
+/* Everything dirty goes to the disk, which then holds what it should. */
+static void settle(struct rig *r)
+{
+    struct blk_req flush = {.op = BLK_FLUSH};
+
+    carry_out(r, &flush);
+    assert_int_equal(r->cache.dirty, 0);
+    assert_memory_equal(r->disk, r->want_disk, sizeof(r->disk));
+}
+
 static void rig_fini(struct rig *r)
 {
     give_back(r);
+    settle(r);
     for (unsigned i = 0; i < VMS; i++) {
         fold_detach(&r->fold, &r->p2m[i]);
         p2m_drop_all(&r->p2m[i]);
@@ -168,7 +186,7 @@ static void rig_fini(struct rig *r)
         assert_int_equal(fold_forget(&r->fold, &r->groups[i]), OK);
         assert_int_equal(share_group_fini(&r->groups[i], &r->f), OK);
     }
-    assert_int_equal(r->f.by_state[FRAME_FREE], FRAMES);
+    assert_int_equal(r->f.by_state[FRAME_FREE] + r->bc.has_zeroes, FRAMES);
     assert_int_equal(r->f.pinned, 0);
     free(r->pool);
     free(r->cache_mem);
@@ -202,11 +220,13 @@ static void check(struct rig *r)
     if (cache_check(&r->cache, why, sizeof(why)) != OK) {
         fail_msg("cache_check: %s", why);
     }
-    assert_memory_equal(r->disk, r->want_disk, sizeof(r->disk));
-    for (uint32_t e = 0; e < r->cache.n_max; e++) {
-        if ((r->cache.entries[e].flags & CACHE_E_USED) != 0) {
-            assert_memory_equal(cache_bytes_of(&r->cache, e), r->disk[r->cache.entries[e].block],
-                                PAGE_SIZE);
+    for (uint32_t b = 0; b < BLOCKS; b++) {
+        uint32_t e = cache_find(&r->cache, r->leaf.id, b);
+        if (e == CACHE_NIL || !cache_is_dirty(&r->cache, e)) {
+            assert_memory_equal(r->disk[b], r->want_disk[b], PAGE_SIZE);
+        }
+        if (e != CACHE_NIL) {
+            assert_memory_equal(cache_bytes_of(&r->cache, e), r->want_disk[b], PAGE_SIZE);
         }
     }
 }
@@ -272,10 +292,20 @@ static void write_block(struct rig *r, unsigned v, unsigned g)
 {
     uint64_t first = rnd_below(&r->rnd, BLOCKS * CACHE_BLOCK_SECTORS - CACHE_BLOCK_SECTORS + 1);
     uint64_t sectors = 1 + rnd_below(&r->rnd, CACHE_BLOCK_SECTORS);
-    mfn_t mfn;
+    mfn_t mfn, again = {0};
 
     if (p2m_get_read(&r->p2m[v], GFN(g), &mfn) != OK) {
         return;
+    }
+    if (rnd_below(&r->rnd, 2) == 0) { /* whole blocks, which may be kept where they are */
+        first -= first % CACHE_BLOCK_SECTORS;
+        sectors = CACHE_BLOCK_SECTORS;
+        if (rnd_below(&r->rnd, 3) != 0) {
+            p2m_freeze(&r->p2m[v], &(gfn_t){g}, 1);
+            assert_int_equal(p2m_get_read(&r->p2m[v], GFN(g), &again), OK);
+            assert_int_equal(again.n, mfn.n);
+            p2m_put(&r->p2m[v], again);
+        }
     }
     struct blk_seg seg = {mfn_to_hpa(mfn), (uint32_t)(sectors * BLK_SECTOR)};
     struct blk_req q = {
@@ -283,6 +313,16 @@ static void write_block(struct rig *r, unsigned v, unsigned g)
     memcpy(&r->want_disk[0][0] + first * BLK_SECTOR, r->want[v][g], sectors * BLK_SECTOR);
     carry_out(r, &q);
     p2m_put(&r->p2m[v], mfn);
+}
+
+static void turn_writing(struct rig *r)
+{
+    struct blkcache_writing w = {.back = rnd_below(&r->rnd, 4) != 0,
+                                 .give = rnd_below(&r->rnd, 4) != 0,
+                                 .dirty_max = rnd_below(&r->rnd, BLOCKS),
+                                 .age_ns = 4 * rnd_below(&r->rnd, 4)};
+
+    blkcache_set_writing(&r->bc, &w);
 }
 
 static void clear_blocks(struct rig *r)
@@ -323,7 +363,19 @@ static void step(struct rig *r)
 {
     unsigned v = rnd_below(&r->rnd, VMS), g = rnd_below(&r->rnd, PAGES);
 
-    switch (rnd_below(&r->rnd, 20)) {
+    if (rnd_below(&r->rnd, 6) == 0) {
+        (void)blkcache_work(&r->bc, r->clock += rnd_below(&r->rnd, 2));
+        if (rnd_below(&r->rnd, 8) == 0) {
+            turn_writing(r);
+        }
+        return;
+    }
+    switch (rnd_below(&r->rnd, 21)) {
+    case 20:
+        if (rnd_below(&r->rnd, 3) == 0) {
+            settle(r);
+        }
+        break;
     case 0:
         cache_set_mode(&r->cache, (enum cache_mode)rnd_below(&r->rnd, CACHE_MODES));
         break;
@@ -372,7 +424,7 @@ static void step(struct rig *r)
 
 static void test_oracle(void **state)
 {
-    uint64_t adopted = 0, fallbacks = 0, takeovers = 0;
+    uint64_t adopted = 0, fallbacks = 0, takeovers = 0, given = 0, absorbed = 0;
 
     (void)state;
     for (unsigned seed = 1; seed <= 40; seed++) {
@@ -390,10 +442,13 @@ static void test_oracle(void **state)
         adopted += r->cache.stats.adopted;
         fallbacks += r->fallbacks;
         takeovers += r->p2m[0].takeovers;
+        given += r->cache.stats.given;
+        absorbed += r->cache.stats.absorbed;
         rig_fini(r);
         free(r);
     }
-    assert_true(adopted > 1000 && fallbacks > 100 && takeovers > 10);
+    assert_true(adopted > 1000 && fallbacks > 100 && takeovers > 10 && given > 100 &&
+                absorbed > 100);
 }
 
 /* ---- single rules ---- */

@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #define T_IN VIRTIO_BLK_T_IN
+#define T_OUT VIRTIO_BLK_T_OUT
+#define T_FLUSH VIRTIO_BLK_T_FLUSH
 #define S_OK VIRTIO_BLK_S_OK
 #define SECTORS 16384u
 #define RING 0x10000u
@@ -35,7 +37,9 @@ static uint8_t ask(struct tvblk *r, uint32_t type, uint64_t sector, const struct
     tguest_put64(&r->g, HEADER + 8, sector);
     tguest_put(&r->g, HEADER + 32, &none, 1);
     d[0] = (struct tdesc){HEADER, 16, false};
-    memcpy(d + 1, data, n * sizeof(*data));
+    for (unsigned i = 0; i < n; i++) {
+        d[i + 1] = data[i];
+    }
     d[n + 1] = (struct tdesc){HEADER + 32, 1, true};
     int head = tdriver_add(&r->t, d, n + 2, 0);
     assert_true(head >= 0);
@@ -78,7 +82,7 @@ static void fold_rig_init(struct fold_rig *f)
     for (uint32_t i = 0; i < SECTORS * BLK_SECTOR; i++) {
         f->r->disk.data[i] = (uint8_t)((i * 2654435761u) >> 24);
     }
-    tvblk_start(f->r, BIT(VIRTIO_F_EVENT_IDX), 128, RING);
+    tvblk_start(f->r, BIT(VIRTIO_F_EVENT_IDX) | BIT(VIRTIO_BLK_F_FLUSH), 128, RING);
 }
 
 static void fold_rig_fini(struct fold_rig *f)
@@ -157,11 +161,87 @@ static void reads_without_room(void **state)
     fold_rig_fini(&f);
 }
 
+static void check_store(struct fold_rig *f)
+{
+    char why[160] = "";
+
+    if (cache_check(&f->cache, why, sizeof(why)) != OK) {
+        fail_msg("cache_check: %s", why);
+    }
+}
+
+/* The pages that a guest writes are the blocks from then on, whatever it does to them later. */
+static void writes_leave_frames(bool back)
+{
+    struct fold_rig f;
+    struct tdesc out[] = {{DATA, 4 * PAGE_SIZE, false}, {DATA + 0x40000, 1024, false}};
+    struct tdesc in = {DATA + 0x80000, 4 * PAGE_SIZE, true};
+    static uint8_t was[4 * PAGE_SIZE], got[4 * PAGE_SIZE];
+    static const uint8_t zeroes[PAGE_SIZE];
+
+    fold_rig_init(&f);
+    blkcache_set_writing(&f.bc,
+                         &(struct blkcache_writing){.back = back, .give = true, .dirty_max = 64});
+    for (unsigned i = 0; i < sizeof(was); i++) {
+        was[i] = (uint8_t)(i * 7 >> 3);
+    }
+    memset(was + PAGE_SIZE, 0, PAGE_SIZE); /* the second page was never touched */
+    tguest_put(&f.r->g, DATA, was, PAGE_SIZE);
+    tguest_put(&f.r->g, DATA + 2 * PAGE_SIZE, was + 2 * PAGE_SIZE, 2 * PAGE_SIZE);
+    assert_int_equal(ask(f.r, T_OUT, 64, out, 1), S_OK);
+    check_store(&f);
+    assert_int_equal(f.cache.stats.copied_bytes, 0);
+    assert_int_equal(f.cache.stats.given, 4);
+    assert_int_equal(f.cache.mapped, 3);
+    assert_int_equal(f.cache.zeroes, 1);
+    assert_int_equal(f.cache.dirty, back ? 4 : 0);
+    /* Copy on write; the blocks stay. */
+    tguest_put32(&f.r->g, DATA + 8, 77);
+    tguest_put32(&f.r->g, DATA + PAGE_SIZE, 78);
+    tguest_put32(&f.r->g, DATA + 3 * PAGE_SIZE, 79);
+    assert_int_equal(f.cache.mapped, 1);
+    check_store(&f);
+    assert_int_equal(f.r->disk.seen, back ? 0 : 1);
+    assert_int_equal(ask(f.r, T_IN, 64, &in, 1), S_OK);
+    assert_int_equal(f.r->disk.seen, back ? 0 : 1); /* all hits */
+    tguest_get(&f.r->g, in.addr, got, sizeof(got));
+    assert_memory_equal(got, was, sizeof(was));
+    assert_int_equal(tguest_get32(&f.r->g, DATA + 8), 77);
+    assert_int_equal(tguest_get32(&f.r->g, DATA + PAGE_SIZE), 78);
+    assert_int_equal(f.cache.stats.copied_bytes, 0);
+    assert_int_equal(ask(f.r, T_FLUSH, 0, NULL, 0), S_OK);
+    assert_int_equal(f.cache.dirty, 0);
+    assert_memory_equal(f.r->disk.data + 64 * BLK_SECTOR, was, sizeof(was));
+    /* Without frames that can be kept, the block goes. */
+    blkcache_set_writing(&f.bc, &(struct blkcache_writing){.dirty_max = 64});
+    tguest_put(&f.r->g, DATA, zeroes, PAGE_SIZE);
+    assert_int_equal(ask(f.r, T_OUT, 64, out, 1), S_OK);
+    assert_int_equal(cache_find(&f.cache, f.dev.dev.id, 8), CACHE_NIL);
+    assert_int_equal(f.cache.stats.given, 4);
+    assert_int_equal(ask(f.r, T_OUT, 72, out + 1, 1), S_OK); /* and one written in part */
+    check_store(&f);
+    fold_rig_fini(&f);
+}
+
+static void writes_leave_frames_through(void **state)
+{
+    (void)state;
+    writes_leave_frames(false);
+}
+
+static void writes_leave_frames_back(void **state)
+{
+    (void)state;
+    writes_leave_frames(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_map_the_caches_frames),
         cmocka_unit_test(reads_without_room),
+        cmocka_unit_test(writes_leave_frames_through),
+        cmocka_unit_test(writes_leave_frames_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
