@@ -239,6 +239,32 @@ static void check_zero_owner(struct audit *a, unsigned i)
     }
 }
 
+/* The folded entries of the group by class, recounted. */
+static void check_classes(struct audit *a, const struct share_group *g)
+{
+    uint64_t folded[PAGE_CLASSES] = {0};
+    struct p2m_entry e;
+
+    for (unsigned m = 0; m < a->n_maps; m++) {
+        const struct p2m *p = a->maps[m];
+        gfn_t at = GFN(0);
+
+        while (p->group == g && p->ops->next(p->ctx, at, GFN(UINT64_C(1) << 32), &at, &e) == OK) {
+            if (e.mfn.n < a->frames->count && (frame_of(a->frames, e.mfn)->state == FRAME_SHARED ||
+                                               frame_of(a->frames, e.mfn)->state == FRAME_ZERO)) {
+                folded[p2m_page(p, at)->class % PAGE_CLASSES]++;
+            }
+            at.n++;
+        }
+    }
+    for (unsigned c = 0; c < PAGE_CLASSES; c++) {
+        if (folded[c] != g->class_folded[c]) {
+            audit_fail(a, "group %s: counts %llu folded entries of class %u, has %llu", g->name,
+                       ull(g->class_folded[c]), c, ull(folded[c]));
+        }
+    }
+}
+
 static void check_groups(struct audit *a)
 {
     uint64_t stable = 0, unstable = 0, flagged_stable = 0, flagged_unstable = 0, left_out = 0;
@@ -256,6 +282,7 @@ static void check_groups(struct audit *a)
             audit_fail(a, "group %s: its zero page is none", g->name);
         }
         check_zero_owner(a, i);
+        check_classes(a, g);
         for (unsigned m = 0; m < a->n_maps; m++) {
             if (a->maps[m]->group == g) {
                 zero += a->maps[m]->zero_maps;

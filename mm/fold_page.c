@@ -66,11 +66,12 @@ static bool backs_off(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *pa
 }
 
 /* Its class, and whether pages of that class are left alone. */
-static bool is_class_skipped(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *page)
+static bool is_class_skipped(struct fold *f, struct p2m *p, gfn_t gfn, const struct gpage *page)
 {
     if (f->classify) {
-        page->class =
-            (uint8_t)f->classify(f->classify_ctx, p, gfn, page->flags & GPAGE_F_FROM_DISK);
+        bool from_disk = page->flags & GPAGE_F_FROM_DISK;
+
+        p2m_set_class(p, gfn, f->classify(f->classify_ctx, p, gfn, from_disk));
     }
     bool skip = f->on.skip >> page->class & 1;
 

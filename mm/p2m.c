@@ -97,6 +97,22 @@ static inline enum frame_state state_of(const struct p2m *p, mfn_t mfn)
     return (enum frame_state)frame_of(p->frames, mfn)->state;
 }
 
+void p2m_set_class(struct p2m *p, gfn_t gfn, enum page_class class)
+{
+    struct gpage *page = p2m_page(p, gfn);
+    struct p2m_entry e;
+
+    if (page->class == class) {
+        return;
+    }
+    if (p->ops->lookup(p->ctx, gfn, &e) == OK &&
+        (state_of(p, e.mfn) == FRAME_SHARED || state_of(p, e.mfn) == FRAME_ZERO)) {
+        p->group->class_folded[page->class]--;
+        p->group->class_folded[class]++;
+    }
+    page->class = (uint8_t) class;
+}
+
 static inline void set_owner(struct p2m *p, mfn_t mfn, gfn_t gfn)
 {
     struct frame *fr = frame_of(p->frames, mfn);

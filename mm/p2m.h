@@ -254,6 +254,8 @@ static inline struct gpage *p2m_page(const struct p2m *p, gfn_t gfn)
     return notes ? &notes->pages[gfn.n % P2M_REGION_PAGES] : NULL;
 }
 
+/* What kind of page gfn, which is or was mapped, is; counted with what is folded. */
+void p2m_set_class(struct p2m *p, gfn_t gfn, enum page_class class);
 /* Tells every consumer that the page was or may be written: for writes that set no dirty bit. */
 void p2m_mark_written(struct p2m *p, gfn_t gfn);
 /* Moves the dirty bits of gfn's region into the consumers' bitmaps. False: no more than one look

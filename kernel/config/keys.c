@@ -43,7 +43,7 @@ const struct key host_keys[] = {
      .choices = {[FOLD_PAGECACHE_SCAN] = "scan",
                  [FOLD_PAGECACHE_ONCE] = "once",
                  [FOLD_PAGECACHE_SKIP] = "skip"}},
-    {"cache.mode", KEY_CHOICE, HOST(cache_mode), .def = "inclusive",
+    {"cache.mode", KEY_CHOICE, HOST(cache_mode), .def = "fold",
      .help = "off, inclusive, scrub or fold",
      .choices = {[CACHE_OFF] = "off",
                  [CACHE_INCLUSIVE] = "inclusive",

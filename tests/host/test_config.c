@@ -82,7 +82,7 @@ static void test_defaults(void **state)
     assert_true(c.host.scan_sleep_ns == 0 && c.host.scan_cpu_max == 20);
     assert_true(c.host.scan_pass_ns == 1000000000);
     assert_true(c.host.fold.run && c.host.fold.zero && !c.host.fold_zero_across_groups &&
-                c.host.cache_mode == CACHE_INCLUSIVE);
+                c.host.cache_mode == CACHE_FOLD);
     assert_true(c.host.fold.lookahead && c.host.fold.backoff);
     assert_true(c.host.fold.index == FOLD_HASH && c.host.fold.volatility == FOLD_DIRTY);
     assert_true(c.host.fold.skip == 1u << PAGE_FREE);
