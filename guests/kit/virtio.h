@@ -24,6 +24,7 @@
 #define VIRTIO_BLK_ZEROES 13u
 
 #define VIRTIO_F_RO (1ul << 5)
+#define VIRTIO_F_FLUSH (1ul << 9) /* without it each write is on the disk when it is done */
 #define VIRTIO_F_DISCARD (1ul << 13)
 #define VIRTIO_F_ZEROES (1ul << 14)
 #define VIRTIO_F_INDIRECT (1ul << 28)

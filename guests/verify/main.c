@@ -135,7 +135,7 @@ static void choose(struct slot *s)
         choose_read(s);
     } else if (kind < (options.report ? 84 : 92)) {
         choose_write(s);
-    } else if (kind < 95) {
+    } else if (kind < 95 && options.flush) {
         s->op = FLUSH;
         s->sector = s->sectors = 0;
     } else if (kind < 97 && !options.report && (features & VIRTIO_F_ZEROES)) {
@@ -346,6 +346,7 @@ static void read_options(const uint8_t *boot_params)
         .requests = kit_option(boot_params, "requests", 2000),
         .sectors = kit_option(boot_params, "sectors", 0),
         .known = kit_option(boot_params, "known", 1) != 0,
+        .flush = kit_option(boot_params, "flush", 1) != 0,
         .errors = kit_option(boot_params, "errors", 0) != 0,
         .report = kit_option(boot_params, "report", 0) != 0,
         .zeroes = kit_option(boot_params, "zeroes", 0) != 0,

@@ -25,7 +25,8 @@ bool queue_start(void)
     if (options.sectors == 0 || options.sectors > disk.sectors) {
         options.sectors = disk.sectors;
     }
-    return virtio_start(&disk, VIRTIO_F_INDIRECT | VIRTIO_F_ZEROES | VIRTIO_F_DISCARD) &&
+    uint64_t flush = options.flush ? VIRTIO_F_FLUSH : 0;
+    return virtio_start(&disk, VIRTIO_F_INDIRECT | VIRTIO_F_ZEROES | VIRTIO_F_DISCARD | flush) &&
            (disk.features & VIRTIO_F_INDIRECT);
 }
 

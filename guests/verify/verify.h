@@ -23,6 +23,7 @@ struct options {
     uint32_t me, writers, depth;
     uint64_t requests, sectors;
     bool known;   /* the disk is all zeroes at first; otherwise it holds anything */
+    bool flush;   /* there are flushes; otherwise each write is on the disk when it is done */
     bool errors;  /* requests may fail */
     bool report;  /* print each write and flush, for those who look at the disk after a power cut */
     bool zeroes;  /* somebody may zero sectors */
