@@ -212,9 +212,11 @@ def distinct_blocks(lines):
     return len(seen)
 
 
-def memory_curve(lines):
-    """[seconds, MiB in use, of these MiB that only the cache holds] for each line of statistics."""
+def memory_curve(lines, last):
+    """[seconds, MiB in use, of these MiB that only the cache holds] for each line of statistics up to
+    `last`."""
     found = [json.loads(m.group(1)) for m in map(STATISTICS.match, lines) if m]
+    found = found[:found.index(last) + 1]
     return [[s["t_ms"] / 1000, round(used(s) / MIB_PAGES, 1),
              round(s["host"]["frames_cache"] / MIB_PAGES, 1)] for s in found]
 
@@ -230,4 +232,4 @@ def measure(name, work, mode):
                       f"see {os.path.relpath(log_of(name), ROOT)}")
     return {"phases": [figures(phase) for phase in phases], "duplicates": duplicates(lines),
             "distinct_blocks": distinct_blocks(lines),
-            "memory": memory_curve(lines)}
+            "memory": memory_curve(lines, phases[-1].after)}
