@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Room for blocks that are read ahead: what is free, or what would be evicted next anyway. */
+#include "base/bits.h"
 #include "mm/cache.h"
 #include "mm/cache_queue.h"
 #include "mm/cache_share.h"
@@ -27,6 +28,16 @@ static bool evict_next(struct cache *c)
         return false;
     }
     return c->frames->by_state[FRAME_FREE] > before && cache_held(c) < c->max;
+}
+
+uint32_t cache_ahead_room(const struct cache *c)
+{
+    if (is_free(c)) {
+        uint64_t spare = c->frames->by_state[FRAME_FREE] - c->frames->count / RESERVE_SHARE;
+        return (uint32_t)MIN(spare, (uint64_t)MIN(c->max - cache_held(c), c->n_max - c->used));
+    }
+    uint32_t half = cache_queue_share(c) / 2;
+    return half - MIN(half, c->ahead);
 }
 
 enum status cache_insert_ahead(struct cache *c, uint32_t disk, uint64_t block, uint32_t *out)

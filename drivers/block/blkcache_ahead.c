@@ -16,10 +16,10 @@
 #include "base/bits.h"
 #include "drivers/block/blkcache_internal.h"
 
-#define WINDOW_MIN 4u
+#define WINDOW_MIN 8u
 /* What was read in a row says how long the row still is: ahead goes a part of it. So what is read
  * in vain, at the end of a row, is a part of what was not. */
-#define RUN_SHARE 4u
+#define RUN_SHARE 8u
 /* Requests of a reader come a little out of order, and some blocks are asked for twice: as a whole,
  * then one by one. */
 #define BEHIND 256u
@@ -127,7 +127,8 @@ static void look_ahead(struct blkcache_dev *d, const struct blk_account *account
     uint64_t from = MAX(s->end, s->next), window = window_of(d->bc, s);
 
     if (window != 0 && 2 * (from - s->next) <= window) {
-        s->end = fetch(d, account, from, window);
+        window = MIN(window, (uint64_t)cache_ahead_room(d->bc->cache));
+        s->end = window != 0 ? fetch(d, account, from, window) : from;
     }
 }
 
@@ -180,7 +181,7 @@ void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *accou
         return; /* known; or the parts of one request, which make no stream */
     }
     if (is_lost(d, s, first)) {
-        s->run /= RUN_SHARE;
+        s->run /= 2;
         s->end = 0;
     }
     s->goes_on = true;

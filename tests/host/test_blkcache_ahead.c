@@ -189,16 +189,16 @@ static void test_sequential(void **state)
         read_blocks(0, 0, b, 4);
         complete_all();
     }
-    assert_int_equal(rig.cache.stats.misses, 16);
-    assert_int_equal(rig.cache.stats.hits, 384);
+    assert_int_equal(rig.cache.stats.misses, 64);
+    assert_int_equal(rig.cache.stats.hits, 336);
     assert_int_equal(rig.cache.stats.copied_bytes, 400 * 4096);
-    assert_in_range(rig.cache.stats.readahead, 384, 384 + MAX_PAGES);
-    assert_int_equal(rig.cache.ahead, rig.cache.stats.readahead - 384);
+    assert_in_range(rig.cache.stats.readahead, 336, 336 + MAX_PAGES);
+    assert_int_equal(rig.cache.ahead, rig.cache.stats.readahead - 336);
     assert_int_equal(rig.cache.stats.readahead_wasted, 0);
     /* Fills of 16 blocks, for most of it. */
-    assert_true(rig.n_reads < 40);
+    assert_true(rig.n_reads < 60);
     cache_drop_all(&rig.cache);
-    assert_int_equal(rig.cache.stats.readahead_wasted, rig.cache.stats.readahead - 384);
+    assert_int_equal(rig.cache.stats.readahead_wasted, rig.cache.stats.readahead - 336);
     tear_down();
 }
 
@@ -220,7 +220,7 @@ static void test_in_time(void **state)
             complete(0);
         }
     }
-    assert_in_range(waited, 4, 16);
+    assert_in_range(waited, 16, 30);
     tear_down();
 }
 
@@ -234,16 +234,17 @@ static void test_window(void **state)
         before = rig.cache.stats.readahead;
         read_blocks(0, 0, b, 1);
         uint64_t now = rig.cache.stats.readahead - before;
-        assert_true(now <= MAX_PAGES && now <= (b + 1) / 4 && (now == 0 || now >= 4));
+        assert_true(now <= MAX_PAGES && now <= (b + 1) / 8 && (now == 0 || now >= 8));
         longest = MAX(longest, now);
         complete_all();
     }
     assert_int_equal(longest, MAX_PAGES);
     /* Elsewhere it begins anew. */
     before = rig.cache.stats.readahead;
-    read_blocks(0, 0, 1000, 31);
+    read_blocks(0, 0, 1000, 32);
+    read_blocks(0, 0, 1032, 31);
     assert_int_equal(rig.cache.stats.readahead, before);
-    read_blocks(0, 0, 1031, 1);
+    read_blocks(0, 0, 1063, 1);
     assert_int_equal(rig.cache.stats.readahead, before + 8);
     tear_down();
 }
@@ -283,8 +284,8 @@ static void test_streams(void **state)
         read_blocks(3, 2, 1200 + (x >> 33) % 800, 1);
         complete_all();
     }
-    assert_int_equal(vms[0].cache_misses, 16);
-    assert_int_equal(vms[1].cache_misses, 32);
+    assert_int_equal(vms[0].cache_misses, 64);
+    assert_int_equal(vms[1].cache_misses, 128);
     tear_down();
 }
 
@@ -293,18 +294,18 @@ static void test_hurry(void **state)
 {
     (void)state;
     set_up(MAX_PAGES);
-    read_blocks(0, 0, 0, 16);
-    read_blocks(0, 0, 16, 16);
+    read_blocks(0, 0, 0, 32);
+    read_blocks(0, 0, 32, 32);
     assert_int_equal(rig.n_lower, 1);
-    assert_true(rig.lower[0]->ahead && rig.lower[0]->sector == 32 * 8);
-    submit(1, 1, BLK_READ, 33, 2);
+    assert_true(rig.lower[0]->ahead && rig.lower[0]->sector == 64 * 8);
+    submit(1, 1, BLK_READ, 65, 2);
     assert_int_equal(rig.n_lower, 1);
     assert_false(rig.lower[0]->ahead);
     complete(0);
     check_data(1);
     complete_all();
-    /* 32 to 39 are here, and more is on its way. */
-    submit(0, 0, BLK_READ, 32, 4);
+    /* 64 to 71 are here, and more is on its way. */
+    submit(0, 0, BLK_READ, 64, 4);
     check_data(0);
     assert_true(rig.n_lower == 1 && rig.lower[0]->ahead);
     uint64_t next = rig.lower[0]->sector / 8;
@@ -323,18 +324,18 @@ static void test_errors(void **state)
 {
     (void)state;
     set_up(MAX_PAGES);
-    rig.bad = 34 * 8 + 3;
-    read_blocks(0, 0, 0, 16);
-    read_blocks(0, 0, 16, 16);
-    submit(1, 1, BLK_READ, 32, 2); /* waits for the same lower request */
+    rig.bad = 66 * 8 + 3;
+    read_blocks(0, 0, 0, 32);
+    read_blocks(0, 0, 32, 32);
+    submit(1, 1, BLK_READ, 64, 2); /* waits for the same lower request */
     assert_int_equal(rig.n_lower, 1);
     complete_all();
     check_data(1);
-    read_blocks(0, 0, 32, 2);
-    submit(0, 0, BLK_READ, 34, 1);
+    read_blocks(0, 0, 64, 2);
+    submit(0, 0, BLK_READ, 66, 1);
     complete_all();
     assert_true(rig.clients[0].done == 1 && rig.clients[0].status == E_IO);
-    for (uint64_t b = 35; b < 70; b++) {
+    for (uint64_t b = 67; b < 110; b++) {
         submit(0, 0, BLK_READ, b, 1);
         complete_all();
         check_data(0);
@@ -358,7 +359,7 @@ static void test_room(void **state)
         }
     }
     uint64_t misses = rig.cache.stats.misses;
-    for (uint64_t b = 1; b < 60; b++) {
+    for (uint64_t b = 1; b < 160; b++) {
         submit(1, 0, BLK_READ, 1850 + b, 1);
         complete_all();
         check_data(1);
@@ -374,11 +375,11 @@ static void test_room(void **state)
      * has no more than it uses. */
     tear_down();
     set_up(MAX_PAGES);
-    while (rig.frames.by_state[FRAME_FREE] > FRAMES / 64 + 36) {
+    while (rig.frames.by_state[FRAME_FREE] > FRAMES / 64 + 68) {
         assert_int_equal(frames_alloc(&rig.frames, FRAME_HYP, &taken[n++]), OK);
     }
-    read_blocks(0, 0, 0, 16);
-    read_blocks(0, 0, 16, 16);
+    read_blocks(0, 0, 0, 32);
+    read_blocks(0, 0, 32, 32);
     complete_all();
     assert_int_equal(rig.cache.stats.readahead, 4); /* of 8 */
     assert_int_equal(rig.frames.by_state[FRAME_FREE], FRAMES / 64);
@@ -406,7 +407,7 @@ static void test_lost(void **state)
         read_blocks(0, 0, b, 1);
         complete_all();
     }
-    assert_true(rig.cache.stats.misses <= 18);
+    assert_true(rig.cache.stats.misses <= 66);
     tear_down();
 }
 
@@ -414,13 +415,13 @@ static void test_end(void **state)
 {
     (void)state;
     set_up_on(SECTORS - 3, MAX_PAGES); /* the last block is not whole */
-    for (uint64_t b = BLOCKS - 30; b < BLOCKS - 1; b++) {
+    for (uint64_t b = BLOCKS - 90; b < BLOCKS - 1; b++) {
         read_blocks(0, 0, b, 1);
         complete_all();
     }
     submit(0, 0, BLK_READ, BLOCKS - 1, 1); /* beyond the end */
     assert_int_equal(rig.clients[0].status, E_RANGE);
-    assert_int_equal(rig.cache.stats.readahead, 29 - 16);
+    assert_int_equal(rig.cache.stats.readahead, 89 - 64);
     tear_down();
 }
 
