@@ -115,6 +115,8 @@ static const struct stats_field vm_fields[] = {
     FIELD(vm, disk_writes, "write requests"),
     FIELD(vm, disk_flushes, "flush requests"),
     FIELD(vm, disk_errors, "requests that failed"),
+    FIELD(vm, disk_kicks, "times that it told a disk of requests: one for all that were there"),
+    FIELD(vm, disk_interrupts, "times that it was told of what is done, likewise"),
     FIELD(vm, disk_read_bytes, "read by the guest, from cache or disk"),
     FIELD(vm, disk_written_bytes, "written by the guest"),
     FIELD(vm, disk_blocks_aside, "blocks that its `,snapshot` and `,overlay` disks keep aside"),
@@ -323,6 +325,8 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
         out->disk_writes += d->writes;
         out->disk_flushes += d->flushes;
         out->disk_errors += d->errors;
+        out->disk_kicks += d->kicks;
+        out->disk_interrupts += d->interrupts;
         out->disk_read_bytes += d->read_bytes;
         out->disk_written_bytes += d->write_bytes;
         read_aside(&vm->disks[i], &vm->config->disks[i], out);

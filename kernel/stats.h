@@ -60,9 +60,9 @@ struct stats_vm {
     uint64_t class_free, class_kernel, class_anonymous, class_mapped, class_pagecache,
         class_unknown;
     uint64_t cache_hits, cache_misses;
-    uint64_t disk_reads, disk_writes, disk_flushes, disk_errors, disk_read_bytes,
-        disk_written_bytes, disk_blocks_aside, disk_room_aside, disk_copied_up, disk_base_mapped,
-        disk_aside_mapped;
+    uint64_t disk_reads, disk_writes, disk_flushes, disk_errors, disk_kicks, disk_interrupts,
+        disk_read_bytes, disk_written_bytes, disk_blocks_aside, disk_room_aside, disk_copied_up,
+        disk_base_mapped, disk_aside_mapped;
 };
 
 struct stats {

@@ -102,8 +102,9 @@ struct blkcache_stream {
     uint64_t used; /* when it was last seen; 0: never */
     uint32_t disk;
     uint16_t vm;
-    bool goes_on; /* after the first request */
-    uint64_t run; /* blocks read in a row */
+    bool goes_on;   /* after the first request */
+    uint64_t run;   /* blocks read in a row */
+    uint64_t asked; /* of these, by the last request */
 };
 #define BLKCACHE_STREAMS 32u
 

@@ -18,8 +18,11 @@
 
 #define WINDOW_MIN 8u
 /* What was read in a row says how long the row still is: ahead goes a part of it. So what is read
- * in vain, at the end of a row, is a part of what was not. */
+ * in vain, at the end of a row, is a part of what was not. Who asks for so many blocks at a time
+ * reads ahead himself, and knows better where his rows end. */
 #define RUN_SHARE 8u
+#define RUN_SHARE_OWN 32u
+#define OWN_BLOCKS 16u
 /* Requests of a reader come a little out of order, and some blocks are asked for twice: as a whole,
  * then one by one. */
 #define BEHIND 256u
@@ -115,7 +118,8 @@ static uint64_t fetch(struct blkcache_dev *d, const struct blk_account *account,
 /* How far is looked ahead after what the reader has read so far; 0: not at all. */
 static uint64_t window_of(const struct blkcache *bc, const struct blkcache_stream *s)
 {
-    uint64_t window = s->goes_on ? MIN(s->run / RUN_SHARE, bc->ahead_max) : 0;
+    uint32_t share = s->asked < OWN_BLOCKS ? RUN_SHARE : RUN_SHARE_OWN;
+    uint64_t window = s->goes_on ? MIN(s->run / share, bc->ahead_max) : 0;
 
     return window >= MIN(WINDOW_MIN, bc->ahead_max) ? window : 0;
 }
@@ -154,6 +158,7 @@ static void begin(struct blkcache_dev *d, uint16_t vm, uint64_t first, uint64_t 
         .vm = vm,
         .next = last + 1,
         .run = last - first + 1,
+        .asked = last - first + 1,
         .used = ++bc->ahead_clock,
     };
 }
@@ -184,6 +189,7 @@ void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *accou
         s->run /= 2;
         s->end = 0;
     }
+    s->asked = whole ? last - first + 1 : s->asked;
     s->goes_on = true;
     s->run += last + 1 - s->next;
     s->next = last + 1;

@@ -169,6 +169,14 @@ static void read_blocks(unsigned client, unsigned vm, uint64_t block, uint64_t b
     check_data(client);
 }
 
+/* So many blocks, a few at a time. */
+static void read_row(unsigned client, unsigned vm, uint64_t from, uint64_t blocks)
+{
+    for (uint64_t b = from; b < from + blocks; b += MIN(UINT64_C(8), from + blocks - b)) {
+        read_blocks(client, vm, b, MIN(UINT64_C(8), from + blocks - b));
+    }
+}
+
 static void tear_down(void)
 {
     char why[160];
@@ -241,11 +249,25 @@ static void test_window(void **state)
     assert_int_equal(longest, MAX_PAGES);
     /* Elsewhere it begins anew. */
     before = rig.cache.stats.readahead;
-    read_blocks(0, 0, 1000, 32);
-    read_blocks(0, 0, 1032, 31);
+    read_row(0, 0, 1000, 63);
     assert_int_equal(rig.cache.stats.readahead, before);
     read_blocks(0, 0, 1063, 1);
     assert_int_equal(rig.cache.stats.readahead, before + 8);
+    tear_down();
+}
+
+/* Who asks for much at a time reads ahead himself: only a long row of it makes a difference. */
+static void test_own(void **state)
+{
+    (void)state;
+    set_up(MAX_PAGES);
+    for (uint64_t b = 0; b < 576; b += 32) {
+        read_blocks(0, 0, b, 32);
+        assert_true(rig.cache.stats.readahead == 0 || b >= 224);
+        complete_all();
+    }
+    assert_in_range(rig.cache.stats.readahead, 100, 320);
+    assert_true(rig.cache.stats.misses < 576 - 100 + 32);
     tear_down();
 }
 
@@ -294,8 +316,7 @@ static void test_hurry(void **state)
 {
     (void)state;
     set_up(MAX_PAGES);
-    read_blocks(0, 0, 0, 32);
-    read_blocks(0, 0, 32, 32);
+    read_row(0, 0, 0, 64);
     assert_int_equal(rig.n_lower, 1);
     assert_true(rig.lower[0]->ahead && rig.lower[0]->sector == 64 * 8);
     submit(1, 1, BLK_READ, 65, 2);
@@ -325,8 +346,7 @@ static void test_errors(void **state)
     (void)state;
     set_up(MAX_PAGES);
     rig.bad = 66 * 8 + 3;
-    read_blocks(0, 0, 0, 32);
-    read_blocks(0, 0, 32, 32);
+    read_row(0, 0, 0, 64);
     submit(1, 1, BLK_READ, 64, 2); /* waits for the same lower request */
     assert_int_equal(rig.n_lower, 1);
     complete_all();
@@ -378,8 +398,7 @@ static void test_room(void **state)
     while (rig.frames.by_state[FRAME_FREE] > FRAMES / 64 + 68) {
         assert_int_equal(frames_alloc(&rig.frames, FRAME_HYP, &taken[n++]), OK);
     }
-    read_blocks(0, 0, 0, 32);
-    read_blocks(0, 0, 32, 32);
+    read_row(0, 0, 0, 64);
     complete_all();
     assert_int_equal(rig.cache.stats.readahead, 4); /* of 8 */
     assert_int_equal(rig.frames.by_state[FRAME_FREE], FRAMES / 64);
@@ -469,10 +488,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sequential), cmocka_unit_test(test_in_time),
         cmocka_unit_test(test_window),     cmocka_unit_test(test_random),
-        cmocka_unit_test(test_streams),    cmocka_unit_test(test_hurry),
-        cmocka_unit_test(test_errors),     cmocka_unit_test(test_room),
-        cmocka_unit_test(test_lost),       cmocka_unit_test(test_end),
-        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_own),        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_hurry),      cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_room),       cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_end),        cmocka_unit_test(test_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
