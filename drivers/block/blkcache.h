@@ -104,7 +104,7 @@ struct blkcache_stream {
     uint16_t vm;
     bool goes_on;   /* after the first request */
     uint64_t run;   /* blocks read in a row */
-    uint64_t asked; /* of these, by the last request */
+    uint64_t asked; /* of these, by one request at most */
 };
 #define BLKCACHE_STREAMS 32u
 

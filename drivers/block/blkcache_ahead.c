@@ -189,7 +189,7 @@ void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *accou
         s->run /= 2;
         s->end = 0;
     }
-    s->asked = whole ? last - first + 1 : s->asked;
+    s->asked = whole ? MAX(s->asked, last - first + 1) : s->asked;
     s->goes_on = true;
     s->run += last + 1 - s->next;
     s->next = last + 1;
