@@ -313,6 +313,7 @@ void blkcache_leaf_join(struct blkcache_dev *d)
         STAILQ_INIT(&leaf->to_flush);
         STAILQ_INSERT_TAIL(&bc->leaves, leaf, link);
     }
+    bc->budget = LOOK_MAX;
     d->leaf = leaf;
     d->errors_told = bc->errors;
     STAILQ_INSERT_TAIL(&leaf->devs, d, leaf_link);

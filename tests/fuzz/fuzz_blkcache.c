@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                             .cache_max = 1 + data[2] % 64u,
                             .fail_percent = data[3] % 32u,
                             .sync = data[3] >= 224,
-                            .readahead = data[1] / 4u};
+                            .readahead = data[1] / 4u,
+                            .back = data[2] >= 64};
     struct stream s = {data + 4, size - 4};
 
     bcw_run(&o, (struct bcw_source){stream_next, &s}, 2000);
