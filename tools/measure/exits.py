@@ -66,6 +66,7 @@ scan.sleep = 10s
 scan.pass = off
 scan.cpu_max = 90%
 cache.mode = inclusive
+cache.readahead = 0
 [vm twin]
 memory = 96M
 kernel = {guest}
