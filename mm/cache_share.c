@@ -110,8 +110,13 @@ void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn)
     c->entries[e].frame_next = *bucket;
     *bucket = e;
     if ((fr->flags & FRAME_F_CACHED) == 0) {
+        bool renewed = is_new(c, mfn); /* guests', and in no queue */
+
         fr->refs++; /* not frames_get: no guest maps it by that */
-        fr->flags |= FRAME_F_CACHED;
+        fr->flags = (uint8_t)((fr->flags & ~FRAME_F_NEW) | FRAME_F_CACHED);
+        if (renewed) {
+            cache_renew(c, mfn);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #include "support_world_disk.h"
 
 #include "base/log.h"
+#include "mm/cache_dirty.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -208,7 +209,8 @@ static unsigned pick_offset(struct world *w)
 static bool is_evictable(const struct world *w)
 {
     for (uint64_t n = 0; n < w->f.count; n++) {
-        if (w->f.table[n].state == FRAME_CACHE && w->f.table[n].pins == 0) {
+        if (w->f.table[n].state == FRAME_CACHE && w->f.table[n].pins == 0 &&
+            !cache_frame_is_dirty(&w->cache, MFN(n))) {
             return true;
         }
     }

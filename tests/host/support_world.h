@@ -35,6 +35,13 @@ struct world_fill {
     unsigned group;
 };
 
+/* A block that is being written to the disk, from that frame, if it needs one. */
+struct world_out {
+    bool used, zero;
+    uint32_t entry;
+    mfn_t mfn;
+};
+
 struct world_vm {
     bool live;
     uint32_t life;
@@ -54,6 +61,7 @@ struct world {
     void *cache_mem;
     uint8_t disk[WORLD_BLOCKS][PAGE_SIZE];
     struct world_fill fills[WORLD_FILLS];
+    struct world_out outs[WORLD_FILLS];
     struct rnd race; /* what the other CPUs do while the hypervisor is at work */
     const uint8_t *data;
     size_t left;

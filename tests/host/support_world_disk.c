@@ -38,8 +38,53 @@ static void fill_end(struct world *w, struct world_fill *fill, bool ok)
     fill->used = false;
 }
 
+static void out_begin(struct world *w, uint32_t e)
+{
+    struct world_out *out = &w->outs[0];
+
+    for (unsigned i = 0; i < WORLD_FILLS && out->used; i++) {
+        out = &w->outs[i];
+    }
+    if (out->used || (w->cache.entries[e].wb & CACHE_W_OUT)) {
+        return;
+    }
+    *out = (struct world_out){.used = true, .zero = cache_is_zero(&w->cache, e), .entry = e};
+    if (!out->zero) {
+        out->mfn = cache_frame(&w->cache, e);
+        frames_pin(&w->f, out->mfn);
+    }
+    cache_write_out(&w->cache, e);
+}
+
+static void out_end(struct world *w, struct world_out *out, bool ok)
+{
+    if (!out->zero) {
+        frames_unpin(&w->f, out->mfn);
+    }
+    out->used = false;
+    (void)cache_written(&w->cache, out->entry, ok);
+}
+
+/* Everything is on the disk. */
+static void write_all(struct world *w)
+{
+    while (w->cache.dirty > 0) {
+        uint32_t e = cache_next_dirty(&w->cache, DISK, 0);
+
+        for (unsigned i = 0; i < WORLD_FILLS; i++) {
+            if (w->outs[i].used) {
+                out_end(w, &w->outs[i], true);
+            }
+        }
+        if (w->cache.dirty > 0 && e == cache_next_dirty(&w->cache, DISK, 0)) {
+            out_begin(w, e);
+        }
+    }
+}
+
 void world_disk_arrive(struct world *w)
 {
+    write_all(w);
     for (unsigned i = 0; i < WORLD_FILLS; i++) {
         if (w->fills[i].used) {
             fill_end(w, &w->fills[i], true);
@@ -147,13 +192,46 @@ void world_disk_read(struct world *w, unsigned vm)
     world_excuse(w, s);
 }
 
+/* The cache takes the block, and the disk has it later. */
+static bool write_back(struct world *w, unsigned vm, gfn_t gfn, unsigned block, bool give)
+{
+    static const uint8_t zero[PAGE_SIZE];
+    struct p2m *p = &w->vms[vm].p2m;
+    uint8_t page[PAGE_SIZE];
+    struct p2m_entry at;
+    uint32_t e;
+
+    ASSERT(p2m_read(p, GPA(gfn.n * PAGE_SIZE), page, PAGE_SIZE) == OK);
+    bool mapped = p->ops->lookup(p->ctx, gfn, &at) == OK;
+    enum frame_state state =
+        mapped ? (enum frame_state)frame_of(&w->f, at.mfn)->state : FRAME_RESERVED;
+    /* What was folded as any other page while fold.zero was off stays that: it is not given here.
+     */
+    bool common = state == FRAME_SHARED && memcmp(page, zero, PAGE_SIZE) != 0;
+    if (give && w->cache.mode == CACHE_FOLD && (common || state == FRAME_ZERO)) {
+        if (cache_write_frame(&w->cache, DISK, block, at.mfn, &e) != OK) {
+            return false;
+        }
+    } else {
+        if (cache_write(&w->cache, DISK, block, false, p->group->id, &e) != OK) {
+            return false;
+        }
+        memcpy(frame_bytes(&w->f, cache_frame(&w->cache, e)), page, PAGE_SIZE);
+    }
+    memcpy(w->disk[block], page, PAGE_SIZE);
+    return true;
+}
+
 void world_disk_write(struct world *w, unsigned vm)
 {
     unsigned how = world_byte(w), block = world_byte(w) % WORLD_BLOCKS;
     gfn_t gfn = world_pick_gfn(w);
-    uint32_t e = cache_find(&w->cache, DISK, block);
 
-    if (e != CACHE_NIL && cache_is_busy(&w->cache, e)) {
+    if ((how & 8) && write_back(w, vm, gfn, block, how & 16)) {
+        return;
+    }
+    uint32_t e = cache_find(&w->cache, DISK, block);
+    if (e != CACHE_NIL && (cache_is_busy(&w->cache, e) || cache_is_dirty(&w->cache, e))) {
         return;
     }
     ASSERT(p2m_read(&w->vms[vm].p2m, GPA(gfn.n * PAGE_SIZE), w->disk[block], PAGE_SIZE) == OK);
@@ -186,8 +264,15 @@ void world_disk_turn(struct world *w)
     case 3:
         cache_invalidate(&w->cache, DISK, n % WORLD_BLOCKS, 1 + n / WORLD_BLOCKS % 4);
         break;
-    case 4 ... 5:
+    case 4:
         world_disk_arrive(w);
+        break;
+    case 5:
+        if (w->outs[n % WORLD_FILLS].used) {
+            out_end(w, &w->outs[n % WORLD_FILLS], n & 8);
+        } else if (cache_next_dirty(&w->cache, DISK, n % WORLD_BLOCKS) != CACHE_NIL) {
+            out_begin(w, cache_next_dirty(&w->cache, DISK, n % WORLD_BLOCKS));
+        }
         break;
     default:
         cache_set_mode(&w->cache, CACHE_FOLD);

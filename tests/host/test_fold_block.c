@@ -209,6 +209,44 @@ static void mapped_both(enum fold_index index, enum fold_volatility volatility)
     end(&w);
 }
 
+static uint64_t poor_hash(const void *page, const struct content_key *key)
+{
+    (void)page;
+    (void)key;
+    return 42;
+}
+
+/* Equal hashes prove nothing. */
+static void test_collisions(void **state)
+{
+    const struct content_ops ops = {
+        .compare = content_compare, .is_zero = content_is_zero, .hash = poor_hash};
+    const struct content_unit unit = {.ops = &ops};
+    struct world w;
+
+    (void)state;
+    begin(&w, FOLD_HASH, FOLD_DIRTY);
+    w.fold.unit = &unit;
+    mfn_t first = put(&w, 1, 9, 0), second = put(&w, 2, 8, 0);
+    (void)fold_step(&w.fold, 2);
+    assert_int_equal(frame_of_block(&w, 1).n, first.n);
+    assert_int_equal(frame_of_block(&w, 2).n, second.n);
+    assert_true(at(&w, second)->flags & FRAME_F_LEFT_OUT);
+    adopt(&w, 1, 3, 2);
+    scene_fill(&w, 0, 3, 7);
+    scene_passes(&w, 3);
+    world_audit(&w);
+    world_compare(&w);
+    assert_int_equal(frame_at(&w, 1, 3).n, second.n);
+    cache_set_mode(&w.cache, CACHE_SCRUB);
+    (void)put(&w, 3, 6, 0);
+    scene_passes(&w, 2);
+    assert_int_equal(w.cache.stats.scrubbed, 0);
+    world_audit(&w);
+    world_compare(&w);
+    world_fini(&w);
+}
+
 /* ---- what is let alone --------------------------------------------------------------------- */
 
 static void pinned(enum fold_index index, enum fold_volatility volatility)
@@ -432,12 +470,13 @@ EACH(scrub)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zeroes),      cmocka_unit_test(test_stable),
-        cmocka_unit_test(test_unstable),    cmocka_unit_test(test_alone),
-        cmocka_unit_test(test_mapped_both), cmocka_unit_test(test_pinned),
-        cmocka_unit_test(test_changed),     cmocka_unit_test(test_scrub),
-        cmocka_unit_test(test_budget),      cmocka_unit_test(test_switched_off),
-        cmocka_unit_test(test_classes),     cmocka_unit_test(test_scrub_budget),
+        cmocka_unit_test(test_collisions),   cmocka_unit_test(test_zeroes),
+        cmocka_unit_test(test_stable),       cmocka_unit_test(test_unstable),
+        cmocka_unit_test(test_alone),        cmocka_unit_test(test_mapped_both),
+        cmocka_unit_test(test_pinned),       cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_scrub),        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_switched_off), cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_scrub_budget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
