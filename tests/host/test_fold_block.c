@@ -263,6 +263,13 @@ static void pinned(enum fold_index index, enum fold_volatility volatility)
     frames_unpin(&w.f, block);
     scene_passes(&w, 1);
     assert_true(at(&w, block)->flags & FRAME_F_STABLE);
+    /* Somebody is about to map that one: an equal block goes there, and not the other way. */
+    frames_pin(&w.f, block);
+    (void)put(&w, 2, 9, 0);
+    scene_passes(&w, 1);
+    assert_int_equal(frame_of_block(&w, 1).n, block.n);
+    assert_int_equal(frame_of_block(&w, 2).n, block.n);
+    frames_unpin(&w.f, block);
     end(&w);
 }
 
@@ -314,6 +321,19 @@ static void test_budget(void **state)
         (void)fold_step(&w.fold, 1);
     }
     assert_true(w.fold.full_scans > scans);
+    /* However few may be taken before the pass goes on: when it ends, all that were there are done.
+     */
+    while (w.fold.phase != FOLD_SCAN) {
+        (void)fold_step(&w.fold, 1);
+    }
+    scans = w.fold.full_scans;
+    cache_remove(&w.cache, cache_find(&w.cache, DISK, 1));
+    (void)put(&w, 1, 99, 0);
+    while (w.fold.full_scans == scans) {
+        w.fold.block_credit = 0;
+        (void)fold_step(&w.fold, 1);
+    }
+    assert_int_equal(w.cache.n_new, 0);
     end(&w);
 }
 
