@@ -180,7 +180,7 @@ void world_disk_read(struct world *w, unsigned vm)
     if (e != CACHE_NIL && w->cache.mode == CACHE_FOLD && (how & 24)) {
         s = adopt(w, &v->p2m, gfn, e);
     }
-    if (s == E_BUSY) {
+    if (s == E_BUSY || s == E_NOMEM) { /* the block's own frame may be the last that can be had */
         s = copy(w, &v->p2m, gfn, block, e);
     }
     if (s == OK) {
