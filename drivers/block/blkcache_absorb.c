@@ -45,7 +45,9 @@ bool blkcache_page_at(const struct blkcache_job *j, uint64_t sector, mfn_t *out)
         }
         const struct frame *fr = frame_of(f, mfn);
         *out = mfn;
-        return fr->state == FRAME_ZERO || (fr->state == FRAME_SHARED && fr->pins > 0);
+        /* Without references it is a page that the guest has changed since, and goes away. */
+        return fr->state == FRAME_ZERO ||
+               (fr->state == FRAME_SHARED && fr->refs > 0 && fr->pins > 0);
     }
     return false;
 }

@@ -235,6 +235,66 @@ static void writes_leave_frames_back(void **state)
     writes_leave_frames(true);
 }
 
+/* A request of one descriptor of data that is not waited for; its header and status are at `at`. */
+static void send(struct fold_rig *f, uint64_t at, uint64_t sector, const struct tdesc *data)
+{
+    struct tdesc d[] = {{at, 16, false}, *data, {at + 32, 1, true}};
+
+    tguest_put32(&f->r->g, at, T_OUT);
+    tguest_put32(&f->r->g, at + 4, 0);
+    tguest_put64(&f->r->g, at + 8, sector);
+    assert_true(tdriver_add(&f->r->t, d, 3, 0) >= 0);
+    tvblk_kick(f->r);
+    tvblk_work(f->r);
+}
+
+/* A guest changes a page that it writes while the write still waits: what was to be written is in a
+ * frame that no guest maps any more, and that is not kept as the block. */
+static void a_page_that_changes_while_its_write_waits(bool back)
+{
+    struct fold_rig f;
+    struct tdesc part = {DATA + 0x40000, 512, false}, page = {DATA, PAGE_SIZE, false};
+    struct tdesc in = {DATA + 0x80000, PAGE_SIZE, true};
+    uint64_t gone;
+    uint32_t len;
+
+    fold_rig_init(&f);
+    gone = f.r->g.frames.shared_gone;
+    blkcache_set_writing(&f.bc,
+                         &(struct blkcache_writing){.back = back, .give = true, .dirty_max = 64});
+    tguest_put32(&f.r->g, DATA, 1);
+    send(&f, HEADER + 64, 64, &part);
+    assert_int_equal(f.r->disk.n, 1);
+    send(&f, HEADER + 128, 64, &page);
+    assert_int_equal(f.r->disk.n, 1); /* it waits for the other one */
+    tguest_put32(&f.r->g, DATA, 2);
+    while (f.r->disk.n > 0) {
+        tdisk_complete(&f.r->disk, 0, OK);
+        tvblk_work(f.r);
+    }
+    assert_true(tdriver_take(&f.r->t, &len) >= 0);
+    assert_true(tdriver_take(&f.r->t, &len) >= 0);
+    check_store(&f);
+    assert_int_equal(f.r->g.frames.shared_gone, gone);
+    assert_int_equal(ask(f.r, T_IN, 64, &in, 1), S_OK);
+    assert_int_equal(tguest_get32(&f.r->g, in.addr), 1);
+    assert_int_equal(tguest_get32(&f.r->g, DATA), 2);
+    check_store(&f);
+    fold_rig_fini(&f);
+}
+
+static void a_page_that_changes_while_its_write_waits_through(void **state)
+{
+    (void)state;
+    a_page_that_changes_while_its_write_waits(false);
+}
+
+static void a_page_that_changes_while_its_write_waits_back(void **state)
+{
+    (void)state;
+    a_page_that_changes_while_its_write_waits(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +302,8 @@ int main(void)
         cmocka_unit_test(reads_without_room),
         cmocka_unit_test(writes_leave_frames_through),
         cmocka_unit_test(writes_leave_frames_back),
+        cmocka_unit_test(a_page_that_changes_while_its_write_waits_through),
+        cmocka_unit_test(a_page_that_changes_while_its_write_waits_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
