@@ -325,7 +325,7 @@ static void drop(struct cache *c, uint32_t e)
 
 void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n)
 {
-    if (n <= c->used) {
+    if (n <= c->n_max) {
         for (uint64_t i = 0; i < n; i++) {
             uint32_t e = cache_find(c, disk, first + i);
             if (e != CACHE_NIL && !cache_is_dirty(c, e)) {

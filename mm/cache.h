@@ -44,6 +44,9 @@
 #define CACHE_NIL UINT32_MAX
 #define CACHE_BLOCK_SECTORS 8u
 #define CACHE_MASK_ALL 0xffu
+/* Blocks that one frame is for, at most, but for DIRTY ones: whenever a block leaves it, or guests
+ * begin or end to map it, all of them are walked over. */
+#define CACHE_FRAME_BLOCKS 64u
 
 enum cache_mode {
     CACHE_OFF,       /* nothing is held */
@@ -195,7 +198,7 @@ void cache_remove(struct cache *c, uint32_t e);
 /* Drops a VALID entry that guests hold a copy of. */
 void cache_scrub(struct cache *c, uint32_t e);
 /* Drops the VALID entries in [first, first + n) of a disk but the DIRTY ones, dooms BUSY ones.
- * Bounded by what is held, not by n. */
+ * Bounded by the entries that there are, not by n. */
 void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n);
 /* Drops all VALID entries, dooms BUSY and DIRTY ones. */
 void cache_drop_all(struct cache *c);
@@ -214,7 +217,7 @@ uint64_t cache_reclaim(void *ctx, uint64_t want);
 enum status cache_write(struct cache *c, uint32_t disk, uint64_t block, bool keep, uint32_t group,
                         uint32_t *out) MUST_CHECK;
 /* Likewise, with the bytes that are in a guest's frame, SHARED or a zero page: that is the block's
- * frame from now on. */
+ * frame from now on. E_NOMEM also when it is as many blocks' already as it can be. */
 enum status cache_write_frame(struct cache *c, uint32_t disk, uint64_t block, mfn_t mfn,
                               uint32_t *out) MUST_CHECK;
 /* NEW -> OUT: the bytes are given to the disk. */
@@ -240,7 +243,8 @@ void cache_seen(struct cache *c, mfn_t mfn);
 void cache_renew(struct cache *c, mfn_t mfn);
 /*
  * All blocks that are in frame `from` are in `to` from now on, which is CACHE or SHARED, of the
- * same group, and equal in content. `from` is CACHED no longer, and free if no guest maps it.
+ * same group, and equal in content; those that it has no room for are evicted. `from` is CACHED no
+ * longer, and free if no guest maps it.
  */
 void cache_move(struct cache *c, mfn_t from, mfn_t to);
 /* All blocks that are in the frame are zeroes; the frame is CACHED no longer, and free if no guest

@@ -235,7 +235,11 @@ enum status cache_write_frame(struct cache *c, uint32_t disk, uint64_t block, mf
 {
     uint32_t e = cache_find(c, disk, block);
     const struct frame *fr = frame_of(c->frames, mfn);
+    bool there = e != CACHE_NIL && !cache_is_zero(c, e) && cache_frame(c, e).n == mfn.n;
 
+    if (!there && cache_share_exceeds(c, mfn, CACHE_FRAME_BLOCKS - 1)) {
+        return E_NOMEM;
+    }
     if (e == CACHE_NIL) {
         enum status s = cache_insert_frame(c, disk, block, mfn, &e);
         if (s != OK) {
@@ -247,7 +251,7 @@ enum status cache_write_frame(struct cache *c, uint32_t disk, uint64_t block, mf
         if (is_queued(&c->entries[e])) {
             cache_queue_leave(c, e);
         }
-        if (cache_is_zero(c, e) || cache_frame(c, e).n != mfn.n) {
+        if (!there) {
             cache_share_leave(c, e);
             cache_share_join_mapped(c, e, mfn);
         }
@@ -268,6 +272,12 @@ void cache_write_out(struct cache *c, uint32_t e)
     x->wb = (uint8_t)((x->wb & ~CACHE_W_NEW) | CACHE_W_OUT);
 }
 
+/* Whether the entry's frame has more blocks than it may, now that this one need not stay. */
+static bool is_one_too_many(const struct cache *c, uint32_t e)
+{
+    return !cache_is_zero(c, e) && cache_share_exceeds(c, cache_frame(c, e), CACHE_FRAME_BLOCKS);
+}
+
 bool cache_written(struct cache *c, uint32_t e, bool ok)
 {
     struct cache_entry *x = &c->entries[e];
@@ -285,7 +295,7 @@ bool cache_written(struct cache *c, uint32_t e, bool ok)
     if (is_queued(x)) {
         cache_queue_enter(c, e, first);
     }
-    if ((x->flags & CACHE_E_DOOMED) != 0 || c->mode == CACHE_OFF) {
+    if ((x->flags & CACHE_E_DOOMED) != 0 || c->mode == CACHE_OFF || is_one_too_many(c, e)) {
         x->flags &= (uint8_t)~CACHE_E_DOOMED;
         cache_remove(c, e);
     }

@@ -37,6 +37,17 @@ uint32_t cache_share_first(const struct cache *c, mfn_t mfn)
     return entry_in(c, frame, *cache_share_bucket(c, frame));
 }
 
+bool cache_share_exceeds(const struct cache *c, mfn_t mfn, unsigned n)
+{
+    FOR_EACH_ENTRY(c, e, mfn)
+    {
+        if (n-- == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_queued(const struct cache_entry *x)
 {
     return (x->flags & CACHE_E_NO_QUEUE) == 0;
@@ -198,6 +209,14 @@ const void *cache_bytes_of(const struct cache *c, uint32_t e)
 
 /* ---- blocks of equal content ---- */
 
+/* For room. */
+static void drop_entry(struct cache *c, uint32_t e)
+{
+    cache_remove(c, e);
+    c->stats.invalidations--;
+    c->stats.evictions++;
+}
+
 /* Takes the frame's entries, which are VALID, out of it and out of their queues one by one; the
  * last one's frame goes with it. CACHE_NIL: there are no more. */
 static uint32_t take_entry(struct cache *c, mfn_t mfn)
@@ -221,7 +240,12 @@ void cache_move(struct cache *c, mfn_t from, mfn_t to)
     uint32_t e;
 
     ASSERT(from.n != to.n && (mapped || frame_of(c->frames, to)->state == FRAME_CACHE));
-    while ((e = take_entry(c, from)) != CACHE_NIL) {
+    while ((e = cache_share_first(c, from)) != CACHE_NIL) {
+        if (!cache_is_dirty(c, e) && cache_share_exceeds(c, to, CACHE_FRAME_BLOCKS - 1)) {
+            drop_entry(c, e);
+            continue;
+        }
+        (void)take_entry(c, from);
         cache_share_join(c, e, to);
         if (mapped) {
             c->entries[e].flags |= CACHE_E_MAPPED;
@@ -292,9 +316,7 @@ static bool let_go(void *ctx, mfn_t mfn)
         return false;
     }
     while ((e = cache_share_first(c, mfn)) != CACHE_NIL) {
-        cache_remove(c, e);
-        c->stats.invalidations--;
-        c->stats.evictions++;
+        drop_entry(c, e);
     }
     return true;
 }

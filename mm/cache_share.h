@@ -23,6 +23,8 @@ void cache_share_hide(struct cache *c, mfn_t mfn);
 /* The mode has changed. */
 void cache_share_mode(struct cache *c);
 
+/* Whether more than n entries are in the frame. */
+bool cache_share_exceeds(const struct cache *c, mfn_t mfn, unsigned n);
 /* The first of the entries that are in the frame, or CACHE_NIL; and their chain. */
 uint32_t cache_share_first(const struct cache *c, mfn_t mfn);
 uint32_t *cache_share_bucket(const struct cache *c, uint32_t frame);

@@ -255,6 +255,77 @@ static uint32_t twin(struct rig *r, unsigned block)
     return CACHE_NIL;
 }
 
+#define MANY 300u
+
+/* Blocks of one content, more than a frame may have: brings each into a frame of its own, then into
+ * `to`. */
+static void crowd(struct rig *r, mfn_t to, bool dirty)
+{
+    for (unsigned b = 1; b < MANY; b++) {
+        uint32_t e;
+        if (dirty) {
+            assert_int_equal(cache_write(&r->c, 1, b, false, 7, &e), OK);
+        } else {
+            assert_int_equal(cache_insert(&r->c, 1, b, &e), OK);
+            cache_set_group(&r->c, e, 7);
+            cache_publish(&r->c, e, CACHE_MASK_ALL);
+        }
+        cache_move(&r->c, cache_frame(&r->c, e), to);
+    }
+}
+
+static unsigned count_in(const struct rig *r, mfn_t mfn)
+{
+    unsigned n = 0;
+
+    for (uint32_t e = 0; e < r->c.n_max; e++) {
+        n += (r->c.entries[e].flags & CACHE_E_USED) != 0 && r->c.entries[e].frame == mfn.n;
+    }
+    return n;
+}
+
+/* Each block that leaves a frame, and each guest that comes or goes, costs a walk over its blocks:
+ * a disk full of one content must not make that long. */
+static void test_bound_of_a_frame(void **state)
+{
+    struct rig r;
+    uint32_t e;
+    mfn_t to;
+
+    (void)state;
+    rig_init(&r, 32);
+    free(r.mem);
+    r.mem = malloc(cache_bytes(MANY));
+    assert_int_equal(cache_init(&r.c, &r.f, r.mem, MANY, 3), OK);
+    cache_set_mode(&r.c, CACHE_FOLD);
+    for (unsigned b = 0; b < BLOCKS; b++) {
+        r.content[b] = 9;
+    }
+    to = cache_frame(&r.c, rig_put(&r, 0, 9));
+    crowd(&r, to, false);
+    assert_int_equal(count_in(&r, to), CACHE_FRAME_BLOCKS);
+    assert_int_equal(r.f.by_state[FRAME_CACHE], 1);
+    audit(&r);
+    /* What the disk has not got yet stays until it has. */
+    cache_drop_all(&r.c);
+    to = cache_frame(&r.c, rig_put(&r, 0, 9));
+    crowd(&r, to, true);
+    assert_int_equal(count_in(&r, to), MANY);
+    audit(&r);
+    /* Nor may guests put one page of theirs into more. */
+    map(&r, to);
+    assert_int_equal(cache_write_frame(&r.c, 1, MANY, to, &e), E_NOMEM);
+    for (unsigned b = 1; b < MANY; b++) {
+        e = cache_find(&r.c, 1, b);
+        cache_write_out(&r.c, e);
+        assert_true(cache_written(&r.c, e, true));
+    }
+    assert_int_equal(count_in(&r, to), CACHE_FRAME_BLOCKS);
+    unmap(&r, to);
+    audit(&r);
+    rig_fini(&r);
+}
+
 static void test_at_random(void **state)
 {
     struct rig r;
@@ -396,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_reclaim_counts_frames),
         cmocka_unit_test(test_zeroes),
         cmocka_unit_test(test_new_frames),
+        cmocka_unit_test(test_bound_of_a_frame),
         cmocka_unit_test(test_at_random),
         cmocka_unit_test(test_audit_detects),
     };
