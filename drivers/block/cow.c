@@ -164,6 +164,7 @@ enum cow_next cow_submit(struct cow_job *j, struct blk_dev *d, enum blk_op op, u
         .ctx = j,
         .account = r->account,
         .past_cache = r->past_cache && op == BLK_READ,
+        .ahead = r->ahead,
         .held = op == BLK_FETCH && r->held != NULL ? r->held + r->n_held : NULL,
         .max_held = op == BLK_FETCH ? r->max_held - r->n_held : 0,
     };

@@ -16,6 +16,7 @@
 #define VERSIONS 40u
 #define HELD 16u
 #define FETCH_SECTORS 128u
+#define SLOT_HELD 8u
 #define CACHE_JOBS 12u
 #define CACHE_IOS 16u
 #define CACHE_BLOCKS 400u
@@ -40,6 +41,7 @@ struct slot {
     struct world *w;
     bool busy;
     uint64_t begin;
+    uint32_t held[SLOT_HELD]; /* FETCH: what it brought */
     uint64_t index[SLOT_SECTORS]; /* READ: versions there were; WRITE: which one is ours */
 };
 
@@ -245,6 +247,10 @@ static void slot_done(struct blk_req *r, enum status st)
              s += BLK_FRAME_SECTORS) {
             (void)hold(w, s);
         }
+        REQUIRE(r->n_held <= r->max_held);
+        for (unsigned i = 0; i < r->n_held; i++) {
+            frames_unpin(&w->frames, MFN(sl->held[i]));
+        }
     } else if (r->op == BLK_FLUSH) {
         if (st == OK) {
             w->result.flushes++;
@@ -330,8 +336,12 @@ static void client_submit(struct world *w)
         choose_range(w, sl);
         if (op == BLK_FETCH) {
             sl->req.sectors = MIN(sl->req.sectors, (uint64_t)FETCH_SECTORS);
+            sl->req.max_held = pick(&w->picks, SLOT_HELD + 1);
+            sl->req.held = sl->req.max_held != 0 ? sl->held : NULL;
             if (hold(w, sl->req.sector) == E_UNSUPPORTED) {
                 op = sl->req.op = BLK_READ;
+                sl->req.held = NULL;
+                sl->req.max_held = 0;
             }
         }
         if (op != BLK_READ && op != BLK_FETCH && !has_room(w, sl)) {
