@@ -41,7 +41,7 @@ struct slot {
     struct world *w;
     bool busy;
     uint64_t begin;
-    uint32_t held[SLOT_HELD]; /* FETCH: what it brought */
+    uint32_t held[SLOT_HELD];     /* FETCH: what it brought */
     uint64_t index[SLOT_SECTORS]; /* READ: versions there were; WRITE: which one is ours */
 };
 
