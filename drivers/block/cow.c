@@ -136,7 +136,8 @@ static void cow_submit_req(struct blk_dev *d, struct blk_req *r)
     run(c);
 }
 
-static const struct blk_ops cow_blk_ops = {.submit = cow_submit_req, .hold = cow_hold};
+static const struct blk_ops cow_blk_ops = {
+    .submit = cow_submit_req, .hold = cow_hold, .keeps = cow_keeps};
 
 /* ---- the lower devices ---- */
 

@@ -16,7 +16,8 @@
  * Frames instead of copies (blk_hold): a chunk that was not written is had as the base's frame, one
  * that was as the store's, where these devices have frames to give. What a frame shows is what a
  * read submitted at that moment would: a chunk that a write before it is on its way to is not had
- * but fetched, and the fetch waits for the write as a read does.
+ * but fetched, and the fetch waits for the write as a read does. A guest's frame that is written
+ * whole is handed to the store as it is, which may keep it (blk_keeps).
  *
  * Out of frames, a write waits (it is `starved`) until cow_retry, and nothing is lost; cow_cancel
  * fails it instead, for whoever is being stopped. The store full, a write to a chunk that has no

@@ -80,6 +80,14 @@ enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
     return s;
 }
 
+bool cow_keeps(struct blk_dev *d, uint64_t sector)
+{
+    const struct cow *c = (const struct cow *)d;
+
+    /* Whichever place the chunk has or gets: they all begin with a chunk of the store. */
+    return sector % COW_CHUNK_SECTORS == 0 && blk_keeps(c->store, 0);
+}
+
 enum cow_next cow_fetch_piece(struct cow_job *j)
 {
     struct cow *c = j->c;

@@ -54,6 +54,9 @@ enum cow_next cow_piece_landed(struct cow_job *j);
 enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
                      struct blk_account *account, mfn_t *out) MUST_CHECK;
 
+/* struct blk_ops, keeps. */
+bool cow_keeps(struct blk_dev *d, uint64_t sector);
+
 /* The end of the sectors from j->at on that lie in one run: places in a row, or all of one kind.
  * `value` is the map's for the first of them. */
 uint64_t cow_run_end(const struct cow_job *j, uint32_t value);

@@ -42,6 +42,7 @@ static void operations(struct input *in, bool overlay, uint32_t start)
                             .starve = (how & 32) != 0,
                             .sync = (how & 64) != 0,
                             .fold = (how & 128) != 0,
+                            .back = (how & 64) == 0,
                             .start = start};
 
     (void)cww_run(&o, (struct picks){.next = stream_next, .ctx = in}, 1500);

@@ -66,6 +66,7 @@ struct world {
     struct blk_dev *top_base, *top_store; /* what the copy-on-write disk sees */
     struct held held[HELD];
     unsigned n_held;
+    uint64_t now_ns; /* for the cache */
     uint8_t *base_copy;
     struct snapshot_pool pool;
     struct snapshot snap;
@@ -375,6 +376,24 @@ static void poll(void *ctx)
     }
     lossy_step(&w->base);
     lossy_step(&w->store);
+    if (w->o.fold) {
+        w->now_ns += pick(&w->picks, 2) == 0 ? 1 : 30;
+        (void)blkcache_work(&w->bc, w->now_ns);
+    }
+}
+
+/* Frames of the hypervisor's that are nobody's in particular. */
+static uint64_t fixed_frames(const struct world *w)
+{
+    return SLOTS * SLOT_PAGES + (w->o.fold && w->bc.has_zeroes);
+}
+
+static void turn_writing(struct world *w)
+{
+    blkcache_set_writing(&w->bc,
+                         &(struct blkcache_writing){.back = w->o.back && pick(&w->picks, 4) != 0,
+                                                    .dirty_max = pick(&w->picks, CACHE_BLOCKS),
+                                                    .age_ns = pick(&w->picks, 2) * 80});
 }
 
 /* An empty cache over both disks: what it held is lost with the machine's memory. */
@@ -391,6 +410,7 @@ static void stack_cache(struct world *w)
     w->frames.reclaim_ctx = &w->cache;
     cache_set_mode(&w->cache, CACHE_FOLD);
     REQUIRE(blkcache_init(&w->bc, &w->cache, w->pool_mem, CACHE_JOBS, CACHE_IOS) == OK);
+    turn_writing(w);
     blkcache_dev_init(&w->cached_base, &w->bc, &w->base.dev);
     blkcache_dev_init(&w->cached_store, &w->bc, &w->store.dev);
     w->top_base = &w->cached_base.dev;
@@ -415,7 +435,7 @@ static enum status open_once(struct world *w)
     enum status s = overlay_open(&w->over, &cfg, why, sizeof(why));
 
     REQUIRE(s == OK || (w->store.dead && s == E_IO && why[0] != '\0'));
-    REQUIRE(s == OK || w->frames.by_state[FRAME_HYP] == SLOTS * SLOT_PAGES);
+    REQUIRE(s == OK || w->frames.by_state[FRAME_HYP] == fixed_frames(w));
     return s;
 }
 
@@ -526,7 +546,7 @@ static void steal(struct world *w)
 
 static void audit(struct world *w)
 {
-    uint64_t hyp = w->frames.by_state[FRAME_HYP], others = SLOTS * SLOT_PAGES + w->n_stolen;
+    uint64_t hyp = w->frames.by_state[FRAME_HYP], others = fixed_frames(w) + w->n_stolen;
     char why[160];
 
     REQUIRE(memcmp(w->base.now, w->base_copy, w->o.base_sectors * (size_t)BLK_SECTOR) == 0);
@@ -574,6 +594,14 @@ static void drain(struct world *w)
         REQUIRE(!w->slots[i].busy); /* nothing is forgotten */
     }
     REQUIRE(w->cow->in_flight == 0);
+    if (w->o.fold) {
+        blkcache_set_writing(&w->bc, &(struct blkcache_writing){.back = false, .age_ns = 4});
+    }
+    for (unsigned i = 0; w->o.fold && w->cache.dirty != 0; i++) {
+        REQUIRE(i < 10000);
+        w->now_ns += 10;
+        poll(w);
+    }
 }
 
 /* What the monitor may do to the cache, and memory pressure. */
@@ -591,6 +619,9 @@ static void turn_cache(struct world *w)
         break;
     case 2:
         (void)cache_reclaim(&w->cache, pick(&w->picks, 20));
+        break;
+    case 3:
+        turn_writing(w);
         break;
     default:
         if (w->n_held != 0) {
@@ -690,10 +721,11 @@ static void world_free(struct world *w)
         REQUIRE(w->pool.used == 0);
     }
     if (w->o.fold) {
+        REQUIRE(w->cache.dirty == 0);
         cache_drop_all(&w->cache);
         REQUIRE(w->cache.used == 0 && w->frames.by_state[FRAME_CACHE] == 0);
     }
-    REQUIRE(w->frames.by_state[FRAME_HYP] == SLOTS * SLOT_PAGES);
+    REQUIRE(w->frames.by_state[FRAME_HYP] == fixed_frames(w));
     lossy_free(&w->base);
     lossy_free(&w->store);
     free(w->cache_mem);

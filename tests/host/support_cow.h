@@ -20,6 +20,7 @@ struct cww_options {
     bool starve;           /* frames are taken away and given back */
     bool sync;
     bool fold;      /* both disks through a cache in mode fold; clients ask for frames */
+    bool back;      /* with `fold`: writes stay in the cache until they are flushed or old */
     uint32_t start; /* with `fold`: where both disks begin on what they are partitions of */
 };
 

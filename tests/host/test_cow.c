@@ -23,6 +23,7 @@ static bool random_next(void *ctx, uint32_t n, uint32_t *out)
 static struct cww_result run(struct cww_options *o, uint64_t seed, unsigned steps)
 {
     o->fold = seed % 2 == 1;
+    o->back = seed % 4 == 3;
     o->start = seed % 9 == 1 ? 63 : seed % 9 == 3 ? 2048 : 0; /* an old MBR's; a newer one's */
 
     uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
