@@ -73,7 +73,9 @@ def boot(name, work, mode):
         raise Problem(f"{name}: a guest read something wrong or could not go on: {wrong.group()}; "
                       f"see {os.path.relpath(log_of(name), ROOT)}")
     if not re.search(r"^(?:pagefold> )?check: OK", text, re.M):
-        raise Problem(f"{name}: the hypervisor's check did not pass")
+        why = "the hypervisor's check did not pass" if re.search(r"^(?:pagefold> )?check: ", text, re.M) \
+            else "the machine stopped before the guests were done"
+        raise Problem(f"{name}: {why}; see {os.path.relpath(log_of(name), ROOT)}")
     return lines
 
 
