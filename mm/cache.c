@@ -106,11 +106,6 @@ void cache_touch(struct cache *c, uint32_t e)
     x->uses = (uint8_t)MIN(x->uses + 1u, CACHE_USES_MAX);
 }
 
-static bool is_queued(const struct cache_entry *x)
-{
-    return (x->flags & CACHE_E_NO_QUEUE) == 0;
-}
-
 /* The entry is free then; it is in no queue by now. Guests that map its frame keep that. */
 static void release(struct cache *c, uint32_t e)
 {
@@ -135,22 +130,26 @@ static void release(struct cache *c, uint32_t e)
     c->free_head = e;
 }
 
-void cache_remove(struct cache *c, uint32_t e)
+void cache_drop(struct cache *c, uint32_t e)
 {
     ASSERT((c->entries[e].flags & CACHE_E_USED) != 0);
     if (cache_is_dirty(c, e)) {
         cache_dirty_leave(c, e);
-    } else if (is_queued(&c->entries[e])) {
+    } else if (cache_is_queued(&c->entries[e])) {
         cache_queue_leave(c, e);
     }
     release(c, e);
+}
+
+void cache_remove(struct cache *c, uint32_t e)
+{
+    cache_drop(c, e);
     c->stats.invalidations++;
 }
 
 void cache_scrub(struct cache *c, uint32_t e)
 {
-    cache_remove(c, e);
-    c->stats.invalidations--;
+    cache_drop(c, e);
     c->stats.scrubbed++;
 }
 
@@ -204,15 +203,42 @@ uint64_t cache_reclaim(void *ctx, uint64_t want)
     return c->frames->by_state[FRAME_FREE] - before;
 }
 
-/* Until one more frame and one more entry may be used. */
-static bool make_room(struct cache *c)
+void cache_trim(struct cache *c)
+{
+    while (cache_held(c) > c->max && cache_evict(c)) {
+    }
+}
+
+/* Until one more frame may be used. */
+static bool make_frame_room(struct cache *c)
 {
     while (cache_held(c) >= c->max) {
         if (!cache_evict(c)) {
             return false;
         }
     }
+    return true;
+}
+
+/* Until one more entry may be used. */
+static bool make_entry_room(struct cache *c)
+{
     return c->used < c->n_max || cache_evict(c) || evict_costless(c);
+}
+
+static enum status take_frame(struct cache *c, mfn_t *out)
+{
+    enum status s = frames_alloc(c->frames, FRAME_CACHE, out);
+    if (s == OK) {
+        frame_of(c->frames, *out)->group = FRAME_NO_GROUP;
+        frame_of(c->frames, *out)->flags |= FRAME_F_CACHED; /* the reference is the cache's */
+    }
+    return s;
+}
+
+enum status cache_new_frame(struct cache *c, mfn_t *out)
+{
+    return make_frame_room(c) ? take_frame(c, out) : E_NOMEM;
 }
 
 /* A BUSY entry in no frame. One is free. */
@@ -247,7 +273,7 @@ static bool may_hold(const struct cache *c, uint32_t disk, uint64_t block)
 enum status cache_insert_frame(struct cache *c, uint32_t disk, uint64_t block, mfn_t mfn,
                                uint32_t *out)
 {
-    if (!may_hold(c, disk, block) || !(c->used < c->n_max || cache_evict(c) || evict_costless(c))) {
+    if (!may_hold(c, disk, block) || !make_entry_room(c)) {
         return E_NOMEM;
     }
     *out = new_entry(c, disk, block);
@@ -262,17 +288,15 @@ enum status cache_insert(struct cache *c, uint32_t disk, uint64_t block, uint32_
     if (cache_find(c, disk, block) != CACHE_NIL) {
         return E_EXISTS;
     }
-    if (!may_hold(c, disk, block) || !make_room(c)) {
+    if (!may_hold(c, disk, block) || !make_frame_room(c) || !make_entry_room(c)) {
         return E_NOMEM;
     }
     /* May call cache_reclaim: no entry is half-made here. */
-    enum status s = frames_alloc(c->frames, FRAME_CACHE, &mfn);
+    enum status s = take_frame(c, &mfn);
     if (s != OK) {
         return s;
     }
     uint32_t e = new_entry(c, disk, block);
-    frame_of(c->frames, mfn)->group = FRAME_NO_GROUP;
-    frame_of(c->frames, mfn)->flags |= FRAME_F_CACHED; /* the reference there is, is the cache's */
     cache_share_join(c, e, mfn);
     *out = e;
     return OK;
@@ -306,7 +330,7 @@ void cache_hold(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
 
-    ASSERT((x->flags & CACHE_E_USED) != 0 && is_queued(x));
+    ASSERT((x->flags & CACHE_E_USED) != 0 && cache_is_queued(x));
     cache_share_hide(c, cache_frame(c, e));
     cache_queue_leave(c, e);
     x->flags |= CACHE_E_BUSY;
@@ -367,6 +391,5 @@ void cache_set_mode(struct cache *c, enum cache_mode mode)
 void cache_set_max(struct cache *c, uint64_t max)
 {
     c->max = (uint32_t)MIN(max, (uint64_t)c->n_max);
-    while (cache_held(c) > c->max && cache_evict(c)) {
-    }
+    cache_trim(c);
 }

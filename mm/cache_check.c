@@ -3,6 +3,7 @@
 #include "base/bits.h"
 #include "base/format.h"
 #include "mm/cache.h"
+#include "mm/cache_queue.h"
 #include "mm/cache_share.h"
 
 /* What the walks have in common: where to say what is wrong. */
@@ -91,7 +92,7 @@ static enum status check_entries(const struct audit *a, struct held *held)
         busy += (x->flags & CACHE_E_BUSY) != 0;
         mapped += (x->flags & CACHE_E_MAPPED) != 0;
         dirty += (x->flags & CACHE_E_DIRTY) != 0;
-        held->queued += (x->flags & CACHE_E_NO_QUEUE) == 0;
+        held->queued += cache_is_queued(x);
         if (!fits_dirty(x)) {
             return WRONG(a, "entry %u has mask %x, flags %x, and says %x of its writing", e,
                          x->mask, x->flags, x->wb);

@@ -112,11 +112,6 @@ void cache_dirty_init(struct cache *c)
 
 /* ---- becoming dirty, and clean ---- */
 
-static bool is_queued(const struct cache_entry *x)
-{
-    return (x->flags & CACHE_E_NO_QUEUE) == 0;
-}
-
 /* BUSY and new, or VALID and in no queue -> DIRTY. */
 static void become_dirty(struct cache *c, uint32_t e)
 {
@@ -161,17 +156,6 @@ bool cache_frame_is_dirty(const struct cache *c, mfn_t mfn)
     return e != CACHE_NIL;
 }
 
-/* A frame for a block that has an entry, which is in no queue. */
-static enum status new_frame(struct cache *c, mfn_t *out)
-{
-    while (cache_held(c) >= c->max) {
-        if (!cache_evict(c)) {
-            return E_NOMEM;
-        }
-    }
-    return frames_alloc(c->frames, FRAME_CACHE, out);
-}
-
 /* Sees to it that the bytes of an entry in no queue are nobody else's, and may be changed. */
 static enum status own_frame(struct cache *c, uint32_t e, bool keep, uint32_t group)
 {
@@ -182,7 +166,7 @@ static enum status own_frame(struct cache *c, uint32_t e, bool keep, uint32_t gr
         frame_of(c->frames, cache_frame(c, e))->group = (uint16_t)group;
         return OK;
     }
-    enum status s = new_frame(c, &mfn);
+    enum status s = cache_new_frame(c, &mfn);
     if (s != OK) {
         return s;
     }
@@ -191,7 +175,6 @@ static enum status own_frame(struct cache *c, uint32_t e, bool keep, uint32_t gr
         memcpy(frame_bytes(c->frames, mfn), cache_bytes_of(c, e), PAGE_SIZE);
     }
     cache_share_leave(c, e);
-    frame_of(c->frames, mfn)->flags |= FRAME_F_CACHED; /* the reference there is, is the cache's */
     cache_share_join(c, e, mfn);
     return OK;
 }
@@ -212,7 +195,7 @@ enum status cache_write(struct cache *c, uint32_t disk, uint64_t block, bool kee
     } else if (c->mode == CACHE_OFF || cache_is_busy(c, e)) {
         s = E_NOMEM;
     } else {
-        bool queued = is_queued(&c->entries[e]);
+        bool queued = cache_is_queued(&c->entries[e]);
         if (queued) {
             cache_queue_leave(c, e); /* so that making room for its new frame does not take it */
         }
@@ -248,7 +231,7 @@ enum status cache_write_frame(struct cache *c, uint32_t disk, uint64_t block, mf
     } else if (cache_is_busy(c, e) || c->mode == CACHE_OFF) {
         return E_NOMEM;
     } else {
-        if (is_queued(&c->entries[e])) {
+        if (cache_is_queued(&c->entries[e])) {
             cache_queue_leave(c, e);
         }
         if (!there) {
@@ -292,14 +275,13 @@ bool cache_written(struct cache *c, uint32_t e, bool ok)
         return false;
     }
     cache_dirty_leave(c, e);
-    if (is_queued(x)) {
+    if (cache_is_queued(x)) {
         cache_queue_enter(c, e, first);
     }
     if ((x->flags & CACHE_E_DOOMED) != 0 || c->mode == CACHE_OFF || is_one_too_many(c, e)) {
         x->flags &= (uint8_t)~CACHE_E_DOOMED;
         cache_remove(c, e);
     }
-    while (cache_held(c) > c->max && cache_evict(c)) {
-    }
+    cache_trim(c);
     return true;
 }

@@ -5,6 +5,12 @@
 
 #include "mm/cache.h"
 
+/* Whether the entry, in use, is in one of the queues. */
+static inline bool cache_is_queued(const struct cache_entry *x)
+{
+    return (x->flags & CACHE_E_NO_QUEUE) == 0;
+}
+
 /* Memory for the ghosts of a store of n_max blocks. */
 uint64_t cache_queue_bytes(uint64_t n_max);
 /* Empty queues, no ghosts. c->n_max is set. */

@@ -48,11 +48,6 @@ bool cache_share_exceeds(const struct cache *c, mfn_t mfn, unsigned n)
     return false;
 }
 
-static bool is_queued(const struct cache_entry *x)
-{
-    return (x->flags & CACHE_E_NO_QUEUE) == 0;
-}
-
 /* ---- new frames ---- */
 
 static bool is_new(const struct cache *c, mfn_t mfn)
@@ -133,16 +128,13 @@ void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn)
 
 void cache_share_join_mapped(struct cache *c, uint32_t e, mfn_t mfn)
 {
-    struct frame *fr = frame_of(c->frames, mfn);
+    const struct frame *fr = frame_of(c->frames, mfn);
 
     ASSERT(fr->state == FRAME_SHARED || fr->state == FRAME_ZERO);
     if (fr->state == FRAME_ZERO) {
         c->entries[e].flags |= CACHE_E_ZERO;
         c->zeroes++;
         return;
-    }
-    if ((fr->flags & FRAME_F_CACHED) == 0) {
-        fr->flags &= (uint8_t)~FRAME_F_NEW; /* if it is, it comes into the queue by cache_renew */
     }
     cache_share_join(c, e, mfn);
     c->entries[e].flags |= CACHE_E_MAPPED;
@@ -212,8 +204,7 @@ const void *cache_bytes_of(const struct cache *c, uint32_t e)
 /* For room. */
 static void drop_entry(struct cache *c, uint32_t e)
 {
-    cache_remove(c, e);
-    c->stats.invalidations--;
+    cache_drop(c, e);
     c->stats.evictions++;
 }
 
@@ -227,7 +218,7 @@ static uint32_t take_entry(struct cache *c, mfn_t mfn)
         return e;
     }
     ASSERT(!cache_is_busy(c, e));
-    if (is_queued(&c->entries[e])) {
+    if (cache_is_queued(&c->entries[e])) {
         cache_queue_leave(c, e);
     }
     cache_share_leave(c, e);
@@ -250,7 +241,7 @@ void cache_move(struct cache *c, mfn_t from, mfn_t to)
         if (mapped) {
             c->entries[e].flags |= CACHE_E_MAPPED;
             c->mapped++;
-        } else if (is_queued(&c->entries[e])) {
+        } else if (cache_is_queued(&c->entries[e])) {
             cache_queue_enter(c, e, false);
         }
         c->stats.moved++;
@@ -280,7 +271,7 @@ static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
 
         ASSERT((x->flags & CACHE_E_BUSY) == 0);
         if (mapped) {
-            if (is_queued(x)) {
+            if (cache_is_queued(x)) {
                 cache_queue_leave(c, e);
             }
             x->flags |= CACHE_E_MAPPED;
@@ -288,7 +279,7 @@ static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
         } else {
             c->mapped--;
             x->flags &= (uint8_t)~CACHE_E_MAPPED;
-            if (is_queued(x)) {
+            if (cache_is_queued(x)) {
                 cache_queue_enter(c, e, false);
             }
         }
@@ -302,8 +293,7 @@ static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
     if (c->mode != CACHE_FOLD) {
         cache_share_hide(c, mfn);
     }
-    while (cache_held(c) > c->max && cache_evict(c)) {
-    }
+    cache_trim(c);
 }
 
 static bool let_go(void *ctx, mfn_t mfn)

@@ -32,8 +32,15 @@ uint32_t *cache_share_bucket(const struct cache *c, uint32_t frame);
 /* A BUSY entry in the frame, as cache_share_join_mapped has it. E_NOMEM: no entry is free. */
 enum status cache_insert_frame(struct cache *c, uint32_t disk, uint64_t block, mfn_t mfn,
                                uint32_t *out) MUST_CHECK;
+/* The entry is gone, whatever it was; who calls it counts why. */
+void cache_drop(struct cache *c, uint32_t e);
 /* Evicts one block; false when every one is pinned. */
 bool cache_evict(struct cache *c);
+/* Evicts down to the bound, as far as blocks are not pinned. */
+void cache_trim(struct cache *c);
+/* A CACHE frame within the bound, evicting for it, its one reference the cache's; of no group. The
+ * caller puts an entry into it. E_NOMEM. */
+enum status cache_new_frame(struct cache *c, mfn_t *out) MUST_CHECK;
 /* The oldest block of the small queue, unless it is of more use than that. */
 bool cache_evict_small(struct cache *c);
 
