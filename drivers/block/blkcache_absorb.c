@@ -4,11 +4,6 @@
 #include "base/page.h"
 #include "drivers/block/blkcache_internal.h"
 
-static uint64_t block_of(uint64_t sector)
-{
-    return sector / CACHE_BLOCK_SECTORS;
-}
-
 /* ---- becoming dirty ---- */
 
 /* A block of zeroes has no frame to be written from: there is one for all of them. */

@@ -166,6 +166,12 @@ uint64_t blkcache_slice(const struct blk_req *r, uint64_t off, uint64_t n, struc
 /* The sectors of [from, end) in `block`, as a mask of its eight. */
 uint8_t blkcache_mask(uint64_t block, uint64_t from, uint64_t end);
 
+/* The block that leaf sector `sector` is in. */
+static inline uint64_t block_of(uint64_t sector)
+{
+    return sector / CACHE_BLOCK_SECTORS;
+}
+
 /* Where leaf sector `s` lies in j's request, in bytes. */
 static inline uint64_t job_offset(const struct blkcache_job *j, uint64_t s)
 {

@@ -7,11 +7,6 @@
 #include "drivers/block/blkcache_internal.h"
 #include "mm/p2m.h"
 
-static uint64_t block_of(uint64_t sector)
-{
-    return sector / CACHE_BLOCK_SECTORS;
-}
-
 static uint8_t *entry_bytes(struct blkcache *bc, uint32_t e)
 {
     return frame_bytes(bc->cache->frames, cache_frame(bc->cache, e));

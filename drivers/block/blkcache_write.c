@@ -4,11 +4,6 @@
 #include "base/log.h"
 #include "drivers/block/blkcache_internal.h"
 
-static uint64_t block_of(uint64_t sector)
-{
-    return sector / CACHE_BLOCK_SECTORS;
-}
-
 /* The entry of a block that is cached and not dirty, or CACHE_NIL. */
 static uint32_t clean_entry(const struct blkcache_job *j, uint64_t block)
 {
