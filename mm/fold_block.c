@@ -78,22 +78,20 @@ static void enter(struct fold *f, const struct block *b)
     }
 }
 
-/* The cache has let go of the frame: who maps it is to go elsewhere when their pages' turn comes.
- */
-static void leave_to_guests(struct fold *f, mfn_t x)
-{
-    struct frame *fr = frame_of(f->frames, x);
-
-    if (fr->state == FRAME_SHARED && fr->refs > 0) {
-        fr->flags |= FRAME_F_NEW;
-    }
-}
-
 static bool is_guests(const struct fold *f, mfn_t x)
 {
     const struct frame *fr = frame_of(f->frames, x);
 
     return fr->state == FRAME_SHARED && fr->refs > 0;
+}
+
+/* The cache has let go of the frame: who maps it is to go elsewhere when their pages' turn comes.
+ */
+static void leave_to_guests(struct fold *f, mfn_t x)
+{
+    if (is_guests(f, x)) {
+        frame_of(f->frames, x)->flags |= FRAME_F_NEW;
+    }
 }
 
 /* Zeroes. Without fold.zero, what guests map of them is content like any other. */

@@ -372,6 +372,14 @@ static bool can_freeze(const struct p2m *p, gfn_t gfn, struct p2m_entry *e)
            frame_of(p->frames, e->mfn)->pins == 1;
 }
 
+/* The guest's own frame, write-protected and flushed, is SHARED where it is. */
+static void become_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    frames_set_state(p->frames, mfn, FRAME_SHARED);
+    count_lose(p, gfn, FRAME_PRIVATE);
+    count_gain(p, gfn, FRAME_SHARED);
+}
+
 void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
 {
     struct p2m_entry e;
@@ -392,11 +400,9 @@ void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
             continue;
         }
         struct frame *fr = frame_of(p->frames, e.mfn);
-        frames_set_state(p->frames, e.mfn, FRAME_SHARED);
+        become_shared(p, gfns[i], e.mfn);
         fr->group = (uint16_t)p->group->id;
         fr->flags |= FRAME_F_NEW; /* mm/fold comes to it by this page */
-        count_lose(p, gfns[i], FRAME_PRIVATE);
-        count_gain(p, gfns[i], FRAME_SHARED);
     }
 }
 
@@ -405,9 +411,7 @@ void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
 void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
     ASSERT(state_of(p, mfn) == FRAME_PRIVATE && frame_of(p->frames, mfn)->gfn == gfn.n);
-    frames_set_state(p->frames, mfn, FRAME_SHARED);
-    count_lose(p, gfn, FRAME_PRIVATE);
-    count_gain(p, gfn, FRAME_SHARED);
+    become_shared(p, gfn, mfn);
     p2m_page(p, gfn)->flags |= GPAGE_F_FOLDED;
 }
 
