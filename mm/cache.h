@@ -44,8 +44,8 @@
 #define CACHE_NIL UINT32_MAX
 #define CACHE_BLOCK_SECTORS 8u
 #define CACHE_MASK_ALL 0xffu
-/* Blocks that one frame is for, at most, but for DIRTY ones: whenever a block leaves it, or guests
- * begin or end to map it, all of them are walked over. */
+/* Blocks that one frame is for, at most: whenever a block leaves it, or guests begin or end to map
+ * it, all of them are walked over. */
 #define CACHE_FRAME_BLOCKS 64u
 
 enum cache_mode {
@@ -244,7 +244,8 @@ void cache_renew(struct cache *c, mfn_t mfn);
 /*
  * All blocks that are in frame `from` are in `to` from now on, which is CACHE or SHARED, of the
  * same group, and equal in content; those that it has no room for are evicted. `from` is CACHED no
- * longer, and free if no guest maps it.
+ * longer, and free if no guest maps it; but DIRTY blocks that there is no room for stay in it until
+ * they have been written out, in no index, and new while guests map it.
  */
 void cache_move(struct cache *c, mfn_t from, mfn_t to);
 /* All blocks that are in the frame are zeroes; the frame is CACHED no longer, and free if no guest

@@ -202,6 +202,22 @@ static enum status check_frame_chains(const struct audit *a)
                        (unsigned long long)linked, c->used, c->zeroes);
 }
 
+/* No frame is for too many blocks. */
+static enum status check_crowds(const struct audit *a)
+{
+    const struct cache *c = a->c;
+
+    for (uint32_t e = 0; e < c->n_max; e++) {
+        const struct cache_entry *x = &c->entries[e];
+        bool in_frame = (x->flags & (CACHE_E_USED | CACHE_E_ZERO)) == CACHE_E_USED;
+
+        if (in_frame && cache_share_exceeds(c, MFN(x->frame), CACHE_FRAME_BLOCKS)) {
+            return WRONG(a, "frame %x is for more than %u blocks", x->frame, CACHE_FRAME_BLOCKS);
+        }
+    }
+    return OK;
+}
+
 static enum status check_queue(const struct audit *a, const struct cache_queue *q, uint8_t kind)
 {
     const struct cache *c = a->c;
@@ -350,6 +366,9 @@ enum status cache_check(const struct cache *c, char *why, size_t size)
     }
     if (s == OK) {
         s = check_frame_chains(&a);
+    }
+    if (s == OK) {
+        s = check_crowds(&a);
     }
     if (s == OK) {
         s = check_queues(&a, &held);

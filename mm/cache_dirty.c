@@ -255,10 +255,14 @@ void cache_write_out(struct cache *c, uint32_t e)
     x->wb = (uint8_t)((x->wb & ~CACHE_W_NEW) | CACHE_W_OUT);
 }
 
-/* Whether the entry's frame has more blocks than it may, now that this one need not stay. */
-static bool is_one_too_many(const struct cache *c, uint32_t e)
+/* The block is in a frame that mm/fold knows nothing of, where it had to stay while it was DIRTY.
+ */
+static void show_again(struct cache *c, uint32_t e)
 {
-    return !cache_is_zero(c, e) && cache_share_exceeds(c, cache_frame(c, e), CACHE_FRAME_BLOCKS);
+    if (!cache_is_zero(c, e) &&
+        (frame_of(c->frames, cache_frame(c, e))->flags & FRAME_F_INDEXED) == 0) {
+        cache_renew(c, cache_frame(c, e));
+    }
 }
 
 bool cache_written(struct cache *c, uint32_t e, bool ok)
@@ -278,9 +282,11 @@ bool cache_written(struct cache *c, uint32_t e, bool ok)
     if (cache_is_queued(x)) {
         cache_queue_enter(c, e, first);
     }
-    if ((x->flags & CACHE_E_DOOMED) != 0 || c->mode == CACHE_OFF || is_one_too_many(c, e)) {
+    if ((x->flags & CACHE_E_DOOMED) != 0 || c->mode == CACHE_OFF) {
         x->flags &= (uint8_t)~CACHE_E_DOOMED;
         cache_remove(c, e);
+    } else {
+        show_again(c, e);
     }
     cache_trim(c);
     return true;

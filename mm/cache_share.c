@@ -225,26 +225,57 @@ static uint32_t take_entry(struct cache *c, mfn_t mfn)
     return e;
 }
 
+/* The entry, of another frame until now, is in `to`. */
+static void move_entry(struct cache *c, uint32_t e, mfn_t to)
+{
+    if (cache_is_queued(&c->entries[e])) {
+        cache_queue_leave(c, e);
+    }
+    cache_share_leave(c, e);
+    cache_share_join(c, e, to);
+    if (frame_of(c->frames, to)->state == FRAME_SHARED) {
+        c->entries[e].flags |= CACHE_E_MAPPED;
+        c->mapped++;
+    } else if (cache_is_queued(&c->entries[e])) {
+        cache_queue_enter(c, e, false);
+    }
+    c->stats.moved++;
+}
+
+/* How many more blocks the frame may be for. */
+static unsigned room_in(const struct cache *c, mfn_t mfn)
+{
+    unsigned n = 0;
+
+    FOR_EACH_ENTRY(c, e, mfn)
+    {
+        n++;
+    }
+    ASSERT(n <= CACHE_FRAME_BLOCKS);
+    return CACHE_FRAME_BLOCKS - n;
+}
+
 void cache_move(struct cache *c, mfn_t from, mfn_t to)
 {
-    bool mapped = frame_of(c->frames, to)->state == FRAME_SHARED;
-    uint32_t e;
+    const struct frame *source = frame_of(c->frames, from), *target = frame_of(c->frames, to);
+    unsigned room = room_in(c, to);
 
-    ASSERT(from.n != to.n && (mapped || frame_of(c->frames, to)->state == FRAME_CACHE));
-    while ((e = cache_share_first(c, from)) != CACHE_NIL) {
-        if (!cache_is_dirty(c, e) && cache_share_exceeds(c, to, CACHE_FRAME_BLOCKS - 1)) {
+    ASSERT(from.n != to.n && (target->state == FRAME_SHARED || target->state == FRAME_CACHE));
+    for (uint32_t next, e = cache_share_first(c, from); e != CACHE_NIL; e = next) {
+        ASSERT(!cache_is_busy(c, e));
+        next = entry_in(c, (uint32_t)from.n, c->entries[e].frame_next);
+        if (room > 0) {
+            move_entry(c, e, to);
+            room--;
+        } else if (!cache_is_dirty(c, e)) {
             drop_entry(c, e);
-            continue;
         }
-        (void)take_entry(c, from);
-        cache_share_join(c, e, to);
-        if (mapped) {
-            c->entries[e].flags |= CACHE_E_MAPPED;
-            c->mapped++;
-        } else if (cache_is_queued(&c->entries[e])) {
-            cache_queue_enter(c, e, false);
+    }
+    if ((source->flags & FRAME_F_CACHED) != 0) {
+        cache_share_hide(c, from); /* `to` is what stands for the content */
+        if (source->state == FRAME_SHARED) {
+            cache_renew(c, from); /* whoever maps it is still to go there */
         }
-        c->stats.moved++;
     }
 }
 

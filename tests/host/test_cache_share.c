@@ -257,20 +257,29 @@ static uint32_t twin(struct rig *r, unsigned block)
 
 #define MANY 300u
 
-/* Blocks of one content, more than a frame may have: brings each into a frame of its own, then into
- * `to`. */
-static void crowd(struct rig *r, mfn_t to, bool dirty)
+/* A clean block, or a DIRTY one, in a frame of its own. */
+static uint32_t crowd_one(struct rig *r, unsigned block, bool dirty)
 {
-    for (unsigned b = 1; b < MANY; b++) {
-        uint32_t e;
-        if (dirty) {
-            assert_int_equal(cache_write(&r->c, 1, b, false, 7, &e), OK);
-        } else {
-            assert_int_equal(cache_insert(&r->c, 1, b, &e), OK);
-            cache_set_group(&r->c, e, 7);
-            cache_publish(&r->c, e, CACHE_MASK_ALL);
-        }
-        cache_move(&r->c, cache_frame(&r->c, e), to);
+    uint32_t e;
+
+    if (dirty) {
+        assert_int_equal(cache_write(&r->c, 1, block, false, 7, &e), OK);
+    } else {
+        assert_int_equal(cache_insert(&r->c, 1, block, &e), OK);
+        cache_set_group(&r->c, e, 7);
+        cache_publish(&r->c, e, CACHE_MASK_ALL);
+    }
+    memset(frame_bytes(&r->f, cache_frame(&r->c, e)), 9, PAGE_SIZE);
+    return e;
+}
+
+/* Blocks of one content, `n` of them: each into a frame of its own, then into `to`. */
+static void crowd(struct rig *r, mfn_t to, unsigned n, bool dirty)
+{
+    for (unsigned b = 1; b < n; b++) {
+        mfn_t mfn = cache_frame(&r->c, crowd_one(r, b, dirty));
+        cache_seen(&r->c, mfn); /* as mm/fold does */
+        cache_move(&r->c, mfn, to);
     }
 }
 
@@ -284,43 +293,81 @@ static unsigned count_in(const struct rig *r, mfn_t mfn)
     return n;
 }
 
+static mfn_t crowd_begin(struct rig *r, uint64_t max)
+{
+    rig_init(r, max);
+    free(r->mem);
+    r->mem = malloc(cache_bytes(MANY));
+    assert_int_equal(cache_init(&r->c, &r->f, r->mem, MANY, 3), OK);
+    cache_set_mode(&r->c, CACHE_FOLD);
+    for (unsigned b = 0; b < BLOCKS; b++) {
+        r->content[b] = 9;
+    }
+    mfn_t to = cache_frame(&r->c, rig_put(r, 0, 9));
+    cache_seen(&r->c, to);
+    return to;
+}
+
 /* Each block that leaves a frame, and each guest that comes or goes, costs a walk over its blocks:
  * a disk full of one content must not make that long. */
 static void test_bound_of_a_frame(void **state)
 {
     struct rig r;
-    uint32_t e;
-    mfn_t to;
 
     (void)state;
-    rig_init(&r, 32);
-    free(r.mem);
-    r.mem = malloc(cache_bytes(MANY));
-    assert_int_equal(cache_init(&r.c, &r.f, r.mem, MANY, 3), OK);
-    cache_set_mode(&r.c, CACHE_FOLD);
-    for (unsigned b = 0; b < BLOCKS; b++) {
-        r.content[b] = 9;
-    }
-    to = cache_frame(&r.c, rig_put(&r, 0, 9));
-    crowd(&r, to, false);
+    mfn_t to = crowd_begin(&r, 32);
+    crowd(&r, to, MANY, false);
     assert_int_equal(count_in(&r, to), CACHE_FRAME_BLOCKS);
     assert_int_equal(r.f.by_state[FRAME_CACHE], 1);
     audit(&r);
-    /* What the disk has not got yet stays until it has. */
-    cache_drop_all(&r.c);
-    to = cache_frame(&r.c, rig_put(&r, 0, 9));
-    crowd(&r, to, true);
-    assert_int_equal(count_in(&r, to), MANY);
+    rig_fini(&r);
+}
+
+/* Nor must a guest that writes one content all over its disk: what the disk has not got yet stays
+ * where it is until it has, and is shown to mm/fold then. */
+static void test_bound_of_dirty_blocks(void **state)
+{
+    struct rig r;
+    unsigned n = CACHE_FRAME_BLOCKS + 20;
+    mfn_t mfn;
+    uint32_t e;
+
+    (void)state;
+    mfn_t to = crowd_begin(&r, 32);
+    crowd(&r, to, n, true);
+    assert_int_equal(count_in(&r, to), CACHE_FRAME_BLOCKS);
+    assert_int_equal(r.f.by_state[FRAME_CACHE], 21);
+    assert_int_equal(r.c.dirty, n - 1);
+    assert_int_equal(r.c.n_new, 0);
     audit(&r);
     /* Nor may guests put one page of theirs into more. */
     map(&r, to);
     assert_int_equal(cache_write_frame(&r.c, 1, MANY, to, &e), E_NOMEM);
-    for (unsigned b = 1; b < MANY; b++) {
+    /* One that has no room, and that a guest comes to map, is new until that has gone elsewhere. */
+    mfn = cache_frame(&r.c, cache_find(&r.c, 1, n - 1));
+    map(&r, mfn);
+    assert_int_equal(cache_next_new(&r.c, &mfn), OK); /* the one that was mapped first */
+    assert_int_equal(cache_next_new(&r.c, &mfn), OK);
+    assert_int_equal(mfn.n, cache_frame(&r.c, cache_find(&r.c, 1, n - 1)).n);
+    cache_move(&r.c, mfn, to);
+    assert_int_equal(r.c.n_new, 1);
+    audit(&r);
+    cache_seen(&r.c, mfn);
+    unmap(&r, mfn);
+    for (unsigned b = 1; b < n; b++) {
         e = cache_find(&r.c, 1, b);
         cache_write_out(&r.c, e);
         assert_true(cache_written(&r.c, e, true));
     }
+    cache_seen(&r.c, to);
+    unsigned shown = 0;
+    while (cache_next_new(&r.c, &mfn) == OK) {
+        cache_move(&r.c, mfn, to);
+        shown++;
+    }
+    assert_int_equal(shown, 20);
     assert_int_equal(count_in(&r, to), CACHE_FRAME_BLOCKS);
+    assert_int_equal(r.c.used, CACHE_FRAME_BLOCKS);
     unmap(&r, to);
     audit(&r);
     rig_fini(&r);
@@ -468,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_zeroes),
         cmocka_unit_test(test_new_frames),
         cmocka_unit_test(test_bound_of_a_frame),
+        cmocka_unit_test(test_bound_of_dirty_blocks),
         cmocka_unit_test(test_at_random),
         cmocka_unit_test(test_audit_detects),
     };
