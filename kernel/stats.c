@@ -282,8 +282,8 @@ static void read_aside(const struct vm_disk *d, const struct config_disk *c, str
     }
     out->disk_blocks_aside += cow->stats.chunks;
     out->disk_copied_up += cow->stats.merges;
-    out->disk_base_mapped += cow->stats.base_held;
-    out->disk_aside_mapped += cow->stats.store_held;
+    out->disk_base_mapped += cow->stats.base_taken;
+    out->disk_aside_mapped += cow->stats.store_taken;
     if (c->overlay[0] != '\0') {
         out->disk_room_aside += overlay_free_chunks(aside_overlay(c));
     }

@@ -42,13 +42,17 @@ static void view_submit(struct blk_dev *view, struct blk_req *r)
     d->dev->ops->submit(d->dev, r);
 }
 
-static enum status view_hold(struct blk_dev *view, uint64_t sector, uint32_t group,
-                             struct blk_account *account, mfn_t *out)
+static enum status view_hold(struct blk_dev *view, uint64_t sector, uint32_t group, mfn_t *out)
+{
+    return blk_hold(container_of(view, struct vm_disk, view)->dev, sector, group, out);
+}
+
+static void view_taken(struct blk_dev *view, uint64_t sector, struct blk_account *account)
 {
     struct vm_disk *d = container_of(view, struct vm_disk, view);
 
     (void)account;
-    return blk_hold(d->dev, sector, group, &d->account, out);
+    blk_taken(d->dev, sector, &d->account);
 }
 
 static bool view_keeps(struct blk_dev *view, uint64_t sector)
@@ -57,7 +61,7 @@ static bool view_keeps(struct blk_dev *view, uint64_t sector)
 }
 
 static const struct blk_ops view_ops = {
-    .submit = view_submit, .hold = view_hold, .keeps = view_keeps};
+    .submit = view_submit, .hold = view_hold, .taken = view_taken, .keeps = view_keeps};
 
 /* Finds what the configuration names, and puts the snapshot or overlay over it. A snapshot that a
  * VM brought over a restart goes on. */

@@ -67,13 +67,17 @@ void blk_submit(struct blk_dev *d, struct blk_req *r)
     d->ops->submit(d, r);
 }
 
-enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
-                     struct blk_account *account, mfn_t *out)
+enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group, mfn_t *out)
 {
     if (d->ops->hold == NULL || !range_within(sector, BLK_FRAME_SECTORS, d->sectors)) {
         return E_UNSUPPORTED;
     }
-    return d->ops->hold(d, sector, group, account, out);
+    return d->ops->hold(d, sector, group, out);
+}
+
+void blk_taken(struct blk_dev *d, uint64_t sector, struct blk_account *account)
+{
+    d->ops->taken(d, sector, account);
 }
 
 bool blk_keeps(struct blk_dev *d, uint64_t sector)

@@ -71,8 +71,9 @@ struct blk_ops {
     /* Takes the request; always answers by r->done. */
     void (*submit)(struct blk_dev *d, struct blk_req *r);
     /* blk_hold; NULL for a device without frames to give, which then never sees a BLK_FETCH. */
-    enum status (*hold)(struct blk_dev *d, uint64_t sector, uint32_t group,
-                        struct blk_account *account, mfn_t *out);
+    enum status (*hold)(struct blk_dev *d, uint64_t sector, uint32_t group, mfn_t *out);
+    /* blk_taken; a device has both or neither. */
+    void (*taken)(struct blk_dev *d, uint64_t sector, struct blk_account *account);
     /* blk_keeps; NULL for a device that never does. */
     bool (*keeps)(struct blk_dev *d, uint64_t sector);
 };
@@ -97,15 +98,17 @@ void blk_submit(struct blk_dev *d, struct blk_req *r);
 /*
  * Instead of copying: the CACHE frame that holds BLK_FRAME_SECTORS sectors from `sector` on, for a
  * guest of share group `group` to map read-only (p2m_adopt). It comes pinned; unpin it afterwards.
- * With `out` NULL it is only said what would be. `account` as in a request. BLK_ZERO_FRAME instead
- * of a frame: they are all zeroes, so the group's zero page serves.
+ * With `out` NULL it is only said what would be. BLK_ZERO_FRAME instead of a frame: they are all
+ * zeroes, so the group's zero page serves. Nothing is counted before the guest has it: blk_taken.
  *
  * E_NOTFOUND: not held now, but a BLK_FETCH of these sectors may bring it (a request without
  * segments, a hint: done with OK whatever came of it, and what it brought may be gone again by
  * then). E_BUSY: held, but not to be had by this group now. E_UNSUPPORTED: read it by copying.
  */
-enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
-                     struct blk_account *account, mfn_t *out) MUST_CHECK;
+enum status blk_hold(struct blk_dev *d, uint64_t sector, uint32_t group, mfn_t *out) MUST_CHECK;
+/* The guest maps what blk_hold has just given: that is a read like any other. `account` as in a
+ * request. */
+void blk_taken(struct blk_dev *d, uint64_t sector, struct blk_account *account);
 #define BLK_FRAME_SECTORS (PAGE_SIZE / BLK_SECTOR)
 
 /*

@@ -352,7 +352,11 @@ static bool blkcache_keeps(struct blk_dev *dev, uint64_t sector)
 }
 
 static const struct blk_ops blkcache_ops = {
-    .submit = blkcache_submit, .hold = blkcache_hold, .keeps = blkcache_keeps};
+    .submit = blkcache_submit,
+    .hold = blkcache_hold,
+    .taken = blkcache_taken,
+    .keeps = blkcache_keeps,
+};
 
 void blkcache_dev_init(struct blkcache_dev *d, struct blkcache *bc, struct blk_dev *lower)
 {

@@ -75,9 +75,10 @@ struct blkcache_out {
 /* Serves what it can, and starts what it must; the job ends or is parked or has ios in flight. */
 void blkcache_read_step(struct blkcache_job *j);
 void blkcache_read_finished(struct blkcache_io *io);
-/* struct blk_ops, hold. */
+/* struct blk_ops, hold and taken. */
 enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
-                          struct blk_account *account, mfn_t *out) MUST_CHECK;
+                          mfn_t *out) MUST_CHECK;
+void blkcache_taken(struct blk_dev *dev, uint64_t sector, struct blk_account *account);
 /* Tells those who look on which blocks are wanted, `first` to `last`, whether they are here or not.
  */
 void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *account,

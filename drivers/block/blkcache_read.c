@@ -28,6 +28,31 @@ static void keep(struct blkcache_job *j, uint32_t e)
     }
 }
 
+/* Notes a use of the block. False: it belongs to the miss that brought it. */
+static bool note_use(struct cache *c, uint32_t e)
+{
+    if ((c->entries[e].flags & CACHE_E_FRESH) != 0) {
+        c->entries[e].flags &= (uint8_t)~CACHE_E_FRESH;
+        cache_take_ahead(c, e);
+        return false;
+    }
+    cache_touch(c, e);
+    return true;
+}
+
+/* A block of j, a read, was here. */
+static void count_use(struct blkcache_job *j, uint32_t e)
+{
+    struct cache *c = j->d->bc->cache;
+
+    if (j->joining) {
+        cache_touch(c, e);
+    } else if (note_use(c, e)) {
+        c->stats.hits++;
+        blkcache_count_hit(j);
+    }
+}
+
 /* Serves hits from j->at on, until a block that is not there; returns its entry if it has one. */
 static uint32_t serve_hits(struct blkcache_job *j)
 {
@@ -47,22 +72,17 @@ static uint32_t serve_hits(struct blkcache_job *j)
             blkcache_give(bc, j->r, job_offset(j, j->at),
                           (const uint8_t *)cache_bytes_of(c, e) + skip * BLK_SECTOR,
                           (size_t)(n * BLK_SECTOR));
-            cache_touch(c, e);
-        } else {
+            count_use(j, e);
+        } else { /* whoever takes it counts the hit */
             if (j->joining) {
                 c->entries[e].flags |= CACHE_E_FRESH;
             }
             keep(j, e);
         }
-        if (j->r->op == BLK_FETCH && !j->joining) {
-            /* whoever takes it counts the hit */
-        } else if (j->joining) {
+        if (j->joining) {
             j->joining = false;
             c->stats.joined++;
             blkcache_count_misses(j, 1);
-        } else {
-            c->stats.hits++;
-            blkcache_count_hit(j);
         }
         j->at += n;
     }
@@ -302,8 +322,7 @@ static bool may_have(const struct cache *c, uint32_t e, uint32_t group)
     return p2m_may_adopt(fr, group) && fr->pins < FRAME_PINS_MAX / 2;
 }
 
-enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
-                          struct blk_account *account, mfn_t *out)
+enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group, mfn_t *out)
 {
     struct blkcache_dev *d = (struct blkcache_dev *)dev;
     struct cache *c = d->bc->cache;
@@ -328,11 +347,17 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
         *out = cache_frame(c, e);
         frames_pin(c->frames, *out);
     }
-    if ((c->entries[e].flags & CACHE_E_FRESH) != 0) {
-        c->entries[e].flags &= (uint8_t)~CACHE_E_FRESH;
-        cache_take_ahead(c, e);
-    } else {
-        cache_touch(c, e);
+    return OK;
+}
+
+void blkcache_taken(struct blk_dev *dev, uint64_t sector, struct blk_account *account)
+{
+    struct blkcache_dev *d = (struct blkcache_dev *)dev;
+    struct cache *c = d->bc->cache;
+    uint64_t at = d->dev.start + sector;
+    uint32_t e = cache_find(c, d->dev.id, block_of(at));
+
+    if (e == CACHE_NIL || note_use(c, e)) {
         c->stats.hits++;
         d->stats.hits++;
         if (account != NULL) {
@@ -344,5 +369,4 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
     c->stats.adopted++;
     d->stats.reads++;
     d->stats.read_sectors += CACHE_BLOCK_SECTORS;
-    return OK;
 }

@@ -137,7 +137,7 @@ static void cow_submit_req(struct blk_dev *d, struct blk_req *r)
 }
 
 static const struct blk_ops cow_blk_ops = {
-    .submit = cow_submit_req, .hold = cow_hold, .keeps = cow_keeps};
+    .submit = cow_submit_req, .hold = cow_hold, .taken = cow_taken, .keeps = cow_keeps};
 
 /* ---- the lower devices ---- */
 

@@ -65,7 +65,7 @@ struct cow_stats {
     uint64_t chunks;        /* of the map that have a place */
     uint64_t merges;        /* chunks completed from the base for a write in part */
     uint64_t starved, full; /* writes that had to wait for a frame; that failed for want of room */
-    uint64_t base_held, store_held; /* chunks given as the base's frame, as the store's */
+    uint64_t base_taken, store_taken; /* chunks had as the base's frame, as the store's */
 };
 
 struct cow {

@@ -41,7 +41,7 @@ static bool is_changing(const struct cow *c, uint64_t chunk)
 /* The chunk is all zeroes. Where the base gives no frames, nothing is given away. */
 static enum status hold_zero(struct cow *c, uint64_t chunk, uint32_t group, mfn_t *out)
 {
-    if (blk_hold(c->base, chunk * COW_CHUNK_SECTORS, group, NULL, NULL) == E_UNSUPPORTED) {
+    if (blk_hold(c->base, chunk * COW_CHUNK_SECTORS, group, NULL) == E_UNSUPPORTED) {
         return E_UNSUPPORTED;
     }
     if (is_changing(c, chunk)) {
@@ -49,13 +49,11 @@ static enum status hold_zero(struct cow *c, uint64_t chunk, uint32_t group, mfn_
     }
     if (out != NULL) {
         *out = BLK_ZERO_FRAME;
-        c->stats.store_held++;
     }
     return OK;
 }
 
-enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
-                     struct blk_account *account, mfn_t *out)
+enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group, mfn_t *out)
 {
     struct cow *c = (struct cow *)d;
     uint64_t chunk = sector / COW_CHUNK_SECTORS, at;
@@ -70,14 +68,22 @@ enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
     }
     if (is_changing(c, chunk)) {
         /* Without frames below, nobody shall try to fetch one. */
-        return blk_hold(o, at, group, account, NULL) == E_UNSUPPORTED ? E_UNSUPPORTED : E_NOTFOUND;
+        return blk_hold(o, at, group, NULL) == E_UNSUPPORTED ? E_UNSUPPORTED : E_NOTFOUND;
     }
-    enum status s = blk_hold(o, at, group, account, out);
-    if (s == OK && out != NULL) {
-        c->stats.base_held += o == c->base;
-        c->stats.store_held += o != c->base;
+    return blk_hold(o, at, group, out);
+}
+
+void cow_taken(struct blk_dev *d, uint64_t sector, struct blk_account *account)
+{
+    struct cow *c = (struct cow *)d;
+    uint64_t at;
+    struct blk_dev *o = owner(c, sector / COW_CHUNK_SECTORS, &at);
+
+    c->stats.base_taken += o == c->base;
+    c->stats.store_taken += o != c->base;
+    if (o != NULL) {
+        blk_taken(o, at, account);
     }
-    return s;
 }
 
 bool cow_keeps(struct blk_dev *d, uint64_t sector)

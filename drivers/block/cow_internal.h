@@ -50,9 +50,9 @@ enum cow_next cow_fetch_piece(struct cow_job *j);
 /* What comes after the lower request of a piece. */
 enum cow_next cow_piece_landed(struct cow_job *j);
 
-/* struct blk_ops, hold. */
-enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group,
-                     struct blk_account *account, mfn_t *out) MUST_CHECK;
+/* struct blk_ops, hold and taken. */
+enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group, mfn_t *out) MUST_CHECK;
+void cow_taken(struct blk_dev *d, uint64_t sector, struct blk_account *account);
 
 /* struct blk_ops, keeps. */
 bool cow_keeps(struct blk_dev *d, uint64_t sector);

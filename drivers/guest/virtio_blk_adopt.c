@@ -57,7 +57,7 @@ static enum status adopt_page(struct virtio_blk *d, struct virtio_blk_slot *slot
     struct p2m *p = d->cfg.p2m;
     gpa_t gpa;
     mfn_t mfn;
-    enum status s = blk_hold(d->cfg.disk, slot->sector, p->group->id, NULL, &mfn);
+    enum status s = blk_hold(d->cfg.disk, slot->sector, p->group->id, &mfn);
 
     if (s != OK) {
         return s;
@@ -71,6 +71,7 @@ static enum status adopt_page(struct virtio_blk *d, struct virtio_blk_slot *slot
     if (s != OK) {
         return E_BUSY;
     }
+    blk_taken(d->cfg.disk, slot->sector, NULL);
     if (d->cfg.arrived) {
         d->cfg.arrived(d->cfg.arrived_ctx, gpa_to_gfn(gpa));
     }
@@ -139,5 +140,5 @@ bool virtio_blk_adopt_possible(const struct virtio_blk *d, const struct virtio_b
                                uint64_t sector)
 {
     return slot->type == VIRTIO_BLK_T_IN && is_whole_page(slot, slot->at, slot->left) &&
-           blk_hold(d->cfg.disk, sector, d->cfg.p2m->group->id, NULL, NULL) != E_UNSUPPORTED;
+           blk_hold(d->cfg.disk, sector, d->cfg.p2m->group->id, NULL) != E_UNSUPPORTED;
 }

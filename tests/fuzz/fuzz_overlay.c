@@ -139,12 +139,12 @@ static const uint8_t *expected(const struct hostile *h, uint64_t chunk)
 static void compare_frame(struct hostile *h, uint64_t chunk, const uint8_t *bytes)
 {
     mfn_t mfn;
-    enum status s = blk_hold(&h->o.cow.dev, chunk * 8, 0, NULL, &mfn);
+    enum status s = blk_hold(&h->o.cow.dev, chunk * 8, 0, &mfn);
 
     require((s == E_UNSUPPORTED) == (h->cache.mode != CACHE_FOLD));
     if (s == E_NOTFOUND) {
         require(go(h, BLK_FETCH, chunk) == OK);
-        s = blk_hold(&h->o.cow.dev, chunk * 8, 0, NULL, &mfn);
+        s = blk_hold(&h->o.cow.dev, chunk * 8, 0, &mfn);
     }
     if (s == OK) {
         require(memcmp(frame_bytes(&h->frames, mfn), bytes, PAGE_SIZE) == 0);

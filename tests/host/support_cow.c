@@ -199,13 +199,14 @@ static enum status hold(struct world *w, uint64_t sector)
     if (w->n_held == HELD) {
         let_go(w, pick(&w->picks, HELD));
     }
-    enum status would = blk_hold(&w->cow->dev, sector, 0, NULL, NULL);
-    enum status st = blk_hold(&w->cow->dev, sector, 0, NULL, &mfn);
+    enum status would = blk_hold(&w->cow->dev, sector, 0, NULL);
+    enum status st = blk_hold(&w->cow->dev, sector, 0, &mfn);
     REQUIRE(st == would);
     if (st != OK) {
         REQUIRE(st == E_NOTFOUND || st == E_BUSY || st == E_UNSUPPORTED);
         return st;
     }
+    blk_taken(&w->cow->dev, sector, NULL);
     REQUIRE(sector % BLK_FRAME_SECTORS == 0);
     static const uint8_t zeroes[PAGE_SIZE];
     bool zero = mfn.n == BLK_ZERO_FRAME.n;
@@ -496,8 +497,8 @@ static void note_result(struct world *w)
     w->result.merges += w->cow->stats.merges;
     w->result.starved += w->cow->stats.starved;
     w->result.full += w->cow->stats.full;
-    w->result.base_held += w->cow->stats.base_held;
-    w->result.store_held += w->cow->stats.store_held;
+    w->result.base_held += w->cow->stats.base_taken;
+    w->result.store_held += w->cow->stats.store_taken;
     w->result.chunks = MAX(w->result.chunks, w->cow->stats.chunks);
     if (w->o.overlay) {
         w->result.areas = MAX(w->result.areas, w->over.area + 1);

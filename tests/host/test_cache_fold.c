@@ -258,17 +258,20 @@ static void read_block(struct rig *r, unsigned v, unsigned g, unsigned b)
     struct p2m *p = &r->p2m[v];
     uint64_t sector = b * (uint64_t)CACHE_BLOCK_SECTORS;
     mfn_t mfn;
-    enum status s = blk_hold(&r->dev.dev, sector, p->group->id, NULL, &mfn);
+    enum status s = blk_hold(&r->dev.dev, sector, p->group->id, &mfn);
 
     if (s == E_NOTFOUND) {
         struct blk_req fetch = {.op = BLK_FETCH, .sector = sector, .sectors = CACHE_BLOCK_SECTORS};
         carry_out(r, &fetch);
-        s = blk_hold(&r->dev.dev, sector, p->group->id, NULL, &mfn);
+        s = blk_hold(&r->dev.dev, sector, p->group->id, &mfn);
     }
     if (s == OK) {
         mfn = mfn.n == BLK_ZERO_FRAME.n ? p->group->zero : mfn;
         s = p2m_adopt(p, GFN(g), mfn);
         frames_unpin(&r->f, mfn);
+        if (s == OK) {
+            blk_taken(&r->dev.dev, sector, NULL);
+        }
     }
     if (s != OK) {
         if (p2m_get_write(p, GFN(g), &mfn) != OK) {

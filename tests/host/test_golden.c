@@ -220,9 +220,10 @@ static void read_step(struct vm *vm)
     mfn_t mfn;
 
     while (!vm->busy && vm->at < vm->end && vm->status == OK) {
-        enum status s = blk_hold(&vm->cow->dev, vm->at * COW_CHUNK_SECTORS, 0, &vm->account, &mfn);
+        enum status s = blk_hold(&vm->cow->dev, vm->at * COW_CHUNK_SECTORS, 0, &mfn);
         r->touched[vm->at] |= vm->version[vm->at] == 0;
         if (s == OK) {
+            blk_taken(&vm->cow->dev, vm->at * COW_CHUNK_SECTORS, &vm->account);
             check_chunk(vm, vm->at++, frame_bytes(&r->frames, mfn));
             frames_unpin(&r->frames, mfn);
         } else if (s == E_NOTFOUND && !vm->fetched) {
@@ -295,9 +296,9 @@ static void test_storm(void **state)
         uint64_t held = 0;
         for (unsigned i = 0; i < VMS; i++) {
             assert_true(r->vms[i].copied == 0);
-            assert_true(r->vms[i].cow->stats.store_held == 0);
+            assert_true(r->vms[i].cow->stats.store_taken == 0);
             assert_true(r->vms[i].account.cache_hits + r->vms[i].account.cache_misses > 0);
-            held += r->vms[i].cow->stats.base_held;
+            held += r->vms[i].cow->stats.base_taken;
         }
         assert_true(held == r->cache.stats.adopted);
         rig_free(r);
@@ -321,7 +322,7 @@ static void test_storm_with_writes(void **state)
             }
         }
         assert_true(r->base.n_read_sectors == count_touched(r) * COW_CHUNK_SECTORS);
-        assert_true(r->vms[2].cow->stats.store_held > 0 && r->vms[3].cow->stats.store_held > 0);
+        assert_true(r->vms[2].cow->stats.store_taken > 0 && r->vms[3].cow->stats.store_taken > 0);
         assert_true(r->vms[2].copied == 0 && r->vms[3].copied == 0);
         for (unsigned i = 0; i < VMS; i++) {
             read_run(&r->vms[i], 0, CHUNKS);
@@ -382,7 +383,7 @@ static void test_base_left_behind(void **state)
     for (unsigned c = 0; c < 64; c++) {
         assert_true(cache_find(&r->cache, 1, c) == CACHE_NIL);
     }
-    assert_true(r->vms[2].cow->stats.store_held >= 64 * 4 && r->vms[2].copied == 0);
+    assert_true(r->vms[2].cow->stats.store_taken >= 64 * 4 && r->vms[2].copied == 0);
     rig_free(r);
 }
 
@@ -408,8 +409,7 @@ static void test_bad_sector(void **state)
         }
         assert_true(vm->at == 20 && !vm->busy);
         assert_int_equal(vm->status, E_IO);
-        assert_int_equal(blk_hold(&vm->cow->dev, 20 * COW_CHUNK_SECTORS, 0, &vm->account, &mfn),
-                         E_NOTFOUND);
+        assert_int_equal(blk_hold(&vm->cow->dev, 20 * COW_CHUNK_SECTORS, 0, &mfn), E_NOTFOUND);
         /* A copy-up cannot be; what the chunk holds is what it was. */
         uint64_t chunks = vm->cow->stats.chunks;
         write_sectors(vm, 20 * COW_CHUNK_SECTORS, 1, 5);

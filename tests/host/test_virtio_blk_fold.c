@@ -161,6 +161,36 @@ static void reads_without_room(void **state)
     fold_rig_fini(&f);
 }
 
+/* A device is at the guest's page, which stays where it is then: the block is copied there, and
+ * counted as that, once. */
+static void refused_pages_are_no_hits_twice(void **state)
+{
+    struct fold_rig f;
+    struct tdesc data = {DATA, PAGE_SIZE, true};
+
+    (void)state;
+    fold_rig_init(&f);
+    tguest_put32(&f.r->g, DATA, 1);
+    mfn_t own = f.r->g.map[DATA >> PAGE_SHIFT].mfn;
+    frames_pin(&f.r->g.frames, own);
+    for (unsigned hits = 0; hits < 3; hits++) {
+        assert_int_equal(ask(f.r, T_IN, 64, &data, 1), S_OK);
+        check_data(&f, DATA, 64, PAGE_SIZE);
+        assert_int_equal(f.cache.stats.adopted, 0);
+        assert_int_equal(f.cache.stats.misses, 1);
+        assert_int_equal(f.cache.stats.hits, hits);
+        assert_int_equal(f.dev.stats.hits, hits);
+        assert_int_equal(f.dev.stats.reads, hits + 1);
+        assert_int_equal(f.cache.entries[cache_find(&f.cache, f.dev.dev.id, 8)].uses, hits);
+        assert_int_equal(f.cache.stats.copied_bytes, (hits + 1) * PAGE_SIZE);
+    }
+    frames_unpin(&f.r->g.frames, own);
+    assert_int_equal(ask(f.r, T_IN, 64, &data, 1), S_OK);
+    assert_int_equal(f.cache.stats.adopted, 1);
+    assert_int_equal(f.cache.stats.hits, 3);
+    fold_rig_fini(&f);
+}
+
 static void check_store(struct fold_rig *f)
 {
     char why[160] = "";
@@ -300,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_map_the_caches_frames),
         cmocka_unit_test(reads_without_room),
+        cmocka_unit_test(refused_pages_are_no_hits_twice),
         cmocka_unit_test(writes_leave_frames_through),
         cmocka_unit_test(writes_leave_frames_back),
         cmocka_unit_test(a_page_that_changes_while_its_write_waits_through),
