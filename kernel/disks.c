@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Finding the host's disks, their partitions and disk modules; and the cache over each of them. */
+/* The host's disks, their partitions and disk modules; and the cache over each of them. */
 #include "kernel/disks.h"
 
 #include "arch/x86_64/clock.h"
@@ -12,8 +12,8 @@
 #include "drivers/block/faulty.h"
 #include "drivers/block/partition.h"
 #include "drivers/block/ramdisk.h"
-#include "drivers/host/ata.h"
 #include "kernel/bootmem.h"
+#include "kernel/disks_ata.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
 
@@ -31,60 +31,10 @@ struct disk {
 };
 
 static struct disk_list disks = STAILQ_HEAD_INITIALIZER(disks);
-static struct ata_channel channels[2];
-static unsigned n_channels;
 static struct blkcache blkcache;
-static struct timer ata_timer, fault_timer, write_timer;
+static struct timer fault_timer, write_timer;
 static struct faulty faulty;
 static char list[LIST_BYTES];
-
-/* ---- ATA ---------------------------------------------------------------------------------- */
-
-static void *bytes_at(void *ctx, hpa_t a)
-{
-    (void)ctx;
-    return machine_frames.window + a.a;
-}
-
-static void arm_ata_timer(void)
-{
-    uint64_t next = UINT64_MAX;
-
-    for (unsigned i = 0; i < n_channels; i++) {
-        next = MIN(next, channels[i].deadline_ns);
-    }
-    if (next != UINT64_MAX) {
-        sched_arm(&ata_timer, next);
-    } else {
-        timerq_cancel(&sched_timers, &ata_timer);
-    }
-}
-
-static void deadline_changed(void *ctx)
-{
-    (void)ctx;
-    arm_ata_timer();
-}
-
-static void ata_due(void *ctx, uint64_t now_ns)
-{
-    (void)ctx;
-    for (unsigned i = 0; i < n_channels; i++) {
-        (void)ata_tick(&channels[i], now_ns);
-    }
-    arm_ata_timer();
-}
-
-static void on_irq(void *ctx)
-{
-    (void)ata_irq(ctx); /* the line may be shared: not ours is no error */
-}
-
-static const struct ata_host ata_host = {
-    .now_ns = clock_now_ns,
-    .bytes_at = bytes_at,
-    .deadline_changed = deadline_changed,
-};
 
 /* ---- failing on purpose ------------------------------------------------------------------- */
 
@@ -171,7 +121,7 @@ void disks_configure(const struct config_host *h)
 void disks_poll(void *ctx)
 {
     irq_window();
-    ata_due(NULL, clock_now_ns());
+    disks_ata_poll(clock_now_ns());
     fault_due(NULL, clock_now_ns());
     (void)write_work(ctx);
 }
@@ -218,33 +168,9 @@ static void add_partitions(struct blk_dev *disk)
 
 static void add_ata_disks(void)
 {
-    struct ata_dma_mem mem[2];
+    struct ata_disk *d;
 
-    for (unsigned i = 0; i < 2; i++) {
-        mem[i].va = boot_alloc(ATA_DMA_BYTES, PAGE_SIZE);
-        mem[i].pa = HPA((uint64_t)((uint8_t *)mem[i].va - machine_frames.window));
-        mem[i].bytes = ATA_DMA_BYTES;
-    }
-    enum status s = ata_find_pci(channels, &ata_host, mem);
-    if (s != OK) {
-        log_info("no IDE controller with bus-master DMA: %s", status_name(s));
-        return;
-    }
-    for (n_channels = 0; n_channels < 2; n_channels++) {
-        struct ata_channel *ch = &channels[n_channels];
-        s = irq_register(ch->irq, on_irq, ch);
-        if (s != OK) {
-            log_error("ata: interrupt line %u: %s; its disks are left out", ch->irq,
-                      status_name(s));
-            return;
-        }
-        (void)ata_probe(ch, 2 * n_channels, 0);
-    }
-    for (unsigned i = 0; i < 4; i++) {
-        struct ata_disk *d = &channels[i / 2].disks[i % 2];
-        if (!d->present) {
-            continue;
-        }
+    for (unsigned i = 0; (d = disks_ata_next(&i)) != NULL; i++) {
         log_info("%s: %s, %llu MiB", d->dev.name, d->model,
                  (unsigned long long)d->dev.sectors >> 11);
         struct blk_dev *top = with_faults(&d->dev, d->dev.name);
@@ -288,11 +214,12 @@ void disks_init(const struct config *config)
     disks_set_readahead(config->host.cache_readahead);
     blkcache.curve = &machine_curve;
     blkcache.trace = config->host.cache_trace > 0 ? &machine_trace : NULL;
-    timer_init(&ata_timer, ata_due, NULL);
     init_faults(config);
     timer_init(&write_timer, write_due, NULL);
     sched_add_work(write_work, NULL);
     disks_configure(&config->host);
+    disks_ata_find();
+    disks_ata_slow(config);
     add_ata_disks();
     for (unsigned i = 0; i < config->n_vms; i++) {
         for (unsigned d = 0; d < config->vms[i].n_disks; d++) {
@@ -326,14 +253,7 @@ struct disks_counts disks_counts(void)
 {
     struct disks_counts all = {0};
 
-    for (unsigned i = 0; i < n_channels; i++) {
-        all.commands += channels[i].n_commands;
-        all.merged += channels[i].n_merged;
-        all.errors += channels[i].n_errors;
-        all.timeouts += channels[i].n_timeouts;
-        all.read_sectors += channels[i].n_read_sectors;
-        all.written_sectors += channels[i].n_written_sectors;
-    }
+    disks_ata_count(&all);
     all.faults = faulty.struck;
     return all;
 }

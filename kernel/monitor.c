@@ -68,6 +68,8 @@ static const struct command commands[] = {
      0, 2, monitor_cache},
     {"faults", "[DISK WHAT ... | off]", "disks that fail on purpose, as in disk.fault", 0, 6,
      monitor_faults},
+    {"delays", "[DISK TIME [BLOCK-TIME] | DISK off]",
+     "disks that are slow on purpose, as in disk.delay", 0, 3, monitor_delays},
     {"mem", "", "the machine's memory by use", 0, 0, monitor_mem},
     {"check", "", "prove that memory, folding and cache are sound", 0, 0, check},
     {"report", "", "what was promised, used and saved", 0, 0, report},

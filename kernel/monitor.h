@@ -27,6 +27,8 @@ monitor_command_fn monitor_start, monitor_pause, monitor_resume, monitor_stop, m
 monitor_command_fn monitor_fold, monitor_cache, monitor_when_off;
 /* monitor_faults.c: disks that fail on purpose. */
 monitor_command_fn monitor_faults;
+/* monitor_delays.c: disks that are slow on purpose. */
+monitor_command_fn monitor_delays;
 /* monitor_pass.c: `fold pass [N]`, from monitor_fold; argv[0] is "pass". */
 monitor_command_fn monitor_pass;
 

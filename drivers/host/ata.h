@@ -2,17 +2,22 @@
 /*
  * ATA disks on a PIIX-style IDE controller: bus-master DMA, one command at a time per channel.
  *
- * A channel is idle, runs a command, or resets. Commands end by interrupt (ata_irq) or, when that
- * is lost, by the deadline (ata_tick), and the next one starts there, before anybody is told about
- * the last one. An error is tried again after a soft reset, ATA_RETRIES times, then the request
- * fails with E_IO; resetting is a sequence of deadlines and never waits in place. Only ata_probe
- * polls, at start-up. ATAPI devices are ignored.
+ * A channel is idle, runs a command, keeps one back that has ended, or resets. Commands end by
+ * interrupt (ata_irq) or, when that is lost, by the deadline (ata_tick), and the next one starts
+ * there, before anybody is told about the last one. An error is tried again after a soft reset,
+ * ATA_RETRIES times, then the request fails with E_IO; resetting is a sequence of deadlines and
+ * never waits in place. Only ata_probe polls, at start-up. ATAPI devices are ignored.
  *
  * What waits is served in the order of its sectors, one sweep after the other, and requests of one
  * kind that lie in a row become one command. A request is passed by ATA_PATIENCE times at most:
  * then only those that came before it may still go first. Requests that overlap, one of them not a
  * read, and a flush after a write keep their order. Requests marked `ahead` come last, within their
  * patience. When a command of several requests fails, each of them is tried again by itself.
+ *
+ * A disk may have a delay, to stand for a slower one (disk.delay): then a command of it does not
+ * end before that time is over, counted from its start. The drive works as ever, and what it says
+ * is looked at when the time has come; the channel starts nothing meanwhile, and more requests come
+ * together for the next command, as before a disk that seeks. Time-outs are for the drive alone.
  *
  * DMA reaches the first 4 GiB; what lies above goes through the bounce buffer.
  * ATA/ATAPI-7 (volumes 1 and 2); Programming Interface for Bus Master IDE Controller, revision 1.0.
@@ -54,6 +59,7 @@ struct ata_host {
 enum ata_state {
     ATA_IDLE,
     ATA_RUNNING,
+    ATA_HELD, /* the command has ended, but for the disk's delay */
     ATA_RESET_HOLD,
     ATA_RESET_SETTLE,
     ATA_RESET_BUSY,
@@ -62,12 +68,20 @@ enum ata_state {
 
 struct ata_channel;
 
+/* The least time of a command: for itself, and for each 4 KiB that it reads or writes. Holds for
+ * commands that start from now on. */
+struct ata_delay {
+    uint64_t command_ns, block_ns;
+};
+
 struct ata_disk {
     struct blk_dev dev; /* must be first */
     struct ata_channel *ch;
     uint8_t drive; /* 0 master, 1 slave */
     bool present, lba48, flush, flush_ext;
     char model[41];
+    struct ata_delay delay;
+    uint64_t n_held; /* commands that the delay has kept back */
 };
 
 struct ata_channel {
@@ -83,8 +97,10 @@ struct ata_channel {
     /* Being worked on, in one or more commands: of one disk and kind, and their sectors in a row.
      * A request leaves when all of it is done. */
     struct blk_req_list batch;
-    uint64_t done_sectors; /* of the batch's first request, by commands that ended well */
-    uint32_t cmd_sectors;  /* of the running command */
+    uint64_t done_sectors;      /* of the batch's first request, by commands that ended well */
+    uint32_t cmd_sectors;       /* of the running command */
+    uint64_t held_until_ns;     /* it does not end before */
+    uint8_t end_status, end_bm; /* what it ended with: the drive's status, the bus master's */
     unsigned retries;
     uint32_t turn;  /* batches begun; wraps */
     uint64_t sweep; /* the place (ata_queue.c) where the last batch ended */

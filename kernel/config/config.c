@@ -197,6 +197,11 @@ static enum status unknown_key(struct parser *p, const struct key *keys, unsigne
                   list);
 }
 
+static bool may_repeat(const struct key *k)
+{
+    return k->kind == KEY_DISK || k->kind == KEY_FAULT || k->kind == KEY_DELAY;
+}
+
 /* text: KEY = VALUE. */
 static enum status set_key(struct parser *p, char *text)
 {
@@ -223,7 +228,7 @@ static enum status set_key(struct parser *p, char *text)
     if (k == NULL) {
         return unknown_key(p, keys, n, text, section);
     }
-    if (k->kind != KEY_DISK && k->kind != KEY_FAULT && (p->given & BIT32(k - keys))) {
+    if (!may_repeat(k) && (p->given & BIT32(k - keys))) {
         return refuse(p, E_EXISTS, p->line, "'%s' is set twice in %s; remove one", k->name,
                       section);
     }

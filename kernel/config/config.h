@@ -30,13 +30,20 @@
 #define CONFIG_NAME 64    /* bytes of a name, its NUL included */
 #define CONFIG_VM_NAME 32 /* likewise, of a VM or a share group */
 #define CONFIG_CMDLINE 1024
-#define CONFIG_VALUE 64 /* enough for any [host] value as text */
+#define CONFIG_DELAYS 4
+#define CONFIG_DELAY_NAME 5 /* "ata0" */
+#define CONFIG_VALUE 64     /* enough for any [host] value as text */
 #define CONFIG_VM_MEMORY_MIN (UINT64_C(4) << 20)
 #define CONFIG_VM_MEMORY_MAX (UINT64_C(1) << 39)
 
 enum config_when_off { CONFIG_WHEN_OFF_STAY, CONFIG_WHEN_OFF_POWEROFF };
 
 enum config_write { CONFIG_WRITE_THROUGH, CONFIG_WRITE_BACK };
+
+struct config_delay {
+    char disk[CONFIG_DELAY_NAME];
+    uint64_t command_ns, block_ns; /* of each command at least, and of each 4 KiB of it besides */
+};
 
 struct config_host {
     enum config_when_off when_off; /* what to do once every VM is off */
@@ -61,6 +68,8 @@ struct config_host {
     uint64_t snapshot_max_bytes;
     unsigned n_faults;
     struct faulty_rule faults[FAULTY_RULES]; /* disks that fail on purpose */
+    unsigned n_delays;
+    struct config_delay delays[CONFIG_DELAYS]; /* disks that are slow on purpose, each once */
 };
 
 struct config_disk {
@@ -122,6 +131,14 @@ const char *config_host_help(unsigned i);
 bool config_parse_fault(const char *text, struct faulty_rule *out);
 /* The text that parses to the same; bounded as format(). */
 void config_print_fault(const struct faulty_rule *rule, char *buf, size_t size);
+
+/*
+ * A value of disk.delay: "DISK TIME" or "DISK TIME BLOCK-TIME", DISK being ata0 to ata3; `off` for
+ * the times is none. False: it is not one, and *out is as it was.
+ */
+bool config_parse_delay(const char *text, struct config_delay *out);
+/* The text that parses to the same; bounded as format(). */
+void config_print_delay(const struct config_delay *delay, char *buf, size_t size);
 
 /* cache.dirty_max in bytes, where cache.max is cache_bytes. */
 uint64_t config_dirty_bytes(const struct config_host *h, uint64_t cache_bytes);

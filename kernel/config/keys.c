@@ -77,6 +77,9 @@ const struct key host_keys[] = {
          "DISK read|write|any FIRST+COUNT KIND, or DISK flush KIND; KIND is error, lost, timeout "
          "TIME or slow TIME, and then maybe xN",
      .boot_only = true},
+    {"disk.delay", KEY_DELAY, HOST(n_delays), .def = "",
+     .help = "DISK TIME [BLOCK-TIME]: ata0 to ata3, at most 1s a command and 10ms for 4 KiB of it",
+     .boot_only = true},
 };
 const unsigned n_host_keys = ARRAY_LEN(host_keys);
 

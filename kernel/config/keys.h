@@ -19,6 +19,7 @@ enum key_kind {
     KEY_TEXT,     /* char[max] */
     KEY_DISK,     /* appends to struct config_vm; may be repeated */
     KEY_FAULT,    /* appends to struct config_host; may be repeated */
+    KEY_DELAY,    /* likewise */
 };
 
 #define KEY_CHOICES 4
@@ -54,6 +55,9 @@ enum status key_add_disk(const struct key *k, struct config_vm *vm, const char *
 /* KEY_FAULT: one more rule of how a disk fails. */
 enum status key_add_fault(const struct key *k, struct config_host *h, const char *value, char *why,
                           size_t why_size) MUST_CHECK;
+/* KEY_DELAY: how slow one more disk is. */
+enum status key_add_delay(const struct key *k, struct config_host *h, const char *value, char *why,
+                          size_t why_size) MUST_CHECK;
 /* Whether all VMs' disks go together; warns of what is merely odd. *line: of the VM to blame. */
 enum status key_check_disks(const struct config *c, unsigned *line, char *why,
                             size_t why_size) MUST_CHECK;
@@ -65,6 +69,9 @@ bool key_is_ident(const char *text, size_t size);
 /* Whether text fits into size bytes and holds no control characters, and no blanks unless wanted.
  */
 bool key_is_printable(const char *text, size_t size, bool blanks);
+/* Splits text at blanks, in place. Returns how many words there are; no more than max are in words.
+ */
+unsigned key_split(char *text, char **words, unsigned max);
 /* Copies text for a message: printable characters only, at most size - 1. */
 const char *key_quote(char *to, size_t size, const char *text);
 

@@ -25,27 +25,6 @@ static const struct {
              [FAULTY_TIMEOUT] = {"timeout", true},
              [FAULTY_SLOW] = {"slow", true}};
 
-/* Splits at blanks, in place; more words than there is room for count, but are not there. */
-static unsigned split(char *text, char **words)
-{
-    unsigned n = 0;
-
-    for (char *p = text; *p != '\0';) {
-        if (*p == ' ') {
-            *p++ = '\0';
-            continue;
-        }
-        if (n < WORDS) {
-            words[n] = p;
-        }
-        n++;
-        while (*p != '\0' && *p != ' ') {
-            p++;
-        }
-    }
-    return n;
-}
-
 static bool parse_op(const char *word, uint8_t *out)
 {
     for (unsigned i = 0; i < ARRAY_LEN(ops); i++) {
@@ -83,7 +62,7 @@ static bool parse_kind(const char *word, struct faulty_rule *rule)
 static bool parse(char *text, struct faulty_rule *rule)
 {
     char *words[WORDS];
-    unsigned n = split(text, words), at = 2;
+    unsigned n = key_split(text, words, WORDS), at = 2;
     uint64_t times;
 
     if (n < 3 || n > WORDS || !parse_op(words[1], &rule->ops) ||

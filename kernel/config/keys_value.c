@@ -21,6 +21,26 @@ bool key_is_ident(const char *text, size_t size)
     return n > 0 && n < size && text[0] != '-';
 }
 
+unsigned key_split(char *text, char **words, unsigned max)
+{
+    unsigned n = 0;
+
+    for (char *p = text; *p != '\0';) {
+        if (*p == ' ') {
+            *p++ = '\0';
+            continue;
+        }
+        if (n < max) {
+            words[n] = p;
+        }
+        n++;
+        while (*p != '\0' && *p != ' ') {
+            p++;
+        }
+    }
+    return n;
+}
+
 const char *key_quote(char *to, size_t size, const char *text)
 {
     size_t n = 0;
@@ -187,6 +207,8 @@ enum status key_set(const struct key *k, void *section, const char *value, char 
         return key_add_disk(k, section, value, why, why_size);
     case KEY_FAULT:
         return key_add_fault(k, section, value, why, why_size);
+    case KEY_DELAY:
+        return key_add_delay(k, section, value, why, why_size);
     case KEY_CLASSES:
         ok = set_classes((uint8_t *)to, value);
         break;
@@ -277,6 +299,7 @@ void key_print(const struct key *k, const void *section, char *value, size_t val
         (void)format(value, value_size, "%s", at);
         break;
     case KEY_FAULT:
+    case KEY_DELAY:
         (void)format(value, value_size, "%u", *(const unsigned *)at);
         break;
     case KEY_DISK:

@@ -259,7 +259,8 @@ static void test_run_time(void **state)
     config_host_defaults(&again);
     for (i = 0; config_host_get(&h, i, &key, value, sizeof(value)); i++) {
         bool boot_only = strcmp(key, "fold.zero_across_groups") == 0 ||
-                         strcmp(key, "cache.trace") == 0 || strcmp(key, "disk.fault") == 0;
+                         strcmp(key, "cache.trace") == 0 || strcmp(key, "disk.fault") == 0 ||
+                         strcmp(key, "disk.delay") == 0;
         assert_int_equal(config_host_set(&again, key, value, why, sizeof(why)),
                          boot_only ? E_UNSUPPORTED : OK);
         assert_non_null(config_host_help(i));

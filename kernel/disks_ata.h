@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The host's ATA disks, for kernel/disks: found at start-up, and driven by interrupts and a timer.
+ */
+#ifndef KERNEL_DISKS_ATA_H
+#define KERNEL_DISKS_ATA_H
+
+#include "drivers/host/ata.h"
+#include "kernel/disks.h"
+
+/* Finds the disks of the IDE controller; what cannot be used is logged and left out. */
+void disks_ata_find(void);
+/* Makes them as slow as disk.delay says. */
+void disks_ata_slow(const struct config *config);
+/* The first disk from number *i on, which becomes its number; NULL when there is none. */
+struct ata_disk *disks_ata_next(unsigned *i);
+/* Does what is due; for those who wait at start-up. */
+void disks_ata_poll(uint64_t now_ns);
+/* Adds what they were asked for. */
+void disks_ata_count(struct disks_counts *all);
+
+#endif
