@@ -83,6 +83,7 @@ struct vm {
     struct timer restart_timer; /* a guest that resets at once waits its turn */
     uint64_t said_no_memory_ns; /* kernel/vm_memory.c: when the console last heard */
     bool say_memory_back;
+    uint64_t waits_cleaned, waits_pinned; /* blocks cleaned and frames pinned when it began to */
     uint64_t boots;
 
     struct hvm_space *space;

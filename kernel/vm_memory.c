@@ -4,7 +4,10 @@
  *
  * By the time a VM gets here the cache has given its clean frames (frames.reclaim). It waits until
  * enough are free again (folding, or another VM's end), then goes on with the access that failed:
- * nothing of the guest is lost. The console hears of the first wait, and of the end.
+ * nothing of the guest is lost. It also tries again whenever blocks have been written to their
+ * disks or a device has let go of a frame: where the cache alone kept a page from being written to,
+ * the guest has it to itself then, and no frame need come free. The console hears of the first
+ * wait, and of the end.
  */
 #include "kernel/vm_memory.h"
 
@@ -28,6 +31,8 @@ void vm_wait_for_memory(struct vm *vm)
         return;
     }
     vm->state = VM_NO_MEMORY;
+    vm->waits_cleaned = machine_cache.n_cleaned;
+    vm->waits_pinned = machine_frames.pinned;
     waiting++;
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         sched_remove(&vm->vcpus[i]);
@@ -57,6 +62,28 @@ void vm_memory_leave(struct vm *vm)
     }
 }
 
+/* Whether some device has done since what may be all that the VM waits for. */
+static bool may_try_again(const struct vm *vm)
+{
+    return machine_cache.n_cleaned != vm->waits_cleaned || machine_frames.pinned < vm->waits_pinned;
+}
+
+static void wake(struct vm *vm, const char *why)
+{
+    waiting--;
+    vm->state = VM_RUN;
+    vm->disk_work = true; /* a disk may be what wanted the frame */
+    if (vm->say_memory_back) {
+        vm->say_memory_back = false;
+        log_info("%s: goes on: %s", vm->config->name, why);
+    }
+    for (unsigned c = 0; c < vm->n_vcpus; c++) {
+        if (!vm->vcpus[c].halted) {
+            sched_wake(&vm->vcpus[c]);
+        }
+    }
+}
+
 bool vm_memory_work(void *ctx)
 {
     bool woke = false;
@@ -66,26 +93,13 @@ bool vm_memory_work(void *ctx)
         /* Blocks that were dirty when the frame was wanted may have been written out since. */
         (void)cache_reclaim(&machine_cache, WAKE_FREE - machine_frames.by_state[FRAME_FREE]);
     }
-    if (waiting == 0 || machine_frames.by_state[FRAME_FREE] < WAKE_FREE) {
-        return false;
-    }
-    for (unsigned i = 0; i < n_vms; i++) {
+    bool enough = machine_frames.by_state[FRAME_FREE] >= WAKE_FREE;
+    for (unsigned i = 0; i < n_vms && waiting > 0; i++) {
         struct vm *vm = vms[i];
-        if (vm->state != VM_NO_MEMORY || vm_disks_wait_for_pool(vm)) {
-            continue;
-        }
-        woke = true;
-        waiting--;
-        vm->state = VM_RUN;
-        vm->disk_work = true; /* a disk may be what wanted the frame */
-        if (vm->say_memory_back) {
-            vm->say_memory_back = false;
-            log_info("%s: goes on: memory is free again", vm->config->name);
-        }
-        for (unsigned c = 0; c < vm->n_vcpus; c++) {
-            if (!vm->vcpus[c].halted) {
-                sched_wake(&vm->vcpus[c]);
-            }
+        if (vm->state == VM_NO_MEMORY && !vm_disks_wait_for_pool(vm) &&
+            (enough || may_try_again(vm))) {
+            woke = true;
+            wake(vm, enough ? "memory is free again" : "its disk has what it waited for");
         }
     }
     return woke;

@@ -144,6 +144,7 @@ void cache_dirty_leave(struct cache *c, uint32_t e)
     x->flags &= (uint8_t)~CACHE_E_DIRTY;
     x->wb = 0;
     c->dirty--;
+    c->n_cleaned++;
 }
 
 bool cache_frame_is_dirty(const struct cache *c, mfn_t mfn)

@@ -151,7 +151,8 @@ struct blkcache {
     uint64_t tick_ns;                  /* when blocks get older; UINT64_MAX: none is dirty */
     unsigned budget;                   /* blocks that may still be looked at now */
     bool more;                         /* the budget is used up */
-    mfn_t zeroes;                      /* to write blocks of zeroes from */
+    bool starving; /* since the last tick, frames were wanted for dirty blocks */
+    mfn_t zeroes;  /* to write blocks of zeroes from */
     bool has_zeroes;
 };
 

@@ -16,9 +16,12 @@
 #define PASS_PRESSURE 2u /* until a quarter of the bound is dirty */
 #define PASS_SWEEP 4u    /* those of the old generation */
 #define PASS_AGE 8u      /* they get older; the oldest go */
+#define PASS_RETRY 16u   /* those that failed: somebody waits for their frames */
 
 #define TICKS_OF_AGE 4u /* as W_AGE counts */
-#define LOOK_MAX 512u   /* blocks looked at before others have their turn */
+/* A tick where blocks do not get older, but some have failed. */
+#define RETRY_NS UINT64_C(1000000000)
+#define LOOK_MAX 512u /* blocks looked at before others have their turn */
 /* A disk that fails this often in a row is left alone until the next tick, and by the sweep. */
 #define FAILURES_MAX 8u
 
@@ -182,7 +185,7 @@ static bool wants(struct blkcache *bc, const struct blkcache_leaf *leaf, uint32_
         x->wb = (uint8_t)(due ? x->wb : x->wb + W_AGE_ONE);
     }
     return due || ((leaf->pass & PASS_SWEEP) != 0 && (x->wb & W_GEN) != leaf->gen) ||
-           ((leaf->pass & (PASS_ALL | PASS_PRESSURE)) != 0 && !failed);
+           (leaf->pass & (failed ? PASS_RETRY : PASS_ALL | PASS_PRESSURE)) != 0;
 }
 
 /* The next block that the walk takes; CACHE_NIL when it has ended, or must be put off. */
@@ -247,6 +250,9 @@ static void tick(struct blkcache *bc, uint64_t now_ns)
     struct blkcache_leaf *leaf;
     uint64_t period = bc->writing.age_ns / TICKS_OF_AGE;
 
+    if (period == 0 && healthy(bc) != bc->cache->dirty) {
+        period = RETRY_NS;
+    }
     if (period == 0) {
         bc->tick_ns = UINT64_MAX;
     } else if (bc->tick_ns == UINT64_MAX) {
@@ -257,10 +263,14 @@ static void tick(struct blkcache *bc, uint64_t now_ns)
         {
             blkcache_say_failed(leaf);
             leaf->failures = 0;
-            if (leaf->n_new > 0) {
+            if (leaf->n_new > 0 && bc->writing.age_ns != 0) {
                 start_pass(leaf, PASS_AGE);
             }
+            if (leaf->n_failed > 0 && bc->starving) {
+                start_pass(leaf, PASS_RETRY);
+            }
         }
+        bc->starving = false;
     }
 }
 
@@ -270,12 +280,13 @@ bool blkcache_work(struct blkcache *bc, uint64_t now_ns)
     struct blkcache_leaf *leaf;
 
     if (c->dirty == 0) {
-        c->starved = false;
+        c->starved = bc->starving = false;
         bc->tick_ns = UINT64_MAX;
         bc->more = false;
         return false;
     }
     tick(bc, now_ns);
+    bc->starving |= c->starved;
     if (c->mode == CACHE_OFF || !bc->writing.back || c->starved) {
         c->starved = false;
         STAILQ_FOREACH(leaf, &bc->leaves, link)

@@ -588,6 +588,50 @@ static void test_age(void **state)
     rig_free(r);
 }
 
+/* Somebody waits for the frame of a block that the disk has refused: it is tried again before long,
+ * also where age writes out nothing; and left alone where nobody waits. */
+static void test_starving(void **state)
+{
+    const uint64_t second = 1000000000;
+    struct rig *r = quiet_rig();
+
+    (void)state;
+    blkcache_set_writing(&r->bc, &(struct blkcache_writing){.back = true, .dirty_max = 40});
+    go(r, 0, BLK_WRITE, 24, 8, 4, NULL);
+    for (uint64_t t = 0; t < 5 * second; t += second / 10) {
+        (void)blkcache_work(&r->bc, t);
+        assert_int_equal(r->disk.n_pending, 0);
+    }
+    r->disk.fail_percent = 100;
+    r->cache.starved = true;
+    (void)blkcache_work(&r->bc, 5 * second);
+    assert_int_equal(r->disk.n_pending, 1);
+    lossy_step(&r->disk);
+    unsigned tries = 0;
+    for (uint64_t t = 5 * second; t < 9 * second; t += second / 10) {
+        (void)blkcache_work(&r->bc, t);
+        tries += r->disk.n_pending;
+        while (r->disk.n_pending > 0) {
+            lossy_step(&r->disk);
+        }
+    }
+    assert_int_equal(tries, 1); /* a second later; nobody has asked again since */
+    assert_int_equal(r->cache.dirty, 1);
+    r->disk.fail_percent = 0;
+    uint64_t t = 9 * second;
+    for (; r->disk.n_pending == 0; t += second / 10) {
+        assert_true(t < 12 * second);
+        r->cache.starved = true; /* whoever waits looks again each turn */
+        (void)blkcache_work(&r->bc, t);
+        assert_true(blkcache_due(&r->bc) <= t + second);
+    }
+    lossy_step(&r->disk);
+    assert_int_equal(r->cache.dirty, 0);
+    assert_int_equal(on_disk(r, 24), 4);
+    check_store(r);
+    rig_free(r);
+}
+
 /* Turned off, or through: what is dirty is still what reads find, and goes to the disk. */
 static void test_mode_off(void **state)
 {
@@ -645,11 +689,17 @@ static void test_zeroes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_done_at_once), cmocka_unit_test(test_written_again),
-        cmocka_unit_test(test_errors),       cmocka_unit_test(test_bound),
-        cmocka_unit_test(test_dead_disk),    cmocka_unit_test(test_age),
-        cmocka_unit_test(test_mode_off),     cmocka_unit_test(test_zeroes),
-        cmocka_unit_test(test_power_cuts),   cmocka_unit_test(test_power_cuts_failing),
+        cmocka_unit_test(test_done_at_once),
+        cmocka_unit_test(test_written_again),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_dead_disk),
+        cmocka_unit_test(test_age),
+        cmocka_unit_test(test_starving),
+        cmocka_unit_test(test_mode_off),
+        cmocka_unit_test(test_zeroes),
+        cmocka_unit_test(test_power_cuts),
+        cmocka_unit_test(test_power_cuts_failing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
