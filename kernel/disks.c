@@ -126,6 +126,11 @@ void disks_poll(void *ctx)
     (void)write_work(ctx);
 }
 
+void disks_say_lost(void)
+{
+    blkcache_say_lost(&blkcache);
+}
+
 static void add_disk(struct blk_dev *dev, const char *name)
 {
     struct disk *d = boot_alloc(sizeof(*d), 64);

@@ -13,6 +13,8 @@ void disks_init(const struct config *config);
 void disks_configure(const struct config_host *host);
 /* The disk with the cache over it, or NULL. */
 struct blk_dev *disks_find(const char *name);
+/* Names in the log what is not on its disk at the machine's end. */
+void disks_say_lost(void);
 /* Drives the disks and their time-outs; for blk_wait at start-up. */
 void disks_poll(void *ctx);
 /* How many bytes are read ahead at most, from now on. */

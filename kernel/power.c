@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "drivers/block/blk.h"
 #include "kernel/aside.h"
+#include "kernel/bootmem.h"
 #include "kernel/console.h"
+#include "kernel/disks.h"
 #include "kernel/machine.h"
 #include "kernel/report.h"
 #include "kernel/sched.h"
@@ -17,17 +19,17 @@
 /* A console that nobody reads, or a disk that does not answer, must not keep the machine on. */
 #define PATIENCE_NS UINT64_C(30000000000)
 #define LOOK_NS UINT64_C(2000000)
+/* So often the disks are flushed, as long as not all is written. */
+#define TRIES 3u
 
-enum step { STEP_NONE, STEP_STOP, STEP_FLUSH, STEP_FLUSHING, STEP_REPORT, STEP_DRAIN };
+enum step { STEP_NONE, STEP_STOP, STEP_FLUSH, STEP_REPORT, STEP_DRAIN };
 
 static enum step step;
 static bool then_reboot, ends_when_off;
 static uint64_t deadline_ns;
-static struct timer timer; /* wakes the loop where nothing else would */
-/* The disk to be flushed next, and its request. */
-static unsigned at_vm, at_disk;
-static struct blk_req flush;
-static bool flush_busy;
+static struct timer timer;      /* wakes the loop where nothing else would */
+static struct blk_req *flushes; /* one for each disk of each VM */
+static unsigned n_busy, tries;
 
 static void timer_due(void *ctx, uint64_t now_ns)
 {
@@ -80,29 +82,30 @@ static void flushed(struct blk_req *r, enum status s)
 {
     const struct blk_dev *d = r->ctx;
 
-    flush_busy = false;
+    n_busy--;
     if (s != OK && s != E_UNSUPPORTED) {
         log_error("%s: flushing it: %s", d->name, status_name(s));
     }
 }
 
-/* Flushes the next disk that a VM of the configuration can write to; false when there is none. */
-static bool flush_next(void)
+/* Flushes every disk that a VM of the configuration can write to, all at once: one that does not
+ * answer keeps no other waiting. */
+static void flush_all(void)
 {
-    for (; at_vm < n_vms; at_vm++, at_disk = 0) {
-        const struct config_vm *c = vms[at_vm]->config;
-        while (at_disk < c->n_disks) {
-            const struct config_disk *cd = &c->disks[at_disk++];
-            struct blk_dev *d = aside_flushed(cd);
+    struct blk_req *r = flushes;
+
+    tries++;
+    for (unsigned i = 0; i < n_vms; i++) {
+        const struct config_vm *c = vms[i]->config;
+        for (unsigned k = 0; k < c->n_disks; k++, r++) {
+            struct blk_dev *d = aside_flushed(&c->disks[k]);
             if (d) {
-                flush = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
-                flush_busy = true;
-                blk_submit(d, &flush);
-                return true;
+                *r = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
+                n_busy++;
+                blk_submit(d, r);
             }
         }
     }
-    return false;
 }
 
 /* A VM that was to start at boot and never did makes the run a failed one. */
@@ -143,23 +146,21 @@ static bool power_work(void *ctx)
         if (vms_on() > 0 && !impatient("a VM does not stop")) {
             return wait();
         }
-        at_vm = at_disk = 0;
+        flush_all();
         enter(STEP_FLUSH);
         return true;
     case STEP_FLUSH:
-        enter(flush_next() ? STEP_FLUSHING : STEP_REPORT);
-        return true;
-    case STEP_FLUSHING:
-        if (flush_busy) {
-            if (!impatient("a disk does not answer")) {
-                return wait();
-            }
-            enter(STEP_REPORT); /* the request is still the disk's: no other may be made */
+        if (n_busy > 0 && !impatient("a disk does not answer")) {
+            return wait();
+        }
+        if (n_busy == 0 && machine_cache.dirty > 0 && tries < TRIES) {
+            flush_all();
         } else {
-            enter(STEP_FLUSH);
+            enter(STEP_REPORT);
         }
         return true;
     case STEP_REPORT:
+        disks_say_lost();
         report_print();
         enter(STEP_DRAIN);
         return true;
@@ -208,6 +209,11 @@ bool power_ends_when_off(void)
 void power_init(const struct config *config)
 {
     ends_when_off = config->host.when_off == CONFIG_WHEN_OFF_POWEROFF;
+    unsigned n = 1;
+    for (unsigned i = 0; i < config->n_vms; i++) {
+        n += config->vms[i].n_disks;
+    }
+    flushes = boot_alloc(n * sizeof(*flushes), 64);
     timer_init(&timer, timer_due, NULL);
     sched_add_work(power_work, NULL);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The end of a run: every VM is stopped, every disk flushed, the report printed, the serial line
- * drained; then the machine goes off, or starts again.
+ * drained; then the machine goes off, or starts again. What some disk does not take is named in the
+ * log, and lost. Each step has an end, whatever a disk or the console does.
  */
 #ifndef KERNEL_POWER_H
 #define KERNEL_POWER_H

@@ -192,6 +192,9 @@ bool blkcache_work(struct blkcache *bc, uint64_t now_ns);
 /* UINT64_MAX: never. */
 uint64_t blkcache_due(const struct blkcache *bc);
 
+/* For the machine's end: a line in the log for each disk that has not got all that was written. */
+void blkcache_say_lost(const struct blkcache *bc);
+
 /* Stacks d over lower, with its name, size and abilities. Segments of requests must lie inside the
  * cache's frame table. */
 void blkcache_dev_init(struct blkcache_dev *d, struct blkcache *bc, struct blk_dev *lower);

@@ -262,7 +262,9 @@ static void tick(struct blkcache *bc, uint64_t now_ns)
         STAILQ_FOREACH(leaf, &bc->leaves, link)
         {
             blkcache_say_failed(leaf);
-            leaf->failures = 0;
+            if (!leaf->sweeping) { /* which ends sooner or later, however slowly they fail */
+                leaf->failures = 0;
+            }
             if (leaf->n_new > 0 && bc->writing.age_ns != 0) {
                 start_pass(leaf, PASS_AGE);
             }

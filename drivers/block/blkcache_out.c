@@ -157,6 +157,24 @@ void blkcache_say_failed(struct blkcache_leaf *leaf)
     }
 }
 
+void blkcache_say_lost(const struct blkcache *bc)
+{
+    const struct blkcache_leaf *leaf;
+
+    STAILQ_FOREACH(leaf, &bc->leaves, link)
+    {
+        const struct blkcache_dev *d = STAILQ_FIRST(&leaf->devs);
+        uint32_t e = cache_next_dirty(bc->cache, leaf->id, 0);
+        if (e != CACHE_NIL) {
+            log_error("%s: %u blocks were never written back, the first at sector %llu: they are "
+                      "lost",
+                      d->dev.name, leaf->n_dirty,
+                      (unsigned long long)bc->cache->entries[e].block * CACHE_BLOCK_SECTORS -
+                          d->dev.start);
+        }
+    }
+}
+
 static void note_error(struct blkcache_out *o)
 {
     struct blkcache_leaf *leaf = o->leaf;

@@ -79,9 +79,9 @@ static void look(uint64_t *room, uint64_t bad)
 /* Until it has not run for so long that it must have been paused. */
 static void wait_for_pause(void)
 {
-    uint64_t last = rdtsc(), now = last;
+    uint64_t last = rdtsc(), now = last, half_second = kit_tsc_hz() / 2;
 
-    for (; now - last < kit_tsc_hz() / 2; now = rdtsc()) {
+    for (; now - last < half_second; now = rdtsc()) {
         last = now;
     }
 }

@@ -567,6 +567,35 @@ static void test_dead_disk(void **state)
     rig_free(r);
 }
 
+/* Nor does it when it takes its time to say so. */
+static void test_slow_dead_disk(void **state)
+{
+    struct rig *r = quiet_rig();
+    uint64_t t = 0;
+
+    (void)state;
+    blkcache_set_writing(&r->bc,
+                         &(struct blkcache_writing){.back = true, .dirty_max = 80, .age_ns = 40});
+    for (unsigned b = 0; b < 30; b++) {
+        go(r, 0, BLK_WRITE, b * 16, 8, 9, NULL);
+    }
+    (void)blkcache_work(&r->bc, t);
+    r->disk.fail_percent = 100;
+    go(r, 0, BLK_FLUSH, 0, 0, 0, NULL);
+    while (r->slots[0].busy) {
+        assert_true(r->disk.n_pending > 0);
+        lossy_step(&r->disk);
+        (void)blkcache_work(&r->bc, t += 10); /* a quarter of the age */
+    }
+    assert_int_equal(outcome, E_IO);
+    assert_true(r->cache.stats.clean_errors < 15);
+    r->disk.fail_percent = 0;
+    go(r, 0, BLK_FLUSH, 0, 0, 0, NULL);
+    (void)wait(r, 0);
+    assert_int_equal(r->cache.dirty, 0);
+    rig_free(r);
+}
+
 /* Time alone writes out, and no sooner than it must. */
 static void test_age(void **state)
 {
@@ -689,17 +718,12 @@ static void test_zeroes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_done_at_once),
-        cmocka_unit_test(test_written_again),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_bound),
-        cmocka_unit_test(test_dead_disk),
-        cmocka_unit_test(test_age),
-        cmocka_unit_test(test_starving),
-        cmocka_unit_test(test_mode_off),
-        cmocka_unit_test(test_zeroes),
-        cmocka_unit_test(test_power_cuts),
-        cmocka_unit_test(test_power_cuts_failing),
+        cmocka_unit_test(test_done_at_once), cmocka_unit_test(test_written_again),
+        cmocka_unit_test(test_errors),       cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_dead_disk),    cmocka_unit_test(test_slow_dead_disk),
+        cmocka_unit_test(test_age),          cmocka_unit_test(test_starving),
+        cmocka_unit_test(test_mode_off),     cmocka_unit_test(test_zeroes),
+        cmocka_unit_test(test_power_cuts),   cmocka_unit_test(test_power_cuts_failing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
