@@ -164,9 +164,9 @@ void monitor_cache(void *ctx, unsigned argc, char *const *argv)
     }
     keys(prefixes, argc, argv);
     console_printf("%u of at most %u blocks held (the table has room for %u), %u dirty; hits %llu, "
-                   "misses %llu\n",
+                   "misses %llu; of what guests let go of, the %s stay\n",
                    c->used, c->max, c->n_max, c->dirty, (unsigned long long)c->stats.hits,
-                   (unsigned long long)c->stats.misses);
+                   (unsigned long long)c->stats.misses, c->oldest_stay ? "oldest" : "newest");
     if (argc == 1) {
         print_vms();
         print_curve();

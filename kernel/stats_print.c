@@ -89,6 +89,7 @@ bool stats_print_json(void)
             add_classes(&j, &s.fold);
         } else if (w == STATS_CACHE) {
             json_string(&j, "mode", cache_mode_name(machine_cache.mode));
+            json_string(&j, "stays", machine_cache.oldest_stay ? "oldest" : "newest");
             add_curve(&j);
         }
         json_close(&j);

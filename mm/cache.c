@@ -24,7 +24,7 @@ uint64_t cache_bytes(uint64_t n_max)
         return 0;
     }
     return ALIGN_UP(n_max * sizeof(struct cache_entry) +
-                        2 * bucket_count(n_max) * sizeof(uint32_t) + cache_queue_bytes(n_max),
+                        2 * bucket_count(n_max) * sizeof(uint32_t) + cache_ghost_bytes(n_max),
                     8);
 }
 
@@ -49,7 +49,8 @@ enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64
     for (uint64_t i = 0; i < n_buckets; i++) {
         c->buckets[i] = c->frame_buckets[i] = CACHE_NIL;
     }
-    cache_queue_init(c, c->frame_buckets + n_buckets);
+    cache_queue_init(c);
+    cache_ghost_init(c, (uint64_t *)(c->frame_buckets + n_buckets));
     cache_share_init(c);
     cache_dirty_init(c);
     for (uint32_t i = 0; i < c->n_max; i++) {
@@ -96,14 +97,11 @@ uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block)
 
 void cache_touch(struct cache *c, uint32_t e)
 {
-    struct cache_entry *x = &c->entries[e];
-
-    if (x->uses == CACHE_USES_AHEAD) {
-        x->uses = 0;
-        c->ahead--;
-        return;
+    if (c->entries[e].uses == CACHE_USES_AHEAD) {
+        cache_take_ahead(c, e);
+    } else if (cache_is_queued(&c->entries[e])) {
+        cache_queue_use(c, e);
     }
-    x->uses = (uint8_t)MIN(x->uses + 1u, CACHE_USES_MAX);
 }
 
 /* The entry is free then; it is in no queue by now. Guests that map its frame keep that. */
@@ -322,7 +320,7 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask)
     x->flags &= (uint8_t)~CACHE_E_BUSY;
     x->mask = mask;
     c->busy--;
-    cache_queue_enter(c, e, is_new);
+    cache_queue_enter(c, e, is_new ? CACHE_NEW : CACHE_BACK);
     cache_renew(c, cache_frame(c, e)); /* what a cut block lacks is zeroes */
 }
 

@@ -12,13 +12,15 @@
  * and those that were used there again go on to the main one when their time is over; the others
  * are evicted and remembered as ghosts, and enter the main queue if they come back soon. The main
  * queue gives its oldest block another round for each use, of three at most. A hit moves nothing.
+ * Of the blocks that guests let go of, in mode FOLD, either the newest or the oldest stay, by what
+ * has proved better (cache_queue.c).
  * build/host/cache-bench compares it with others on traces of our own guests; README.md has the
  * figures. The queues are cache_queue.c.
  *
  * A frame that only the cache holds is FRAME_CACHE, with one reference. In mode FOLD guests may map
  * the frame of a VALID entry too, read-only: it is FRAME_SHARED then. While any does, the block
  * costs nothing: it is in no queue, is not evicted, and does not count towards the bound; when the
- * last one lets go, it is the newest block of the queue that it was in. Its bytes are meanwhile the
+ * last one lets go, it comes back to the queue that it was in. Its bytes are meanwhile the
  * guests' memory: nobody may change them, only drop the entry, which leaves the frame to the
  * guests.
  *
@@ -88,7 +90,7 @@ struct cache_entry {
     uint8_t flags;
     uint8_t mask; /* sectors of the block that the frame holds */
     uint8_t uses; /* since it entered its queue, 0 to CACHE_USES_MAX; or CACHE_USES_AHEAD */
-    uint8_t wb;   /* DIRTY: CACHE_W_ bits */
+    uint8_t wb;   /* DIRTY: CACHE_W_ bits. Otherwise cache_queue.c's: when it came to its queue */
 };
 
 _Static_assert(sizeof(struct cache_entry) == 32, "DESIGN: at most 32 bytes of metadata a block");
@@ -141,16 +143,19 @@ struct cache {
     uint32_t new_first, new_last,
         n_new;                      /* frames for mm/fold: FRAME_F_NEW, linked by left, right */
     struct cache_queue small, main; /* of the VALID entries */
-    uint32_t *ghosts;               /* sets of fingerprints of evicted blocks, with their time */
+    uint64_t *ghosts;               /* sets of fingerprints of evicted blocks, with their times */
     uint32_t ghost_mask;            /* number of sets, less one */
     uint32_t ghost_clock;           /* ghosts made so far */
+    uint32_t arrivals;              /* blocks that came to a queue so far, and stayed there */
+    int32_t lean;                   /* what speaks for letting the oldest blocks stay */
+    bool oldest_stay;               /* of those that guests have let go of */
     uint64_t seed;                  /* so that guests cannot choose blocks that collide */
     enum cache_mode mode;
     struct cache_stats stats;
 };
 
-/* Memory for cache_init, in bytes, 8-aligned: 32 a block, two hash tables and the ghosts, each of 4
- * to 8 bytes a block. 0: too many. */
+/* Memory for cache_init, in bytes, 8-aligned: 32 a block, two hash tables of 4 to 8 bytes a
+ * block each, and the ghosts, of 8 to 16. 0: too many. */
 uint64_t cache_bytes(uint64_t n_max);
 /*
  * An empty cache of at most n_max blocks in `mem`, mode OFF, its bound at n_max; frames->cache is
@@ -169,7 +174,8 @@ const char *cache_mode_name(enum cache_mode mode);
 
 /* The block's entry, VALID or BUSY, or CACHE_NIL. Changes nothing. */
 uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block);
-/* Notes a use of a VALID entry for the replacement policy. */
+/* Notes a use of a VALID entry for the replacement policy. What guests map is not used more by
+ * that: they have it. */
 void cache_touch(struct cache *c, uint32_t e);
 /*
  * A new BUSY entry with a frame whose bytes are undefined, evicting another when the cache is full.

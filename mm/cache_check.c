@@ -66,7 +66,7 @@ struct held {
 static bool fits_dirty(const struct cache_entry *x)
 {
     if ((x->flags & CACHE_E_DIRTY) == 0) {
-        return x->wb == 0 && ((x->flags & (CACHE_E_BUSY | CACHE_E_DOOMED)) != CACHE_E_DOOMED);
+        return (x->flags & (CACHE_E_BUSY | CACHE_E_DOOMED)) != CACHE_E_DOOMED;
     }
     return (x->flags & CACHE_E_BUSY) == 0 && x->mask == CACHE_MASK_ALL &&
            (x->wb & (CACHE_W_NEW | CACHE_W_OUT)) != 0;

@@ -202,7 +202,7 @@ enum status cache_write(struct cache *c, uint32_t disk, uint64_t block, bool kee
         }
         s = own_frame(c, e, keep, group);
         if (s != OK && queued) {
-            cache_queue_enter(c, e, false);
+            cache_queue_enter(c, e, CACHE_BACK);
         }
     }
     if (s != OK) {
@@ -281,7 +281,7 @@ bool cache_written(struct cache *c, uint32_t e, bool ok)
     }
     cache_dirty_leave(c, e);
     if (cache_is_queued(x)) {
-        cache_queue_enter(c, e, first);
+        cache_queue_enter(c, e, first ? CACHE_NEW : CACHE_BACK);
     }
     if ((x->flags & CACHE_E_DOOMED) != 0 || c->mode == CACHE_OFF) {
         x->flags &= (uint8_t)~CACHE_E_DOOMED;

@@ -1,26 +1,55 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * S3-FIFO's two queues, and the ghosts.
+ * S3-FIFO's two queues; and which of the blocks that guests let go of are evicted first. What
+ * nobody has wanted for long leaves the main queue also while nothing comes to it.
  *
- * A ghost is a word: a fingerprint of the block's name above, the time of its eviction below. Time
- * counts ghosts. Ghosts lie in sets of four by their hash; a new one takes the place of the oldest
- * of its set. One counts as long as no more have been made after it than the main queue is long; a
- * false one, or one forgotten too early, costs no more than a block in the wrong queue.
+ * A block that guests let go of is the newest of its queue, as S3-FIFO has it for a new one, or the
+ * oldest, so that it goes first and what has been here longer stays. The former suits guests that
+ * soon want again what they have just dropped. When they go round in more than fits, everything is
+ * evicted shortly before it is wanted, and the latter keeps a part of it that is found in each
+ * round (Qureshi et al., "Adaptive Insertion Policies for High Performance Caching", ISCA 2007, has
+ * the idea for processors' caches). Which one it is, is learnt from what is read: `lean`.
+ *
+ * While the newest stay, a read of a block that was evicted is a point for letting the oldest stay,
+ * less the longer ago it came: of as many blocks as came since, the cache would hold that part.
+ * Half a point against it is each read that found its block, or would have with the whole cache for
+ * a queue. While the oldest stay, what counts is known: a point for each read of a block that the
+ * other way would have been evicted by then, a point against for each of one that would have been
+ * here.
  */
 #include "mm/cache_queue.h"
 
 #include "base/bits.h"
 
 #define SMALL_SHARE 10u /* the small queue's part of what is held: a tenth */
-#define WAYS 4u
-#define TIME_BITS 16u
-#define TIME_MASK 0xffffu
-/* Time is kept so coarse that the main queue's length is at most this. */
-#define TIME_SPAN 0x4000u
+/* For how many arrivals a block of the main queue stays there without a use, in times what is held.
+ */
+#define MAIN_AGE 3u
+
+/* An entry's `wb`: when it came to its queue, in units of a 32nd of the bound or less. */
+#define CAME_MASK 0x7fu
+#define CAME_SPAN 32u
+#define CAME_NEW 0x80u /* nobody has had it from there yet */
+
+/* c->lean is between a share of what is held and its negative. */
+#define POINT 64
+#define LEAN_SHARE 8u
+#define LEAN_LEAST 16u
+#define LEAN_MOST 0x100000u
+#define GHOST_SPAN 4u /* a block that came longer ago, in times what is held, is no argument */
+#define ONE_STAYS 8u  /* of so many blocks that go first, so that what is old goes at last */
 
 unsigned cache_queue_uses(const struct cache_entry *x)
 {
     return x->uses == CACHE_USES_AHEAD ? 0 : x->uses;
+}
+
+void cache_queue_init(struct cache *c)
+{
+    c->small = c->main = (struct cache_queue){CACHE_NIL, CACHE_NIL, 0};
+    c->arrivals = 0;
+    c->lean = 0;
+    c->oldest_stay = false;
 }
 
 static struct cache_queue *queue_of(struct cache *c, const struct cache_entry *x)
@@ -41,6 +70,22 @@ static void push(struct cache *c, uint32_t e)
         q->oldest = e;
     }
     q->newest = e;
+    q->n++;
+}
+
+static void push_oldest(struct cache *c, uint32_t e)
+{
+    struct cache_entry *x = &c->entries[e];
+    struct cache_queue *q = queue_of(c, x);
+
+    x->next = CACHE_NIL;
+    x->prev = q->oldest;
+    if (q->oldest != CACHE_NIL) {
+        c->entries[q->oldest].next = e;
+    } else {
+        q->newest = e;
+    }
+    q->oldest = e;
     q->n++;
 }
 
@@ -67,103 +112,122 @@ uint32_t cache_queue_share(const struct cache *c)
     return MAX(cache_held(c) / SMALL_SHARE, 1u);
 }
 
-/* ---- ghosts ---- */
+/* ---- when blocks came ---- */
 
-static uint64_t ghost_sets(uint64_t n_max)
-{
-    uint64_t n = 1;
-
-    while (n * WAYS < n_max) {
-        n *= 2;
-    }
-    return n;
-}
-
-uint64_t cache_queue_bytes(uint64_t n_max)
-{
-    return ghost_sets(n_max) * WAYS * sizeof(uint32_t);
-}
-
-void cache_queue_init(struct cache *c, uint32_t *ghosts)
-{
-    uint64_t sets = ghost_sets(c->n_max);
-
-    c->small = c->main = (struct cache_queue){CACHE_NIL, CACHE_NIL, 0};
-    c->ghosts = ghosts;
-    c->ghost_mask = (uint32_t)(sets - 1);
-    c->ghost_clock = 0;
-    for (uint64_t i = 0; i < sets * WAYS; i++) {
-        ghosts[i] = 0;
-    }
-}
-
-static unsigned time_shift(const struct cache *c)
+static unsigned came_shift(const struct cache *c)
 {
     unsigned shift = 0;
 
-    while (c->n_max >> shift > TIME_SPAN) {
+    while (c->max >> shift > CAME_SPAN) {
         shift++;
     }
     return shift;
 }
 
-static uint32_t age(const struct cache *c, uint32_t ghost)
+static void stamp(const struct cache *c, struct cache_entry *x, bool is_new)
 {
-    return ((c->ghost_clock >> time_shift(c)) - ghost) & TIME_MASK;
+    x->wb = (uint8_t)((c->arrivals >> came_shift(c) & CAME_MASK) | (is_new ? CAME_NEW : 0));
 }
 
-/* The set of a block, and what its ghost has in the high half: never 0. */
-static uint32_t *ghost_set(const struct cache *c, const struct cache_entry *x, uint32_t *print)
+/* How many blocks have come since, as far as is known. */
+static uint32_t came_ago(const struct cache *c, const struct cache_entry *x)
 {
-    uint64_t h = cache_hash(c, x->disk, x->block);
+    unsigned shift = came_shift(c);
 
-    *print = (uint32_t)MAX(h >> 48, 1u) << TIME_BITS;
-    return &c->ghosts[((h >> TIME_BITS) & c->ghost_mask) * WAYS];
+    return (((c->arrivals >> shift) - x->wb) & CAME_MASK) << shift;
 }
 
-static void remember(struct cache *c, const struct cache_entry *x)
-{
-    uint32_t print, *set = ghost_set(c, x, &print), *place = &set[0];
+/* ---- which way ---- */
 
-    for (unsigned i = 0; i < WAYS; i++) {
-        if (set[i] == 0 || (set[i] & ~TIME_MASK) == print) {
-            place = &set[i];
-            break;
-        }
-        if (age(c, set[i]) > age(c, *place)) {
-            place = &set[i];
-        }
+static void lean(struct cache *c, int32_t points)
+{
+    int32_t most = (int32_t)MIN(MAX(cache_held(c) / LEAN_SHARE, LEAN_LEAST), LEAN_MOST) * POINT;
+
+    c->lean = MAX(MIN(c->lean + points, most), -most);
+    if (c->lean >= most / 2) {
+        c->oldest_stay = true;
+    } else if (c->lean <= -most / 2) {
+        c->oldest_stay = false;
     }
-    *place = print | (c->ghost_clock >> time_shift(c) & TIME_MASK);
-    c->ghost_clock++;
 }
 
-/* Whether the block was evicted not long ago; its ghost is gone then. */
-static bool recall(struct cache *c, const struct cache_entry *x)
+/* A block of the small queue is read; it came so long ago. */
+static void judge_hit(struct cache *c, uint32_t came)
 {
-    uint32_t print, *set = ghost_set(c, x, &print);
-    uint32_t span = (cache_held(c) - MIN(cache_queue_share(c), cache_held(c))) >> time_shift(c);
-
-    for (unsigned i = 0; i < WAYS; i++) {
-        if ((set[i] & ~TIME_MASK) == print) {
-            bool is_fresh = age(c, set[i]) <= span;
-            set[i] = 0;
-            return is_fresh;
-        }
+    if (!c->oldest_stay) {
+        lean(c, -POINT / 2);
+    } else if (came > cache_held(c)) {
+        lean(c, POINT);
     }
-    return false;
+}
+
+/* A block that was evicted is read. */
+static void judge_miss(struct cache *c, uint32_t came)
+{
+    uint32_t held = MAX(cache_held(c), 1u);
+
+    if (came <= held) {
+        lean(c, c->oldest_stay ? -POINT : -POINT / 2);
+    } else if (!c->oldest_stay && came / held < GHOST_SPAN) {
+        lean(c, (int32_t)((uint64_t)POINT * held / came));
+    }
+}
+
+void cache_queue_use(struct cache *c, uint32_t e)
+{
+    struct cache_entry *x = &c->entries[e];
+
+    if (x->uses == CACHE_USES_AHEAD) {
+        return;
+    }
+    if ((x->flags & CACHE_E_MAIN) == 0) {
+        judge_hit(c, came_ago(c, x));
+    }
+    x->uses = (uint8_t)MIN(x->uses + 1u, CACHE_USES_MAX);
 }
 
 /* ---- who goes ---- */
 
-void cache_queue_enter(struct cache *c, uint32_t e, bool is_new)
+/* Whether the block was evicted so shortly ago that it belongs to the main queue. */
+static bool recall(struct cache *c, const struct cache_entry *x)
+{
+    uint32_t made, came, held = cache_held(c);
+
+    if (!cache_ghost_take(c, x, &made, &came)) {
+        return false;
+    }
+    judge_miss(c, came);
+    return made <= held - MIN(cache_queue_share(c), held);
+}
+
+void cache_queue_enter(struct cache *c, uint32_t e, enum cache_arrival how)
 {
     struct cache_entry *x = &c->entries[e];
 
-    if (is_new && recall(c, x)) {
+    c->arrivals += how != CACHE_BACK;
+    stamp(c, x, how == CACHE_NEW);
+    if (how == CACHE_NEW && recall(c, x)) {
         x->flags |= CACHE_E_MAIN;
     }
-    push(c, e);
+    bool first_out = how == CACHE_LEFT && c->oldest_stay && (x->flags & CACHE_E_MAIN) == 0 &&
+                     cache_queue_uses(x) == 0 && c->arrivals % ONE_STAYS != 0;
+    if (first_out) {
+        push_oldest(c, e);
+    } else {
+        push(c, e);
+    }
+}
+
+void cache_queue_map(struct cache *c, uint32_t e)
+{
+    struct cache_entry *x = &c->entries[e];
+
+    if ((x->wb & CAME_NEW) == 0) {
+        cache_queue_use(c, e);
+    } else {
+        c->arrivals--; /* it has not come yet, but passed through */
+    }
+    cache_queue_leave(c, e);
 }
 
 /* Another round in the main queue. */
@@ -171,7 +235,19 @@ static void keep(struct cache *c, uint32_t e)
 {
     cache_queue_leave(c, e);
     c->entries[e].flags |= CACHE_E_MAIN;
+    stamp(c, &c->entries[e], false);
     push(c, e);
+}
+
+/* Whether the next block is taken from the small queue: not when it has less than its share, nor
+ * when the main one's oldest has waited in vain for so long that it only stands in the way. */
+static bool is_from_small(const struct cache *c)
+{
+    if (c->main.n == 0) {
+        return true;
+    }
+    return c->small.n >= cache_queue_share(c) &&
+           came_ago(c, &c->entries[c->main.oldest]) / MAIN_AGE <= cache_held(c);
 }
 
 uint32_t cache_queue_victim(struct cache *c)
@@ -181,7 +257,7 @@ uint32_t cache_queue_victim(struct cache *c)
     uint64_t steps = (CACHE_USES_MAX + 2) * ((uint64_t)c->small.n + c->main.n);
 
     for (; steps > 0; steps--) {
-        bool from_small = c->main.n == 0 || c->small.n >= cache_queue_share(c);
+        bool from_small = is_from_small(c);
         uint32_t e = from_small ? c->small.oldest : c->main.oldest;
         struct cache_entry *x = &c->entries[e];
         if (frame_of(c->frames, MFN(x->frame))->pins != 0) {
@@ -195,7 +271,7 @@ uint32_t cache_queue_victim(struct cache *c)
         } else {
             cache_queue_leave(c, e);
             if (from_small) {
-                remember(c, x);
+                cache_ghost_make(c, x, came_ago(c, x));
             }
             return e;
         }
@@ -212,6 +288,6 @@ uint32_t cache_queue_victim_small(struct cache *c)
         return CACHE_NIL;
     }
     cache_queue_leave(c, e);
-    remember(c, &c->entries[e]);
+    cache_ghost_make(c, &c->entries[e], came_ago(c, &c->entries[e]));
     return e;
 }

@@ -237,7 +237,7 @@ static void move_entry(struct cache *c, uint32_t e, mfn_t to)
         c->entries[e].flags |= CACHE_E_MAPPED;
         c->mapped++;
     } else if (cache_is_queued(&c->entries[e])) {
-        cache_queue_enter(c, e, false);
+        cache_queue_enter(c, e, CACHE_BACK);
     }
     c->stats.moved++;
 }
@@ -303,7 +303,7 @@ static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
         ASSERT((x->flags & CACHE_E_BUSY) == 0);
         if (mapped) {
             if (cache_is_queued(x)) {
-                cache_queue_leave(c, e);
+                cache_queue_map(c, e);
             }
             x->flags |= CACHE_E_MAPPED;
             c->mapped++;
@@ -311,7 +311,7 @@ static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
             c->mapped--;
             x->flags &= (uint8_t)~CACHE_E_MAPPED;
             if (cache_is_queued(x)) {
-                cache_queue_enter(c, e, false);
+                cache_queue_enter(c, e, CACHE_LEFT);
             }
         }
     }
