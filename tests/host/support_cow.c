@@ -20,6 +20,8 @@
 #define CACHE_JOBS 12u
 #define CACHE_IOS 16u
 #define CACHE_BLOCKS 400u
+#define SLOT_GIVEN 8u /* pages of a write that are given, at most */
+#define GIVEN 24u
 
 /* What a sector may hold, in order of submission. The first is certain to have been there. */
 struct version {
@@ -43,12 +45,20 @@ struct slot {
     uint64_t begin;
     uint32_t held[SLOT_HELD];     /* FETCH: what it brought */
     uint64_t index[SLOT_SECTORS]; /* READ: versions there were; WRITE: which one is ours */
+    mfn_t given[SLOT_GIVEN];      /* WRITE: the client's own pages, which must not change */
+    unsigned n_given;
 };
 
 /* A frame that a client keeps, as a guest does that maps it. */
 struct held {
     mfn_t mfn;
     uint8_t bytes[PAGE_SIZE]; /* as they were when it was given, and must stay */
+};
+
+/* A page that a client wrote to the disk and has still. */
+struct given {
+    mfn_t mfn;
+    uint64_t stamp;
 };
 
 struct world {
@@ -66,6 +76,8 @@ struct world {
     struct blk_dev *top_base, *top_store; /* what the copy-on-write disk sees */
     struct held held[HELD];
     unsigned n_held;
+    struct given given[GIVEN];
+    unsigned n_given;
     uint64_t now_ns; /* for the cache */
     uint8_t *base_copy;
     struct snapshot_pool pool;
@@ -190,6 +202,19 @@ static void let_go(struct world *w, unsigned i)
     *h = w->held[--w->n_held];
 }
 
+/* The client changes its page: that is a copy, and this one is whose it was besides. */
+static void leave_given(struct world *w, unsigned i)
+{
+    const struct given *g = &w->given[i];
+
+    for (unsigned k = 0; k < BLK_FRAME_SECTORS; k++) {
+        REQUIRE(read_stamp((const uint8_t *)frame_bytes(&w->frames, g->mfn) +
+                           (size_t)k * BLK_SECTOR) == g->stamp);
+    }
+    frames_put(&w->frames, g->mfn);
+    w->given[i] = w->given[--w->n_given];
+}
+
 /* Asks for the chunk at `sector` as a frame, which must show what a read would return that was
  * submitted now; keeps it for a while. */
 static enum status hold(struct world *w, uint64_t sector)
@@ -261,7 +286,43 @@ static void slot_done(struct blk_req *r, enum status st)
     } else {
         write_ended(w, sl, st != OK || r->op == BLK_DISCARD);
     }
+    while (sl->n_given > 0) {
+        mfn_t mfn = sl->given[--sl->n_given];
+        if (w->n_given == GIVEN) {
+            leave_given(w, pick(&w->picks, GIVEN));
+        }
+        w->given[w->n_given++] =
+            (struct given){mfn, read_stamp((const uint8_t *)frame_bytes(&w->frames, mfn))};
+        frames_unpin(&w->frames, mfn);
+    }
     sl->busy = false;
+}
+
+/* A write of whole chunks begins with pages of the client's that cannot change (p2m_freeze), where
+ * the disk may keep them. Returns the bytes of these. */
+static uint32_t make_given(struct world *w, struct slot *sl, uint64_t stamp)
+{
+    unsigned most = pick(&w->picks, SLOT_GIVEN + 1);
+    uint32_t bytes = 0;
+    mfn_t mfn;
+
+    while (sl->n_given < most && bytes + PAGE_SIZE <= sl->req.sectors * BLK_SECTOR &&
+           w->frames.by_state[FRAME_FREE] > SLOT_GIVEN &&
+           blk_keeps(&w->cow->dev, sl->req.sector + bytes / BLK_SECTOR) &&
+           frames_alloc(&w->frames, FRAME_PRIVATE, &mfn) == OK) {
+        struct frame *fr = frame_of(&w->frames, mfn);
+        for (unsigned i = 0; i < BLK_FRAME_SECTORS; i++) {
+            fill_stamp((uint8_t *)frame_bytes(&w->frames, mfn) + (size_t)i * BLK_SECTOR, stamp);
+        }
+        frames_set_state(&w->frames, mfn, FRAME_SHARED);
+        fr->group = 0;
+        fr->flags |= FRAME_F_NEW;
+        frames_pin(&w->frames, mfn);
+        sl->given[sl->n_given++] = mfn;
+        sl->segs[sl->req.n_segs++] = (struct blk_seg){mfn_to_hpa(mfn), PAGE_SIZE};
+        bytes += PAGE_SIZE;
+    }
+    return bytes;
 }
 
 static void make_segs(struct world *w, struct slot *sl, unsigned index, uint64_t stamp)
@@ -269,7 +330,8 @@ static void make_segs(struct world *w, struct slot *sl, unsigned index, uint64_t
     uint64_t at = (w->o.frames + (uint64_t)index * SLOT_PAGES) * PAGE_SIZE;
 
     sl->req.n_segs = 0;
-    for (uint64_t left = sl->req.sectors; left != 0;) {
+    uint32_t given = w->o.fold && sl->req.op == BLK_WRITE ? make_given(w, sl, stamp) : 0;
+    for (uint64_t left = sl->req.sectors - given / BLK_SECTOR; left != 0;) {
         uint64_t n = left;
         if (sl->req.n_segs + 1 < SLOT_SEGS) {
             uint64_t some = 1 + pick(&w->picks, pick(&w->picks, 3) == 0 ? 4 : 64);
@@ -332,6 +394,7 @@ static void client_submit(struct world *w)
         op = BLK_FLUSH;
     }
     memset(sl, 0, offsetof(struct slot, index));
+    sl->n_given = 0;
     sl->w = w;
     sl->req = (struct blk_req){.op = op, .done = slot_done, .ctx = sl};
     if (op != BLK_FLUSH) {
@@ -393,6 +456,7 @@ static void turn_writing(struct world *w)
 {
     blkcache_set_writing(&w->bc,
                          &(struct blkcache_writing){.back = w->o.back && pick(&w->picks, 4) != 0,
+                                                    .give = pick(&w->picks, 4) != 0,
                                                     .dirty_max = pick(&w->picks, CACHE_BLOCKS),
                                                     .age_ns = pick(&w->picks, 2) * 80});
 }
@@ -400,7 +464,7 @@ static void turn_writing(struct world *w)
 /* An empty cache over both disks: what it held is lost with the machine's memory. */
 static void stack_cache(struct world *w)
 {
-    w->n_held = 0;
+    w->n_held = w->n_given = 0;
     w->top_base = &w->base.dev;
     w->top_store = &w->store.dev;
     if (!w->o.fold) {
@@ -499,6 +563,7 @@ static void note_result(struct world *w)
     w->result.full += w->cow->stats.full;
     w->result.base_held += w->cow->stats.base_taken;
     w->result.store_held += w->cow->stats.store_taken;
+    w->result.given += w->o.fold ? w->cache.stats.given : 0;
     w->result.chunks = MAX(w->result.chunks, w->cow->stats.chunks);
     if (w->o.overlay) {
         w->result.areas = MAX(w->result.areas, w->over.area + 1);
@@ -579,6 +644,9 @@ static void drain(struct world *w)
         while (w->n_held != 0) {
             let_go(w, 0);
         }
+        while (w->n_given != 0) {
+            leave_given(w, 0);
+        }
         busy = w->base.n_pending != 0 || w->store.n_pending != 0 || cow_is_starved(w->cow);
         cow_retry(w->cow);
         /* One that was tried first may have left, or another's read given back, what it wants. */
@@ -623,6 +691,12 @@ static void turn_cache(struct world *w)
         break;
     case 3:
         turn_writing(w);
+        break;
+    case 4:
+    case 5:
+        if (w->n_given != 0) {
+            leave_given(w, pick(&w->picks, w->n_given));
+        }
         break;
     default:
         if (w->n_held != 0) {

@@ -29,6 +29,7 @@ struct cww_options {
 struct cww_result {
     uint64_t cuts, chunks, merges, starved, full, flushes, failed;
     uint64_t areas; /* of the overlay that were entered, the most in one life */
+    uint64_t given; /* chunks that the store's cache holds in the client's own frame */
     uint64_t base_held, store_held, zero_held; /* frames that clients were given */
 };
 

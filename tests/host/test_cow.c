@@ -109,11 +109,17 @@ static void test_overlay_failing(void **state)
                             .starve = true,
                             .fail_percent = 5};
 
+    uint64_t given = 0;
+
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         o.sync = seed % 4 == 0;
-        assert_true(run(&o, seed, 4000).failed > 0);
+        struct cww_result r = run(&o, seed, 4000);
+        assert_true(r.failed > 0);
+        given += r.given;
     }
+    print_message("%llu chunks in frames that were given\n", (unsigned long long)given);
+    assert_true(given > 150);
 }
 
 /* Stores of every awkward size: full in the first area, exactly at its end, one behind it. */
@@ -139,7 +145,7 @@ static void test_power_cuts(void **state)
 {
     struct cww_options o = {
         .overlay = true, .base_sectors = BIG, .store_chunks = 1000, .frames = 200, .cut_in = 120};
-    uint64_t cuts = 0, areas = 0, held = 0;
+    uint64_t cuts = 0, areas = 0, held = 0, given = 0;
 
     (void)state;
     for (uint64_t seed = 1; seed <= 30; seed++) {
@@ -152,11 +158,13 @@ static void test_power_cuts(void **state)
         assert_true(r.cuts > 0);
         cuts += r.cuts;
         held += r.store_held;
+        given += r.given;
         areas = areas > r.areas ? areas : r.areas;
     }
-    print_message("%llu power cuts, %llu areas at most, %llu frames of the store\n",
-                  (unsigned long long)cuts, (unsigned long long)areas, (unsigned long long)held);
-    assert_true(cuts >= 1000 && areas >= 3 && held >= 500);
+    print_message("%llu power cuts, %llu areas at most, %llu frames of the store, %llu given\n",
+                  (unsigned long long)cuts, (unsigned long long)areas, (unsigned long long)held,
+                  (unsigned long long)given);
+    assert_true(cuts >= 1000 && areas >= 3 && held >= 500 && given >= 500);
 }
 
 int main(void)
