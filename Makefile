@@ -201,8 +201,8 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make bench      costs of exits, the boot ratio, the scanner's passes and the disk cache's modes, in
 ##                 emulated ticks; build/bench.json
 ## make bench-fold  of these, only what folding costs
-## make bench-cache  only what the disk cache is worth, in each of its modes and at several sizes, and
-##                 two plots of it
+## make bench-cache  only what the disk cache is worth, in each of its modes and at several sizes, with
+##                 the emulated disk as it is and with a slow one, and two plots of it
 ## make fold-bench  build/host/fold-bench: the folding core on memory images, on this host
 ## make cache-bench  build/host/cache-bench: replacement policies on traces of our own guests (made
 ##                 once, in build/traces; some minutes) and on synthetic ones; options in ARGS='...'
@@ -261,7 +261,7 @@ bench-fold: setup
 
 bench-cache: setup
 	$Q $(BUILD) all build/guests/bench.elf
-	$Q tools/bench --only disk --only cache --full
+	$Q tools/bench --only disk --only cache --only slow --full
 	$Q tools/plot
 
 cache-bench: setup

@@ -16,6 +16,8 @@ ahead in vain counts against it. The guests' kernels do without their self-tests
 (`cryptomgr.notests`), which take half of their boots.
 """
 
+import functools
+
 from measure import cache_files, cache_run
 
 MODES = ("off", "inclusive", "scrub", "fold")
@@ -72,10 +74,16 @@ def workload(name, files, size):
 # ---- the whole ------------------------------------------------------------------------------
 
 
+@functools.cache
+def make_files():
+    """What the guests boot and read; made once, for those who measure at the same time."""
+    lists = cache_files.make_lists(LIST_MIB)
+    return {"initrd": cache_files.make_initrd(lists), "disk": cache_files.make_disk()}
+
+
 def submit(pool, full):
     """Starts all boots; their results are taken by collect."""
-    lists = cache_files.make_lists(LIST_MIB)
-    files = {"initrd": cache_files.make_initrd(lists), "disk": cache_files.make_disk()}
+    files = make_files()
     jobs = {}
     for name in WORKLOADS:
         for size in (SIZES if full else (SIZE,)) if name == "readers" else (None,):
