@@ -194,7 +194,7 @@ uint64_t cache_reclaim(void *ctx, uint64_t want)
 
     while (c->frames->by_state[FRAME_FREE] - before < want) {
         if (!cache_evict(c)) {
-            c->starved = c->dirty > 0; /* whoever writes out knows by this */
+            c->starved = c->dirty > 0;
             break;
         }
     }

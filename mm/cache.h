@@ -136,7 +136,7 @@ struct cache {
     uint32_t ahead;  /* read ahead and not used yet */
     uint32_t dirty;  /* VALID, newer than the disk's */
     uint32_t dirty_root;
-    bool starved;       /* frames were wanted, and what could have been given was DIRTY */
+    bool starved;       /* frames are wanted, and DIRTY blocks are in the way: write them out */
     uint64_t n_cleaned; /* blocks that are DIRTY no longer, so far */
     uint32_t free_head;
     uint32_t hand; /* where the search for an entry that is in no queue goes on */

@@ -272,6 +272,7 @@ void cache_move(struct cache *c, mfn_t from, mfn_t to)
         }
     }
     if ((source->flags & FRAME_F_CACHED) != 0) {
+        c->starved = true; /* the sooner they are written out, the sooner the frame is free */
         cache_share_hide(c, from); /* `to` is what stands for the content */
         if (source->state == FRAME_SHARED) {
             cache_renew(c, from); /* whoever maps it is still to go there */

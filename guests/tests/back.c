@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Writes that the disk has not got yet, and that nobody flushes. mb= of memory, page by page of a
- * content that no other has, are written to the disk. Then it waits to be paused, and
+ * content that no other has (same=1: that all have), are written to the disk. Then it waits to be
+ * paused, and
  *
  *     leave=1   stays, with nothing but that done;
  *     more=MB   changes every one of the pages, the last one first, and touches so much memory
@@ -16,6 +17,7 @@
 
 static struct virtio_disk disk;
 static uint64_t pages;
+static bool same;
 
 static uint64_t *page_at(uint64_t page)
 {
@@ -24,7 +26,7 @@ static uint64_t *page_at(uint64_t page)
 
 static uint64_t word(uint64_t page, unsigned i, uint64_t version)
 {
-    return (page * 512 + i + (version << 40)) * 0x9e3779b97f4a7c15ul;
+    return ((same ? 0 : page) * 512 + i + (version << 40)) * 0x9e3779b97f4a7c15ul;
 }
 
 static void fill(uint64_t page, uint64_t version)
@@ -106,6 +108,7 @@ static void change_all(uint64_t more)
 void guest_main(const uint8_t *boot_params)
 {
     pages = kit_option(boot_params, "mb", 8) << 8;
+    same = kit_option(boot_params, "same", 0);
     bool ok = virtio_find(&disk, 0) && disk.sectors >= SECTORS(pages) &&
               virtio_start(&disk, VIRTIO_F_FLUSH);
 

@@ -339,6 +339,7 @@ static void test_bound_of_dirty_blocks(void **state)
     assert_int_equal(r.f.by_state[FRAME_CACHE], 21);
     assert_int_equal(r.c.dirty, n - 1);
     assert_int_equal(r.c.n_new, 0);
+    assert_true(r.c.starved);
     audit(&r);
     /* Nor may guests put one page of theirs into more. */
     map(&r, to);
