@@ -7,6 +7,7 @@
 #include "mm/cache_dirty.h"
 #include "mm/cache_queue.h"
 #include "mm/cache_share.h"
+#include "mm/content.h"
 
 static uint64_t bucket_count(uint64_t n_max)
 {
@@ -321,7 +322,13 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask)
     x->mask = mask;
     c->busy--;
     cache_queue_enter(c, e, is_new ? CACHE_NEW : CACHE_BACK);
-    cache_renew(c, cache_frame(c, e)); /* what a cut block lacks is zeroes */
+    mfn_t mfn = cache_frame(c, e);
+    /* What a cut block lacks is zeroes. */
+    if (c->mode == CACHE_FOLD && content_is_zero(frame_bytes(c->frames, mfn))) {
+        cache_make_zero(c, mfn);
+    } else {
+        cache_renew(c, mfn);
+    }
 }
 
 void cache_hold(struct cache *c, uint32_t e)

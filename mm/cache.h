@@ -194,7 +194,8 @@ enum status cache_insert_ahead(struct cache *c, uint32_t disk, uint64_t block,
 uint32_t cache_ahead_room(const struct cache *c);
 /* BUSY: says for guests of which share group the block is read. */
 void cache_set_group(struct cache *c, uint32_t e, uint32_t group);
-/* BUSY -> VALID with `mask` (dropped instead when doomed or mask is 0). */
+/* BUSY -> VALID with `mask` (dropped instead when doomed or mask is 0). In mode FOLD, a block of
+ * zeroes is in no frame then. */
 void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
 /* VALID and the cache's alone -> BUSY: not in the queue and not evicted until published or removed.
  * The frame leaves mm/fold's index: its bytes may change now. */
@@ -238,8 +239,8 @@ uint32_t cache_next_dirty(const struct cache *c, uint32_t disk, uint64_t block);
 /* ---- for mm/fold: what blocks contain ------------------------------------------------------- */
 
 /*
- * Takes the oldest frame that holds a block, has a share group, and was not looked at yet:
- * FRAME_CACHE or, mapped by guests already, FRAME_SHARED. Its content stays as it is until it
+ * Takes the oldest frame that holds a block and was not looked at yet: FRAME_CACHE, perhaps of no
+ * share group, or, mapped by guests already, FRAME_SHARED. Its content stays as it is until it
  * leaves the index, if it is entered there, or goes free. E_NOTFOUND: there is none now.
  */
 enum status cache_next_new(struct cache *c, mfn_t *out) MUST_CHECK;
@@ -255,6 +256,9 @@ void cache_renew(struct cache *c, mfn_t mfn);
  * they have been written out, in no index, and new while guests map it.
  */
 void cache_move(struct cache *c, mfn_t from, mfn_t to);
+/* All blocks that are in the frame, none of which is BUSY, are evicted, and it is CACHED no longer.
+ * False, and nothing done: one is dirty. */
+bool cache_evict_frame(struct cache *c, mfn_t mfn);
 /* All blocks that are in the frame are zeroes; the frame is CACHED no longer, and free if no guest
  * maps it. */
 void cache_make_zero(struct cache *c, mfn_t mfn);

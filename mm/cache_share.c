@@ -77,7 +77,7 @@ void cache_renew(struct cache *c, mfn_t mfn)
 
     ASSERT((fr->flags & FRAME_F_CACHED) != 0 && (fr->flags & FRAME_F_INDEXED) == 0);
     bool wanted = c->mode == CACHE_FOLD || fr->state == FRAME_SHARED;
-    if (!wanted || fr->group == FRAME_NO_GROUP || is_new(c, mfn)) {
+    if (!wanted || is_new(c, mfn)) {
         return;
     }
     fr->flags |= FRAME_F_NEW;
@@ -324,23 +324,32 @@ static void note_mapped(void *ctx, mfn_t mfn, bool mapped)
     }
     if (c->mode != CACHE_FOLD) {
         cache_share_hide(c, mfn);
+    } else if ((frame_of(c->frames, mfn)->flags & FRAME_F_INDEXED) != 0 && c->frames->alone) {
+        c->frames->alone(c->frames->unindex_ctx, mfn);
     }
     cache_trim(c);
 }
 
-static bool let_go(void *ctx, mfn_t mfn)
+bool cache_evict_frame(struct cache *c, mfn_t mfn)
 {
-    struct cache *c = ctx;
     uint32_t e;
 
     if (cache_frame_is_dirty(c, mfn)) {
-        c->starved = true;
         return false;
     }
     while ((e = cache_share_first(c, mfn)) != CACHE_NIL) {
         drop_entry(c, e);
     }
     return true;
+}
+
+static bool let_go(void *ctx, mfn_t mfn)
+{
+    struct cache *c = ctx;
+    bool gone = cache_evict_frame(c, mfn);
+
+    c->starved |= !gone;
+    return gone;
 }
 
 static void renew(void *ctx, mfn_t mfn)

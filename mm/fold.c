@@ -9,6 +9,7 @@
 #include "mm/fold_block.h"
 #include "mm/fold_index.h"
 #include "mm/fold_page.h"
+#include "mm/fold_rest.h"
 #include "mm/fold_scan.h"
 
 /* Tree nodes torn down for one page of the budget: about what comparing two pages costs. */
@@ -61,6 +62,7 @@ void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), u
     f->phase = FOLD_BEGIN;
     f->hint_credit = f->block_credit = HINTS_A_PASS;
     frames->unindex = fold_index_remove;
+    frames->alone = fold_rest_alone;
     frames->unindex_ctx = f;
 }
 
@@ -161,6 +163,7 @@ static void end_pass(struct fold *f)
 {
     f->full_scans++;
     f->hint_credit = f->block_credit = HINTS_A_PASS;
+    fold_rest_turn(f);
     note_lately(f);
     f->volatile_last = f->volatile_now;
     f->unshared_last = f->unstable;

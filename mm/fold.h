@@ -82,6 +82,15 @@ struct fold_hint {
 /* So many are kept; what does not fit is found by the pass. A power of two. */
 #define FOLD_HINTS 1024u
 
+/* Which hashes blocks have that have come to be the cache's alone: one bit for so many bits of the
+ * hash. What is not told apart costs a look at a page, so it is of one size. */
+#define FOLD_TAG_BITS 16
+struct fold_alone {
+    uint64_t bits[(1u << FOLD_TAG_BITS) / 64];
+    bool any;
+    bool all; /* whatever the hash: the index is by content */
+};
+
 /* By class of the page, since the start. */
 struct fold_class_counters {
     uint64_t candidates; /* looked at */
@@ -118,13 +127,15 @@ struct fold {
     struct p2m *cursor;  /* the map under the scan; NULL at a pass's end */
     gfn_t next;          /* the next guest frame to look at in it */
     bool in_region;      /* dirty bits: the region of `next` is being gone through, */
-    uint64_t todo[P2M_REGION_WORDS]; /* and these of its pages are still to be looked at */
-    unsigned glances;                /* cheap looks not yet charged to the budget */
+    uint64_t todo[P2M_REGION_WORDS];   /* and these of its pages are still to be looked at */
+    uint64_t called[P2M_REGION_WORDS]; /* and these, which rest, for the cache's sake */
+    unsigned glances;                  /* cheap looks not yet charged to the budget */
     struct fold_hint hints[FOLD_HINTS];
     uint32_t hint_first, n_hints;
     uint32_t hint_credit;  /* so many are taken before the pass has to go on */
     uint32_t block_credit; /* likewise, of the cache's new blocks */
     uint32_t cached_left;  /* FOLD_CACHED: new blocks, or the cache's entries, still to look at */
+    struct fold_alone alone[2]; /* since the last pass began; and since this one did */
 
     uint64_t stable, unstable;             /* nodes in all indexes of a kind */
     uint64_t left_out;                     /* SHARED frames in no index */

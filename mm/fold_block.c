@@ -6,6 +6,7 @@
 #include "mm/fold_index.h"
 #include "mm/fold_merge.h"
 #include "mm/fold_page.h"
+#include "mm/fold_rest.h"
 
 /* A block on its way into the index. */
 struct block {
@@ -136,6 +137,7 @@ mfn_t fold_block(struct fold *f, struct share_group *g, mfn_t x)
         }
     }
     enter(f, &b);
+    fold_rest_alone(f, x);
     return x;
 }
 
@@ -149,23 +151,35 @@ void fold_block_follow(struct fold *f, mfn_t x, mfn_t into)
     }
 }
 
-bool fold_block_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
+/* The frame, which guests map and the cache does not hold, takes in the blocks that equal it. */
+static void join_mapped(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    if (frame_of(f->frames, mfn)->flags & FRAME_F_CACHED) {
+        return; /* it comes by itself */
+    }
+    mfn_t into = fold_block(f, p->group, mfn);
+    if (frame_of(f->frames, into)->state == FRAME_CACHE) {
+        fold_again(p, gfn); /* somebody is about to map that one */
+    }
+}
+
+void fold_block_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, uint64_t hash)
 {
     const struct share_group *g = p->group;
     uint32_t n;
 
-    if (!f->cache || f->cache->mode != CACHE_FOLD || f->frames->by_state[FRAME_CACHE] == 0) {
-        return false;
+    if (fold_is_new_block(f, mfn)) {
+        join_mapped(f, p, gfn, mfn);
+        return;
     }
-    fold_bracket(f);
     if (f->on.index == FOLD_TREE) {
         n = fold_index_find(f, g->stable_root, bytes(f, mfn)).match;
     } else {
-        f->hashes++;
-        n = fold_index_find_hash(f, g, fold_index_hash(f, g, mfn));
+        n = fold_index_find_hash(f, g, hash);
     }
-    return n != FRAME_NIL && frame_of(f->frames, MFN(n))->state == FRAME_CACHE &&
-           fold_merge_stable(f, p, gfn, mfn, MFN(n));
+    if (n != FRAME_NIL && frame_of(f->frames, MFN(n))->state == FRAME_CACHE) {
+        (void)fold_merge_stable(f, p, gfn, mfn, MFN(n));
+    }
 }
 
 static struct share_group *group_of(const struct fold *f, mfn_t mfn)
@@ -178,6 +192,25 @@ static struct share_group *group_of(const struct fold *f, mfn_t mfn)
     return g;
 }
 
+/*
+ * A block that was read for no guest. Where there is only one group, it is that one's: guests that
+ * read it later find it. Else nobody could be folded with it without learning what is none of his,
+ * so only zeroes are kept, which need no frame. Dirty ones come again when they are on the disk.
+ */
+static void take_nobodys(struct fold *f, mfn_t x)
+{
+    if (f->groups && !f->groups->fold_next) {
+        frame_of(f->frames, x)->group = (uint16_t)f->groups->id;
+        (void)fold_block(f, f->groups, x);
+        return;
+    }
+    fold_bracket(f);
+    f->blocks_scanned++;
+    if (!make_zero(f, x)) {
+        (void)cache_evict_frame(f->cache, x);
+    }
+}
+
 bool fold_block_next(struct fold *f)
 {
     mfn_t x;
@@ -185,11 +218,14 @@ bool fold_block_next(struct fold *f)
     if (cache_next_new(f->cache, &x) != OK) {
         return false;
     }
+    const struct frame *fr = frame_of(f->frames, x);
     struct share_group *g = group_of(f, x);
-    if (!g || frame_of(f->frames, x)->pins > 0) {
+    if (fr->pins > 0 || (!g && fr->group != FRAME_NO_GROUP)) {
         cache_renew(f->cache, x); /* none of its VMs was seen yet, or somebody is about to map it */
-    } else {
+    } else if (g) {
         (void)fold_block(f, g, x);
+    } else {
+        take_nobodys(f, x);
     }
     return true;
 }

@@ -26,7 +26,10 @@ static void freeze(struct p2m *p, gfn_t gfn)
 
 static void note_folded(const struct fold *f, struct p2m *p, gfn_t gfn)
 {
-    p2m_page(p, gfn)->since = (uint16_t)f->full_scans;
+    struct gpage *page = p2m_page(p, gfn);
+
+    page->since = (uint16_t)f->full_scans;
+    page->flags &= (uint8_t)~GPAGE_F_TAGGED;
 }
 
 static bool merge(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, mfn_t into)

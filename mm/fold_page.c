@@ -6,6 +6,7 @@
 #include "mm/fold_block.h"
 #include "mm/fold_index.h"
 #include "mm/fold_merge.h"
+#include "mm/fold_rest.h"
 
 /* A fold that breaks within this many passes, doubled with each level, was not worth its price. */
 #define LIVED_PASSES 8u
@@ -42,7 +43,7 @@ static const void *bytes(const struct fold *f, mfn_t mfn)
 static bool backs_off(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *page)
 {
     if (f->on.backoff && page->rests > 1) {
-        fold_rest(p, gfn, (uint8_t)(page->rests - 1));
+        fold_rest_for(p, gfn, (uint8_t)(page->rests - 1));
         return true;
     }
     page->rests = 0;
@@ -60,7 +61,7 @@ static bool backs_off(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *pa
     if (!f->on.backoff || page->level < LEVEL_REST) {
         return false;
     }
-    fold_rest(p, gfn, (uint8_t)(1u << (page->level - LEVEL_REST)));
+    fold_rest_for(p, gfn, (uint8_t)(1u << (page->level - LEVEL_REST)));
     f->pages_backed_off++;
     return true;
 }
@@ -81,7 +82,7 @@ static bool is_class_skipped(struct fold *f, struct p2m *p, gfn_t gfn, const str
     if (skip) {
         f->by_class[page->class].skipped++;
         f->pages_skipped++;
-        fold_rest(p, gfn, CLASS_ROUNDS);
+        fold_rest_for(p, gfn, CLASS_ROUNDS);
     }
     return skip;
 }
@@ -295,7 +296,7 @@ static bool by_hash(struct look *l)
 
     if (n == l->mfn.n) { /* by checksums: entered before, and still what it was */
         if (f->on.backoff) {
-            fold_rest(l->p, l->gfn, SETTLED_ROUNDS);
+            fold_rest_for(l->p, l->gfn, SETTLED_ROUNDS);
         }
         return false;
     }
@@ -344,16 +345,6 @@ static bool fold_one(struct look *l)
     return f->on.index == FOLD_HASH ? by_hash(l) : by_tree(l);
 }
 
-/* Whether a page that is left alone may still be what a block of the cache is: one that rests, or
- * is free and so of no use to anybody. What somebody wants to be left alone is not touched at all.
- */
-static bool may_join_block(const struct fold *f, const struct gpage *page)
-{
-    bool cached = page->class == PAGE_CACHE && f->on.pagecache != FOLD_PAGECACHE_SCAN;
-
-    return page->class == PAGE_FREE || (!(f->on.skip >> page->class & 1) && !cached);
-}
-
 /* The block is looked for, and the page goes where it is found. */
 static bool block_one(struct look *l)
 {
@@ -390,9 +381,7 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
     }
     if (backs_off(f, p, gfn, page) || is_class_skipped(f, p, gfn, page)) {
         fold_index_written(f, mfn); /* nobody is to find it there, or what it was */
-        if (!block && may_join_block(f, page)) {
-            (void)fold_block_join(f, p, gfn, mfn);
-        }
+        fold_rest_join(f, p, gfn, mfn);
         return;
     }
     if (f->on.index == FOLD_TREE || fold_by_dirty(f, p)) {
@@ -445,13 +434,4 @@ void fold_again(struct p2m *p, gfn_t gfn)
     unsigned i = gfn.n % P2M_REGION_PAGES;
 
     notes->pending[i / 64] |= BIT(i % 64);
-}
-
-void fold_rest(struct p2m *p, gfn_t gfn, uint8_t rounds)
-{
-    struct p2m_notes *notes = p2m_notes(p, gfn);
-    unsigned i = gfn.n % P2M_REGION_PAGES;
-
-    notes->resting[i / 64] |= BIT(i % 64);
-    notes->pages[i].rests = rounds;
 }

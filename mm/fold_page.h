@@ -32,8 +32,6 @@ static inline bool fold_is_new_block(const struct fold *f, mfn_t mfn)
 struct p2m *fold_map_of(const struct fold *f, uint16_t vm);
 /* The page is to be looked at in the next pass, though nobody writes it. */
 void fold_again(struct p2m *p, gfn_t gfn);
-/* The page is left alone until `rounds` times the engine's resting pages have been woken. */
-void fold_rest(struct p2m *p, gfn_t gfn, uint8_t rounds);
 /* Before the first use of unit->ops in a step. */
 void fold_bracket(struct fold *f);
 

@@ -8,6 +8,7 @@
 #include "base/bits.h"
 #include "base/string.h"
 #include "mm/fold_page.h"
+#include "mm/fold_rest.h"
 
 /* Looks at a region or a resting page that led to nothing: so many count as one page. */
 #define GLANCES 16u
@@ -62,6 +63,11 @@ static bool rests(struct fold *f, struct p2m *p, gfn_t gfn)
     return false;
 }
 
+static bool is_called(const struct fold *f, const struct p2m *p, gfn_t gfn)
+{
+    return fold_rest_called(f, p, gfn, 1) != 0;
+}
+
 /* The next page that is mapped. False: none in this map. */
 static bool next_mapped(struct fold *f)
 {
@@ -74,6 +80,10 @@ static bool next_mapped(struct fold *f)
         f->next = GFN(gfn.n + 1);
         if (!rests(f, p, gfn)) {
             fold_page(f, p, gfn, e.mfn, false);
+            return true;
+        }
+        if (is_called(f, p, gfn)) {
+            fold_rest_look(f, p, gfn, e.mfn);
             return true;
         }
         if (glance(f)) {
@@ -94,18 +104,19 @@ static void settle_written(struct fold *f, uint64_t written, gfn_t first)
 
 /*
  * Takes stock of the region at f->next. What was written since the last pass is due in the next
- * one, if it stays clean that long; what was due in this one and is still clean goes to f->todo.
- * False: nothing to do here, for the price of a glance.
+ * one, if it stays clean that long; what was due in this one and is still clean goes to f->todo,
+ * and what rests, but is called, to f->called. False: nothing to do here, for the price of a
+ * glance.
  */
 static bool enter_region(struct fold *f)
 {
     struct p2m *p = f->cursor;
     struct p2m_notes *notes = p2m_notes(p, f->next);
-    bool wake = wakes(f), harvested = p2m_harvest(p, f->next);
+    bool wake = wakes(f), calls = f->alone[0].any, harvested = p2m_harvest(p, f->next);
     uint64_t any = 0;
 
     for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
-        any |= notes->written[i] | notes->pending[i] | (wake ? notes->resting[i] : 0);
+        any |= notes->written[i] | notes->pending[i] | (wake || calls ? notes->resting[i] : 0);
     }
     f->regions_harvested += harvested;
     f->regions_passed += !harvested;
@@ -114,15 +125,17 @@ static bool enter_region(struct fold *f)
     }
     for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
         uint64_t written = notes->written[i], due = notes->pending[i];
+        gfn_t first = GFN(f->next.n + 64 * (uint64_t)i);
 
         if (wake) {
             due |= notes->resting[i];
             notes->resting[i] = 0;
         }
         f->todo[i] = due & ~written;
+        f->called[i] = fold_rest_called(f, p, first, notes->resting[i] & ~(due | written));
         notes->pending[i] = written;
         notes->written[i] = 0;
-        settle_written(f, written, GFN(f->next.n + 64 * (uint64_t)i));
+        settle_written(f, written, first);
     }
     f->in_region = true;
     return true;
@@ -148,6 +161,26 @@ static bool next_todo(struct fold *f)
     return false;
 }
 
+/* The next page of the region that rests, and is called. False: there is none. */
+static bool next_called(struct fold *f)
+{
+    struct p2m *p = f->cursor;
+    struct p2m_entry e;
+
+    for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
+        while (f->called[i]) {
+            gfn_t gfn = GFN(f->next.n + 64 * (uint64_t)i + (unsigned)__builtin_ctzll(f->called[i]));
+
+            f->called[i] &= f->called[i] - 1;
+            if (p->ops->lookup(p->ctx, gfn, &e) == OK) {
+                fold_rest_look(f, p, gfn, e.mfn);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* The next page that is due, or a part of the way there. False: none in this map. */
 static bool next_due(struct fold *f)
 {
@@ -156,7 +189,7 @@ static bool next_due(struct fold *f)
     f->next = GFN(ALIGN_DOWN(f->next.n, P2M_REGION_PAGES));
     while (f->next.n < end) {
         if (f->in_region) {
-            if (next_todo(f)) {
+            if (next_todo(f) || next_called(f)) {
                 return true;
             }
             f->in_region = false;

@@ -109,7 +109,9 @@ struct frames {
     /* Called before a frame with a flag of FRAME_F_INDEXED changes state or is freed: take it out
      * of the index. Set by mm/fold; may be NULL when nothing is ever indexed. */
     void (*unindex)(void *ctx, mfn_t mfn);
-    void *unindex_ctx;
+    /* Called when the last guest has let go of a CACHED frame that stays in the index. Likewise. */
+    void (*alone)(void *ctx, mfn_t mfn);
+    void *unindex_ctx;         /* of both */
     struct frames_cache cache; /* set by mm/cache */
 };
 

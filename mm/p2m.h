@@ -71,6 +71,7 @@ struct p2m_ops {
 #define GPAGE_F_FOLDED 0x01    /* it maps what mm/fold made it map */
 #define GPAGE_F_BROKEN 0x02    /* a write ended that since mm/fold last looked */
 #define GPAGE_F_FROM_DISK 0x04 /* filled by a disk read, and not known to be written since */
+#define GPAGE_F_TAGGED 0x08    /* mm/fold: not folded, and `since` is a part of its hash instead */
 
 /* One guest page, whatever it maps at the moment. */
 struct gpage {

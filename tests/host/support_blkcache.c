@@ -405,7 +405,7 @@ static void audit(struct world *w)
         if ((x->flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_DIRTY)) != CACHE_E_USED) {
             continue;
         }
-        const uint8_t *p = frame_bytes(&w->frames, MFN(x->frame));
+        const uint8_t *p = cache_bytes_of(&w->cache, e);
         for (unsigned s = 0; s < 8; s++) {
             if ((x->mask & BIT32(s)) != 0) {
                 CHECK(x->block * 8 + s < DISK_SECTORS);

@@ -320,8 +320,8 @@ static uint32_t holders(const struct world *w, uint64_t n)
     return fr->refs > 0 && fr->state == FRAME_SHARED ? fr->group : FRAME_NO_GROUP;
 }
 
-/* Pairs of frames of one group with the same content, one of which is the cache's alone. What no
- * group is known of is left out, unless in mode SCRUB, where all groups count. */
+/* Pairs of frames of one group with the same content, one of which is the cache's alone. In mode
+ * SCRUB, all groups count. */
 static uint64_t count_pairs(const struct world *w)
 {
     bool scrub = w->cache.mode == CACHE_SCRUB;
@@ -330,7 +330,7 @@ static uint64_t count_pairs(const struct world *w)
     for (uint64_t a = 0; a < w->f.count; a++) {
         const struct frame *fr = &w->f.table[a];
 
-        if (fr->state != FRAME_CACHE || (fr->group == FRAME_NO_GROUP && !scrub)) {
+        if (fr->state != FRAME_CACHE) {
             continue;
         }
         for (uint64_t b = 0; b < w->f.count; b++) {
@@ -376,10 +376,6 @@ void world_disk_settled(struct world *w)
         static const uint8_t zero[PAGE_SIZE];
         const struct frame *fr = &w->f.table[n];
 
-        if (fr->state == FRAME_CACHE && fr->group == FRAME_NO_GROUP &&
-            w->cache.mode == CACHE_FOLD) {
-            return; /* read on nobody's behalf, and mapped by nobody since */
-        }
         zero_blocks += fr->state == FRAME_CACHE && w->cache.mode == CACHE_FOLD &&
                        memcmp(frame_bytes(&w->f, MFN(n)), zero, PAGE_SIZE) == 0;
     }

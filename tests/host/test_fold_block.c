@@ -79,8 +79,10 @@ static void zeroes(enum fold_index index, enum fold_volatility volatility)
 
     begin(&w, index, volatility);
     uint64_t before = w.f.by_state[FRAME_FREE];
+    cache_set_mode(&w.cache, CACHE_INCLUSIVE); /* else they are in no frame at once */
     mfn_t alone = put(&w, 1, 0, 0);
     (void)put(&w, 2, 0, 0);
+    cache_set_mode(&w.cache, CACHE_FOLD);
     adopt(&w, 0, 3, 2);
     (void)fold_step(&w.fold, 10);
     world_audit(&w);

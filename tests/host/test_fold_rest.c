@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Nothing is held twice for long: pages that rest when a block comes to be the cache's alone, and
+ * blocks that were read for nobody. */
+#include "base/bits.h"
+#include "mm/cache.h"
+#include "mm/fold_page.h"
+#include "support_scene.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DISK 5u /* the world's */
+
+/* The block comes, with that byte all over, for a guest of the group or for nobody. */
+static mfn_t put(struct world *w, unsigned block, uint8_t value, unsigned group)
+{
+    uint32_t e;
+
+    memset(w->disk[block], value, PAGE_SIZE);
+    assert_int_equal(cache_insert(&w->cache, DISK, block, &e), OK);
+    mfn_t mfn = cache_frame(&w->cache, e);
+    memcpy(frame_bytes(&w->f, mfn), w->disk[block], PAGE_SIZE);
+    if (group != FRAME_NO_GROUP) {
+        cache_set_group(&w->cache, e, group);
+    }
+    cache_publish(&w->cache, e, CACHE_MASK_ALL);
+    return mfn;
+}
+
+static uint32_t frame_of_block(const struct world *w, unsigned block)
+{
+    uint32_t e = cache_find(&w->cache, DISK, block);
+
+    assert_int_not_equal(e, CACHE_NIL);
+    return w->cache.entries[e].frame;
+}
+
+static uint32_t frame_at(const struct world *w, unsigned vm, uint64_t gfn)
+{
+    return (uint32_t)w->vms[vm].map.entries[gfn].mfn.n;
+}
+
+static struct frame *at(struct world *w, uint32_t n)
+{
+    return frame_of(&w->f, MFN(n));
+}
+
+static void adopt(struct world *w, unsigned vm, uint64_t gfn, unsigned block)
+{
+    mfn_t mfn = MFN(frame_of_block(w, block));
+
+    frames_pin(&w->f, mfn);
+    assert_int_equal(p2m_adopt(&w->vms[vm].p2m, GFN(gfn), mfn), OK);
+    frames_unpin(&w->f, mfn);
+    memcpy(w->vms[vm].oracle[gfn], w->disk[block], PAGE_SIZE);
+}
+
+/* Pages 3 and 4 are free. */
+static enum page_class classify_by_gfn(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk)
+{
+    (void)ctx;
+    (void)p;
+    (void)from_disk;
+    return gfn.n == 3 || gfn.n == 4 ? PAGE_FREE : PAGE_ANON;
+}
+
+/* Free pages are left alone, and the resting ones have just been woken. */
+static void begin(struct world *w, enum fold_index index, enum fold_volatility volatility)
+{
+    scene_init_with(w, index, volatility);
+    w->fold.classify = classify_by_gfn;
+    struct fold_switches to = w->fold.on;
+    to.skip = BIT(PAGE_FREE);
+    fold_switch(&w->fold, &to);
+    scene_passes(w, 1);
+    while (w->fold.full_scans % FOLD_ROUND != 1) {
+        scene_passes(w, 1);
+    }
+}
+
+static void end(struct world *w)
+{
+    world_audit(w);
+    world_compare(w);
+    world_settle(w);
+    world_compare(w);
+    world_fini(w);
+}
+
+/* A page that rests, free or for its folds, is found by a block that comes. */
+static void new_block(enum fold_index index, enum fold_volatility volatility)
+{
+    struct world w;
+
+    begin(&w, index, volatility);
+    scene_fill(&w, 0, 3, 9);
+    scene_fill(&w, 0, 6, 8);
+    scene_fill(&w, 3, 3, 9);                    /* another group's */
+    p2m_page(&w.vms[0].p2m, GFN(6))->rests = 9; /* its folds kept breaking */
+    scene_passes(&w, 3);
+    assert_int_equal(p2m_page(&w.vms[0].p2m, GFN(6))->rests, 8);
+    (void)put(&w, 1, 9, 0);
+    (void)put(&w, 2, 8, 0);
+    scene_passes(&w, 2);
+    assert_true(w.fold.full_scans % FOLD_ROUND != 0); /* they were not woken */
+    assert_int_equal(frame_at(&w, 0, 3), frame_of_block(&w, 1));
+    assert_int_equal(frame_at(&w, 0, 6), frame_of_block(&w, 2));
+    assert_int_equal(p2m_page(&w.vms[0].p2m, GFN(6))->rests, 8); /* and rests no shorter */
+    assert_int_not_equal(frame_at(&w, 3, 3), frame_of_block(&w, 1));
+    assert_int_equal(cache_held(&w.cache), 0);
+    end(&w);
+}
+
+/* By a block that is left to the cache when its last guest has let go, too: also a second time. */
+static void left_alone(enum fold_index index, enum fold_volatility volatility)
+{
+    struct world w;
+
+    begin(&w, index, volatility);
+    (void)put(&w, 1, 9, 0);
+    adopt(&w, 1, 5, 1);
+    scene_fill(&w, 0, 3, 9);
+    scene_passes(&w, 3);
+    uint32_t block = frame_of_block(&w, 1);
+    assert_int_equal(frame_at(&w, 1, 5), block);
+    assert_int_not_equal(frame_at(&w, 0, 3), block); /* free, and somebody has the block */
+    scene_poke(&w, 1, 5, 0, 1);
+    assert_int_equal(at(&w, block)->state, FRAME_CACHE);
+    scene_passes(&w, 2);
+    assert_true(w.fold.full_scans % FOLD_ROUND != 0);
+    assert_int_equal(frame_at(&w, 0, 3), block);
+    assert_int_equal(cache_held(&w.cache), 0);
+
+    while (w.fold.full_scans % FOLD_ROUND != 1) {
+        scene_passes(&w, 1);
+    }
+    scene_fill(&w, 1, 4, 9);
+    scene_passes(&w, 3);
+    assert_int_not_equal(frame_at(&w, 1, 4), block);
+    scene_poke(&w, 0, 3, 0, 1);
+    scene_passes(&w, 2);
+    assert_int_equal(frame_at(&w, 1, 4), block);
+    end(&w);
+}
+
+/* A page that rests maps a frame that the engine has not taken in, as the block had gone to another
+ * one: the block comes back when nobody else has that one. */
+static void left_in_two(enum fold_index index, enum fold_volatility volatility)
+{
+    struct world w;
+
+    begin(&w, index, volatility);
+    scene_fill(&w, 0, 5, 9);
+    scene_fill(&w, 1, 5, 9);
+    scene_passes(&w, 3);
+    uint32_t shared = frame_at(&w, 0, 5);
+    assert_int_equal(at(&w, shared)->state, FRAME_SHARED);
+    (void)put(&w, 1, 9, 0);
+    adopt(&w, 0, 3, 1);
+    scene_passes(&w, 2);
+    assert_int_equal(frame_of_block(&w, 1), shared);
+    assert_int_not_equal(frame_at(&w, 0, 3), shared);
+    scene_poke(&w, 0, 5, 0, 1);
+    scene_poke(&w, 1, 5, 0, 2);
+    assert_int_equal(at(&w, shared)->state, FRAME_CACHE);
+    scene_passes(&w, 2);
+    assert_int_equal(frame_at(&w, 0, 3), frame_of_block(&w, 1));
+    assert_int_equal(cache_held(&w.cache), 0);
+    end(&w);
+}
+
+/* Only those that may be equal are looked at. */
+static void test_cost(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w, FOLD_HASH, FOLD_DIRTY);
+    (void)put(&w, 1, 99, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        scene_fill(&w, i / 2, 5 + i % 2, (uint8_t)(30 + i));
+        p2m_page(&w.vms[i / 2].p2m, GFN(5 + i % 2))->rests = 100;
+    }
+    scene_passes(&w, 3);
+    uint64_t hashes = w.fold.hashes;
+    (void)put(&w, 2, 98, 0);
+    (void)put(&w, 3, 32, 0);
+    scene_passes(&w, 2);
+    assert_int_equal(frame_at(&w, 1, 5), frame_of_block(&w, 3));
+    assert_int_equal(w.fold.hashes - hashes, 2 + 1); /* the blocks, and the page */
+    end(&w);
+}
+
+/* ---- for nobody ---------------------------------------------------------------------------- */
+
+/* Of several groups' guests none may tell what the hypervisor reads: it is not kept. */
+static void nobodys(enum fold_index index, enum fold_volatility volatility)
+{
+    struct world w;
+    uint32_t e;
+
+    begin(&w, index, volatility);
+    (void)put(&w, 1, 9, FRAME_NO_GROUP);
+    (void)put(&w, 2, 0, FRAME_NO_GROUP);
+    memset(w.disk[3], 7, PAGE_SIZE);
+    assert_int_equal(cache_write(&w.cache, DISK, 3, false, FRAME_NO_GROUP, &e), OK);
+    memset(frame_bytes(&w.f, cache_frame(&w.cache, e)), 7, PAGE_SIZE);
+    scene_passes(&w, 1);
+    assert_int_equal(cache_find(&w.cache, DISK, 1), CACHE_NIL);
+    assert_true(cache_is_zero(&w.cache, cache_find(&w.cache, DISK, 2)));
+    assert_int_equal(cache_find(&w.cache, DISK, 3), e); /* it has to be written out first */
+    assert_int_equal(w.cache.n_new, 0);
+    cache_write_out(&w.cache, e);
+    assert_true(cache_written(&w.cache, e, true));
+    scene_passes(&w, 1);
+    assert_int_equal(cache_find(&w.cache, DISK, 3), CACHE_NIL);
+    assert_int_equal(cache_held(&w.cache), 0);
+    end(&w);
+}
+
+/* Of a single group's guests any may: who has the same content shares it. */
+static void nobodys_of_one_group(enum fold_index index, enum fold_volatility volatility)
+{
+    struct world w;
+
+    begin(&w, index, volatility);
+    fold_detach(&w.fold, &w.vms[3].p2m);
+    assert_int_equal(fold_forget(&w.fold, &w.groups[1]), OK);
+    scene_fill(&w, 0, 5, 9);
+    scene_passes(&w, 2);
+    (void)put(&w, 1, 9, FRAME_NO_GROUP);
+    (void)put(&w, 2, 8, FRAME_NO_GROUP);
+    scene_passes(&w, 2);
+    assert_int_equal(frame_at(&w, 0, 5), frame_of_block(&w, 1));
+    assert_int_equal(cache_held(&w.cache), 1);
+    scene_fill(&w, 1, 5, 8);
+    scene_passes(&w, 3);
+    assert_int_equal(frame_at(&w, 1, 5), frame_of_block(&w, 2));
+    fold_attach(&w.fold, &w.vms[3].p2m);
+    end(&w);
+}
+
+#define EACH(name)                                                                                 \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        (void)state;                                                                               \
+        scene_each(name);                                                                          \
+    }
+EACH(new_block)
+EACH(left_alone)
+EACH(left_in_two)
+EACH(nobodys)
+EACH(nobodys_of_one_group)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_new_block),   cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_left_in_two), cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_nobodys),     cmocka_unit_test(test_nobodys_of_one_group),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
