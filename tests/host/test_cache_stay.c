@@ -35,6 +35,7 @@ static void rig_init(struct rig *r)
 {
     memset(r, 0, sizeof(*r));
     assert_int_equal(posix_memalign((void **)&r->window, PAGE_SIZE, FRAMES * PAGE_SIZE), 0);
+    memset(r->window, 1, FRAMES * PAGE_SIZE); /* zeroes need no frame */
     frames_init(&r->f, r->table, FRAMES, r->window);
     frames_add_free(&r->f, MFN(1), FRAMES - 1);
     r->mem = malloc(cache_bytes(FRAMES));
