@@ -36,8 +36,10 @@
 #define LEAN_SHARE 8u
 #define LEAN_LEAST 16u
 #define LEAN_MOST 0x100000u
-#define GHOST_SPAN 4u /* a block that came longer ago, in times what is held, is no argument */
-#define ONE_STAYS 8u  /* of so many blocks that go first, so that what is old goes at last */
+#define GHOST_SPAN 4u   /* a block that came longer ago, in times what is held, is no argument */
+#define ONE_STAYS 8u    /* of so many runs of blocks, */
+#define RUN_BLOCKS 16u  /* so long, */
+#define SPARED_FOR 256u /* for so many arrivals, then others */
 
 unsigned cache_queue_uses(const struct cache_entry *x)
 {
@@ -200,6 +202,13 @@ static bool recall(struct cache *c, const struct cache_entry *x)
     return made <= held - MIN(cache_queue_share(c), held);
 }
 
+/* Whether the block is one of those that stay whatever is learnt, so that what is old goes at last.
+ * Neighbours stay together: a command to the disk reads what lies between two that do. */
+static bool is_spared(const struct cache *c, const struct cache_entry *x)
+{
+    return ((x->block / RUN_BLOCKS) + c->arrivals / SPARED_FOR) % ONE_STAYS == 0;
+}
+
 void cache_queue_enter(struct cache *c, uint32_t e, enum cache_arrival how)
 {
     struct cache_entry *x = &c->entries[e];
@@ -210,7 +219,7 @@ void cache_queue_enter(struct cache *c, uint32_t e, enum cache_arrival how)
         x->flags |= CACHE_E_MAIN;
     }
     bool first_out = how == CACHE_LEFT && c->oldest_stay && (x->flags & CACHE_E_MAIN) == 0 &&
-                     cache_queue_uses(x) == 0 && c->arrivals % ONE_STAYS != 0;
+                     cache_queue_uses(x) == 0 && !is_spared(c, x);
     if (first_out) {
         push_oldest(c, e);
     } else {
