@@ -161,8 +161,9 @@ bool cache_frame_is_dirty(const struct cache *c, mfn_t mfn)
 static enum status own_frame(struct cache *c, uint32_t e, bool keep, uint32_t group)
 {
     mfn_t mfn;
+    bool out = cache_is_dirty(c, e) && (c->entries[e].wb & CACHE_W_OUT) != 0;
 
-    if (cache_is_alone(c, e) && (c->entries[e].wb & CACHE_W_OUT) == 0) {
+    if (cache_is_alone(c, e) && !out) {
         cache_share_hide(c, cache_frame(c, e));
         frame_of(c->frames, cache_frame(c, e))->group = (uint16_t)group;
         return OK;

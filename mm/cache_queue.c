@@ -26,7 +26,8 @@
  */
 #define MAIN_AGE 3u
 
-/* An entry's `wb`: when it came to its queue, in units of a 32nd of the bound or less. */
+/* An entry's `wb`: when it came to its queue, in units of a 32nd of the bound or up to twice that.
+ */
 #define CAME_MASK 0x7fu
 #define CAME_SPAN 32u
 #define CAME_NEW 0x80u /* nobody has had it from there yet */

@@ -380,6 +380,27 @@ static void test_bound_of_dirty_blocks(void **state)
     rig_fini(&r);
 }
 
+/* A block that nobody else has is written in the frame that it is in, whenever it came. */
+static void test_written_in_place(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 16);
+    for (unsigned b = 0; b < 12; b++) {
+        (void)rig_put(&r, b, b + 1);
+    }
+    for (unsigned b = 0; b < 12; b++) {
+        uint32_t e = cache_find(&r.c, 1, b), written;
+        mfn_t before = cache_frame(&r.c, e);
+        assert_int_equal(cache_write(&r.c, 1, b, false, 7, &written), OK);
+        assert_int_equal(written, e);
+        assert_int_equal(cache_frame(&r.c, e).n, before.n);
+    }
+    audit(&r);
+    rig_fini(&r);
+}
+
 static void test_at_random(void **state)
 {
     struct rig r;
@@ -522,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_new_frames),
         cmocka_unit_test(test_bound_of_a_frame),
         cmocka_unit_test(test_bound_of_dirty_blocks),
+        cmocka_unit_test(test_written_in_place),
         cmocka_unit_test(test_at_random),
         cmocka_unit_test(test_audit_detects),
     };
