@@ -177,6 +177,7 @@ void kernel_run(const struct mb2_info *boot)
     init_groups();
     fold_init(&machine_fold, &machine_frames, rdtsc, secret(), roots);
     machine_fold.cache = &machine_cache;
+    machine_fold.several_groups = n_groups > 1;
     scan_init(&machine_config.host);
     if (hvm_init(&machine_frames) != OK) {
         refuse("VT-x could not be switched on; the lines above say why");

@@ -119,6 +119,7 @@ struct fold {
 
     struct p2m *maps; /* attached, in the order of attachment */
     struct share_group *groups;
+    bool several_groups; /* there are more, whose guests may come later; set by their owner */
     enum fold_phase phase;
     bool reindex;        /* fold.index was switched: FOLD_REINDEX is to come */
     bool misplaced;      /* nodes of an unstable tree by content were written since its teardown */

@@ -193,13 +193,14 @@ static struct share_group *group_of(const struct fold *f, mfn_t mfn)
 }
 
 /*
- * A block that was read for no guest. Where there is only one group, it is that one's: guests that
- * read it later find it. Else nobody could be folded with it without learning what is none of his,
- * so only zeroes are kept, which need no frame. Dirty ones come again when they are on the disk.
+ * A block that was read for no guest. Where there is only one group, and will be, it is that one's:
+ * guests that read it later find it. Else nobody could be folded with it without learning what is
+ * none of his, so only zeroes are kept, which need no frame. Dirty ones come again when they are on
+ * the disk.
  */
 static void take_nobodys(struct fold *f, mfn_t x)
 {
-    if (f->groups && !f->groups->fold_next) {
+    if (!f->several_groups && f->groups && !f->groups->fold_next) {
         frame_of(f->frames, x)->group = (uint16_t)f->groups->id;
         (void)fold_block(f, f->groups, x);
         return;

@@ -222,6 +222,27 @@ static void nobodys(enum fold_index index, enum fold_volatility volatility)
     end(&w);
 }
 
+/* Nor those that are there already, while others are still to come: it may be about them. */
+static void nobodys_before_others(enum fold_index index, enum fold_volatility volatility)
+{
+    struct world w;
+
+    begin(&w, index, volatility);
+    fold_detach(&w.fold, &w.vms[3].p2m);
+    assert_int_equal(fold_forget(&w.fold, &w.groups[1]), OK);
+    w.fold.several_groups = true;
+    scene_fill(&w, 0, 5, 9);
+    scene_passes(&w, 2);
+    uint32_t before = frame_at(&w, 0, 5);
+    (void)put(&w, 1, 9, FRAME_NO_GROUP);
+    scene_passes(&w, 2);
+    assert_int_equal(cache_find(&w.cache, DISK, 1), CACHE_NIL);
+    assert_int_equal(frame_at(&w, 0, 5), before);
+    assert_int_equal(at(&w, before)->state, FRAME_PRIVATE);
+    fold_attach(&w.fold, &w.vms[3].p2m);
+    end(&w);
+}
+
 /* Of a single group's guests any may: who has the same content shares it. */
 static void nobodys_of_one_group(enum fold_index index, enum fold_volatility volatility)
 {
@@ -254,14 +275,19 @@ EACH(new_block)
 EACH(left_alone)
 EACH(left_in_two)
 EACH(nobodys)
+EACH(nobodys_before_others)
 EACH(nobodys_of_one_group)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_block),   cmocka_unit_test(test_left_alone),
-        cmocka_unit_test(test_left_in_two), cmocka_unit_test(test_cost),
-        cmocka_unit_test(test_nobodys),     cmocka_unit_test(test_nobodys_of_one_group),
+        cmocka_unit_test(test_new_block),
+        cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_left_in_two),
+        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_nobodys),
+        cmocka_unit_test(test_nobodys_of_one_group),
+        cmocka_unit_test(test_nobodys_before_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
