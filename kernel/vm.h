@@ -83,7 +83,8 @@ struct vm {
     struct timer restart_timer; /* a guest that resets at once waits its turn */
     uint64_t said_no_memory_ns; /* kernel/vm_memory.c: when the console last heard */
     bool say_memory_back;
-    uint64_t waits_cleaned, waits_pinned; /* blocks cleaned and frames pinned when it began to */
+    /* When it began to: blocks cleaned, frames pinned and unpinned; and when that was. */
+    uint64_t waits_cleaned, waits_pinned, waits_unpinned, waits_since_ns;
     uint64_t boots;
 
     struct hvm_space *space;

@@ -20,6 +20,8 @@
 
 /* Enough for the page, its tables, and some progress, so that it does not come straight back. */
 #define WAKE_FREE 32u
+/* So often at most it tries again because some frame, of whomever, was let go of. */
+#define TRY_EVERY_NS UINT64_C(1000000)
 /* A VM that keeps running dry says so this often at most. */
 #define SAY_EVERY_NS UINT64_C(5000000000)
 
@@ -33,6 +35,8 @@ void vm_wait_for_memory(struct vm *vm)
     vm->state = VM_NO_MEMORY;
     vm->waits_cleaned = machine_cache.n_cleaned;
     vm->waits_pinned = machine_frames.pinned;
+    vm->waits_unpinned = machine_frames.n_unpinned;
+    vm->waits_since_ns = clock_now_ns();
     waiting++;
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         sched_remove(&vm->vcpus[i]);
@@ -62,10 +66,14 @@ void vm_memory_leave(struct vm *vm)
     }
 }
 
-/* Whether some device has done since what may be all that the VM waits for. */
+/* Whether some device has done since what may be all that the VM waits for. Where others' requests
+ * come and go, the number of pinned frames need not fall when the one that matters is let go of. */
 static bool may_try_again(const struct vm *vm)
 {
-    return machine_cache.n_cleaned != vm->waits_cleaned || machine_frames.pinned < vm->waits_pinned;
+    return machine_cache.n_cleaned != vm->waits_cleaned ||
+           machine_frames.pinned < vm->waits_pinned ||
+           (machine_frames.n_unpinned != vm->waits_unpinned &&
+            clock_now_ns() - vm->waits_since_ns >= TRY_EVERY_NS);
 }
 
 static void wake(struct vm *vm, const char *why)

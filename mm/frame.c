@@ -157,6 +157,7 @@ void frames_unpin(struct frames *f, mfn_t mfn)
         return;
     }
     f->pinned--;
+    f->n_unpinned++;
     if (fr->refs == 0 && fr->state != FRAME_HYP) {
         f->shared_gone -= fr->state == FRAME_SHARED;
         free_push(f, mfn);

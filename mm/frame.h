@@ -101,6 +101,7 @@ struct frames {
     uint32_t free_head;
     uint64_t by_state[FRAME_STATES]; /* frames in each state; the sum is `count` */
     uint64_t pinned;                 /* frames with pins > 0 */
+    uint64_t n_unpinned;             /* so often a frame's last pin has gone */
     uint64_t shared_gone;            /* SHARED, and nothing but pins keeps them */
     /* Called when a frame is wanted and none is free: give back up to `want` frames, return how
      * many. Set by the cache's owner; may be NULL. Must not allocate. */

@@ -62,9 +62,11 @@ static void test_last_put_and_last_unpin_free(void **state)
     check(&f);
     frames_unpin(&f, m);
     assert_int_equal(f.by_state[FRAME_FREE], 1);
+    assert_int_equal(f.n_unpinned, 0);
     frames_unpin(&f, m);
     assert_int_equal(f.by_state[FRAME_FREE], 2);
     assert_int_equal(f.pinned, 0);
+    assert_int_equal(f.n_unpinned, 1);
     check(&f);
     fake_frames_fini(&f);
 }
