@@ -5,6 +5,8 @@
  */
 #include "base/bits.h"
 #include "drivers/block/blkcache.h"
+#include "drivers/block/partition.h"
+#include "support_log.h"
 #include "support_lossy.h"
 
 #include <setjmp.h>
@@ -661,6 +663,34 @@ static void test_starving(void **state)
     rig_free(r);
 }
 
+/* What is lost is named as those who wrote it know it, whoever else has a part of the disk. */
+static void test_lost(void **state)
+{
+    struct rig *r = quiet_rig();
+    const struct partition p[2] = {{1, 16, 64}, {2, 80, 100}};
+    struct partition_dev parts[2];
+    struct blkcache_dev other;
+
+    (void)state;
+    assert_int_equal(partition_dev_init(&parts[0], &r->disk.dev, &p[0]), OK);
+    assert_int_equal(partition_dev_init(&parts[1], &r->disk.dev, &p[1]), OK);
+    assert_int_equal(blkcache_init(&r->bc, &r->cache, r->pool, 8, 8), OK);
+    blkcache_dev_init(&other, &r->bc, &parts[1].dev);
+    blkcache_dev_init(&r->dev, &r->bc, &parts[0].dev);
+    blkcache_set_writing(&r->bc, &(struct blkcache_writing){.back = true, .dirty_max = 16});
+    go(r, 0, BLK_WRITE, 8, 8, 1, NULL);
+    go(r, 0, BLK_WRITE, 24, 8, 2, NULL);
+    assert_int_equal(r->cache.dirty, 2);
+    blkcache_say_lost(&r->bc);
+    assert_string_equal(log_last(), "lossy0p1: 2 blocks were never written back, the first at "
+                                    "sector 8: they are lost");
+    go(r, 0, BLK_FLUSH, 0, 0, 0, NULL);
+    assert_int_equal(wait(r, 0), OK);
+    assert_int_equal(on_disk(r, 24), 1);
+    check_store(r);
+    rig_free(r);
+}
+
 /* Turned off, or through: what is dirty is still what reads find, and goes to the disk. */
 static void test_mode_off(void **state)
 {
@@ -718,12 +748,19 @@ static void test_zeroes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_done_at_once), cmocka_unit_test(test_written_again),
-        cmocka_unit_test(test_errors),       cmocka_unit_test(test_bound),
-        cmocka_unit_test(test_dead_disk),    cmocka_unit_test(test_slow_dead_disk),
-        cmocka_unit_test(test_age),          cmocka_unit_test(test_starving),
-        cmocka_unit_test(test_mode_off),     cmocka_unit_test(test_zeroes),
-        cmocka_unit_test(test_power_cuts),   cmocka_unit_test(test_power_cuts_failing),
+        cmocka_unit_test(test_done_at_once),
+        cmocka_unit_test(test_written_again),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_dead_disk),
+        cmocka_unit_test(test_slow_dead_disk),
+        cmocka_unit_test(test_age),
+        cmocka_unit_test(test_starving),
+        cmocka_unit_test(test_mode_off),
+        cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_zeroes),
+        cmocka_unit_test(test_power_cuts),
+        cmocka_unit_test(test_power_cuts_failing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
