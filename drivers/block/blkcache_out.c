@@ -144,33 +144,14 @@ static void block_written(struct blkcache_out *o, uint32_t e)
     }
 }
 
-/* The disk that guests know the leaf's sector, or one shortly behind it, by; and where it has it.
- */
-static const struct blkcache_dev *disk_at(const struct blkcache_leaf *leaf, uint64_t sector,
-                                          uint64_t *at)
-{
-    const struct blkcache_dev *d;
-
-    STAILQ_FOREACH(d, &leaf->devs, leaf_link)
-    {
-        if (d->dev.start < sector + CACHE_BLOCK_SECTORS && sector < d->dev.start + d->dev.sectors) {
-            *at = sector - MIN(sector, d->dev.start);
-            return d;
-        }
-    }
-    *at = sector;
-    return STAILQ_FIRST(&leaf->devs);
-}
-
 void blkcache_say_failed(struct blkcache_leaf *leaf)
 {
-    uint64_t at;
-
     if (leaf->failed_blocks != 0) {
-        const struct blkcache_dev *d = disk_at(leaf, leaf->failed_at, &at);
+        const struct blkcache_dev *d = way_to(leaf, leaf->failed_at / CACHE_BLOCK_SECTORS);
         log_error("%s: %llu blocks could not be written back, the first at sector %llu; they are "
                   "kept, and tried again",
-                  d->dev.name, (unsigned long long)leaf->failed_blocks, (unsigned long long)at);
+                  d->dev.name, (unsigned long long)leaf->failed_blocks,
+                  (unsigned long long)(leaf->failed_at - d->dev.start));
         leaf->failed_blocks = 0;
     }
 }
@@ -182,13 +163,13 @@ void blkcache_say_lost(const struct blkcache *bc)
     STAILQ_FOREACH(leaf, &bc->leaves, link)
     {
         uint32_t e = cache_next_dirty(bc->cache, leaf->id, 0);
-        uint64_t at;
         if (e != CACHE_NIL) {
-            const struct blkcache_dev *d =
-                disk_at(leaf, bc->cache->entries[e].block * CACHE_BLOCK_SECTORS, &at);
+            uint64_t block = bc->cache->entries[e].block;
+            const struct blkcache_dev *d = way_to(leaf, block);
             log_error("%s: %u blocks were never written back, the first at sector %llu: they are "
                       "lost",
-                      d->dev.name, leaf->n_dirty, (unsigned long long)at);
+                      d->dev.name, leaf->n_dirty,
+                      (unsigned long long)(block * CACHE_BLOCK_SECTORS - d->dev.start));
         }
     }
 }
