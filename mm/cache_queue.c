@@ -30,6 +30,7 @@
  */
 #define CAME_MASK 0x7fu
 #define CAME_SPAN 32u
+#define CAME_AHEAD 16u /* so far it may be ahead of what has come */
 #define CAME_NEW 0x80u /* nobody has had it from there yet */
 
 /* c->lean is between a share of what is held and its negative. */
@@ -132,12 +133,14 @@ static void stamp(const struct cache *c, struct cache_entry *x, bool is_new)
     x->wb = (uint8_t)((c->arrivals >> came_shift(c) & CAME_MASK) | (is_new ? CAME_NEW : 0));
 }
 
-/* How many blocks have come since, as far as is known. */
+/* How many blocks have come since, as far as is known. Those that only passed through are taken off
+ * again, so that what came before they did may be from after now. */
 static uint32_t came_ago(const struct cache *c, const struct cache_entry *x)
 {
     unsigned shift = came_shift(c);
+    uint32_t ago = ((c->arrivals >> shift) - x->wb) & CAME_MASK;
 
-    return (((c->arrivals >> shift) - x->wb) & CAME_MASK) << shift;
+    return ago > CAME_MASK - CAME_AHEAD ? 0 : ago << shift;
 }
 
 /* ---- which way ---- */

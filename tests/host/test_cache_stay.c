@@ -197,13 +197,36 @@ static void test_passing_through(void **state)
     rig_fini(&r);
 }
 
+/* One that has only passed does not make those look old that came while it was there. */
+static void test_passing_others(void **state)
+{
+    struct rig r;
+    uint32_t e[2];
+
+    (void)state;
+    rig_init(&r);
+    cache_set_max(&r.c, 32); /* so that each arrival is told apart */
+    r.c.oldest_stay = true;
+    for (unsigned b = 0; b < 2; b++) {
+        assert_int_equal(cache_insert(&r.c, 0, b, &e[b]), OK);
+        memset(frame_bytes(&r.f, cache_frame(&r.c, e[b])), 1, PAGE_SIZE);
+        cache_publish(&r.c, e[b], CACHE_MASK_ALL);
+    }
+    mfn_t mfn = cache_frame(&r.c, e[0]);
+    frames_get(&r.f, mfn);
+    assert_int_equal(r.c.arrivals, 1);
+    cache_touch(&r.c, e[1]);
+    assert_int_equal(r.c.lean, 0); /* either way it would be here */
+    frames_put(&r.f, mfn);
+    rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loop),
-        cmocka_unit_test(test_loop_that_fits),
-        cmocka_unit_test(test_follower),
-        cmocka_unit_test(test_passing_through),
+        cmocka_unit_test(test_loop),           cmocka_unit_test(test_loop_that_fits),
+        cmocka_unit_test(test_follower),       cmocka_unit_test(test_passing_through),
+        cmocka_unit_test(test_passing_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
