@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * S3-FIFO's two queues; and which of the blocks that guests let go of are evicted first. What
- * nobody has wanted for long leaves the main queue also while nothing comes to it.
+ * S3-FIFO's two queues; and which of the blocks that guests let go of are evicted first.
  *
  * A block that guests let go of is the newest of its queue, as S3-FIFO has it for a new one, or the
  * oldest, so that it goes first and what has been here longer stays. The former suits guests that
@@ -147,6 +146,9 @@ static uint32_t came_ago(const struct cache *c, const struct cache_entry *x)
 
 static void lean(struct cache *c, int32_t points)
 {
+    if (c->mode != CACHE_FOLD) {
+        return; /* nobody lets go of anything */
+    }
     int32_t most = (int32_t)MIN(MAX(cache_held(c) / LEAN_SHARE, LEAN_LEAST), LEAN_MOST) * POINT;
 
     c->lean = MAX(MIN(c->lean + points, most), -most);
@@ -252,15 +254,16 @@ static void keep(struct cache *c, uint32_t e)
     push(c, e);
 }
 
-/* Whether the next block is taken from the small queue: not when it has less than its share, nor
- * when the main one's oldest has waited in vain for so long that it only stands in the way. */
+/* Whether the main queue's oldest has waited in vain for so long that it only stands in the way of
+ * guests that go round in something else. */
+static bool is_main_stale(const struct cache *c)
+{
+    return c->oldest_stay && came_ago(c, &c->entries[c->main.oldest]) / MAIN_AGE > cache_held(c);
+}
+
 static bool is_from_small(const struct cache *c)
 {
-    if (c->main.n == 0) {
-        return true;
-    }
-    return c->small.n >= cache_queue_share(c) &&
-           came_ago(c, &c->entries[c->main.oldest]) / MAIN_AGE <= cache_held(c);
+    return c->main.n == 0 || (c->small.n >= cache_queue_share(c) && !is_main_stale(c));
 }
 
 uint32_t cache_queue_victim(struct cache *c)

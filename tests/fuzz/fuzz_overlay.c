@@ -146,7 +146,10 @@ static void compare_frame(struct hostile *h, uint64_t chunk, const uint8_t *byte
         require(go(h, BLK_FETCH, chunk) == OK);
         s = blk_hold(&h->o.cow.dev, chunk * 8, 0, &mfn);
     }
-    if (s == OK) {
+    if (s == OK && mfn.n == BLK_ZERO_FRAME.n) {
+        static const uint8_t zeroes[PAGE_SIZE];
+        require(memcmp(zeroes, bytes, PAGE_SIZE) == 0);
+    } else if (s == OK) {
         require(memcmp(frame_bytes(&h->frames, mfn), bytes, PAGE_SIZE) == 0);
         frames_unpin(&h->frames, mfn);
     }
