@@ -90,6 +90,7 @@ struct blkcache_leaf {
     unsigned pass;         /* why: enum in blkcache_flush.c */
     uint64_t at, pass_end; /* blocks */
     bool wrapped;
+    bool again;     /* what the walk has left out may be had now, and a sweep waits for it */
     uint64_t error; /* blkcache.errors when one last happened here */
     unsigned failures;
     uint64_t failed_blocks, failed_at; /* not yet in the log; the first's sector */

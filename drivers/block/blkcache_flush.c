@@ -56,6 +56,7 @@ static void begin_sweep(struct blkcache *bc, struct blkcache_leaf *leaf)
     leaf->sweep_error = leaf->error;
     leaf->failures = 0;
     leaf->n_wait = leaf->n_out;
+    leaf->again = false;
     for (unsigned i = 0; i < OUTS; i++) {
         if (bc->outs[i].leaf == leaf) {
             bc->outs[i].waited_for = true; /* those that are at no disk begin with false again */
@@ -131,8 +132,12 @@ void blkcache_leaf_changed(struct blkcache *bc, struct blkcache_leaf *leaf)
         give_up(bc, leaf);
     }
     check_sweep(bc, leaf);
-    if (leaf->sweeping && leaf->n_old > 0 && (leaf->pass & PASS_SWEEP) == 0) {
-        start_pass(leaf, PASS_SWEEP); /* those that it had to leave out */
+    if (leaf->sweeping && leaf->n_old > 0) { /* those that it had to leave out */
+        if ((leaf->pass & PASS_SWEEP) != 0) {
+            leaf->again = true; /* perhaps it is past them */
+        } else {
+            start_pass(leaf, PASS_SWEEP);
+        }
     }
 }
 
@@ -188,6 +193,16 @@ static bool wants(struct blkcache *bc, const struct blkcache_leaf *leaf, uint32_
            (leaf->pass & (failed ? PASS_RETRY : PASS_ALL | PASS_PRESSURE)) != 0;
 }
 
+/* The circle is closed; for a sweep there may have to be another. */
+static void end_pass(struct blkcache_leaf *leaf)
+{
+    leaf->pass = 0;
+    if (leaf->again && leaf->sweeping && leaf->n_old > 0) {
+        start_pass(leaf, PASS_SWEEP);
+    }
+    leaf->again = false;
+}
+
 /* The next block that the walk takes; CACHE_NIL when it has ended, or must be put off. */
 static uint32_t next_wanted(struct blkcache *bc, struct blkcache_leaf *leaf)
 {
@@ -196,11 +211,11 @@ static uint32_t next_wanted(struct blkcache *bc, struct blkcache_leaf *leaf)
 
         if (e == CACHE_NIL || (leaf->wrapped && entry(bc, e)->block >= leaf->pass_end)) {
             if (leaf->wrapped) {
-                leaf->pass = 0;
-                break;
+                end_pass(leaf);
+            } else {
+                leaf->wrapped = true;
+                leaf->at = 0;
             }
-            leaf->wrapped = true;
-            leaf->at = 0;
             continue;
         }
         if (bc->budget == 0) {
