@@ -60,8 +60,11 @@ uint32_t chunkmap_get(const struct chunkmap *m, uint64_t key)
 static enum status add_node(struct chunkmap *m, uint32_t *link)
 {
     mfn_t mfn;
-    enum status s = frames_alloc(m->frames, FRAME_HYP, &mfn);
 
+    if (m->counted != NULL && *m->counted >= *m->bound) {
+        return E_NOMEM;
+    }
+    enum status s = frames_alloc(m->frames, FRAME_HYP, &mfn);
     if (s != OK) {
         return s;
     }

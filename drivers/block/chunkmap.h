@@ -16,19 +16,21 @@
 
 struct chunkmap {
     struct frames *frames;
-    uint64_t limit;    /* keys are below */
-    unsigned levels;   /* of nodes, 1 to CHUNKMAP_LEVELS */
-    uint32_t root;     /* frame number; 0: none */
-    uint64_t nodes;    /* frames held */
-    uint64_t *counted; /* likewise counted here, with others'; may be NULL */
+    uint64_t limit;  /* keys are below */
+    unsigned levels; /* of nodes, 1 to CHUNKMAP_LEVELS */
+    uint32_t root;   /* frame number; 0: none */
+    uint64_t nodes;  /* frames held */
+    /* NULL, or where they are counted with others', and how many all may be. */
+    uint64_t *counted;
+    const uint64_t *bound;
 };
 
 /* An empty map for keys below `limit`. E_RANGE: more than the levels reach. */
 enum status chunkmap_init(struct chunkmap *m, struct frames *frames, uint64_t limit) MUST_CHECK;
 /* The key's value, or 0. */
 uint32_t chunkmap_get(const struct chunkmap *m, uint64_t key);
-/* Makes room for a key's value, so that setting it cannot fail. E_NOMEM: no frame; what was made on
- * the way stays. */
+/* Makes room for a key's value, so that setting it cannot fail. E_NOMEM: no frame, or the bound is
+ * reached; what was made on the way stays. */
 enum status chunkmap_reserve(struct chunkmap *m, uint64_t key) MUST_CHECK;
 /* Sets a value; the key has been reserved, or has one. */
 void chunkmap_set(struct chunkmap *m, uint64_t key, uint32_t value);

@@ -61,6 +61,7 @@ enum status snapshot_init(struct snapshot *s, struct snapshot_pool *pool, struct
     st = cow_init(&s->cow, &ops, f, base, &s->memory.dev, true);
     if (st == OK) {
         s->cow.map.counted = &pool->used;
+        s->cow.map.bound = &pool->max;
     }
     return st;
 }
