@@ -271,14 +271,20 @@ uint32_t cache_queue_victim(struct cache *c)
     /* An entry enters the main queue once and has at most three more rounds there. When as many
      * steps have found nobody, those that are left are pinned. */
     uint64_t steps = (CACHE_USES_MAX + 2) * ((uint64_t)c->small.n + c->main.n);
+    uint32_t in_row = 0; /* pinned ones */
 
     for (; steps > 0; steps--) {
-        bool from_small = is_from_small(c);
+        /* However short the small queue is, where all of the main one is pinned. */
+        bool from_small = is_from_small(c) || (c->small.n > 0 && in_row >= c->main.n);
         uint32_t e = from_small ? c->small.oldest : c->main.oldest;
         struct cache_entry *x = &c->entries[e];
         if (frame_of(c->frames, MFN(x->frame))->pins != 0) {
             keep(c, e);
-        } else if (from_small && cache_queue_uses(x) > 1) {
+            in_row++;
+            continue;
+        }
+        in_row = 0;
+        if (from_small && cache_queue_uses(x) > 1) {
             x->uses = 0;
             keep(c, e);
         } else if (!from_small && cache_queue_uses(x) > 0) {

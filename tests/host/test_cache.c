@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The block store: a property test against a plain list, eviction, reclaim, and the self-audit. */
 #include "mm/cache.h"
+#include "mm/cache_queue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -222,6 +223,28 @@ static void test_reclaim(void **state)
     audit();
 }
 
+/* Where all of the main queue is pinned, the small one gives what it has, however short it is. */
+static void test_reclaim_from_small(void **state)
+{
+    (void)state;
+    set_up();
+    for (uint64_t b = 0; b < 29; b++) {
+        frames_pin(&frames, cache_frame(&c, put(0, b)));
+    }
+    assert_int_equal(cache_reclaim(&c, 1), 0);
+    put(1, 1);
+    assert_true(c.small.n < cache_queue_share(&c));
+    assert_int_equal(cache_reclaim(&c, 100), 1);
+    assert_int_equal(cache_find(&c, 1, 1), CACHE_NIL);
+    audit();
+    /* What the main queue has goes all the same. */
+    frames_unpin(&frames, cache_frame(&c, cache_find(&c, 0, 7)));
+    put(1, 2);
+    assert_int_equal(cache_reclaim(&c, 100), 2);
+    assert_int_equal(c.used, 28);
+    audit();
+}
+
 /* Random operations against a plain list of what may be there. */
 static void test_property(void **state)
 {
@@ -355,10 +378,10 @@ static void test_check_detects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_scan_resistance),
-        cmocka_unit_test(test_queues),        cmocka_unit_test(test_uses),
-        cmocka_unit_test(test_reclaim),       cmocka_unit_test(test_property),
-        cmocka_unit_test(test_check_detects),
+        cmocka_unit_test(test_bounds),   cmocka_unit_test(test_scan_resistance),
+        cmocka_unit_test(test_queues),   cmocka_unit_test(test_uses),
+        cmocka_unit_test(test_reclaim),  cmocka_unit_test(test_reclaim_from_small),
+        cmocka_unit_test(test_property), cmocka_unit_test(test_check_detects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
