@@ -131,7 +131,7 @@ void blkcache_out_finished(struct blkcache_out *o);
 void blkcache_sweep(struct blkcache_job *j);
 /* Something that the leaf's sweep or passes may wait for has happened. */
 void blkcache_leaf_changed(struct blkcache *bc, struct blkcache_leaf *leaf);
-/* More blocks are dirty. */
+/* More blocks are dirty, or may be written out. */
 void blkcache_dirtied(struct blkcache *bc);
 /* Starts what is wanted and possible; false when there was nothing. */
 bool blkcache_flush_step(struct blkcache *bc);

@@ -213,5 +213,6 @@ void blkcache_out_finished(struct blkcache_out *o)
         STAILQ_REMOVE_HEAD(&bc->want_out, queue);
         blkcache_job_ready(j);
     }
+    blkcache_dirtied(bc); /* those that were written again meanwhile count like new ones */
     blkcache_leaf_changed(bc, leaf);
 }
