@@ -402,7 +402,8 @@ void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
         struct frame *fr = frame_of(p->frames, e.mfn);
         become_shared(p, gfns[i], e.mfn);
         fr->group = (uint16_t)p->group->id;
-        fr->flags |= FRAME_F_NEW; /* mm/fold comes to it by this page */
+        fr->flags |= FRAME_F_NEW;   /* mm/fold comes to it by this page, */
+        p2m_look_again(p, gfns[i]); /* which may have had its turn */
     }
 }
 

@@ -223,9 +223,9 @@ bool p2m_may_adopt(const struct frame *fr, uint32_t id);
 /*
  * The content of these pages is to stay as it is, for a device that reads them and has each pinned:
  * the guest's own pages among them that nobody else has pinned become SHARED, read-only in the
- * map, new to mm/fold. The guest's next write to one finds a pin or another reference and gets a
- * copy, or finds none and takes it over. Pages that are in a shared frame cannot change anyway.
- * One flush, if any.
+ * map, new to mm/fold, which is to look at them again. The guest's next write to one finds a pin or
+ * another reference and gets a copy, or finds none and takes it over. Pages that are in a shared
+ * frame cannot change anyway. One flush, if any.
  */
 void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n);
 

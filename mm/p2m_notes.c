@@ -61,6 +61,14 @@ void p2m_mark_written(struct p2m *p, gfn_t gfn)
     p2m_log_written(p, gfn);
 }
 
+void p2m_look_again(struct p2m *p, gfn_t gfn)
+{
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+    unsigned i = gfn.n % P2M_REGION_PAGES;
+
+    notes->pending[i / 64] |= BIT(i % 64) & ~notes->resting[i / 64];
+}
+
 void p2m_log_written(struct p2m *p, gfn_t gfn)
 {
     for (struct p2m_log *log = p->logs; log; log = log->next) {

@@ -11,5 +11,8 @@ enum status p2m_region_make(struct p2m *p, gfn_t gfn) MUST_CHECK;
 void p2m_log_written(struct p2m *p, gfn_t gfn);
 /* Gives all notes back. */
 void p2m_regions_drop(struct p2m *p);
+/* mm/fold is to look at the page again, though nobody writes it: in the next pass, or when its rest
+ * is over. */
+void p2m_look_again(struct p2m *p, gfn_t gfn);
 
 #endif

@@ -265,6 +265,38 @@ static void nobodys_of_one_group(enum fold_index index, enum fold_volatility vol
     end(&w);
 }
 
+/* The page is given to the disk, which keeps nothing of it. */
+static void give_in_vain(struct world *w, unsigned vm, uint64_t gfn)
+{
+    struct p2m *p = &w->vms[vm].p2m;
+    mfn_t mfn;
+
+    assert_int_equal(p2m_get_read(p, GFN(gfn), &mfn), OK);
+    p2m_freeze(p, &(gfn_t){gfn}, 1);
+    assert_int_equal(at(w, frame_at(w, vm, gfn))->state, FRAME_SHARED);
+    p2m_put(p, mfn);
+}
+
+/* A page that had its turn long ago, and was frozen for a block that did not stay, has another. */
+static void frozen_in_vain(enum fold_index index, enum fold_volatility volatility)
+{
+    struct world w;
+
+    begin(&w, index, volatility);
+    scene_fill(&w, 0, 5, 9);
+    scene_fill(&w, 0, 6, 8);
+    scene_passes(&w, 4);
+    give_in_vain(&w, 0, 5);
+    give_in_vain(&w, 0, 6);
+    scene_passes(&w, 2);
+    scene_fill(&w, 1, 5, 9);
+    (void)put(&w, 1, 8, 0);
+    scene_passes(&w, 4);
+    assert_int_equal(frame_at(&w, 1, 5), frame_at(&w, 0, 5));
+    assert_int_equal(frame_at(&w, 0, 6), frame_of_block(&w, 1));
+    end(&w);
+}
+
 #define EACH(name)                                                                                 \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
@@ -277,6 +309,7 @@ EACH(left_in_two)
 EACH(nobodys)
 EACH(nobodys_before_others)
 EACH(nobodys_of_one_group)
+EACH(frozen_in_vain)
 
 int main(void)
 {
@@ -288,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_nobodys),
         cmocka_unit_test(test_nobodys_of_one_group),
         cmocka_unit_test(test_nobodys_before_others),
+        cmocka_unit_test(test_frozen_in_vain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
