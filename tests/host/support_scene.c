@@ -41,6 +41,58 @@ void scene_poke(struct world *w, unsigned vm, uint64_t gfn, unsigned offset, uin
     ASSERT(fake_guest_write(&w->vms[vm].p2m, 0, 0, GFN(gfn), offset, value) == OK);
 }
 
+mfn_t scene_put(struct world *w, unsigned block, uint8_t value, unsigned group)
+{
+    uint32_t e;
+
+    memset(w->disk[block], value, PAGE_SIZE);
+    ASSERT(cache_insert(&w->cache, SCENE_DISK, block, &e) == OK);
+    mfn_t mfn = cache_frame(&w->cache, e);
+    memcpy(frame_bytes(&w->f, mfn), w->disk[block], PAGE_SIZE);
+    if (group != FRAME_NO_GROUP) {
+        cache_set_group(&w->cache, e, group);
+    }
+    cache_publish(&w->cache, e, CACHE_MASK_ALL);
+    return mfn;
+}
+
+mfn_t scene_frame_of(const struct world *w, unsigned block)
+{
+    uint32_t e = cache_find(&w->cache, SCENE_DISK, block);
+
+    ASSERT(e != CACHE_NIL);
+    return cache_is_zero(&w->cache, e) ? MFN(UINT64_MAX) : cache_frame(&w->cache, e);
+}
+
+void scene_adopt(struct world *w, unsigned vm, uint64_t gfn, unsigned block)
+{
+    mfn_t mfn = scene_frame_of(w, block);
+
+    frames_pin(&w->f, mfn);
+    ASSERT(p2m_adopt(&w->vms[vm].p2m, GFN(gfn), mfn) == OK);
+    frames_unpin(&w->f, mfn);
+    memcpy(w->vms[vm].oracle[gfn], w->disk[block], PAGE_SIZE);
+}
+
+mfn_t scene_frame_at(const struct world *w, unsigned vm, uint64_t gfn)
+{
+    return w->vms[vm].map.entries[gfn].mfn;
+}
+
+struct frame *scene_frame(struct world *w, mfn_t mfn)
+{
+    return frame_of(&w->f, mfn);
+}
+
+void scene_end(struct world *w)
+{
+    world_audit(w);
+    world_compare(w);
+    world_settle(w);
+    world_compare(w);
+    world_fini(w);
+}
+
 void scene_passes(struct world *w, unsigned n)
 {
     uint64_t until = w->fold.full_scans + n;

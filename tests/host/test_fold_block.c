@@ -11,64 +11,11 @@
 
 #include <cmocka.h>
 
-#define DISK 5u /* the world's */
-
-/* The block comes, read for a guest of the group, with that byte all over. */
-static mfn_t put(struct world *w, unsigned block, uint8_t value, unsigned group)
-{
-    uint32_t e;
-
-    memset(w->disk[block], value, PAGE_SIZE);
-    assert_int_equal(cache_insert(&w->cache, DISK, block, &e), OK);
-    mfn_t mfn = cache_frame(&w->cache, e);
-    memcpy(frame_bytes(&w->f, mfn), w->disk[block], PAGE_SIZE);
-    cache_set_group(&w->cache, e, group);
-    cache_publish(&w->cache, e, CACHE_MASK_ALL);
-    return mfn;
-}
-
-static mfn_t frame_of_block(const struct world *w, unsigned block)
-{
-    uint32_t e = cache_find(&w->cache, DISK, block);
-
-    assert_int_not_equal(e, CACHE_NIL);
-    return cache_is_zero(&w->cache, e) ? MFN(UINT64_MAX) : cache_frame(&w->cache, e);
-}
-
-static void adopt(struct world *w, unsigned vm, uint64_t gfn, unsigned block)
-{
-    mfn_t mfn = frame_of_block(w, block);
-
-    frames_pin(&w->f, mfn);
-    assert_int_equal(p2m_adopt(&w->vms[vm].p2m, GFN(gfn), mfn), OK);
-    frames_unpin(&w->f, mfn);
-    memcpy(w->vms[vm].oracle[gfn], w->disk[block], PAGE_SIZE);
-}
-
-static mfn_t frame_at(const struct world *w, unsigned vm, uint64_t gfn)
-{
-    return w->vms[vm].map.entries[gfn].mfn;
-}
-
-static struct frame *at(struct world *w, mfn_t mfn)
-{
-    return frame_of(&w->f, mfn);
-}
-
 /* With that index in use, and at the beginning of a pass. */
 static void begin(struct world *w, enum fold_index index, enum fold_volatility volatility)
 {
     scene_init_with(w, index, volatility);
     scene_passes(w, 1);
-}
-
-static void end(struct world *w)
-{
-    world_audit(w);
-    world_compare(w);
-    world_settle(w);
-    world_compare(w);
-    world_fini(w);
 }
 
 /* ---- where a block goes -------------------------------------------------------------------- */
@@ -80,18 +27,18 @@ static void zeroes(enum fold_index index, enum fold_volatility volatility)
     begin(&w, index, volatility);
     uint64_t before = w.f.by_state[FRAME_FREE];
     cache_set_mode(&w.cache, CACHE_INCLUSIVE); /* else they are in no frame at once */
-    mfn_t alone = put(&w, 1, 0, 0);
-    (void)put(&w, 2, 0, 0);
+    mfn_t alone = scene_put(&w, 1, 0, 0);
+    (void)scene_put(&w, 2, 0, 0);
     cache_set_mode(&w.cache, CACHE_FOLD);
-    adopt(&w, 0, 3, 2);
+    scene_adopt(&w, 0, 3, 2);
     (void)fold_step(&w.fold, 10);
     world_audit(&w);
     assert_int_equal(w.cache.zeroes, 2);
-    assert_int_equal(at(&w, alone)->state, FRAME_FREE);
+    assert_int_equal(scene_frame(&w, alone)->state, FRAME_FREE);
     scene_passes(&w, 3);
-    assert_int_equal(frame_at(&w, 0, 3).n, w.groups[0].zero.n);
+    assert_int_equal(scene_frame_at(&w, 0, 3).n, w.groups[0].zero.n);
     assert_int_equal(w.f.by_state[FRAME_FREE], before);
-    end(&w);
+    scene_end(&w);
 }
 
 /* A SHARED frame has the content: the blocks are in that. */
@@ -103,24 +50,24 @@ static void stable(enum fold_index index, enum fold_volatility volatility)
     scene_fill(&w, 0, 3, 9);
     scene_fill(&w, 1, 4, 9);
     scene_passes(&w, 3);
-    mfn_t shared = frame_at(&w, 0, 3);
-    assert_int_equal(at(&w, shared)->state, FRAME_SHARED);
-    mfn_t block = put(&w, 1, 9, 0);
-    mfn_t other = put(&w, 2, 9, 1); /* of another group: stays */
+    mfn_t shared = scene_frame_at(&w, 0, 3);
+    assert_int_equal(scene_frame(&w, shared)->state, FRAME_SHARED);
+    mfn_t block = scene_put(&w, 1, 9, 0);
+    mfn_t other = scene_put(&w, 2, 9, 1); /* of another group: stays */
     (void)fold_step(&w.fold, 10);
     world_audit(&w);
-    assert_int_equal(frame_of_block(&w, 1).n, shared.n);
-    assert_int_equal(at(&w, block)->state, FRAME_FREE);
-    assert_int_equal(at(&w, shared)->refs, 3);
-    assert_int_equal(frame_of_block(&w, 2).n, other.n);
+    assert_int_equal(scene_frame_of(&w, 1).n, shared.n);
+    assert_int_equal(scene_frame(&w, block)->state, FRAME_FREE);
+    assert_int_equal(scene_frame(&w, shared)->refs, 3);
+    assert_int_equal(scene_frame_of(&w, 2).n, other.n);
     assert_int_equal(w.cache.mapped, 1);
     assert_int_equal(cache_held(&w.cache), 1);
     /* The guests go: it is the cache's alone, and still in the index. */
     scene_poke(&w, 0, 3, 1, 1);
     scene_poke(&w, 1, 4, 1, 2);
-    assert_int_equal(at(&w, shared)->state, FRAME_CACHE);
-    assert_true(at(&w, shared)->flags & FRAME_F_STABLE);
-    end(&w);
+    assert_int_equal(scene_frame(&w, shared)->state, FRAME_CACHE);
+    assert_true(scene_frame(&w, shared)->flags & FRAME_F_STABLE);
+    scene_end(&w);
 }
 
 /* A page waits in the unstable index: it goes into the block's frame, at once. */
@@ -131,20 +78,20 @@ static void unstable(enum fold_index index, enum fold_volatility volatility)
     begin(&w, index, volatility);
     scene_fill(&w, 0, 3, 9);
     scene_fill(&w, 3, 3, 9); /* another group's */
-    while (!(at(&w, frame_at(&w, 0, 3))->flags & FRAME_F_UNSTABLE)) {
+    while (!(scene_frame(&w, scene_frame_at(&w, 0, 3))->flags & FRAME_F_UNSTABLE)) {
         fold_step(&w.fold, 1);
     }
-    mfn_t page = frame_at(&w, 0, 3), block = put(&w, 1, 9, 0);
+    mfn_t page = scene_frame_at(&w, 0, 3), block = scene_put(&w, 1, 9, 0);
     (void)fold_step(&w.fold, 1);
     world_audit(&w);
-    assert_int_equal(frame_at(&w, 0, 3).n, block.n);
-    assert_int_equal(at(&w, page)->state, FRAME_FREE);
-    assert_int_equal(at(&w, block)->state, FRAME_SHARED);
-    assert_int_equal(at(&w, block)->refs, 2);
-    assert_int_equal(at(&w, block)->gfn, 3); /* where lookahead finds it */
+    assert_int_equal(scene_frame_at(&w, 0, 3).n, block.n);
+    assert_int_equal(scene_frame(&w, page)->state, FRAME_FREE);
+    assert_int_equal(scene_frame(&w, block)->state, FRAME_SHARED);
+    assert_int_equal(scene_frame(&w, block)->refs, 2);
+    assert_int_equal(scene_frame(&w, block)->gfn, 3); /* where lookahead finds it */
     assert_int_equal(w.vms[0].p2m.merges, 1);
-    assert_int_not_equal(frame_at(&w, 3, 3).n, block.n);
-    end(&w);
+    assert_int_not_equal(scene_frame_at(&w, 3, 3).n, block.n);
+    scene_end(&w);
 }
 
 /* Nobody has the content: who gets it later, and a second such block, goes into that frame. */
@@ -153,27 +100,27 @@ static void alone(enum fold_index index, enum fold_volatility volatility)
     struct world w;
 
     begin(&w, index, volatility);
-    mfn_t block = put(&w, 1, 9, 0);
+    mfn_t block = scene_put(&w, 1, 9, 0);
     (void)fold_step(&w.fold, 5);
-    assert_true(at(&w, block)->flags & FRAME_F_STABLE);
-    assert_int_equal(at(&w, block)->state, FRAME_CACHE);
+    assert_true(scene_frame(&w, block)->flags & FRAME_F_STABLE);
+    assert_int_equal(scene_frame(&w, block)->state, FRAME_CACHE);
     assert_int_equal(scene_counters(&w).pages_shared, 0); /* nobody shares it yet */
-    mfn_t second = put(&w, 2, 9, 0);
+    mfn_t second = scene_put(&w, 2, 9, 0);
     (void)fold_step(&w.fold, 5);
     world_audit(&w);
-    mfn_t left = at(&w, block)->state == FRAME_FREE ? second : block;
-    assert_int_equal(frame_of_block(&w, 1).n, left.n);
-    assert_int_equal(frame_of_block(&w, 2).n, left.n);
+    mfn_t left = scene_frame(&w, block)->state == FRAME_FREE ? second : block;
+    assert_int_equal(scene_frame_of(&w, 1).n, left.n);
+    assert_int_equal(scene_frame_of(&w, 2).n, left.n);
     assert_int_equal(cache_held(&w.cache), 1);
     scene_fill(&w, 1, 5, 9);
     scene_fill(&w, 2, 5, 9);
     scene_passes(&w, 4);
-    assert_int_equal(frame_at(&w, 1, 5).n, left.n);
-    assert_int_equal(frame_at(&w, 2, 5).n, left.n);
+    assert_int_equal(scene_frame_at(&w, 1, 5).n, left.n);
+    assert_int_equal(scene_frame_at(&w, 2, 5).n, left.n);
     assert_int_equal(w.cache.mapped, 2);
     assert_int_equal(scene_counters(&w).pages_shared, 1);
     assert_int_equal(scene_counters(&w).pages_sharing, 1);
-    end(&w);
+    scene_end(&w);
 }
 
 /* Two guests have read equal blocks as frames, side by side: lookahead serves. */
@@ -183,11 +130,11 @@ static void mapped_both(enum fold_index index, enum fold_volatility volatility)
 
     begin(&w, index, volatility);
     for (unsigned b = 0; b < 4; b++) {
-        (void)put(&w, b, (uint8_t)(20 + b), 0);
-        adopt(&w, 0, 2 + b, b);
+        (void)scene_put(&w, b, (uint8_t)(20 + b), 0);
+        scene_adopt(&w, 0, 2 + b, b);
         fold_hint(&w.fold, &w.vms[0].p2m, GFN(2 + b));
-        (void)put(&w, 4 + b, (uint8_t)(20 + b), 0);
-        adopt(&w, 1, 1 + b, 4 + b);
+        (void)scene_put(&w, 4 + b, (uint8_t)(20 + b), 0);
+        scene_adopt(&w, 1, 1 + b, 4 + b);
         fold_hint(&w.fold, &w.vms[1].p2m, GFN(1 + b));
     }
     while (w.fold.n_hints > 0) {
@@ -196,8 +143,8 @@ static void mapped_both(enum fold_index index, enum fold_volatility volatility)
     world_audit(&w);
     struct fold_counters c = scene_counters(&w);
     for (unsigned b = 0; b < 4; b++) {
-        assert_int_equal(frame_at(&w, 0, 2 + b).n, frame_at(&w, 1, 1 + b).n);
-        assert_int_equal(frame_of_block(&w, b).n, frame_of_block(&w, 4 + b).n);
+        assert_int_equal(scene_frame_at(&w, 0, 2 + b).n, scene_frame_at(&w, 1, 1 + b).n);
+        assert_int_equal(scene_frame_of(&w, b).n, scene_frame_of(&w, 4 + b).n);
     }
     assert_int_equal(c.pages_hinted, 8);
     assert_int_equal(c.lookahead_hits, 3); /* all but the first */
@@ -208,7 +155,7 @@ static void mapped_both(enum fold_index index, enum fold_volatility volatility)
         assert_int_equal(c.hashes, 5);   /* those not found by lookahead */
         assert_int_equal(c.compares, 4); /* each pair once */
     }
-    end(&w);
+    scene_end(&w);
 }
 
 static uint64_t poor_hash(const void *page, const struct content_key *key)
@@ -229,19 +176,19 @@ static void test_collisions(void **state)
     (void)state;
     begin(&w, FOLD_HASH, FOLD_DIRTY);
     w.fold.unit = &unit;
-    mfn_t first = put(&w, 1, 9, 0), second = put(&w, 2, 8, 0);
+    mfn_t first = scene_put(&w, 1, 9, 0), second = scene_put(&w, 2, 8, 0);
     (void)fold_step(&w.fold, 2);
-    assert_int_equal(frame_of_block(&w, 1).n, first.n);
-    assert_int_equal(frame_of_block(&w, 2).n, second.n);
-    assert_true(at(&w, second)->flags & FRAME_F_LEFT_OUT);
-    adopt(&w, 1, 3, 2);
+    assert_int_equal(scene_frame_of(&w, 1).n, first.n);
+    assert_int_equal(scene_frame_of(&w, 2).n, second.n);
+    assert_true(scene_frame(&w, second)->flags & FRAME_F_LEFT_OUT);
+    scene_adopt(&w, 1, 3, 2);
     scene_fill(&w, 0, 3, 7);
     scene_passes(&w, 3);
     world_audit(&w);
     world_compare(&w);
-    assert_int_equal(frame_at(&w, 1, 3).n, second.n);
+    assert_int_equal(scene_frame_at(&w, 1, 3).n, second.n);
     cache_set_mode(&w.cache, CACHE_SCRUB);
-    (void)put(&w, 3, 6, 0);
+    (void)scene_put(&w, 3, 6, 0);
     scene_passes(&w, 2);
     assert_int_equal(w.cache.stats.scrubbed, 0);
     world_audit(&w);
@@ -256,23 +203,23 @@ static void pinned(enum fold_index index, enum fold_volatility volatility)
     struct world w;
 
     begin(&w, index, volatility);
-    mfn_t block = put(&w, 1, 9, 0);
+    mfn_t block = scene_put(&w, 1, 9, 0);
     frames_pin(&w.f, block);
     scene_passes(&w, 2);
-    assert_true(at(&w, block)->flags & FRAME_F_NEW);
+    assert_true(scene_frame(&w, block)->flags & FRAME_F_NEW);
     assert_int_equal(w.cache.n_new, 1);
     world_audit(&w);
     frames_unpin(&w.f, block);
     scene_passes(&w, 1);
-    assert_true(at(&w, block)->flags & FRAME_F_STABLE);
+    assert_true(scene_frame(&w, block)->flags & FRAME_F_STABLE);
     /* Somebody is about to map that one: an equal block goes there, and not the other way. */
     frames_pin(&w.f, block);
-    (void)put(&w, 2, 9, 0);
+    (void)scene_put(&w, 2, 9, 0);
     scene_passes(&w, 1);
-    assert_int_equal(frame_of_block(&w, 1).n, block.n);
-    assert_int_equal(frame_of_block(&w, 2).n, block.n);
+    assert_int_equal(scene_frame_of(&w, 1).n, block.n);
+    assert_int_equal(scene_frame_of(&w, 2).n, block.n);
     frames_unpin(&w.f, block);
-    end(&w);
+    scene_end(&w);
 }
 
 /* What the cache writes to leaves the index first, and what it drops. */
@@ -281,26 +228,26 @@ static void changed(enum fold_index index, enum fold_volatility volatility)
     struct world w;
 
     begin(&w, index, volatility);
-    mfn_t block = put(&w, 1, 9, 0);
-    mfn_t other = put(&w, 2, 8, 0);
+    mfn_t block = scene_put(&w, 1, 9, 0);
+    mfn_t other = scene_put(&w, 2, 8, 0);
     scene_passes(&w, 1);
-    uint32_t e = cache_find(&w.cache, DISK, 1);
+    uint32_t e = cache_find(&w.cache, SCENE_DISK, 1);
     assert_true(cache_is_alone(&w.cache, e));
     cache_hold(&w.cache, e);
-    assert_false(at(&w, block)->flags & (FRAME_F_STABLE | FRAME_F_NEW));
+    assert_false(scene_frame(&w, block)->flags & (FRAME_F_STABLE | FRAME_F_NEW));
     memset(frame_bytes(&w.f, block), 7, PAGE_SIZE);
     memset(w.disk[1], 7, PAGE_SIZE);
     scene_fill(&w, 0, 3, 9);
     scene_fill(&w, 1, 3, 7);
     scene_passes(&w, 4);
-    assert_int_not_equal(frame_at(&w, 0, 3).n, block.n);
-    assert_int_not_equal(frame_at(&w, 1, 3).n, block.n);
+    assert_int_not_equal(scene_frame_at(&w, 0, 3).n, block.n);
+    assert_int_not_equal(scene_frame_at(&w, 1, 3).n, block.n);
     cache_publish(&w.cache, e, CACHE_MASK_ALL);
     scene_passes(&w, 2);
-    assert_int_equal(frame_at(&w, 1, 3).n, block.n);
-    cache_remove(&w.cache, cache_find(&w.cache, DISK, 2));
-    assert_int_equal(at(&w, other)->state, FRAME_FREE);
-    end(&w);
+    assert_int_equal(scene_frame_at(&w, 1, 3).n, block.n);
+    cache_remove(&w.cache, cache_find(&w.cache, SCENE_DISK, 2));
+    assert_int_equal(scene_frame(&w, other)->state, FRAME_FREE);
+    scene_end(&w);
 }
 
 /* Not more in a step than was asked for, and the pass goes on however many come. */
@@ -311,15 +258,16 @@ static void test_budget(void **state)
     (void)state;
     scene_init(&w);
     for (unsigned b = 0; b < 8; b++) {
-        (void)put(&w, b, (uint8_t)(b + 1), 0);
+        (void)scene_put(&w, b, (uint8_t)(b + 1), 0);
     }
     (void)fold_step(&w.fold, 3);
     assert_int_equal(w.fold.blocks_scanned, 3);
     assert_int_equal(w.cache.n_new, 5);
     uint64_t scans = w.fold.full_scans;
     for (unsigned i = 0; i < 4000 && w.fold.full_scans == scans; i++) {
-        cache_remove(&w.cache, cache_find(&w.cache, DISK, i % 8)); /* a guest reads without end */
-        (void)put(&w, i % 8, (uint8_t)(i % 250 + 1), 0);
+        cache_remove(&w.cache,
+                     cache_find(&w.cache, SCENE_DISK, i % 8)); /* a guest reads without end */
+        (void)scene_put(&w, i % 8, (uint8_t)(i % 250 + 1), 0);
         (void)fold_step(&w.fold, 1);
     }
     assert_true(w.fold.full_scans > scans);
@@ -329,14 +277,14 @@ static void test_budget(void **state)
         (void)fold_step(&w.fold, 1);
     }
     scans = w.fold.full_scans;
-    cache_remove(&w.cache, cache_find(&w.cache, DISK, 1));
-    (void)put(&w, 1, 99, 0);
+    cache_remove(&w.cache, cache_find(&w.cache, SCENE_DISK, 1));
+    (void)scene_put(&w, 1, 99, 0);
     while (w.fold.full_scans == scans) {
         w.fold.block_credit = 0;
         (void)fold_step(&w.fold, 1);
     }
     assert_int_equal(w.cache.n_new, 0);
-    end(&w);
+    scene_end(&w);
 }
 
 static void test_switched_off(void **state)
@@ -346,16 +294,16 @@ static void test_switched_off(void **state)
     (void)state;
     scene_init(&w);
     w.fold.on.run = false;
-    mfn_t block = put(&w, 1, 9, 0);
-    adopt(&w, 0, 3, 1);
+    mfn_t block = scene_put(&w, 1, 9, 0);
+    scene_adopt(&w, 0, 3, 1);
     assert_int_equal(fold_step(&w.fold, 100), 0);
-    assert_int_equal(frame_at(&w, 0, 3).n, block.n);
+    assert_int_equal(scene_frame_at(&w, 0, 3).n, block.n);
     assert_int_equal(w.cache.n_new, 1);
     world_audit(&w);
     w.fold.on.run = true;
     scene_passes(&w, 1);
     assert_int_equal(w.cache.n_new, 0);
-    end(&w);
+    scene_end(&w);
 }
 
 static enum page_class classify_by_gfn(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk)
@@ -382,18 +330,18 @@ static void test_classes(void **state)
     scene_fill(&w, 0, 5, 9);
     scene_fill(&w, 1, 5, 9);
     scene_passes(&w, 4);
-    mfn_t shared = frame_at(&w, 0, 5), block = put(&w, 1, 9, 0);
-    adopt(&w, 0, 4, 1);
+    mfn_t shared = scene_frame_at(&w, 0, 5), block = scene_put(&w, 1, 9, 0);
+    scene_adopt(&w, 0, 4, 1);
     scene_fill(&w, 0, 3, 8);
     scene_fill(&w, 1, 4, 8);
-    (void)put(&w, 2, 8, 0);
+    (void)scene_put(&w, 2, 8, 0);
     scene_passes(&w, 4);
     world_audit(&w);
-    assert_int_equal(frame_at(&w, 0, 4).n, block.n);
-    assert_int_equal(frame_of_block(&w, 1).n, shared.n);
-    assert_int_equal(frame_at(&w, 0, 3).n, frame_of_block(&w, 2).n);     /* free */
-    assert_int_not_equal(frame_at(&w, 1, 4).n, frame_of_block(&w, 2).n); /* somebody's */
-    end(&w);
+    assert_int_equal(scene_frame_at(&w, 0, 4).n, block.n);
+    assert_int_equal(scene_frame_of(&w, 1).n, shared.n);
+    assert_int_equal(scene_frame_at(&w, 0, 3).n, scene_frame_of(&w, 2).n);     /* free */
+    assert_int_not_equal(scene_frame_at(&w, 1, 4).n, scene_frame_of(&w, 2).n); /* somebody's */
+    scene_end(&w);
 }
 
 /* ---- scrubbing ----------------------------------------------------------------------------- */
@@ -416,15 +364,15 @@ static void scrub(enum fold_index index, enum fold_volatility volatility)
     scene_fill(&w, 1, 3, 9); /* stable */
     scene_fill(&w, 0, 4, 8); /* unstable */
     scene_fill(&w, 3, 4, 7); /* of another group */
-    (void)put(&w, 0, 9, 0);
-    (void)put(&w, 1, 9, 0);
-    (void)put(&w, 2, 8, 0);
-    (void)put(&w, 3, 7, 0);
-    (void)put(&w, 4, 6, 0); /* nobody has that one */
-    (void)put(&w, 5, 6, 1);
-    (void)put(&w, 6, 0, 0); /* guests map the zero page */
-    (void)put(&w, 7, 5, 0);
-    mfn_t held = frame_of_block(&w, 7);
+    (void)scene_put(&w, 0, 9, 0);
+    (void)scene_put(&w, 1, 9, 0);
+    (void)scene_put(&w, 2, 8, 0);
+    (void)scene_put(&w, 3, 7, 0);
+    (void)scene_put(&w, 4, 6, 0); /* nobody has that one */
+    (void)scene_put(&w, 5, 6, 1);
+    (void)scene_put(&w, 6, 0, 0); /* guests map the zero page */
+    (void)scene_put(&w, 7, 5, 0);
+    mfn_t held = scene_frame_of(&w, 7);
     frames_pin(&w.f, held); /* a device is at it */
     scene_fill(&w, 2, 3, 5);
     uint64_t hashes = w.fold.hashes;
@@ -433,8 +381,8 @@ static void scrub(enum fold_index index, enum fold_volatility volatility)
     assert_int_equal(w.cache.used, 3);
     assert_int_equal(w.cache.stats.scrubbed, 5);
     assert_int_equal(w.cache.stats.evictions + w.cache.stats.invalidations, 0);
-    assert_int_not_equal(cache_find(&w.cache, DISK, 4), CACHE_NIL);
-    assert_int_not_equal(cache_find(&w.cache, DISK, 5), CACHE_NIL);
+    assert_int_not_equal(cache_find(&w.cache, SCENE_DISK, 4), CACHE_NIL);
+    assert_int_not_equal(cache_find(&w.cache, SCENE_DISK, 5), CACHE_NIL);
     assert_int_equal(w.fold.stable, 1); /* blocks are in no index */
     assert_true(w.fold.scrub_ticks > 0 && w.fold.scrub_ticks < w.fold.scan_ticks);
     if (index == FOLD_HASH && volatility == FOLD_DIRTY) {
@@ -444,7 +392,7 @@ static void scrub(enum fold_index index, enum fold_volatility volatility)
     frames_unpin(&w.f, held);
     scene_passes(&w, 1);
     assert_int_equal(w.cache.used, 2);
-    end(&w);
+    scene_end(&w);
 }
 
 /* The walk is cut by the budget, and the pass ends after it. */
@@ -456,7 +404,7 @@ static void test_scrub_budget(void **state)
     scene_init(&w);
     cache_set_mode(&w.cache, CACHE_SCRUB);
     for (unsigned b = 0; b < 8; b++) {
-        (void)put(&w, b, (uint8_t)(b + 1), 0);
+        (void)scene_put(&w, b, (uint8_t)(b + 1), 0);
     }
     while (w.fold.phase != FOLD_CACHED) {
         (void)fold_step(&w.fold, 1);
@@ -471,7 +419,7 @@ static void test_scrub_budget(void **state)
     cache_set_mode(&w.cache, CACHE_FOLD); /* in the middle of it */
     scene_passes(&w, 1);
     assert_int_equal(w.cache.n_new, 0);
-    end(&w);
+    scene_end(&w);
 }
 
 #define EACH(name)                                                                                 \

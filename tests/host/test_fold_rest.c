@@ -13,52 +13,6 @@
 
 #include <cmocka.h>
 
-#define DISK 5u /* the world's */
-
-/* The block comes, with that byte all over, for a guest of the group or for nobody. */
-static mfn_t put(struct world *w, unsigned block, uint8_t value, unsigned group)
-{
-    uint32_t e;
-
-    memset(w->disk[block], value, PAGE_SIZE);
-    assert_int_equal(cache_insert(&w->cache, DISK, block, &e), OK);
-    mfn_t mfn = cache_frame(&w->cache, e);
-    memcpy(frame_bytes(&w->f, mfn), w->disk[block], PAGE_SIZE);
-    if (group != FRAME_NO_GROUP) {
-        cache_set_group(&w->cache, e, group);
-    }
-    cache_publish(&w->cache, e, CACHE_MASK_ALL);
-    return mfn;
-}
-
-static uint32_t frame_of_block(const struct world *w, unsigned block)
-{
-    uint32_t e = cache_find(&w->cache, DISK, block);
-
-    assert_int_not_equal(e, CACHE_NIL);
-    return w->cache.entries[e].frame;
-}
-
-static uint32_t frame_at(const struct world *w, unsigned vm, uint64_t gfn)
-{
-    return (uint32_t)w->vms[vm].map.entries[gfn].mfn.n;
-}
-
-static struct frame *at(struct world *w, uint32_t n)
-{
-    return frame_of(&w->f, MFN(n));
-}
-
-static void adopt(struct world *w, unsigned vm, uint64_t gfn, unsigned block)
-{
-    mfn_t mfn = MFN(frame_of_block(w, block));
-
-    frames_pin(&w->f, mfn);
-    assert_int_equal(p2m_adopt(&w->vms[vm].p2m, GFN(gfn), mfn), OK);
-    frames_unpin(&w->f, mfn);
-    memcpy(w->vms[vm].oracle[gfn], w->disk[block], PAGE_SIZE);
-}
-
 /* Pages 3 and 4 are free. */
 static enum page_class classify_by_gfn(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk)
 {
@@ -82,15 +36,6 @@ static void begin(struct world *w, enum fold_index index, enum fold_volatility v
     }
 }
 
-static void end(struct world *w)
-{
-    world_audit(w);
-    world_compare(w);
-    world_settle(w);
-    world_compare(w);
-    world_fini(w);
-}
-
 /* A page that rests, free or for its folds, is found by a block that comes. */
 static void new_block(enum fold_index index, enum fold_volatility volatility)
 {
@@ -103,16 +48,16 @@ static void new_block(enum fold_index index, enum fold_volatility volatility)
     p2m_page(&w.vms[0].p2m, GFN(6))->rests = 9; /* its folds kept breaking */
     scene_passes(&w, 3);
     assert_int_equal(p2m_page(&w.vms[0].p2m, GFN(6))->rests, 8);
-    (void)put(&w, 1, 9, 0);
-    (void)put(&w, 2, 8, 0);
+    (void)scene_put(&w, 1, 9, 0);
+    (void)scene_put(&w, 2, 8, 0);
     scene_passes(&w, 2);
     assert_true(w.fold.full_scans % FOLD_ROUND != 0); /* they were not woken */
-    assert_int_equal(frame_at(&w, 0, 3), frame_of_block(&w, 1));
-    assert_int_equal(frame_at(&w, 0, 6), frame_of_block(&w, 2));
+    assert_int_equal(scene_frame_at(&w, 0, 3).n, scene_frame_of(&w, 1).n);
+    assert_int_equal(scene_frame_at(&w, 0, 6).n, scene_frame_of(&w, 2).n);
     assert_int_equal(p2m_page(&w.vms[0].p2m, GFN(6))->rests, 8); /* and rests no shorter */
-    assert_int_not_equal(frame_at(&w, 3, 3), frame_of_block(&w, 1));
+    assert_int_not_equal(scene_frame_at(&w, 3, 3).n, scene_frame_of(&w, 1).n);
     assert_int_equal(cache_held(&w.cache), 0);
-    end(&w);
+    scene_end(&w);
 }
 
 /* By a block that is left to the cache when its last guest has let go, too: also a second time. */
@@ -121,18 +66,19 @@ static void left_alone(enum fold_index index, enum fold_volatility volatility)
     struct world w;
 
     begin(&w, index, volatility);
-    (void)put(&w, 1, 9, 0);
-    adopt(&w, 1, 5, 1);
+    (void)scene_put(&w, 1, 9, 0);
+    scene_adopt(&w, 1, 5, 1);
     scene_fill(&w, 0, 3, 9);
     scene_passes(&w, 3);
-    uint32_t block = frame_of_block(&w, 1);
-    assert_int_equal(frame_at(&w, 1, 5), block);
-    assert_int_not_equal(frame_at(&w, 0, 3), block); /* free, and somebody has the block */
+    mfn_t block = scene_frame_of(&w, 1);
+    assert_int_equal(scene_frame_at(&w, 1, 5).n, block.n);
+    assert_int_not_equal(scene_frame_at(&w, 0, 3).n,
+                         block.n); /* free, and somebody has the block */
     scene_poke(&w, 1, 5, 0, 1);
-    assert_int_equal(at(&w, block)->state, FRAME_CACHE);
+    assert_int_equal(scene_frame(&w, block)->state, FRAME_CACHE);
     scene_passes(&w, 2);
     assert_true(w.fold.full_scans % FOLD_ROUND != 0);
-    assert_int_equal(frame_at(&w, 0, 3), block);
+    assert_int_equal(scene_frame_at(&w, 0, 3).n, block.n);
     assert_int_equal(cache_held(&w.cache), 0);
 
     while (w.fold.full_scans % FOLD_ROUND != 1) {
@@ -140,11 +86,11 @@ static void left_alone(enum fold_index index, enum fold_volatility volatility)
     }
     scene_fill(&w, 1, 4, 9);
     scene_passes(&w, 3);
-    assert_int_not_equal(frame_at(&w, 1, 4), block);
+    assert_int_not_equal(scene_frame_at(&w, 1, 4).n, block.n);
     scene_poke(&w, 0, 3, 0, 1);
     scene_passes(&w, 2);
-    assert_int_equal(frame_at(&w, 1, 4), block);
-    end(&w);
+    assert_int_equal(scene_frame_at(&w, 1, 4).n, block.n);
+    scene_end(&w);
 }
 
 /* A page that rests maps a frame that the engine has not taken in, as the block had gone to another
@@ -157,20 +103,20 @@ static void left_in_two(enum fold_index index, enum fold_volatility volatility)
     scene_fill(&w, 0, 5, 9);
     scene_fill(&w, 1, 5, 9);
     scene_passes(&w, 3);
-    uint32_t shared = frame_at(&w, 0, 5);
-    assert_int_equal(at(&w, shared)->state, FRAME_SHARED);
-    (void)put(&w, 1, 9, 0);
-    adopt(&w, 0, 3, 1);
+    mfn_t shared = scene_frame_at(&w, 0, 5);
+    assert_int_equal(scene_frame(&w, shared)->state, FRAME_SHARED);
+    (void)scene_put(&w, 1, 9, 0);
+    scene_adopt(&w, 0, 3, 1);
     scene_passes(&w, 2);
-    assert_int_equal(frame_of_block(&w, 1), shared);
-    assert_int_not_equal(frame_at(&w, 0, 3), shared);
+    assert_int_equal(scene_frame_of(&w, 1).n, shared.n);
+    assert_int_not_equal(scene_frame_at(&w, 0, 3).n, shared.n);
     scene_poke(&w, 0, 5, 0, 1);
     scene_poke(&w, 1, 5, 0, 2);
-    assert_int_equal(at(&w, shared)->state, FRAME_CACHE);
+    assert_int_equal(scene_frame(&w, shared)->state, FRAME_CACHE);
     scene_passes(&w, 2);
-    assert_int_equal(frame_at(&w, 0, 3), frame_of_block(&w, 1));
+    assert_int_equal(scene_frame_at(&w, 0, 3).n, scene_frame_of(&w, 1).n);
     assert_int_equal(cache_held(&w.cache), 0);
-    end(&w);
+    scene_end(&w);
 }
 
 /* Only those that may be equal are looked at. */
@@ -180,19 +126,19 @@ static void test_cost(void **state)
 
     (void)state;
     begin(&w, FOLD_HASH, FOLD_DIRTY);
-    (void)put(&w, 1, 99, 0);
+    (void)scene_put(&w, 1, 99, 0);
     for (unsigned i = 0; i < 4; i++) {
         scene_fill(&w, i / 2, 5 + i % 2, (uint8_t)(30 + i));
         p2m_page(&w.vms[i / 2].p2m, GFN(5 + i % 2))->rests = 100;
     }
     scene_passes(&w, 3);
     uint64_t hashes = w.fold.hashes;
-    (void)put(&w, 2, 98, 0);
-    (void)put(&w, 3, 32, 0);
+    (void)scene_put(&w, 2, 98, 0);
+    (void)scene_put(&w, 3, 32, 0);
     scene_passes(&w, 2);
-    assert_int_equal(frame_at(&w, 1, 5), frame_of_block(&w, 3));
+    assert_int_equal(scene_frame_at(&w, 1, 5).n, scene_frame_of(&w, 3).n);
     assert_int_equal(w.fold.hashes - hashes, 2 + 1); /* the blocks, and the page */
-    end(&w);
+    scene_end(&w);
 }
 
 /* ---- for nobody ---------------------------------------------------------------------------- */
@@ -204,22 +150,22 @@ static void nobodys(enum fold_index index, enum fold_volatility volatility)
     uint32_t e;
 
     begin(&w, index, volatility);
-    (void)put(&w, 1, 9, FRAME_NO_GROUP);
-    (void)put(&w, 2, 0, FRAME_NO_GROUP);
+    (void)scene_put(&w, 1, 9, FRAME_NO_GROUP);
+    (void)scene_put(&w, 2, 0, FRAME_NO_GROUP);
     memset(w.disk[3], 7, PAGE_SIZE);
-    assert_int_equal(cache_write(&w.cache, DISK, 3, false, FRAME_NO_GROUP, &e), OK);
+    assert_int_equal(cache_write(&w.cache, SCENE_DISK, 3, false, FRAME_NO_GROUP, &e), OK);
     memset(frame_bytes(&w.f, cache_frame(&w.cache, e)), 7, PAGE_SIZE);
     scene_passes(&w, 1);
-    assert_int_equal(cache_find(&w.cache, DISK, 1), CACHE_NIL);
-    assert_true(cache_is_zero(&w.cache, cache_find(&w.cache, DISK, 2)));
-    assert_int_equal(cache_find(&w.cache, DISK, 3), e); /* it has to be written out first */
+    assert_int_equal(cache_find(&w.cache, SCENE_DISK, 1), CACHE_NIL);
+    assert_true(cache_is_zero(&w.cache, cache_find(&w.cache, SCENE_DISK, 2)));
+    assert_int_equal(cache_find(&w.cache, SCENE_DISK, 3), e); /* it has to be written out first */
     assert_int_equal(w.cache.n_new, 0);
     cache_write_out(&w.cache, e);
     assert_true(cache_written(&w.cache, e, true));
     scene_passes(&w, 1);
-    assert_int_equal(cache_find(&w.cache, DISK, 3), CACHE_NIL);
+    assert_int_equal(cache_find(&w.cache, SCENE_DISK, 3), CACHE_NIL);
     assert_int_equal(cache_held(&w.cache), 0);
-    end(&w);
+    scene_end(&w);
 }
 
 /* Nor those that are there already, while others are still to come: it may be about them. */
@@ -233,14 +179,14 @@ static void nobodys_before_others(enum fold_index index, enum fold_volatility vo
     w.fold.several_groups = true;
     scene_fill(&w, 0, 5, 9);
     scene_passes(&w, 2);
-    uint32_t before = frame_at(&w, 0, 5);
-    (void)put(&w, 1, 9, FRAME_NO_GROUP);
+    mfn_t before = scene_frame_at(&w, 0, 5);
+    (void)scene_put(&w, 1, 9, FRAME_NO_GROUP);
     scene_passes(&w, 2);
-    assert_int_equal(cache_find(&w.cache, DISK, 1), CACHE_NIL);
-    assert_int_equal(frame_at(&w, 0, 5), before);
-    assert_int_equal(at(&w, before)->state, FRAME_PRIVATE);
+    assert_int_equal(cache_find(&w.cache, SCENE_DISK, 1), CACHE_NIL);
+    assert_int_equal(scene_frame_at(&w, 0, 5).n, before.n);
+    assert_int_equal(scene_frame(&w, before)->state, FRAME_PRIVATE);
     fold_attach(&w.fold, &w.vms[3].p2m);
-    end(&w);
+    scene_end(&w);
 }
 
 /* Of a single group's guests any may: who has the same content shares it. */
@@ -253,16 +199,16 @@ static void nobodys_of_one_group(enum fold_index index, enum fold_volatility vol
     assert_int_equal(fold_forget(&w.fold, &w.groups[1]), OK);
     scene_fill(&w, 0, 5, 9);
     scene_passes(&w, 2);
-    (void)put(&w, 1, 9, FRAME_NO_GROUP);
-    (void)put(&w, 2, 8, FRAME_NO_GROUP);
+    (void)scene_put(&w, 1, 9, FRAME_NO_GROUP);
+    (void)scene_put(&w, 2, 8, FRAME_NO_GROUP);
     scene_passes(&w, 2);
-    assert_int_equal(frame_at(&w, 0, 5), frame_of_block(&w, 1));
+    assert_int_equal(scene_frame_at(&w, 0, 5).n, scene_frame_of(&w, 1).n);
     assert_int_equal(cache_held(&w.cache), 1);
     scene_fill(&w, 1, 5, 8);
     scene_passes(&w, 3);
-    assert_int_equal(frame_at(&w, 1, 5), frame_of_block(&w, 2));
+    assert_int_equal(scene_frame_at(&w, 1, 5).n, scene_frame_of(&w, 2).n);
     fold_attach(&w.fold, &w.vms[3].p2m);
-    end(&w);
+    scene_end(&w);
 }
 
 /* The page is given to the disk, which keeps nothing of it. */
@@ -273,7 +219,7 @@ static void give_in_vain(struct world *w, unsigned vm, uint64_t gfn)
 
     assert_int_equal(p2m_get_read(p, GFN(gfn), &mfn), OK);
     p2m_freeze(p, &(gfn_t){gfn}, 1);
-    assert_int_equal(at(w, frame_at(w, vm, gfn))->state, FRAME_SHARED);
+    assert_int_equal(scene_frame(w, scene_frame_at(w, vm, gfn))->state, FRAME_SHARED);
     p2m_put(p, mfn);
 }
 
@@ -290,11 +236,11 @@ static void frozen_in_vain(enum fold_index index, enum fold_volatility volatilit
     give_in_vain(&w, 0, 6);
     scene_passes(&w, 2);
     scene_fill(&w, 1, 5, 9);
-    (void)put(&w, 1, 8, 0);
+    (void)scene_put(&w, 1, 8, 0);
     scene_passes(&w, 4);
-    assert_int_equal(frame_at(&w, 1, 5), frame_at(&w, 0, 5));
-    assert_int_equal(frame_at(&w, 0, 6), frame_of_block(&w, 1));
-    end(&w);
+    assert_int_equal(scene_frame_at(&w, 1, 5).n, scene_frame_at(&w, 0, 5).n);
+    assert_int_equal(scene_frame_at(&w, 0, 6).n, scene_frame_of(&w, 1).n);
+    scene_end(&w);
 }
 
 #define EACH(name)                                                                                 \
