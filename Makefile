@@ -203,7 +203,7 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ##                 emulated ticks; build/bench.json
 ## make bench-fold  of these, only what folding costs
 ## make bench-cache  only what the disk cache is worth, in each of its modes and at several sizes, with
-##                 the emulated disk as it is and with a slow one, and two plots of it
+##                 the emulated disk as it is and with a slow one, and three plots of it
 ## make fold-bench  build/host/fold-bench: the folding core on memory images, on this host
 ## make cache-bench  build/host/cache-bench: replacement policies on traces of our own guests (made
 ##                 once, in build/traces; some minutes) and on synthetic ones; options in ARGS='...'

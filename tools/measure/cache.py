@@ -125,11 +125,17 @@ def phase_of(row, name):
     return next((p for p in row["phases"] if p["phase"] == name), None) if row else None
 
 
+def phases_of(result, mode, size, names=COUNTED):
+    """The readers' phases of these names; None if one was not measured."""
+    row = find(result, "readers", mode, size)
+    phases = [phase_of(row, name) for name in names]
+    return phases if all(phases) else None
+
+
 def hit_ratio(result, mode, size, name=None):
     """Of a phase of the readers, or of all that count together; None if they were not measured."""
-    row = find(result, "readers", mode, size)
-    phases = [phase_of(row, each) for each in ((name,) if name else COUNTED)]
-    if not all(phases):
+    phases = phases_of(result, mode, size, (name,) if name else COUNTED)
+    if not phases:
         return None
     wanted, from_disk = (sum(p[key] for p in phases) for key in ("blocks_wanted", "disk_blocks"))
     return max(0.0, 1 - from_disk / wanted) if wanted else 0.0
@@ -152,8 +158,8 @@ def sizes_of(result, mode="fold"):
 
 def in_use(result, mode, size):
     """MiB in use, the mean over the phases that count."""
-    phases = [phase_of(find(result, "readers", mode, size), name) for name in COUNTED]
-    return sum(p["memory_mean_mib"] for p in phases) / len(phases) if all(phases) else None
+    phases = phases_of(result, mode, size)
+    return sum(p["memory_mean_mib"] for p in phases) / len(phases) if phases else None
 
 
 def size_for(result, size):

@@ -17,7 +17,6 @@ MODES = ("inclusive", "fold")
 # a command's milliseconds, of 50,000 ticks of the emulated CPU; the size of the cache, MiB
 CELLS = ((6, 8), (6, 16), (60, 8))
 CELL = CELLS[0]  # the one that is always measured
-MEMORY = 80
 NO_ERMS = "clearcpuid=297"  # CPUID.7.EBX[9]
 # name, whose list the second guest reads, what is done
 PHASES = (
@@ -50,10 +49,10 @@ def words(delay_ms, second):
 def workload(delay_ms, size):
     guests = [("one", words(delay_ms, False)), ("two", words(delay_ms, True))]
     return {
-        **cache.make_files(), "program": "reader", "memory": MEMORY, "cache": size,
-        "phases": len(PHASES), "guests": guests, "last": r"CACHE vm=\w+ cached=\d+k done",
+        **cache.WORKLOADS["readers"], **cache.make_files(), "cache": size,
+        "phases": len(PHASES), "guests": guests,
         "keys": f"disk.delay = ata0 {delay_ms}ms\n",
-        "machine": len(guests) * MEMORY + size + cache.HYPERVISOR_MIB,
+        "machine": len(guests) * cache.WORKLOADS["readers"]["memory"] + size + cache.HYPERVISOR_MIB,
     }
 
 
