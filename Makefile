@@ -93,17 +93,27 @@ $H/libpagefold.a: $(HOBJ)
 $H/libfuzz.a: $(FOBJ)
 	$Q rm -f $@ && ar qcs $@ $^
 
-# A test is tests/host/test_NAME.c; what several of them use is in tests/host/support_*.c.
+# A test is tests/host/test_NAME.c; what several of them use is in tests/host/support_*.c, compiled
+# once, as a library.
 TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
 SUPPORT := $(wildcard tests/host/support_*.c)
+SOBJ := $(SUPPORT:%.c=$H/obj/%.o)
+SFOBJ := $(SUPPORT:%.c=$H/fuzzobj/%.o)
+TOBJ := $(patsubst $H/%,$H/obj/tests/host/%.o,$(TESTS))
+$(SOBJ) $(SFOBJ) $(TOBJ): HFLAGS += -Itests/host
+.SECONDARY: $(TOBJ)
+$H/libsupport.a: $(SOBJ)
+	$Q rm -f $@ && ar qcs $@ $^
+$H/libfuzzsupport.a: $(SFOBJ)
+	$Q rm -f $@ && ar qcs $@ $^
 LIBS_test_insn := -lZydis # a second opinion on every decoded instruction
 POLICY := $(wildcard tools/host/policy_*.c) $(addprefix tools/host/,synth.c trace.c belady.c)
 LIBS_test_mrc := $(POLICY) $H/libpagefold.a -lm
 LIBS_test_policy := $(LIBS_test_mrc)
 $H/test_mrc $H/test_policy: $(POLICY) $(wildcard tools/host/*.h)
-$H/test_%: tests/host/test_%.c $(SUPPORT) $H/libpagefold.a
-	$(call say,HOSTCC,$@)
-	$Q $(HOSTCC) $(HFLAGS) $(SAN) -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libpagefold.a -lcmocka $(LIBS_$(@F))
+$H/test_%: $H/obj/tests/host/test_%.o $H/libsupport.a $H/libpagefold.a
+	$(call say,LD,$@)
+	$Q $(HOSTCC) $(HFLAGS) $(SAN) -o $@ $< -Wl,--start-group $H/libsupport.a $H/libpagefold.a $(LIBS_$(@F)) -Wl,--end-group -lcmocka
 # The folding core on memory images: optimised, without sanitizers, so that its times mean something.
 BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,$(filter-out base/string.c,$(wildcard base/*.c mm/*.c kernel/config/*.c)) \
                $(addprefix tools/host/,fold-bench.c image_vm.c log.c) tests/host/support_page.c)
@@ -143,9 +153,12 @@ $H/verify-image: tools/host/verify-image.c guests/verify/format.h
 	$Q $(HOSTCC) $(HFLAGS) $(SAN) -o $@ $<
 
 FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(wildcard tests/fuzz/fuzz_*.c))
-$H/fuzz_%: tests/fuzz/fuzz_%.c $(SUPPORT) $H/libfuzz.a
-	$(call say,FUZZCC,$@)
-	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer -Itests/host -MMD -MP -MF $@.d -o $@ $< $(SUPPORT) $H/libfuzz.a
+ZOBJ := $(patsubst $H/%,$H/fuzzobj/tests/fuzz/%.o,$(FUZZERS))
+$(ZOBJ): HFLAGS += -Itests/host
+.SECONDARY: $(ZOBJ)
+$H/fuzz_%: $H/fuzzobj/tests/fuzz/fuzz_%.o $H/libfuzzsupport.a $H/libfuzz.a
+	$(call say,LD,$@)
+	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $H/libfuzzsupport.a $H/libfuzz.a -Wl,--end-group
 
 host-binaries: $(TESTS)
 fuzz-binaries: $(FUZZERS)
@@ -292,4 +305,4 @@ gdb: setup
 clean:
 	rm -rf build
 
--include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(KSM_OBJ:.o=.d) $(RECOUNT_OBJ:.o=.d) $(CACHE_BENCH_OBJ:.o=.d) $(FOBJ:.o=.d) $(addsuffix .d,$(TESTS) $(FUZZERS))
+-include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(KSM_OBJ:.o=.d) $(RECOUNT_OBJ:.o=.d) $(CACHE_BENCH_OBJ:.o=.d) $(FOBJ:.o=.d) $(SOBJ:.o=.d) $(SFOBJ:.o=.d) $(TOBJ:.o=.d) $(ZOBJ:.o=.d)
