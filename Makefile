@@ -38,7 +38,7 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=40
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-host test-emu fuzz soak powercut bench bench-fold bench-cache cache-bench images bench-ksm lint format \
+.PHONY: all demo run iso test test-all test-host test-emu fuzz soak powercut bench bench-fold bench-cache cache-bench images bench-ksm lint format \
         gdb clean help setup
 all: $O/pagefold.elf
 
@@ -207,6 +207,7 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make run        the console of CONFIG=FILE (default: two shells); more options in ARGS='...'
 ## make iso        build/pagefold.iso for a USB stick, from CONFIG=FILE
 ## make test       test-host and test-emu
+## make test-all   test, and the emulated tests that take minutes each
 ## make test-host  unit tests, and each fuzzer for a few seconds
 ## make test-emu   tests on emulated machines
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
@@ -249,6 +250,9 @@ iso: setup
 test: setup
 	$Q $(BUILD) all host-binaries fuzz-binaries guest-binaries
 	$Q tools/test host fuzz emu
+test-all: setup
+	$Q $(BUILD) all host-binaries fuzz-binaries guest-binaries
+	$Q tools/test host fuzz slow
 test-host: setup
 	$Q $(BUILD) host-binaries fuzz-binaries
 	$Q tools/test host fuzz
