@@ -17,6 +17,10 @@
 #define MAP_HAS_MAP BIT(1)
 #define MAP_FLAGS UINT64_C(0xfff) /* maps are page-aligned, flags are fewer */
 
+/* Linux aligns every struct page to its words; vmcoreinfo_parse makes sure that its size and the
+ * offsets of its fields keep each field at its own alignment then. */
+#define STRUCT_ALIGN 8u
+
 #define CHUNK_SHIFT 21 /* a cache entry's piece of linear memory */
 #define CHUNK (BIT(CHUNK_SHIFT))
 /* Uses of a translation before it is looked up anew: Linux changes them when memory is plugged, or
@@ -80,6 +84,9 @@ bool guest_pages_va(struct guest_pages *g, gfn_t gfn, uint64_t *va, uint64_t *ba
         if (i->mem_map ? !word_at(g, i->mem_map, &s->map) : !section_find(g, number, &s->map)) {
             return false;
         }
+        if (s->map % STRUCT_ALIGN != 0) {
+            return false;
+        }
         s->number = number;
         s->uses = CACHE_USES;
     }
@@ -133,9 +140,15 @@ static const uint8_t *page_at(struct guest_pages *g, uint64_t va)
     return guestwalk_page(g->p2m, gpa_to_gfn(GPA(gpa)));
 }
 
-/* The bytes at an address, of which all up to the next multiple of 8 are there. */
-static inline const uint8_t *bytes_at(struct guest_pages_look *look, uint64_t va)
+/*
+ * The n bytes at an address; NULL when they are not there, or not all in one page: the frame that
+ * lies behind a guest's page is another's.
+ */
+static inline const uint8_t *bytes_at(struct guest_pages_look *look, uint64_t va, size_t n)
 {
+    if ((va & PAGE_MASK) + n > PAGE_SIZE) {
+        return NULL;
+    }
     if (look->va != ALIGN_DOWN(va, PAGE_SIZE)) {
         look->va = 1;
         look->bytes = page_at(look->g, va);
@@ -149,7 +162,7 @@ static inline const uint8_t *bytes_at(struct guest_pages_look *look, uint64_t va
 
 static inline bool word(struct guest_pages_look *look, uint64_t va, uint64_t *out)
 {
-    const uint8_t *b = bytes_at(look, va);
+    const uint8_t *b = bytes_at(look, va, sizeof(*out));
 
     if (!b) {
         return false;
@@ -160,7 +173,7 @@ static inline bool word(struct guest_pages_look *look, uint64_t va, uint64_t *ou
 
 static inline bool half(struct guest_pages_look *look, uint64_t va, int32_t *out)
 {
-    const uint8_t *b = bytes_at(look, va);
+    const uint8_t *b = bytes_at(look, va, sizeof(*out));
 
     if (!b) {
         return false;
@@ -171,7 +184,7 @@ static inline bool half(struct guest_pages_look *look, uint64_t va, int32_t *out
 
 bool guest_pages_byte(struct guest_pages_look *look, uint64_t va, uint8_t *out)
 {
-    const uint8_t *b = bytes_at(look, va);
+    const uint8_t *b = bytes_at(look, va, sizeof(*out));
 
     if (!b) {
         return false;
@@ -183,9 +196,9 @@ bool guest_pages_byte(struct guest_pages_look *look, uint64_t va, uint8_t *out)
 bool guest_pages_read(struct guest_pages_look *look, uint64_t va, struct page_fields *out)
 {
     const struct vmcoreinfo *i = &look->g->info;
-    const uint8_t *b = bytes_at(look, va);
+    const uint8_t *b = bytes_at(look, va, i->page_bytes);
 
-    if (b && (va & PAGE_MASK) + i->page_bytes <= PAGE_SIZE) {
+    if (b) {
         out->flags = load_le64(b + i->flags);
         out->mapping = load_le64(b + i->mapping);
         out->private = load_le64(b + i->private);
@@ -194,8 +207,7 @@ bool guest_pages_read(struct guest_pages_look *look, uint64_t va, struct page_fi
         out->refcount = (int32_t)load_le32(b + i->refcount);
         return true;
     }
-    /* It crosses the end of a page, or is not there. Maps are page-aligned, sizes and offsets are
-     * multiples of the fields' sizes: no field does that. */
+    /* It crosses the end of a page, or is not there. No field of an aligned one crosses. */
     return word(look, va + i->flags, &out->flags) && word(look, va + i->mapping, &out->mapping) &&
            word(look, va + i->private, &out->private) &&
            word(look, va + i->compound_head, &out->head) &&

@@ -3,6 +3,7 @@
 #include "support_linux.h"
 
 #include "base/bits.h"
+#include "mm/guestpages_map.h"
 #include "support_p2m.h"
 
 #include <setjmp.h>
@@ -51,6 +52,14 @@ static enum page_class class_of(struct linux_guest *g, uint64_t gfn)
 
     assert_true(g->looks - before <= LOOKS_CLASS);
     return c;
+}
+
+static void check_bounded(struct linux_guest *g)
+{
+    uint64_t before = g->looks;
+
+    (void)guest_pages_search(&g->pages, CR3(LINUX_ROOT), 8);
+    assert_true(g->looks - before <= LOOKS_CHECK);
 }
 
 static void expect(struct linux_guest *g, enum page_class want, struct linux_page p)
@@ -266,6 +275,54 @@ static void test_array_is_not_there(void **state)
     linux_fini(&g);
 }
 
+/*
+ * The flat model's word is taken from the guest as it is. Where it is no multiple of 8, fields
+ * would lie across the end of a page, with machine memory of somebody else behind it. No such array
+ * is read, neither by the look at one page nor by the sweep.
+ */
+static void test_array_is_not_aligned(void **state)
+{
+    static const unsigned ends[] = {1, 2, 3, 4, 5, 6, 7, 0x14, 0x3c, 0xfcc, 0xffc, 0xfff};
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * ARRAY_LEN(ends); i++) {
+        struct linux_guest g;
+        unsigned end = ends[i / 2];
+        open_guest(&g, &(struct linux_variant){.memory = LINUX_MEM_MAP, .small = i & 1});
+        store_le64(linux_bytes(&g, LINUX_ROOTS), linux_va(0) + end);
+        guest_pages_drop_cache(&g.pages);
+        for (uint64_t n = 0; n < LINUX_PAGES; n++) {
+            assert_int_equal(class_of(&g, n), PAGE_UNKNOWN);
+        }
+        assert_true(guest_pages_sweep(&g.pages, UINT32_MAX));
+        assert_int_equal(g.pages.counts[PAGE_UNKNOWN], g.p2m.ram_pages);
+        /* Nor is a note taken up whose array it is. */
+        check_bounded(&g);
+        assert_false(g.pages.known);
+        search_all(&g, 0);
+        assert_false(g.pages.known);
+        linux_fini(&g);
+    }
+}
+
+/* At a multiple of 8 a struct page may lie across two pages, but none of its fields does. */
+static void test_array_across_pages(void **state)
+{
+    (void)state;
+    for (unsigned end = 0; end < LINUX_STRUCT; end += 8) {
+        struct linux_guest g;
+        open_guest(&g, &(struct linux_variant){.memory = LINUX_MEM_MAP, .small = end & 8});
+        store_le64(linux_bytes(&g, LINUX_ROOTS), linux_va(0) + end);
+        guest_pages_drop_cache(&g.pages);
+        for (uint64_t n = 0; n < LINUX_PAGES; n++) {
+            enum page_class c = class_of(&g, n);
+            assert_true(c < PAGE_CLASSES &&
+                        (end != 0 || !p2m_is_ram(&g.p2m, GFN(n)) || c == PAGE_KERNEL));
+        }
+        linux_fini(&g);
+    }
+}
+
 static void test_sweep_counts(void **state)
 {
     (void)state;
@@ -384,14 +441,6 @@ static void test_only_the_running_kernel(void **state)
     }
 }
 
-static void check_bounded(struct linux_guest *g)
-{
-    uint64_t before = g->looks;
-
-    (void)guest_pages_search(&g->pages, CR3(LINUX_ROOT), 8);
-    assert_true(g->looks - before <= LOOKS_CHECK);
-}
-
 static void test_forgets_what_does_not_hold(void **state)
 {
     struct linux_guest g;
@@ -444,10 +493,14 @@ static void test_translations_are_renewed(void **state)
     assert_int_equal(class_of(&g, 200), PAGE_KERNEL);
     /* The guest moves the array; the large page's entry is in the last table that was made. */
     uint64_t from = linux_at(&g, 0) >> PAGE_SHIFT, to = 512;
-    memcpy(linux_bytes(&g, to), linux_bytes(&g, from), 128u * 1024);
+    for (unsigned i = 0; i < 128u * 1024 / PAGE_SIZE; i++) {
+        memcpy(linux_bytes(&g, to + i), linux_bytes(&g, from + i), PAGE_SIZE);
+    }
     uint64_t *table = linux_bytes(&g, LINUX_TABLES + g.tables - 1);
     table[0] = to << PAGE_SHIFT | LINUX_PRESENT | LINUX_LARGE;
-    memset(linux_bytes(&g, from), 0xff, 128u * 1024);
+    for (unsigned i = 0; i < 128u * 1024 / PAGE_SIZE; i++) {
+        memset(linux_bytes(&g, from + i), 0xff, PAGE_SIZE);
+    }
     unsigned uses = 0;
     while (class_of(&g, 200) != PAGE_KERNEL) {
         uses++;
@@ -525,6 +578,8 @@ int main(void)
         cmocka_unit_test(test_compound_pages),
         cmocka_unit_test(test_bad_heads),
         cmocka_unit_test(test_array_is_not_there),
+        cmocka_unit_test(test_array_is_not_aligned),
+        cmocka_unit_test(test_array_across_pages),
         cmocka_unit_test(test_sweep_counts),
         cmocka_unit_test(test_search_is_bounded),
         cmocka_unit_test(test_note_in_the_last_page),
