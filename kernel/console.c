@@ -12,6 +12,7 @@
 #include "base/string.h"
 #include "drivers/host/uart.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/log.h"
 #include "kernel/monitor/conmux.h"
 #include "kernel/sched.h"
@@ -319,6 +320,8 @@ static bool give_key(uint8_t key)
 
 static bool console_work(void *ctx)
 {
+    struct account *before = charge(&charge_console);
+
     (void)ctx;
     running = true;
     while (keys_out != keys_in && give_key(keys[keys_out % KEYS])) {
@@ -341,6 +344,7 @@ static bool console_work(void *ctx)
         lines_seen = mux.guest_lines;
         sched_arm(&settle_timer, clock_now_ns() + SETTLE_NS);
     }
+    charge(before);
     return kick_wanted;
 }
 

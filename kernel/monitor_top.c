@@ -82,10 +82,12 @@ static void draw(void)
     stats_read(&s);
     uint64_t ms = s.t_ms - last.t_ms;
     console_printf(HOME);
-    row("Pagefold  up %llu.%llu s   CPU: guests %llu%%  scanner %llu%%  idle %llu%%",
+    row("Pagefold  up %llu.%llu s   CPU: guests %llu%%  scanner %llu%%  hypervisor %llu%%  idle "
+        "%llu%%",
         (unsigned long long)s.t_ms / 1000, (unsigned long long)s.t_ms % 1000 / 100,
         percent(s.host.guest_ms - last.host.guest_ms, ms),
         percent(s.host.scan_ms - last.host.scan_ms, ms),
+        percent(s.host.hypervisor_ms - last.host.hypervisor_ms, ms),
         percent(s.host.idle_ms - last.host.idle_ms, ms));
     row("memory  free %llu.%llu M  private %llu.%llu M  folded %llu.%llu M  cache %llu.%llu M",
         MIB(s.host.frames_free), MIB(s.host.frames_private), MIB(s.host.frames_shared),

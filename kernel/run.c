@@ -12,6 +12,7 @@
 #include "drivers/host/cmos.h"
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/classes.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
@@ -161,6 +162,7 @@ void kernel_run(const struct mb2_info *boot)
     uint32_t *roots = boot_alloc(fold_roots(frames) * sizeof(*roots), 64);
     frames_init(&machine_frames, boot_alloc(frames * sizeof(struct frame), PAGE_SIZE), frames,
                 window(HPA(0)));
+    charge_init();
     sched_init();
     console_init(); /* interrupts on the serial line from here */
     make_groups();

@@ -6,6 +6,7 @@
 #include "arch/x86_64/irq.h"
 #include "base/bits.h"
 #include "base/log.h"
+#include "kernel/charge.h"
 #include "kernel/scan.h"
 #include "kernel/vm.h"
 
@@ -19,7 +20,6 @@ static struct {
     void *ctx;
 } works[WORKS];
 static unsigned n_works;
-static struct sched_times times;
 static struct vcpu *running;
 static uint64_t turn_end_ns;
 
@@ -41,11 +41,6 @@ void sched_add_work(sched_work_fn *fn, void *ctx)
     ASSERT(n_works < WORKS);
     works[n_works].fn = fn;
     works[n_works++].ctx = ctx;
-}
-
-const struct sched_times *sched_times(void)
-{
-    return &times;
 }
 
 void sched_wake(struct vcpu *v)
@@ -148,13 +143,13 @@ static void run(struct vcpu *v)
     turn_end_ns = MIN(start + v->slice_ns, MAX(scan_next_ns(true), start + GUEST_MIN_NS));
     set_deadline();
     running = v;
+    charge_vm(v->vm);
     enum hvm_exit why = hvm_run(v->hvm, &deadline_tsc);
     running = NULL;
-    uint64_t used = clock_now_ns() - start;
-    v->run_ns += used;
-    v->slice_ns = used < v->slice_ns ? v->slice_ns - used : 0;
-    times.guest_ns += used;
     after_run(v, why);
+    charge(&charge_hypervisor);
+    uint64_t used = clock_now_ns() - start;
+    v->slice_ns = used < v->slice_ns ? v->slice_ns - used : 0;
 }
 
 static bool do_works(void)
@@ -169,16 +164,16 @@ static bool do_works(void)
 
 static void idle(void)
 {
-    uint64_t start = clock_now_ns();
-
     clock_arm(MIN(timerq_next(&sched_timers), scan_next_ns(false)));
+    charge(&charge_idle);
     irq_idle();
-    times.idle_ns += clock_now_ns() - start;
+    charge(&charge_hypervisor);
 }
 
 void sched_loop(void)
 {
     for (;;) {
+        charge(&charge_hypervisor);
         irq_window();
         uint64_t now = clock_now_ns();
         if (timerq_next(&sched_timers) <= now) {
@@ -187,8 +182,10 @@ void sched_loop(void)
         bool more = do_works();
         bool busy = !TAILQ_EMPTY(&run_queue);
         if (scan_next_ns(busy) <= now) {
-            times.scan_ns += scan_step(busy);
+            charge(&charge_scanner);
+            (void)scan_step(busy);
         }
+        charge(&charge_hypervisor);
         struct vcpu *v = TAILQ_FIRST(&run_queue);
         if (v) {
             run(v);

@@ -41,10 +41,4 @@ void sched_poke(void);
 typedef bool sched_work_fn(void *ctx);
 void sched_add_work(sched_work_fn *fn, void *ctx);
 
-/* CPU time by use, in ns since boot, for `top`. */
-struct sched_times {
-    uint64_t guest_ns, scan_ns, idle_ns;
-};
-const struct sched_times *sched_times(void);
-
 #endif

@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/check.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
@@ -34,9 +35,11 @@ static const struct stats_field host_fields[] = {
     FIELD(host, frames_cache, "held by the disk cache alone"),
     FIELD(host, frames_pinned, "of all these, in use by a device at the moment"),
     FIELD(host, frames_snapshot, "of the hypervisor's, written to `,snapshot` disks"),
-    FIELD(host, guest_ms, "CPU time in guests, their exits included"),
+    FIELD(host, guest_ms, "CPU time charged to VMs: the sum of their `run_ms`"),
     FIELD(host, scan_ms, "CPU time of the page scanner"),
     FIELD(host, idle_ms, "time asleep"),
+    FIELD(host, hypervisor_ms, "CPU time of the rest; with the three before, all of `t_ms`"),
+    FIELD(host, console_ms, "of this, the serial line and the monitor"),
     FIELD(host, disk_faults, "requests that failed or waited by `disk.fault`"),
     FIELD(host, disk_commands, "commands to the host's disks"),
     FIELD(host, disk_merged, "requests that came along in another's command"),
@@ -84,7 +87,7 @@ static const struct stats_field cache_fields[] = {
 static const struct stats_field vm_fields[] = {
     FIELD(vm, memory_mib, "memory as configured, in MiB"),
     FIELD(vm, boots, "times it was started"),
-    FIELD(vm, run_ms, "CPU time since it was started"),
+    FIELD(vm, run_ms, "CPU time charged to it, all that is done because of it; over restarts"),
     FIELD(vm, present, "pages it has touched, whatever they map"),
     FIELD(vm, shared, "of these, mapping a folded frame"),
     FIELD(vm, zero, "of these, mapping the zero page"),
@@ -180,8 +183,8 @@ const void *stats_section(const struct stats *s, enum stats_section which)
 static void read_host(struct stats_host *h)
 {
     const struct frames *f = &machine_frames;
-    const struct sched_times *t = sched_times();
     const struct disks_counts disk = disks_counts();
+    uint64_t guest_ns = 0;
 
     *h = (struct stats_host){
         .frames_total = f->count,
@@ -194,9 +197,9 @@ static void read_host(struct stats_host *h)
         .frames_cache = f->by_state[FRAME_CACHE],
         .frames_pinned = f->pinned,
         .frames_snapshot = aside_pool.used,
-        .guest_ms = t->guest_ns / NS_PER_MS,
-        .scan_ms = t->scan_ns / NS_PER_MS,
-        .idle_ms = t->idle_ns / NS_PER_MS,
+        .scan_ms = charged_ns(&charge_scanner) / NS_PER_MS,
+        .idle_ms = charged_ns(&charge_idle) / NS_PER_MS,
+        .console_ms = charged_ns(&charge_console) / NS_PER_MS,
         .disk_faults = disk.faults,
         .disk_commands = disk.commands,
         .disk_merged = disk.merged,
@@ -205,12 +208,15 @@ static void read_host(struct stats_host *h)
         .disk_read_sectors = disk.read_sectors,
         .disk_written_sectors = disk.written_sectors,
     };
+    h->hypervisor_ms = (charged_ns(&charge_hypervisor) + charged_ns(&charge_console)) / NS_PER_MS;
     for (unsigned i = 0; i < n_vms; i++) {
+        guest_ns += charged_ns(&vms[i]->account);
         if (vms[i]->state != VM_OFF) {
             h->vms_on++;
             h->memory_promised_pages += vms[i]->config->memory_bytes >> PAGE_SHIFT;
         }
     }
+    h->guest_ms = guest_ns / NS_PER_MS;
     console_counts(&h->console_tx_bytes, &h->console_rx_bytes, &h->console_lost_lines);
 }
 
@@ -296,6 +302,7 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
     *out = (struct stats_vm){
         .memory_mib = vm->config->memory_bytes >> 20,
         .boots = vm->boots,
+        .run_ms = charged_ns(&vm->account) / NS_PER_MS,
     };
     if (vm->boots == 0) {
         return;
@@ -315,7 +322,6 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
         for (unsigned k = 0; k < HVM_COUNTS; k++) {
             out->exits[k] += counts[k];
         }
-        out->run_ms += vm->vcpus[i].run_ns / NS_PER_MS;
     }
     for (unsigned i = 0; i < vm->config->n_disks; i++) {
         const struct virtio_blk_stats *d = &vm->disks[i].blk.stats;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/string.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/console.h"
 #include "kernel/loader.h"
 #include "kernel/machine.h"
@@ -137,12 +138,11 @@ static enum status init_vcpus(struct vm *vm)
             return s;
         }
         v->halted = i > 0;
-        v->run_ns = 0;
     }
     return OK;
 }
 
-enum status vm_start(struct vm *vm)
+static enum status start(struct vm *vm)
 {
     enum status s;
 
@@ -192,6 +192,15 @@ fail:
     while (vm_disks_drop_some(vm)) {
     }
     format(vm->stop_reason, sizeof(vm->stop_reason), "could not be started: %s", status_name(s));
+    return s;
+}
+
+enum status vm_start(struct vm *vm)
+{
+    struct account *before = charge_vm(vm);
+    enum status s = start(vm);
+
+    charge(before);
     return s;
 }
 
@@ -288,14 +297,8 @@ static bool stop_step(struct vm *vm)
     return false;
 }
 
-bool vm_work(struct vm *vm)
+static bool disk_step(struct vm *vm)
 {
-    if (vm->state == VM_STOPPING) {
-        return stop_step(vm);
-    }
-    if (!vm->disk_work || vm->state == VM_OFF) {
-        return false;
-    }
     vm->disk_work = false;
     for (unsigned i = 0; i < vm->n_disks; i++) {
         struct vm_disk *d = &vm->disks[i];
@@ -305,4 +308,17 @@ bool vm_work(struct vm *vm)
         }
     }
     return vm->disk_work;
+}
+
+bool vm_work(struct vm *vm)
+{
+    bool stops = vm->state == VM_STOPPING;
+
+    if (!stops && (!vm->disk_work || vm->state == VM_OFF)) {
+        return false;
+    }
+    struct account *before = charge_vm(vm);
+    bool more = stops ? stop_step(vm) : disk_step(vm);
+    charge(before);
+    return more;
 }

@@ -32,6 +32,7 @@
 #include "drivers/guest/rtc.h"
 #include "drivers/guest/uart.h"
 #include "drivers/guest/virtio_blk.h"
+#include "kernel/account.h"
 #include "kernel/classes.h"
 #include "kernel/config/config.h"
 #include "mm/p2m.h"
@@ -52,7 +53,6 @@ struct vcpu {
     struct lapic lapic;
     bool halted;       /* in HLT: only an interrupt makes it runnable */
     bool queued;       /* on the run queue */
-    uint64_t run_ns;   /* CPU time since the VM was started */
     uint64_t slice_ns; /* what is left of its turn */
     TAILQ_ENTRY(vcpu) run_link;
 };
@@ -86,6 +86,7 @@ struct vm {
     /* When it began to: blocks cleaned, frames pinned and unpinned; and when that was. */
     uint64_t waits_cleaned, waits_pinned, waits_unpinned, waits_since_ns;
     uint64_t boots;
+    struct account account; /* of all its lives: kernel/charge.h */
 
     struct hvm_space *space;
     struct p2m_region *regions; /* of p2m */

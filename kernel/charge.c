@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The CPU's accounts: see charge.h. */
+#include "kernel/charge.h"
+
+#include "arch/x86_64/clock.h"
+#include "base/log.h"
+#include "kernel/vm.h"
+
+struct account charge_hypervisor, charge_console, charge_scanner, charge_idle;
+
+static struct accounts accounts;
+
+void charge_init(void)
+{
+    accounts_init(&accounts, &charge_hypervisor, 0);
+}
+
+struct account *charge(struct account *to)
+{
+    return account_switch(&accounts, to, clock_now_ns());
+}
+
+struct account *charge_vm(struct vm *vm)
+{
+    return charge(&vm->account);
+}
+
+struct account *charge_vm_number(uint16_t number)
+{
+    ASSERT(number <= n_vms);
+    return number > 0 ? charge_vm(vms[number - 1]) : charge(&charge_hypervisor);
+}
+
+uint64_t charged_ns(const struct account *a)
+{
+    return account_ns(&accounts, a, clock_now_ns());
+}

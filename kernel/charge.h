@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The CPU's accounts (account.h): a VM's is in struct vm; those of no VM are here.
+ *
+ * Everything that is done because of a VM is charged to that VM, also outside its turn:
+ *
+ *     struct account *before = charge_vm(vm);
+ *     ... a step of its work ...
+ *     charge(before);
+ *
+ * The scheduler's loop opens the hypervisor's account at the top of each turn, so an early return
+ * that forgets to switch back charges at most one turn of the loop wrongly.
+ */
+#ifndef KERNEL_CHARGE_H
+#define KERNEL_CHARGE_H
+
+#include "kernel/account.h"
+
+struct vm;
+
+/* The uses that belong to no VM. */
+extern struct account charge_hypervisor; /* what belongs to nothing else, and the start */
+extern struct account charge_console;    /* the serial line, the monitor and its commands */
+extern struct account charge_scanner;
+extern struct account charge_idle;
+
+/* Opens the hypervisor's account, with the time since boot. Before any other call. */
+void charge_init(void);
+/* Opens an account; returns the one that was open. Costs one reading of the clock. */
+struct account *charge(struct account *to);
+struct account *charge_vm(struct vm *vm);
+/* By struct vm's number, as struct blk_account has it; 0 is no VM's: the hypervisor. */
+struct account *charge_vm_number(uint16_t number);
+/* What was charged to an account until now. */
+uint64_t charged_ns(const struct account *a);
+
+#endif
