@@ -97,6 +97,8 @@ $H/libfuzz.a: $(FOBJ)
 # once, as a library.
 TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
 SUPPORT := $(wildcard tests/host/support_*.c)
+# The frame table's operations, between which and the rest support_arena.c stands.
+WRAP := $(foreach f,alloc free put unpin,-Wl,--wrap=frames_$f)
 SOBJ := $(SUPPORT:%.c=$H/obj/%.o)
 SFOBJ := $(SUPPORT:%.c=$H/fuzzobj/%.o)
 TOBJ := $(patsubst $H/%,$H/obj/tests/host/%.o,$(TESTS))
@@ -113,7 +115,7 @@ LIBS_test_policy := $(LIBS_test_mrc)
 $H/test_mrc $H/test_policy: $(POLICY) $(wildcard tools/host/*.h)
 $H/test_%: $H/obj/tests/host/test_%.o $H/libsupport.a $H/libpagefold.a
 	$(call say,LD,$@)
-	$Q $(HOSTCC) $(HFLAGS) $(SAN) -o $@ $< -Wl,--start-group $H/libsupport.a $H/libpagefold.a $(LIBS_$(@F)) -Wl,--end-group -lcmocka
+	$Q $(HOSTCC) $(HFLAGS) $(SAN) $(WRAP) -o $@ $< -Wl,--start-group $H/libsupport.a $H/libpagefold.a $(LIBS_$(@F)) -Wl,--end-group -lcmocka
 # The folding core on memory images: optimised, without sanitizers, so that its times mean something.
 BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,$(filter-out base/string.c,$(wildcard base/*.c mm/*.c kernel/config/*.c)) \
                $(addprefix tools/host/,fold-bench.c image_vm.c log.c) tests/host/support_page.c)
@@ -158,7 +160,7 @@ $(ZOBJ): HFLAGS += -Itests/host
 .SECONDARY: $(ZOBJ)
 $H/fuzz_%: $H/fuzzobj/tests/fuzz/fuzz_%.o $H/libfuzzsupport.a $H/libfuzz.a
 	$(call say,LD,$@)
-	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $H/libfuzzsupport.a $H/libfuzz.a -Wl,--end-group
+	$Q $(FUZZCC) $(HFLAGS) $(SAN) $(WRAP) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $H/libfuzzsupport.a $H/libfuzz.a -Wl,--end-group
 
 host-binaries: $(TESTS)
 fuzz-binaries: $(FUZZERS)

@@ -11,6 +11,7 @@
 #include "drivers/block/blkcache.h"
 #include "drivers/block/overlay.h"
 #include "input.h"
+#include "support_arena.h"
 
 #include <string.h>
 
@@ -50,7 +51,8 @@ static void operations(struct input *in, bool overlay, uint32_t start)
 
 /* ---- a hostile store ---- */
 
-#define FRAMES 64u
+#define FREE 61u
+#define FRAMES (2 + 2 * FREE + 2) /* with guards, and the buffer */
 #define CHUNKS 300u
 #define BUFFER (FRAMES - 1)
 
@@ -226,7 +228,7 @@ static void hostile(struct input *in, bool fold)
     h->window = aligned_alloc(PAGE_SIZE, FRAMES * PAGE_SIZE);
     h->picks.next = no_next;
     frames_init(&h->frames, h->table, FRAMES, h->window);
-    frames_add_free(&h->frames, MFN(2), BUFFER - 2);
+    arena_add(&h->frames, 2, FREE, 1);
     lossy_init(&h->base, "base", CHUNKS * 8, h->window, &h->picks);
     lossy_init(&h->store, "store", CHUNKS * 8, h->window, &h->picks);
     h->base.sync = h->store.sync = true;
@@ -264,6 +266,7 @@ static void hostile(struct input *in, bool fold)
     lossy_free(&h->store);
     free(h->cache_mem);
     free(h->pool_mem);
+    arena_end(&h->frames);
     free(h->window);
     free(h);
 }

@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 #include "drivers/block/partition.h"
+#include "support_arena.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,9 +278,15 @@ static void slot_done(struct blk_req *r, enum status s)
 
 /* ---- the clients ---- */
 
+/* The first frame of a client's buffers; a guard stands before it and behind the last. */
+static uint64_t slot_frame(const struct bcw_options *o, unsigned index)
+{
+    return arena_places(o->cache_frames, 1) + (uint64_t)index * (SLOT_PAGES + 1);
+}
+
 static void make_segs(struct world *w, struct slot *sl, unsigned index, uint64_t sectors)
 {
-    uint64_t at = ((uint64_t)(w->o.cache_frames) + index * SLOT_PAGES) * PAGE_SIZE;
+    uint64_t at = slot_frame(&w->o, index) * PAGE_SIZE;
 
     sl->req.n_segs = 0;
     for (uint64_t left = sectors; left != 0;) {
@@ -513,7 +520,7 @@ static void step(struct world *w)
 static struct world *world_new(const struct bcw_options *o, struct bcw_source src)
 {
     struct world *w = calloc(1, sizeof(*w));
-    uint64_t frames = o->cache_frames + SLOTS * SLOT_PAGES;
+    uint64_t frames = slot_frame(o, SLOTS);
 
     w->o = *o;
     w->src = src;
@@ -521,8 +528,12 @@ static struct world *world_new(const struct bcw_options *o, struct bcw_source sr
     w->window = aligned_alloc(PAGE_SIZE, frames * PAGE_SIZE);
     memset(w->window, 0xcc, frames * PAGE_SIZE);
     frames_init(&w->frames, w->table, frames, w->window);
-    frames_add_free(&w->frames, MFN(0), o->cache_frames);
-    frames_mark_hyp(&w->frames, MFN(o->cache_frames), SLOTS * SLOT_PAGES);
+    arena_add(&w->frames, 0, o->cache_frames, 1);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        uint64_t first = slot_frame(o, i);
+        frames_mark_hyp(&w->frames, MFN(first), SLOT_PAGES);
+        arena_guard(&w->frames, MFN(first + SLOT_PAGES));
+    }
     w->cache_mem = malloc(cache_bytes(o->cache_max));
     CHECK(cache_init(&w->cache, &w->frames, w->cache_mem, o->cache_max, 42) == OK);
     w->frames.reclaim = cache_reclaim;
@@ -602,6 +613,7 @@ struct cache_stats bcw_run(const struct bcw_options *o, struct bcw_source src, u
     struct cache_stats stats = w->cache.stats;
     free(w->pool);
     free(w->cache_mem);
+    arena_end(&w->frames);
     free(w->window);
     free(w->table);
     free(w);

@@ -6,6 +6,7 @@
 #include "drivers/block/blkcache.h"
 #include "drivers/block/overlay.h"
 #include "drivers/block/snapshot.h"
+#include "support_arena.h"
 
 #include <string.h>
 
@@ -325,9 +326,15 @@ static uint32_t make_given(struct world *w, struct slot *sl, uint64_t stamp)
     return bytes;
 }
 
+/* The first frame of a client's buffers; a guard stands before it and behind the last. */
+static uint64_t slot_frame(const struct world *w, unsigned index)
+{
+    return 2 + arena_places(w->o.frames - 2, 1) + (uint64_t)index * (SLOT_PAGES + 1);
+}
+
 static void make_segs(struct world *w, struct slot *sl, unsigned index, uint64_t stamp)
 {
-    uint64_t at = (w->o.frames + (uint64_t)index * SLOT_PAGES) * PAGE_SIZE;
+    uint64_t at = slot_frame(w, index) * PAGE_SIZE;
 
     sl->req.n_segs = 0;
     uint32_t given = w->o.fold && sl->req.op == BLK_WRITE ? make_given(w, sl, stamp) : 0;
@@ -484,10 +491,17 @@ static void stack_cache(struct world *w)
 
 static void fill_frames(struct world *w)
 {
-    memset(w->window, 0xcc, w->o.frames * PAGE_SIZE);
+    if (w->frames.window) { /* it is opened again */
+        arena_end(&w->frames);
+    }
+    memset(w->window, 0xcc, slot_frame(w, 0) * PAGE_SIZE);
     frames_init(&w->frames, w->table, w->n_frames, w->window);
-    frames_add_free(&w->frames, MFN(2), w->o.frames - 2);
-    frames_mark_hyp(&w->frames, MFN(w->o.frames), SLOTS * SLOT_PAGES);
+    arena_add(&w->frames, 2, w->o.frames - 2, 1);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        uint64_t first = slot_frame(w, i);
+        frames_mark_hyp(&w->frames, MFN(first), SLOT_PAGES);
+        arena_guard(&w->frames, MFN(first + SLOT_PAGES));
+    }
     w->n_stolen = 0;
     stack_cache(w);
 }
@@ -538,7 +552,7 @@ static void looked(struct blk_req *r, enum status s)
 
 static uint64_t look(struct world *w, uint64_t sector)
 {
-    struct blk_seg seg = {HPA(w->o.frames * (uint64_t)PAGE_SIZE), BLK_SECTOR};
+    struct blk_seg seg = {HPA(slot_frame(w, 0) * PAGE_SIZE), BLK_SECTOR};
     struct look l = {0};
     struct blk_req r = {.op = BLK_READ,
                         .sector = sector,
@@ -767,7 +781,7 @@ static struct world *world_new(const struct cww_options *o, struct picks picks)
     REQUIRE(o->base_sectors <= CWW_SECTORS);
     w->o = *o;
     w->picks = picks;
-    w->n_frames = o->frames + SLOTS * SLOT_PAGES;
+    w->n_frames = slot_frame(w, SLOTS);
     w->table = calloc(w->n_frames, sizeof(struct frame));
     w->window = aligned_alloc(PAGE_SIZE, w->n_frames * PAGE_SIZE);
     w->cache_mem = malloc(cache_bytes(CACHE_BLOCKS));
@@ -807,6 +821,7 @@ static void world_free(struct world *w)
     free(w->pool_mem);
     free(w->base_copy);
     free(w->sectors);
+    arena_end(&w->frames);
     free(w->table);
     free(w->window);
     free(w);

@@ -3,10 +3,14 @@
 #include "support_guest.h"
 
 #include "base/bits.h"
+#include "support_arena.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Frames in a row before a guard: a device joins neighbours to one piece for the disk. */
+#define RUN 4u
 
 static enum status map_lookup(void *ctx, gfn_t gfn, struct p2m_entry *out)
 {
@@ -85,16 +89,17 @@ void tguest_init(struct tguest *g, uint64_t n_frames, uint64_t ram_pages)
     enum status s;
 
     memset(g, 0, sizeof(*g));
-    g->table = calloc(n_frames, sizeof(*g->table));
-    g->arena = aligned_alloc(PAGE_SIZE, n_frames * PAGE_SIZE);
+    uint64_t places = arena_places(n_frames, RUN);
+    g->table = calloc(places, sizeof(*g->table));
+    g->arena = aligned_alloc(PAGE_SIZE, places * PAGE_SIZE);
     g->map = calloc(ram_pages, sizeof(*g->map));
     g->present = calloc(ram_pages, sizeof(*g->present));
     g->regions = calloc(p2m_regions(&run, 1), sizeof(*g->regions));
     g->ram_pages = ram_pages;
     assert(g->table && g->arena && g->map && g->present && g->regions);
-    memset(g->arena, 0xa5, n_frames * PAGE_SIZE);
-    frames_init(&g->frames, g->table, n_frames, g->arena);
-    frames_add_free(&g->frames, MFN(0), n_frames);
+    memset(g->arena, 0xa5, places * PAGE_SIZE);
+    frames_init(&g->frames, g->table, places, g->arena);
+    arena_add(&g->frames, 0, n_frames, RUN);
     s = share_group_init(&g->group, &g->frames, "test", 1);
     assert(s == OK);
     s = p2m_init(&g->p2m, &map_ops, g, &g->frames, &g->group, 1, &run, 1, g->regions);
@@ -113,6 +118,7 @@ void tguest_fini(struct tguest *g)
     assert(s == OK);
     (void)s;
     assert(g->frames.by_state[FRAME_PRIVATE] == 0);
+    arena_end(&g->frames);
     free(g->table);
     free(g->arena);
     free(g->map);

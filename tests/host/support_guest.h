@@ -13,7 +13,7 @@
 struct tguest {
     struct frames frames;
     struct frame *table;
-    uint8_t *arena; /* machine memory: frame n at n * PAGE_SIZE */
+    uint8_t *arena; /* machine memory: frame n at n * PAGE_SIZE; see support_arena.h */
     struct share_group group;
     struct p2m p2m;
     struct p2m_entry *map;

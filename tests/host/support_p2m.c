@@ -3,6 +3,7 @@
 #include "support_p2m.h"
 
 #include "base/log.h"
+#include "support_arena.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,17 +11,19 @@
 
 void fake_frames_init(struct frames *f, uint64_t count)
 {
-    struct frame *table = calloc(count, sizeof(*table));
-    void *window = aligned_alloc(PAGE_SIZE, count * PAGE_SIZE);
+    uint64_t places = arena_places(count, 1);
+    struct frame *table = calloc(places, sizeof(*table));
+    void *window = aligned_alloc(PAGE_SIZE, places * PAGE_SIZE);
 
     ASSERT(table && window);
-    memset(window, 0xA5, count * PAGE_SIZE); /* what is handed out uncleared shows */
-    frames_init(f, table, count, window);
-    frames_add_free(f, MFN(0), count);
+    memset(window, 0xA5, places * PAGE_SIZE); /* what is handed out uncleared shows */
+    frames_init(f, table, places, window);
+    arena_add(f, 0, count, 1);
 }
 
 void fake_frames_fini(struct frames *f)
 {
+    arena_end(f);
     free(f->table);
     free(f->window);
 }

@@ -17,7 +17,8 @@
 #define FAKE_CPUS 2
 #define FAKE_ALIASES 2
 
-/* A table of `count` frames, all free, with their bytes; freed by fake_frames_fini. */
+/* `count` free frames, and their bytes, in an arena with a guard between any two; freed by
+ * fake_frames_fini. */
 void fake_frames_init(struct frames *f, uint64_t count);
 void fake_frames_fini(struct frames *f);
 

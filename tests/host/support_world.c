@@ -487,7 +487,7 @@ void world_init(struct world *w, uint64_t frames)
     fake_frames_init(&w->f, frames);
     w->f.reclaim = give_back;
     w->f.reclaim_ctx = w;
-    ASSERT(fold_roots(frames) <= WORLD_ROOTS);
+    ASSERT(fold_roots(w->f.count) <= WORLD_ROOTS);
     fold_init(&w->fold, &w->f, NULL, 1, w->roots);
     for (unsigned i = 0; i < WORLD_GROUPS; i++) {
         ASSERT(share_group_init(&w->groups[i], &w->f, i ? "one" : "zero", i) == OK);
@@ -602,10 +602,9 @@ void world_settle(struct world *w)
     for (uint64_t n = 0; n < w->f.count; n++) {
         static const uint8_t zero[PAGE_SIZE];
         const struct frame *fr = &w->f.table[n];
-        bool is_zero = memcmp(frame_bytes(&w->f, MFN(n)), zero, PAGE_SIZE) == 0;
-
-        ASSERT(fr->state != FRAME_PRIVATE || !is_zero);
         if (fr->state == FRAME_PRIVATE || fr->state == FRAME_SHARED) {
+            bool is_zero = memcmp(frame_bytes(&w->f, MFN(n)), zero, PAGE_SIZE) == 0;
+            ASSERT(fr->state != FRAME_PRIVATE || !is_zero);
             frames += !is_zero;
             zero_frames += is_zero;
             pages += is_zero ? fr->refs : 0;
@@ -641,7 +640,8 @@ void world_fini(struct world *w)
         ASSERT(fold_forget(&w->fold, &w->groups[i]) == OK);
         ASSERT(share_group_fini(&w->groups[i], &w->f) == OK);
     }
-    ASSERT(w->f.by_state[FRAME_FREE] == w->f.count && w->f.pinned == 0);
+    ASSERT(w->f.by_state[FRAME_FREE] == w->f.count - w->f.by_state[FRAME_RESERVED]);
+    ASSERT(w->f.pinned == 0);
     fake_frames_fini(&w->f);
     free(w->cache_mem);
 }

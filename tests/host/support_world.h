@@ -17,7 +17,7 @@
 #define WORLD_PINS 6
 #define WORLD_BLOCKS 12 /* of the disk */
 #define WORLD_FILLS 2
-#define WORLD_ROOTS 4
+#define WORLD_ROOTS 8
 
 struct world_pin {
     bool used, write;

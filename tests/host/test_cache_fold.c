@@ -21,6 +21,7 @@
 #define PAGES 12u
 #define BLOCKS 20u
 #define FRAMES 72u
+#define PLACES (2 * FRAMES + 1) /* with guards */
 #define ROOTS 4u
 #define LATE 32u
 
@@ -121,7 +122,7 @@ static void rig_init(struct rig *r, uint64_t seed)
     memset(r, 0, sizeof(*r));
     r->rnd.state = seed * 2654435761u + 1;
     fake_frames_init(&r->f, FRAMES);
-    assert_true(fold_roots(FRAMES) <= ROOTS);
+    assert_true(fold_roots(r->f.count) <= ROOTS);
     fold_init(&r->fold, &r->f, NULL, seed, r->roots);
     r->cache_mem = malloc(cache_bytes(BLOCKS));
     assert_int_equal(cache_init(&r->cache, &r->f, r->cache_mem, BLOCKS, seed), OK);
@@ -201,7 +202,7 @@ static void print_violation(void *ctx, const char *line)
 
 static void check(struct rig *r)
 {
-    uint32_t scratch[FRAMES];
+    uint32_t scratch[PLACES];
     char why[160] = "";
     struct p2m *maps[VMS] = {&r->p2m[0], &r->p2m[1], &r->p2m[2]};
     struct share_group *groups[2] = {&r->groups[0], &r->groups[1]};

@@ -58,7 +58,7 @@ static void scene_init(struct scene *s, uint64_t frames)
                                .n_groups = GROUPS,
                                .unit = &s->unit,
                                .key = &s->key,
-                               .scratch = malloc(frames * sizeof(uint32_t))};
+                               .scratch = malloc(s->f.count * sizeof(uint32_t))};
     assert_non_null(s->d.scratch);
 }
 

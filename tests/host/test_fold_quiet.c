@@ -23,6 +23,7 @@
 #define MAP_PAGES 1152
 #define PINS 3
 #define FRAMES 160
+#define PLACES (2 * FRAMES + 1) /* with guards */
 #define OPS 1200
 #define BLOCKS 16
 #define ROOM 12 /* fewer than blocks */
@@ -146,7 +147,7 @@ static uint64_t check(struct scene *s)
 {
     struct p2m *maps[VMS];
     struct share_group *groups[] = {&s->groups[0], &s->groups[1]};
-    uint32_t scratch[FRAMES];
+    uint32_t scratch[PLACES];
     char why[160];
     struct audit a = {.frames = &s->f,
                       .maps = maps,
@@ -376,7 +377,7 @@ static void check_blocks(const struct scene *s)
 {
     static const uint8_t zeroes[PAGE_SIZE];
 
-    for (uint64_t a = 0; a < FRAMES && s->cache.mode == CACHE_FOLD; a++) {
+    for (uint64_t a = 0; a < s->f.count && s->cache.mode == CACHE_FOLD; a++) {
         const struct frame *fr = &s->f.table[a];
         const void *block = frame_bytes(&s->f, MFN(a));
 
@@ -453,7 +454,7 @@ static void run(const struct fold_switches *to, uint64_t seed, struct totals *su
 
     assert_non_null(s);
     fake_frames_init(&s->f, FRAMES);
-    s->roots = malloc(fold_roots(FRAMES) * sizeof(*s->roots));
+    s->roots = malloc(fold_roots(s->f.count) * sizeof(*s->roots));
     assert_non_null(s->roots);
     fold_init(&s->fold, &s->f, NULL, seed, s->roots);
     s->fold.classify = by_gfn;

@@ -145,7 +145,7 @@ static void test_tree_stays_valid(void **state)
     struct frames f;
     struct rnd r = {7};
     struct share_group g = {.name = "g", .unstable_root = FRAME_NIL, .id = 3};
-    uint32_t root = FRAME_NIL;
+    uint32_t root = FRAME_NIL, frames[N];
     unsigned in = 0;
 
     fake_frames_init(&f, N);
@@ -153,13 +153,14 @@ static void test_tree_stays_valid(void **state)
     for (unsigned i = 0; i < N; i++) {
         mfn_t m;
         assert_int_equal(frames_alloc(&f, FRAME_CACHE, &m), OK);
+        frames[i] = (uint32_t)m.n;
         frames_set_state(&f, m, FRAME_SHARED);
         frame_of(&f, m)->group = 3;
         memset(frame_bytes(&f, m), 0, PAGE_SIZE);
         store_le32(frame_bytes(&f, m), (uint32_t)m.n * 2654435761u);
     }
     for (unsigned i = 0; i < 6000; i++) {
-        uint32_t n = rnd_below(&r, N);
+        uint32_t n = frames[rnd_below(&r, N)];
         struct frame *fr = frame_of(&f, MFN(n));
 
         /* Grow and shrink in waves, so that small and large trees are both met. */
@@ -185,7 +186,7 @@ static void test_tree_stays_valid(void **state)
     }
     /* Torn down in any order, the links stay valid though the balance goes. */
     while (in > 0) {
-        uint32_t n = rnd_below(&r, N);
+        uint32_t n = frames[rnd_below(&r, N)];
         n = rnd_below(&r, 2) ? frame_tree_leaf(&f, root) : n;
         if (f.table[n].flags & FRAME_F_STABLE) {
             frame_tree_cut(&f, &root, n);
