@@ -46,7 +46,8 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
 # Vector registers hold the guests' state. Only these files use them, and only between the begin and
-# the end of a struct content_unit; the rest of the kernel is compiled without. (-O3 unrolls XXH3.)
+# the end of a struct content_unit; the rest of the kernel is compiled without. (-O3 unrolls the hash.)
+VECTOR_mm/content_sse2 := -msse2 -O3
 VECTOR_mm/content_avx2 := -mavx2 -O3
 VECTOR_mm/content_avx512 := -mavx512f -O3
 
@@ -178,7 +179,7 @@ build/guests/%.elf: guests/tests/%.c $(KIT) $(wildcard guests/kit/*.h) guests/ki
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $< $(GUEST_LIBS)
 # This one tries the kernel's own code.
-CONTENT := $(patsubst %.c,$O/%.o,$(wildcard mm/content*.c))
+CONTENT := $(patsubst %.c,$O/%.o,$(wildcard mm/content*.c) base/chacha.c base/random.c)
 build/guests/content.elf: $(CONTENT)
 build/guests/content.elf: GUEST_LIBS := -I. $(CONTENT)
 build/guests/bench.elf: $(wildcard guests/bench/*.[ch] guests/kit/*) $(KIT)

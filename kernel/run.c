@@ -2,6 +2,7 @@
 /* The second half of start-up: from the boot modules to the loop, an ordered list. */
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/entropy.h"
 #include "arch/x86_64/hvm.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/poweroff.h"
@@ -99,10 +100,21 @@ static void init_groups(void)
     }
 }
 
-/* It only has to be unknown to guests: they never see the host's TSC at this moment. */
-static uint64_t secret(void)
+/* What all keys are drawn from: guests know none of it. */
+static struct random secrets;
+
+static void make_secrets(void)
 {
-    return rdtsc() * UINT64_C(0x9e3779b97f4a7c15);
+    const char *source;
+    bool generator = entropy_stir(&secrets, &source);
+
+    if (generator) {
+        log_info("the keys of hashes are drawn from %s", source);
+    } else {
+        log_warn("the keys of hashes are drawn from %s: this CPU has no random number generator "
+                 "that delivers (RDSEED, RDRAND)",
+                 source);
+    }
 }
 
 static void make_cache(void)
@@ -119,13 +131,13 @@ static void make_cache(void)
     /* What guests map does not count towards the bound, but wants an entry. */
     uint64_t room = h->cache_mode == CACHE_FOLD ? MAX(blocks, memory >> PAGE_SHIFT) : blocks;
     uint64_t bytes = cache_bytes(room);
-    if (bytes == 0 ||
-        cache_init(&machine_cache, &machine_frames, boot_alloc(bytes, 64), room, secret()) != OK) {
+    if (bytes == 0 || cache_init(&machine_cache, &machine_frames, boot_alloc(bytes, 64), room,
+                                 random_word(&secrets)) != OK) {
         refuse("config: cache.max is too large");
     }
     cache_set_max(&machine_cache, blocks);
     cache_set_mode(&machine_cache, h->cache_mode);
-    mrc_init(&machine_curve, boot_alloc(MRC_BYTES, 64), blocks, secret());
+    mrc_init(&machine_curve, boot_alloc(MRC_BYTES, 64), blocks, random_word(&secrets));
     if (h->cache_trace > 0) {
         void *mem = boot_alloc(blktrace_bytes(h->cache_trace), 64);
         blktrace_init(&machine_trace, mem, h->cache_trace, clock_now_ns);
@@ -165,6 +177,7 @@ void kernel_run(const struct mb2_info *boot)
     charge_init();
     sched_init();
     console_init(); /* interrupts on the serial line from here */
+    make_secrets();
     make_groups();
     make_cache();
     disks_init(&machine_config);
@@ -177,7 +190,7 @@ void kernel_run(const struct mb2_info *boot)
     machine_frames.reclaim = cache_reclaim;
     machine_frames.reclaim_ctx = &machine_cache;
     init_groups();
-    fold_init(&machine_fold, &machine_frames, rdtsc, secret(), roots);
+    fold_init(&machine_fold, &machine_frames, rdtsc, &secrets, roots);
     machine_fold.cache = &machine_cache;
     machine_fold.several_groups = n_groups > 1;
     scan_init(&machine_config.host);

@@ -11,8 +11,8 @@ struct walk {
     struct audit *a;
     unsigned tree; /* its number */
     uint64_t stable, unstable, nodes;
-    bool any;
-    uint64_t previous; /* hash in order */
+    uint32_t previous; /* node in order, or FRAME_NIL */
+    unsigned chain;    /* nodes in a row with its hash */
     uint32_t stack[DEPTH_MAX];
     unsigned depth;
 };
@@ -62,20 +62,25 @@ static void check_node(struct walk *w, uint32_t n)
         audit_fail(w->a, "frame %#x: indexed while %s", n,
                    frame_state_name((enum frame_state)fr->state));
     }
-    if ((w->any && hash <= w->previous) || hash >> fold->root_shift != w->tree) {
+    if ((w->previous != FRAME_NIL && !hash_tree_is_before(f, w->previous, n)) ||
+        hash >> fold->root_shift != w->tree) {
         audit_fail(w->a, "frame %#x: not in the order of hashes", n);
     }
-    w->any = true;
-    w->previous = hash;
+    bool same = w->previous != FRAME_NIL && frame_hash(frame_of(f, MFN(w->previous))) == hash;
+    w->chain = same ? w->chain + 1 : 1;
+    if (w->chain > HASH_TREE_CHAIN) {
+        audit_fail(w->a, "frame %#x: the %u. of the same hash", n, w->chain);
+    }
+    w->previous = n;
     /* Content of a stable frame cannot change, so its hash cannot be out of date. */
     if (stable && fold_index_hash(fold, g, MFN(n)) != hash) {
         audit_fail(w->a, "frame %#x: its content has another hash than it says", n);
     }
 }
 
-/* Goes down to the left from n, which hangs below `up` (NULL: it is the root). False: the tree is
- * broken, and the walk is over. */
-static bool descend(struct walk *w, uint32_t n, const struct frame *up)
+/* Goes down to the left from n, which hangs below `up` (FRAME_NIL: it is the root). False: the tree
+ * is broken, and the walk is over. */
+static bool descend(struct walk *w, uint32_t n, uint32_t up)
 {
     const struct frames *f = w->a->frames;
 
@@ -89,12 +94,11 @@ static bool descend(struct walk *w, uint32_t n, const struct frame *up)
             audit_fail(w->a, "tree %u by hash: is too deep, or has a cycle", w->tree);
             return false;
         }
-        const struct frame *fr = frame_of(f, MFN(n));
-        if (up && !hash_tree_is_above(frame_hash(up), frame_hash(fr))) {
+        if (up != FRAME_NIL && !hash_tree_is_above(f, up, n)) {
             audit_fail(w->a, "frame %#x: stands below one of lower priority", n);
             return false; /* where links go round in a circle, some link must do that */
         }
-        up = fr;
+        up = n;
         w->stack[w->depth++] = n;
         w->nodes++;
     }
@@ -103,14 +107,13 @@ static bool descend(struct walk *w, uint32_t n, const struct frame *up)
 
 static void walk_tree(struct walk *w, uint32_t root)
 {
-    bool sound = descend(w, root, NULL);
+    bool sound = descend(w, root, FRAME_NIL);
 
     while (sound && w->depth > 0) {
         uint32_t n = w->stack[--w->depth];
-        const struct frame *fr = frame_of(w->a->frames, MFN(n));
 
         check_node(w, n);
-        sound = descend(w, fr->right, fr);
+        sound = descend(w, frame_of(w->a->frames, MFN(n))->right, n);
     }
 }
 
@@ -122,7 +125,7 @@ void audit_hash_index(struct audit *a, uint64_t *stable, uint64_t *unstable)
         unit->begin();
     }
     for (unsigned i = 0; i < a->fold->n_roots; i++) {
-        struct walk w = {.a = a, .tree = i};
+        struct walk w = {.a = a, .tree = i, .previous = FRAME_NIL};
 
         walk_tree(&w, a->fold->roots[i]);
         *stable += w.stable;

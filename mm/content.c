@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Looking at whole pages with the general registers, eight bytes at a time.
- *
- * The hash is XXH64: without vector registers it needs five instructions for eight bytes; XXH3's
- * scalar loop and XXH32 need about twice as many.
- */
+/* Looking at whole pages with the general registers, eight bytes at a time. */
 #include "mm/content.h"
 
-#define XXH_INLINE_ALL
-#define XXH_VECTOR XXH_SCALAR
-#define XXH_FORCE_MEMORY_ACCESS 1 /* packed loads: freestanding, memcpy would be a real call */
-#include <xxhash.h>
+#include "mm/content_finish.h"
 
 #define WORDS (PAGE_SIZE / sizeof(uint64_t))
 #define UNROLL 4
@@ -49,17 +41,35 @@ bool content_is_zero(const void *page)
     return true;
 }
 
-void content_key_init(struct content_key *key, uint64_t seed)
+void content_key_init(struct content_key *key, struct random *random)
 {
-    key->seed = seed;
-    for (uint64_t i = 0; i < CONTENT_SECRET_WORDS; i++) {
-        key->secret[i] = XXH64(&i, sizeof(i), seed);
+    for (unsigned i = 0; i < CONTENT_WORDS + CONTENT_SHIFT; i += 2) {
+        uint64_t word = random_word(random);
+        key->nh[i] = (uint32_t)word;
+        key->nh[i + 1] = (uint32_t)(word >> 32);
     }
+    for (unsigned i = 0; i < 3; i++) {
+        key->finish[i][0] = random_word(random);
+        key->finish[i][1] = random_word(random);
+    }
+}
+
+/* What a pair of words adds to a sum. */
+static uint64_t nh(uint64_t pair, const uint32_t *key)
+{
+    return (uint64_t)((uint32_t)pair + key[0]) * ((uint32_t)(pair >> 32) + key[1]);
 }
 
 static uint64_t hash(const void *page, const struct content_key *key)
 {
-    return XXH64(page, PAGE_SIZE, key->seed);
+    const uint64_t *x = page;
+    uint64_t s = 0, t = 0;
+
+    for (size_t i = 0; i < WORDS; i++) {
+        s += nh(x[i], key->nh + 2 * i);
+        t += nh(x[i], key->nh + 2 * i + CONTENT_SHIFT);
+    }
+    return content_finish(key, s, t);
 }
 
 const struct content_ops content_scalar = {

@@ -5,16 +5,14 @@
  */
 #include "mm/content.h"
 
+#include "mm/content_finish.h"
+
 #include <immintrin.h>
 
-#define XXH_INLINE_ALL
-#define XXH_VECTOR XXH_AVX2
-#define XXH_FORCE_MEMORY_ACCESS 1 /* packed loads: freestanding, memcpy would be a real call */
-#define XXH_NO_PREFETCH           /* the CPU's own prefetchers do as well */
-#include <xxhash.h>
-
 #define LINES (PAGE_SIZE / sizeof(__m256i))
-#define GROUP 8 /* lines between two branches */
+#define GROUP 8                                                    /* lines between two branches */
+#define SHIFT (CONTENT_SHIFT * sizeof(uint32_t) / sizeof(__m256i)) /* lines */
+#define ODD 0xf5 /* a shuffle: each odd word goes to the even one before it too */
 
 static __m256i either(__m256i a, __m256i b)
 {
@@ -98,9 +96,35 @@ static bool is_zero(const void *page)
     return true;
 }
 
+/* What a line adds to each lane of a sum: each odd word times the even one beside it. */
+static __m256i nh(__m256i sum, __m256i x, const __m256i *key)
+{
+    __m256i y = _mm256_add_epi32(x, *key);
+
+    return _mm256_add_epi64(sum, _mm256_mul_epu32(y, _mm256_shuffle_epi32(y, ODD)));
+}
+
+static uint64_t total(__m256i sum)
+{
+    __m128i half = _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+
+    return (uint64_t)_mm_cvtsi128_si64(half) + (uint64_t)_mm_extract_epi64(half, 1);
+}
+
 static uint64_t hash(const void *page, const struct content_key *key)
 {
-    return XXH3_64bits_withSecret(page, PAGE_SIZE, key->secret, sizeof(key->secret));
+    const __m256i *x = page, *k = (const __m256i *)key->nh;
+    __m256i s = _mm256_setzero_si256(), t = s;
+
+    for (size_t i = 0; i < LINES; i += GROUP) {
+        for (unsigned j = 0; j < GROUP; j++) {
+            s = nh(s, x[i + j], k + i + j);
+            t = nh(t, x[i + j], k + i + j + SHIFT);
+            /* In this order: a tree of sums would want more registers than there are. */
+            __asm__("" : "+x"(s), "+x"(t));
+        }
+    }
+    return content_finish(key, total(s), total(t));
 }
 
 const struct content_ops content_avx2 = {

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Looking at whole pages 64 bytes at a time. Compiled for AVX-512F: runs only on a CPU that has it,
- * and inside the bracket of its struct content_unit. The hashes are those of content_avx2.
+ * and inside the bracket of its struct content_unit.
  */
 #include "mm/content.h"
 
+#include "mm/content_finish.h"
+
 #include <immintrin.h>
 
-#define XXH_INLINE_ALL
-#define XXH_VECTOR XXH_AVX512
-#define XXH_FORCE_MEMORY_ACCESS 1 /* packed loads: freestanding, memcpy would be a real call */
-#define XXH_NO_PREFETCH           /* the CPU's own prefetchers do as well */
-#include <xxhash.h>
-
 #define LINES (PAGE_SIZE / sizeof(__m512i))
-#define GROUP 8 /* lines between two branches */
+#define GROUP 8                                                    /* lines between two branches */
+#define SHIFT (CONTENT_SHIFT * sizeof(uint32_t) / sizeof(__m512i)) /* lines */
 
 /* The truth table of VPTERNLOG for A | (B ^ C): bit A * 4 + B * 2 + C. */
 #define A_OR_B_XOR_C 0xf6
@@ -106,59 +103,36 @@ static bool is_zero(const void *page)
     return true;
 }
 
-/*
- * XXH3_64bits_withSecret of a page. A stripe is a line, and a block the 16 stripes that one secret
- * lasts for. The library's loop would shuffle every line before it adds it; here the plain lines of
- * a block are added up and shuffled once, and the block's keys stay in registers: 5 instructions a
- * line instead of 8.
- */
-#define STRIPES ((sizeof(((struct content_key *)0)->secret) - sizeof(__m512i)) / 8)
-#define BLOCKS (LINES / STRIPES)
-
-/* `last`: the key of the last stripe, for the others the secret's words in order. */
-static __m512i add_block(__m512i acc, const __m512i *x, const uint8_t *secret, const uint8_t *last)
+/* What a line adds to each lane of a sum: each odd word times the even one beside it. */
+static __m512i nh(__m512i sum, __m512i x, const __m512i *key)
 {
-    __m512i plain = _mm512_setzero_si512();
+    __m512i y = _mm512_add_epi32(x, *key);
 
-    for (unsigned i = 0; i < STRIPES; i++) {
-        const uint8_t *key = i < STRIPES - 1 ? secret + 8 * i : last;
-        __m512i k = _mm512_xor_si512(x[i], _mm512_loadu_si512(key));
-        acc = _mm512_add_epi64(acc, _mm512_mul_epu32(k, _mm512_srli_epi64(k, 32)));
-        plain = _mm512_add_epi64(plain, x[i]);
-        /* In this order: a tree of sums would want more registers than there are. */
-        __asm__("" : "+v"(acc), "+v"(plain));
-    }
-    return _mm512_add_epi64(acc, _mm512_shuffle_epi32(plain, _MM_PERM_BADC));
+    return _mm512_add_epi64(sum, _mm512_mul_epu32(y, _mm512_shuffle_epi32(y, _MM_PERM_DDBB)));
 }
 
-static __m512i scramble(__m512i acc, __m512i key)
+static uint64_t total(__m512i sum)
 {
-    const __m512i prime = _mm512_set1_epi64(XXH_PRIME32_1);
+    __m256i half = _mm256_add_epi64(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+    __m128i x = _mm_add_epi64(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 
-    acc = _mm512_xor_si512(_mm512_xor_si512(acc, _mm512_srli_epi64(acc, 47)), key);
-    __m512i high = _mm512_mul_epu32(_mm512_srli_epi64(acc, 32), prime);
-    return _mm512_add_epi64(_mm512_mul_epu32(acc, prime), _mm512_slli_epi64(high, 32));
+    return (uint64_t)_mm_cvtsi128_si64(x) + (uint64_t)_mm_extract_epi64(x, 1);
 }
 
 static uint64_t hash(const void *page, const struct content_key *key)
 {
-    static const uint64_t start[] = XXH3_INIT_ACC;
-    const uint8_t *secret = (const uint8_t *)key->secret;
-    const uint8_t *end = secret + sizeof(key->secret) - sizeof(__m512i);
-    const __m512i *x = page;
-    __m512i acc = _mm512_loadu_si512(start);
-    uint64_t sums[8];
+    const __m512i *x = page, *k = (const __m512i *)key->nh;
+    __m512i s = _mm512_setzero_si512(), t = s;
 
-    for (unsigned block = 1;; block++, x += STRIPES) {
-        /* The last stripe of all has a key of its own, and no scrambling after it. */
-        acc = add_block(acc, x, secret, end - (block < BLOCKS ? 8 : XXH_SECRET_LASTACC_START));
-        if (block == BLOCKS) {
-            break;
+    for (size_t i = 0; i < LINES; i += GROUP) {
+        for (unsigned j = 0; j < GROUP; j++) {
+            s = nh(s, x[i + j], k + i + j);
+            t = nh(t, x[i + j], k + i + j + SHIFT);
+            /* In this order: a tree of sums would want more registers than there are. */
+            __asm__("" : "+v"(s), "+v"(t));
         }
-        acc = scramble(acc, _mm512_loadu_si512(end));
     }
-    _mm512_storeu_si512(sums, acc);
-    return XXH3_mergeAccs(sums, secret + XXH_SECRET_MERGEACCS_START, PAGE_SIZE * XXH_PRIME64_1);
+    return content_finish(key, total(s), total(t));
 }
 
 const struct content_ops content_avx512 = {

@@ -37,8 +37,8 @@ unsigned fold_roots(uint64_t frames)
     return n;
 }
 
-void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), uint64_t seed,
-               uint32_t *roots)
+void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void),
+               struct random *random, uint32_t *roots)
 {
     memset(f, 0, sizeof(*f));
     f->frames = frames;
@@ -50,7 +50,7 @@ void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), u
         roots[i] = FRAME_NIL;
     }
     f->unit = &scalar_unit;
-    content_key_init(&f->key, seed);
+    content_key_init(&f->key, random);
     f->on = (struct fold_switches){
         .run = true,
         .zero = true,

@@ -17,7 +17,9 @@
  *
  * fold.index = tree keeps the indexes in the order of content, as the paper has it, and tears the
  * unstable one down when its order may have suffered. fold.index = hash keeps both in one table of
- * small trees in the order of a keyed 64-bit hash, and nodes stay until their pages change.
+ * small trees in the order of a keyed 64-bit hash, and nodes stay until their pages change. Pages
+ * of equal hash that differ, which no guest can make (mm/content.h), are in it beside each other,
+ * as far as HASH_TREE_CHAIN goes.
  *
  * With a disk cache (mm/cache), blocks take part. In its mode FOLD each block that has come is
  * looked at once, before the pass goes on, as its content cannot change: zeroes need no frame, a
@@ -196,12 +198,12 @@ struct fold_counters {
  */
 unsigned fold_roots(uint64_t frames);
 /*
- * Also takes over frames->unindex. `seed`: random bits that guests do not know. `roots`: memory for
- * fold_roots(frames->count) of them, for as long as f is used. Switches: on, hash, dirty, nothing
- * skipped; the scalar operations.
+ * Also takes over frames->unindex. `random`: the key of the page hash is drawn from it. `roots`:
+ * memory for fold_roots(frames->count) of them, for as long as f is used. Switches: on, hash,
+ * dirty, nothing skipped; the scalar operations.
  */
-void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void), uint64_t seed,
-               uint32_t *roots);
+void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void),
+               struct random *random, uint32_t *roots);
 
 /* The map joins the pass under way, last. Its group must have been initialised. */
 void fold_attach(struct fold *f, struct p2m *p);

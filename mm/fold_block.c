@@ -34,8 +34,8 @@ static uint32_t find_stable(struct fold *f, struct block *b)
         return b->at.match;
     }
     b->hash = fold_index_block_hash(f, b->group->id, b->mfn);
-    uint32_t n = fold_index_find_hash(f, b->group, b->hash);
-    if (n == FRAME_NIL || !(frame_of(f->frames, MFN(n))->flags & FRAME_F_STABLE)) {
+    uint32_t n = fold_index_find_hash(f, b->group, b->hash, FRAME_F_STABLE, bytes(f, b->mfn));
+    if (n == FRAME_NIL) {
         return FRAME_NIL;
     }
     f->compares++;
@@ -49,9 +49,10 @@ static uint32_t find_stable(struct fold *f, struct block *b)
 /* A page of the unstable index that may be equal, if a merge with it is possible at all. */
 static struct p2m *find_twin(struct fold *f, const struct block *b, mfn_t *twin)
 {
-    uint32_t n = f->on.index == FOLD_TREE
-                     ? fold_index_find(f, b->group->unstable_root, bytes(f, b->mfn)).match
-                     : fold_index_find_hash(f, b->group, b->hash);
+    uint32_t n =
+        f->on.index == FOLD_TREE
+            ? fold_index_find(f, b->group->unstable_root, bytes(f, b->mfn)).match
+            : fold_index_find_hash(f, b->group, b->hash, FRAME_F_UNSTABLE, bytes(f, b->mfn));
 
     if (n == FRAME_NIL) {
         return NULL;
@@ -175,7 +176,7 @@ void fold_block_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, uint64
     if (f->on.index == FOLD_TREE) {
         n = fold_index_find(f, g->stable_root, bytes(f, mfn)).match;
     } else {
-        n = fold_index_find_hash(f, g, hash);
+        n = fold_index_find_hash(f, g, hash, FRAME_F_STABLE, bytes(f, mfn));
     }
     if (n != FRAME_NIL && frame_of(f->frames, MFN(n))->state == FRAME_CACHE) {
         (void)fold_merge_stable(f, p, gfn, mfn, MFN(n));

@@ -78,11 +78,43 @@ uint64_t fold_index_block_hash(struct fold *f, uint32_t group, mfn_t mfn)
     return frame_hash(fr) ^ group * GROUP_SALT;
 }
 
-uint32_t fold_index_find_hash(const struct fold *f, const struct share_group *g, uint64_t hash)
+/* The group's first frame with the flag at n, or behind it in its chain. */
+static uint32_t of_kind(const struct fold *f, const struct share_group *g, uint32_t n, uint8_t flag)
 {
-    uint32_t n = hash_tree_find(f->frames, *root_of(f, hash), hash);
+    while (n != FRAME_NIL &&
+           !(f->frames->table[n].group == g->id && f->frames->table[n].flags & flag)) {
+        n = hash_tree_next(f->frames, n);
+    }
+    return n;
+}
 
-    return n != FRAME_NIL && f->frames->table[n].group == g->id ? n : FRAME_NIL;
+static uint32_t first_of_kind(const struct fold *f, const struct share_group *g, uint64_t hash,
+                              uint8_t flag)
+{
+    return of_kind(f, g, hash_tree_find(f->frames, *root_of(f, hash), hash), flag);
+}
+
+static uint32_t next_of_kind(const struct fold *f, const struct share_group *g, uint32_t n,
+                             uint8_t flag)
+{
+    return of_kind(f, g, hash_tree_next(f->frames, n), flag);
+}
+
+uint32_t fold_index_find_hash(struct fold *f, const struct share_group *g, uint64_t hash,
+                              uint8_t flag, const void *page)
+{
+    uint32_t n = first_of_kind(f, g, hash, flag);
+
+    if (n == FRAME_NIL || next_of_kind(f, g, n, flag) == FRAME_NIL) {
+        return n;
+    }
+    for (; n != FRAME_NIL; n = next_of_kind(f, g, n, flag)) {
+        f->compares++;
+        if (f->unit->ops->compare(page, frame_bytes(f->frames, MFN(n))) == 0) {
+            break;
+        }
+    }
+    return n;
 }
 
 static bool enter_hash(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash,
@@ -109,9 +141,9 @@ static void leave_out(struct fold *f, struct share_group *g, mfn_t mfn)
 
 void fold_index_hash_stable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash)
 {
-    uint32_t n = fold_index_find_hash(f, g, hash);
+    uint32_t n;
 
-    if (n != FRAME_NIL && f->frames->table[n].flags & FRAME_F_UNSTABLE) {
+    while ((n = first_of_kind(f, g, hash, FRAME_F_UNSTABLE)) != FRAME_NIL) {
         fold_index_expel(f, MFN(n));
     }
     if (enter_hash(f, g, mfn, hash, FRAME_F_STABLE)) {

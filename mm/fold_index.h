@@ -28,11 +28,17 @@ uint64_t fold_index_hash(const struct fold *f, const struct share_group *g, mfn_
 /* The same for a CACHE or SHARED frame that is in no index: its content cannot change while it is
  * none of ours, so it is computed once, and remembered in the frame. For any group, or none. */
 uint64_t fold_index_block_hash(struct fold *f, uint32_t group, mfn_t mfn);
-/* The group's frame of that hash, stable or unstable as its flags say, or FRAME_NIL. */
-uint32_t fold_index_find_hash(const struct fold *f, const struct share_group *g, uint64_t hash);
 /*
- * Enters a frame in the index by hash. A stable frame displaces an unstable one of its hash; where
- * another stable one has it, it is left out. An unstable frame does not go where any is.
+ * The group's frame of that hash that is to be compared with `page`, or FRAME_NIL. `flag`:
+ * FRAME_F_STABLE or FRAME_F_UNSTABLE. If there is only one it is told without a look; of several
+ * (HASH_TREE_CHAIN at most) the one with the bytes of the page, if any.
+ */
+uint32_t fold_index_find_hash(struct fold *f, const struct share_group *g, uint64_t hash,
+                              uint8_t flag, const void *page);
+/*
+ * Enters a frame in the index by hash. A stable frame sends unstable ones of its hash away, to be
+ * looked at again, as they may be its equals. Where HASH_TREE_CHAIN frames have its hash, a stable
+ * frame is left out, and an unstable one is not entered.
  */
 void fold_index_hash_stable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash);
 bool fold_index_hash_unstable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash);

@@ -142,9 +142,7 @@ static uint32_t find_stable(struct fold *f, struct p2m *owner, gfn_t gfn, mfn_t 
 
     if (f->on.index == FOLD_HASH) {
         *hash = frozen_hash(f, owner, gfn, twin);
-        uint32_t n = fold_index_find_hash(f, g, *hash);
-        return n != FRAME_NIL && frame_of(f->frames, MFN(n))->flags & FRAME_F_STABLE ? n
-                                                                                     : FRAME_NIL;
+        return fold_index_find_hash(f, g, *hash, FRAME_F_STABLE, bytes(f, twin));
     }
     if (fold_by_dirty(f, owner)) { /* else the unstable tree goes after this pass anyway */
         f->misplaced |= fold_has_changed(f, owner, gfn, twin, 0);

@@ -255,18 +255,25 @@ static bool by_tree(struct look *l)
     }
 }
 
-/* Equal hashes, different pages. Which of them is not what it was? */
-static void settle_difference(struct look *l)
+/* Of equal hash, and not merged: whether that is because they differ, while this page is still what
+ * its hash says. (An equal one comes again, as a map refused it.) */
+static bool is_collision(struct look *l, mfn_t other)
 {
-    if (fold_has_changed(l->f, l->p, l->gfn, l->mfn, l->hash)) {
+    struct fold *f = l->f;
+
+    if (fold_has_changed(f, l->p, l->gfn, l->mfn, l->hash)) {
         note_volatile(l);
-    } else {
-        l->f->collisions++; /* it stays without an index until it is written */
+        return false;
     }
+    f->compares++;
+    bool differ = f->unit->ops->compare(bytes(f, l->mfn), bytes(f, other)) != 0;
+    f->collisions += differ;
+    return differ;
 }
 
-/* The unstable index has a node of this page's hash. True: merged. False with *enter: the node is
- * gone, and the place free. */
+/* The unstable index has a node of this page's hash. True: merged. False with *enter: the page is
+ * to be entered too, beside a node that differs, or in place of one that was not what it should be.
+ */
 static bool with_twin(struct look *l, mfn_t twin, bool *enter)
 {
     struct fold *f = l->f;
@@ -277,12 +284,11 @@ static bool with_twin(struct look *l, mfn_t twin, bool *enter)
     if (owner && fold_merge_twins(f, l->p, l->gfn, l->mfn, owner, twin)) {
         return true;
     }
-    *enter = !owner || fold_has_changed(f, owner, gfn, twin, l->hash);
-    if (!*enter) {
-        settle_difference(l);
-    } else if (fr->flags & FRAME_F_UNSTABLE) {
+    bool stale = !owner || fold_has_changed(f, owner, gfn, twin, l->hash);
+    if (stale && fr->flags & FRAME_F_UNSTABLE) {
         fold_index_expel(f, twin);
     }
+    *enter = stale || is_collision(l, twin);
     return false;
 }
 
@@ -290,32 +296,35 @@ static bool by_hash(struct look *l)
 {
     struct fold *f = l->f;
     struct share_group *g = l->p->group;
+    const void *page = bytes(f, l->mfn);
     uint64_t hash = hash_of(l);
-    uint32_t n = fold_index_find_hash(f, g, hash);
     bool enter = true;
 
-    if (n == l->mfn.n) { /* by checksums: entered before, and still what it was */
-        if (f->on.backoff) {
+    if (frame_of(f->frames, l->mfn)->flags & FRAME_F_UNSTABLE) {
+        if (f->on.backoff) { /* by checksums: entered before, and still what it was */
             fold_rest_for(l->p, l->gfn, SETTLED_ROUNDS);
         }
         return false;
     }
-    if (n != FRAME_NIL && frame_of(f->frames, MFN(n))->flags & FRAME_F_STABLE) {
-        bool merged = merge_stable(l, MFN(n));
-        if (!merged) {
-            settle_difference(l);
+    uint32_t n = fold_index_find_hash(f, g, hash, FRAME_F_STABLE, page);
+    if (n != FRAME_NIL) {
+        if (merge_stable(l, MFN(n))) {
+            return true;
         }
-        return merged;
+        if (!is_collision(l, MFN(n))) {
+            return false;
+        }
     }
     if (l->is_volatile) {
         f->volatile_now++;
         return false;
     }
+    n = fold_index_find_hash(f, g, hash, FRAME_F_UNSTABLE, page);
     if (n != FRAME_NIL && with_twin(l, MFN(n), &enter)) {
         return true;
     }
-    if (enter) {
-        (void)fold_index_hash_unstable(f, g, l->mfn, hash); /* nobody has that hash now */
+    if (enter) { /* where too many have that hash it stays without an index until it is written */
+        (void)fold_index_hash_unstable(f, g, l->mfn, hash);
     }
     return false;
 }

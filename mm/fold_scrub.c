@@ -34,7 +34,9 @@ static bool is_in_index(struct fold *f, const struct share_group *g, mfn_t mfn)
 {
     if (f->on.index == FOLD_HASH) {
         uint64_t hash = fold_index_block_hash(f, g->id, mfn);
-        return is_copy(f, fold_index_find_hash(f, g, hash), mfn);
+        const void *page = bytes(f, mfn);
+        return is_copy(f, fold_index_find_hash(f, g, hash, FRAME_F_STABLE, page), mfn) ||
+               is_copy(f, fold_index_find_hash(f, g, hash, FRAME_F_UNSTABLE, page), mfn);
     }
     return is_copy(f, fold_index_find(f, g->stable_root, bytes(f, mfn)).match, mfn) ||
            is_copy(f, fold_index_find(f, g->unstable_root, bytes(f, mfn)).match, mfn);

@@ -12,9 +12,18 @@ static inline struct frame *node_of(const struct frames *f, uint32_t n)
     return &f->table[n];
 }
 
-bool hash_tree_is_above(uint64_t upper, uint64_t lower)
+bool hash_tree_is_before(const struct frames *f, uint32_t left, uint32_t right)
 {
-    return upper * MIX >= lower * MIX;
+    uint64_t l = frame_hash(node_of(f, left)), r = frame_hash(node_of(f, right));
+
+    return l != r ? l < r : left < right;
+}
+
+bool hash_tree_is_above(const struct frames *f, uint32_t upper, uint32_t lower)
+{
+    uint64_t u = frame_hash(node_of(f, upper)), l = frame_hash(node_of(f, lower));
+
+    return u != l ? u * MIX > l * MIX : upper < lower;
 }
 
 uint32_t hash_tree_find(const struct frames *f, uint32_t root, uint64_t hash)
@@ -33,14 +42,22 @@ uint32_t hash_tree_find(const struct frames *f, uint32_t root, uint64_t hash)
     return n;
 }
 
-/* Hangs the part of tree n below `hash` at *left, and the part above it at *right. */
-static void split(const struct frames *f, uint32_t n, uint64_t hash, uint32_t *left,
+uint32_t hash_tree_next(const struct frames *f, uint32_t node)
+{
+    uint32_t n = node_of(f, node)->right;
+
+    return n != FRAME_NIL && frame_hash(node_of(f, n)) == frame_hash(node_of(f, node)) ? n
+                                                                                       : FRAME_NIL;
+}
+
+/* Hangs the part of tree n that comes before `node` at *left, and the part behind it at *right. */
+static void split(const struct frames *f, uint32_t n, uint32_t node, uint32_t *left,
                   uint32_t *right)
 {
     while (n != FRAME_NIL) {
         struct frame *fr = node_of(f, n);
 
-        if (frame_hash(fr) < hash) {
+        if (hash_tree_is_before(f, n, node)) {
             *left = n;
             left = &fr->right;
             n = fr->right;
@@ -54,25 +71,29 @@ static void split(const struct frames *f, uint32_t n, uint64_t hash, uint32_t *l
     *right = FRAME_NIL;
 }
 
+static unsigned chain_length(const struct frames *f, uint32_t root, uint64_t hash)
+{
+    unsigned length = 0;
+
+    for (uint32_t n = hash_tree_find(f, root, hash); n != FRAME_NIL; n = hash_tree_next(f, n)) {
+        length++;
+    }
+    return length;
+}
+
 bool hash_tree_insert(const struct frames *f, uint32_t *root, uint32_t node)
 {
     struct frame *fr = node_of(f, node);
-    uint64_t hash = frame_hash(fr);
     uint32_t *at = root;
 
-    if (hash_tree_find(f, *root, hash) != FRAME_NIL) {
+    if (chain_length(f, *root, frame_hash(fr)) >= HASH_TREE_CHAIN) {
         return false;
     }
-    while (*at != FRAME_NIL) {
+    while (*at != FRAME_NIL && hash_tree_is_above(f, *at, node)) {
         struct frame *up = node_of(f, *at);
-        uint64_t here = frame_hash(up);
-
-        if (!hash_tree_is_above(here, hash)) {
-            break;
-        }
-        at = hash < here ? &up->left : &up->right;
+        at = hash_tree_is_before(f, node, *at) ? &up->left : &up->right;
     }
-    split(f, *at, hash, &fr->left, &fr->right);
+    split(f, *at, node, &fr->left, &fr->right);
     *at = node;
     return true;
 }
@@ -80,19 +101,18 @@ bool hash_tree_insert(const struct frames *f, uint32_t *root, uint32_t node)
 void hash_tree_erase(const struct frames *f, uint32_t *root, uint32_t node)
 {
     struct frame *fr = node_of(f, node);
-    uint64_t hash = frame_hash(fr);
     uint32_t *at = root, a = fr->left, b = fr->right;
 
     while (*at != node) {
         ASSERT(*at != FRAME_NIL);
         struct frame *up = node_of(f, *at);
-        at = hash < frame_hash(up) ? &up->left : &up->right;
+        at = hash_tree_is_before(f, node, *at) ? &up->left : &up->right;
     }
-    /* What was below it, every hash in `a` less than every one in `b`, grows together. */
+    /* What was below it, all of `a` before all of `b`, grows together. */
     while (a != FRAME_NIL && b != FRAME_NIL) {
         struct frame *fa = node_of(f, a), *fb = node_of(f, b);
 
-        if (hash_tree_is_above(frame_hash(fa), frame_hash(fb))) {
+        if (hash_tree_is_above(f, a, b)) {
             *at = a;
             at = &fa->right;
             a = fa->right;

@@ -9,6 +9,7 @@
 #define ZMM (YMM | XCR0_AVX512)
 
 static const struct content_unit scalar = {.ops = &content_scalar};
+static const struct content_unit sse2 = {&content_sse2, xstate_borrow, xstate_give_back};
 static const struct content_unit avx2 = {&content_avx2, xstate_borrow, xstate_give_back};
 static const struct content_unit avx512 = {&content_avx512, xstate_borrow, xstate_give_back};
 
@@ -24,5 +25,8 @@ const struct content_unit *vector_unit(void)
     if (usable(features, CPUID_7_EBX_AVX512F, ZMM)) {
         return &avx512;
     }
-    return usable(features, CPUID_7_EBX_AVX2, YMM) ? &avx2 : &scalar;
+    if (usable(features, CPUID_7_EBX_AVX2, YMM)) {
+        return &avx2;
+    }
+    return vmx_caps.xcr0_may & XCR0_SSE ? &sse2 : &scalar; /* no state is known before hvm_init */
 }

@@ -488,7 +488,7 @@ void world_init(struct world *w, uint64_t frames)
     w->f.reclaim = give_back;
     w->f.reclaim_ctx = w;
     ASSERT(fold_roots(w->f.count) <= WORLD_ROOTS);
-    fold_init(&w->fold, &w->f, NULL, 1, w->roots);
+    fold_init(&w->fold, &w->f, NULL, &(struct random){.key = {1}}, w->roots);
     for (unsigned i = 0; i < WORLD_GROUPS; i++) {
         ASSERT(share_group_init(&w->groups[i], &w->f, i ? "one" : "zero", i) == OK);
     }

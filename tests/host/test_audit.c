@@ -317,11 +317,11 @@ static void hash_order(struct scene *s)
 }
 static void hash_priority(struct scene *s)
 {
-    uint64_t n = frame_hash(hash_root(s));
-    while (hash_tree_is_above(n, UINT64_C(0x8000000000000000))) {
-        n++;
+    struct frame *root = hash_root(s);
+    uint32_t n = (uint32_t)(root - s->w.f.table);
+    while (hash_tree_is_above(&s->w.f, n, root->left)) {
+        frame_set_hash(root, frame_hash(root) + 1);
     }
-    frame_set_hash(hash_root(s), n);
 }
 static void hash_root_lost(struct scene *s)
 {

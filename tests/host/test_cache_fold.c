@@ -123,7 +123,7 @@ static void rig_init(struct rig *r, uint64_t seed)
     r->rnd.state = seed * 2654435761u + 1;
     fake_frames_init(&r->f, FRAMES);
     assert_true(fold_roots(r->f.count) <= ROOTS);
-    fold_init(&r->fold, &r->f, NULL, seed, r->roots);
+    fold_init(&r->fold, &r->f, NULL, &(struct random){.key = {(uint32_t)seed}}, r->roots);
     r->cache_mem = malloc(cache_bytes(BLOCKS));
     assert_int_equal(cache_init(&r->cache, &r->f, r->cache_mem, BLOCKS, seed), OK);
     r->fold.cache = &r->cache;

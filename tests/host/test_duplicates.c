@@ -49,7 +49,7 @@ static void scene_init(struct scene *s, uint64_t frames)
         s->p2m[i].group = &s->groups[i % GROUPS];
         s->maps[i] = &s->p2m[i];
     }
-    content_key_init(&s->key, frames);
+    content_key_init(&s->key, &(struct random){.key = {(uint32_t)frames}});
     s->unit.ops = &content_scalar;
     s->d = (struct duplicates){.frames = &s->f,
                                .maps = s->maps,

@@ -180,7 +180,8 @@ static void test_collisions(void **state)
     (void)fold_step(&w.fold, 2);
     assert_int_equal(scene_frame_of(&w, 1).n, first.n);
     assert_int_equal(scene_frame_of(&w, 2).n, second.n);
-    assert_true(scene_frame(&w, second)->flags & FRAME_F_LEFT_OUT);
+    assert_true(scene_frame(&w, first)->flags & FRAME_F_STABLE);
+    assert_true(scene_frame(&w, second)->flags & FRAME_F_STABLE);
     scene_adopt(&w, 1, 3, 2);
     scene_fill(&w, 0, 3, 7);
     scene_passes(&w, 3);

@@ -456,7 +456,7 @@ static void run(const struct fold_switches *to, uint64_t seed, struct totals *su
     fake_frames_init(&s->f, FRAMES);
     s->roots = malloc(fold_roots(s->f.count) * sizeof(*s->roots));
     assert_non_null(s->roots);
-    fold_init(&s->fold, &s->f, NULL, seed, s->roots);
+    fold_init(&s->fold, &s->f, NULL, &(struct random){.key = {(uint32_t)seed}}, s->roots);
     s->fold.classify = by_gfn;
     fold_switch(&s->fold, to);
     disk_up(s, seed / 32 % 4 == 1 ? CACHE_SCRUB : CACHE_FOLD);

@@ -27,7 +27,7 @@ static void world_init(struct world *w, uint64_t frames)
     fake_frames_init(&w->f, frames);
     assert_int_equal(share_group_init(&w->g, &w->f, "default", 1), OK);
     assert_true(fold_roots(w->f.count) <= sizeof(w->roots) / sizeof(w->roots[0]));
-    fold_init(&w->fold, &w->f, NULL, 1, w->roots);
+    fold_init(&w->fold, &w->f, NULL, &(struct random){.key = {1}}, w->roots);
     for (uint16_t i = 0; i < 2; i++) {
         fake_map_init(&w->map[i], &w->f, PAGES);
         assert_int_equal(p2m_init(&w->vm[i], &fake_map_ops, &w->map[i], &w->f, &w->g, i, &run, 1,

@@ -11,7 +11,7 @@
  *     --passes=N             how many passes (default 4)
  *     --write=PERCENT        of the pages are written between two passes (default 0)
  *     --seed=N               which pages, and what (default 1)
- *     --unit=NAME            auto (default), scalar, avx2 or avx512: how pages are looked at
+ *     --unit=NAME            auto (default), scalar, sse2, avx2 or avx512: how pages are looked at
  *     --fold.zero=on|off     and the other fold.* keys of the configuration
  */
 #include "base/bits.h"
@@ -97,10 +97,12 @@ static void choose_unit(const char *option, const char *name)
         unit.ops = has_512 ? &content_avx512 : NULL;
     } else if (strcmp(name, "avx2") == 0 || (any && __builtin_cpu_supports("avx2"))) {
         unit.ops = __builtin_cpu_supports("avx2") ? &content_avx2 : NULL;
-    } else if (strcmp(name, "scalar") == 0 || any) {
+    } else if (strcmp(name, "sse2") == 0 || any) {
+        unit.ops = &content_sse2;
+    } else if (strcmp(name, "scalar") == 0) {
         unit.ops = &content_scalar;
     } else {
-        die(option, "is auto, scalar, avx2 or avx512");
+        die(option, "is auto, scalar, sse2, avx2 or avx512");
     }
     if (!unit.ops) {
         die(option, "this CPU does not have it");
@@ -171,7 +173,8 @@ static void set_up(void)
     if (share_group_init(&group, &frames, "default", 0) != OK) {
         die("memory", "no frame for the zero page");
     }
-    fold_init(&fold, &frames, NULL, FOLD_SEED, must_map(fold_roots(count) * sizeof(uint32_t)));
+    fold_init(&fold, &frames, NULL, &(struct random){.key = {FOLD_SEED}},
+              must_map(fold_roots(count) * sizeof(uint32_t)));
     fold.unit = &unit;
     fold_switch(&fold, &host.fold);
     for (unsigned i = 0; i < n_vms; i++) {
