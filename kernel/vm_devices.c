@@ -41,6 +41,13 @@ static void reset(void *ctx)
     vm_stop(vm, true, "reset by the guest");
 }
 
+static void rtc_alarm(void *ctx)
+{
+    struct vm *vm = ctx;
+
+    acpipm_rtc_alarm(&vm->pm);
+}
+
 static const struct acpipm_ops pm_ops = {.power_off = power_off, .reset = reset};
 
 static void stop_timers(struct vm *vm)
@@ -64,6 +71,7 @@ enum status vm_devices_init(struct vm *vm)
     pit_init(&vm->pit, &sched_timers, &vm->irq);
     rtc_init(&vm->rtc, &sched_timers, &vm->irq, cmos_now_s(clock_now_ns()));
     rtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
+    rtc_on_alarm(&vm->rtc, rtc_alarm, vm);
     uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);
     acpipm_init(&vm->pm, &sched_timers, &vm->irq, &pm_ops, vm);
     pci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);

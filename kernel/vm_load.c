@@ -6,12 +6,33 @@
 #include "kernel/machine.h"
 #include "kernel/vm.h"
 
+_Static_assert(LOADER_LOW_RAM_MAX == HVM_DEVICE_HOLE, "one place for the hole");
+
 static enum status put_acpi(struct vm *vm, gpa_t *rsdp)
 {
     static uint8_t tables[LOADER_ACPI_BYTES];
     enum status s = acpi_tables_build(tables, sizeof(tables), GPA(LOADER_ACPI), vm->n_vcpus, rsdp);
 
     return s == OK ? p2m_write(&vm->p2m, GPA(LOADER_ACPI), tables, sizeof(tables)) : s;
+}
+
+/* What a BIOS leaves in its data area: COM1, the equipment word (a coprocessor, one serial port),
+ * the extended area's segment and the KiB below it. Systems that look for memory without a map read
+ * it. */
+static enum status put_bios_data(struct vm *vm)
+{
+    struct {
+        uint16_t com[4], lpt[3], ebda_segment, equipment;
+        uint8_t test;
+        uint16_t base_kib;
+    } __attribute__((packed)) bda = {.com = {UART_COM1},
+                                     .ebda_segment = LOADER_LOW_END >> 4,
+                                     .equipment = 1u << 9 | 1u << 1,
+                                     .base_kib = LOADER_LOW_END >> 10};
+    uint8_t ebda_kib = (0xa0000 - LOADER_LOW_END) >> 10;
+    enum status s = p2m_write(&vm->p2m, GPA(0x400), &bda, sizeof(bda));
+
+    return s == OK ? p2m_write(&vm->p2m, GPA(LOADER_LOW_END), &ebda_kib, 1) : s;
 }
 
 enum status vm_load(struct vm *vm)
@@ -34,9 +55,12 @@ enum status vm_load(struct vm *vm)
                   c->name, c->initrd, c->initrd);
         return E_NOTFOUND;
     }
-    s = put_acpi(vm, &in.rsdp);
+    s = put_bios_data(vm);
+    if (s == OK) {
+        s = put_acpi(vm, &in.rsdp);
+    }
     if (s != OK) {
-        log_error("%s: writing its ACPI tables: %s", c->name, status_name(s));
+        log_error("%s: writing what its firmware leaves: %s", c->name, status_name(s));
         return s;
     }
     s = loader_load(&vm->p2m, &in, &e, why, sizeof(why));

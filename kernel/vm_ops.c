@@ -18,6 +18,7 @@ static void pic_changed(void *ctx, bool intr)
 {
     struct vm *vm = ctx;
 
+    ioapic_set_intr(&vm->ioapic, intr);
     if (intr) {
         kick(&vm->vcpus[0]); /* the PIC is wired to the boot processor's LINT0 */
     }
@@ -78,11 +79,22 @@ static void eoi(void *ctx, uint8_t vector)
     ioapic_eoi(&v->vm->ioapic, vector);
 }
 
+/* Whether the PIC's INTR reaches this vCPU: by its LINT0, or through the I/O APIC. */
+static bool hears_pic(const struct vcpu *v)
+{
+    uint32_t dest;
+    bool logical;
+
+    return (v->id == 0 && lapic_accepts_extint(&v->lapic)) ||
+           (ioapic_passes_intr(&v->vm->ioapic, &dest, &logical) &&
+            lapic_matches(&v->lapic, dest, logical));
+}
+
 static void lapic_changed(void *ctx)
 {
     struct vcpu *v = ctx;
 
-    if (lapic_highest(&v->lapic) >= 0 || lapic_accepts_extint(&v->lapic)) {
+    if (lapic_highest(&v->lapic) >= 0 || hears_pic(v)) {
         kick(v);
     }
 }
@@ -125,7 +137,7 @@ void vm_irq_init(struct vm *vm)
 
 static bool extint(const struct vcpu *v)
 {
-    return v->id == 0 && pic_pending(&v->vm->pic) && lapic_accepts_extint(&v->lapic);
+    return pic_pending(&v->vm->pic) && hears_pic(v);
 }
 
 static bool op_irq_pending(void *ctx)
@@ -230,6 +242,14 @@ static enum status op_apic_msr_write(void *ctx, uint32_t msr, uint64_t value)
     return s;
 }
 
+static void op_tsc_moved(void *ctx)
+{
+    struct vcpu *v = ctx;
+
+    lapic_tsc_moved(&v->lapic);
+    after_apic_access(v);
+}
+
 static uint8_t op_get_cr8(void *ctx)
 {
     const struct vcpu *v = ctx;
@@ -251,6 +271,7 @@ const struct hvm_ops vm_hvm_ops = {
     .mmio_write = op_mmio_write,
     .apic_msr_read = op_apic_msr_read,
     .apic_msr_write = op_apic_msr_write,
+    .tsc_moved = op_tsc_moved,
     .get_cr8 = op_get_cr8,
     .set_cr8 = op_set_cr8,
     .irq_pending = op_irq_pending,

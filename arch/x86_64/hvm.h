@@ -35,6 +35,8 @@ struct hvm_ops {
     /* The local APIC's MSRs: IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800-0x8ff. Failure is #GP. */
     enum status (*apic_msr_read)(void *ctx, uint32_t msr, uint64_t *value);
     enum status (*apic_msr_write)(void *ctx, uint32_t msr, uint64_t value);
+    /* The guest has set its TSC: an armed TSC deadline may be due, or later than it was. */
+    void (*tsc_moved)(void *ctx);
     uint8_t (*get_cr8)(void *ctx);
     void (*set_cr8)(void *ctx, uint8_t value);
     /* Whether an external interrupt wants delivery, and its acknowledge (-1: it went away). */
@@ -43,6 +45,9 @@ struct hvm_ops {
 };
 
 struct hvm_vcpu;
+
+/* Guests' low RAM ends here at the highest; from here to 4 GiB there are devices. */
+#define HVM_DEVICE_HOLE 0xe0000000u
 
 /* Counters by kind of exit, for `stats`; index by enum below. */
 enum hvm_count {

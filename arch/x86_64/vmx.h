@@ -5,6 +5,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hvm.h"
+#include "arch/x86_64/hvm/guest_msrs.h"
 #include "arch/x86_64/vmcs_fields.h"
 #include "base/bits.h"
 
@@ -131,7 +132,7 @@ struct hvm_vcpu {
     uint64_t xcr0;
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
     uint64_t dr[4], dr6, cr2;
-    uint64_t misc_enable, mtrr_def_type, mtrr[32];
+    struct guest_msrs msrs;
     uint64_t counts[HVM_COUNTS];
     uint64_t entries;
     uint16_t vpid;
@@ -197,6 +198,8 @@ bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out);
 /* vmx_mmio.c: emulates the instruction at RIP, which touches device memory. */
 bool vmx_emulate_mmio(struct hvm_vcpu *v, enum hvm_exit *out);
 void vmx_set_efer(uint64_t efer);
+/* Width of a guest-physical address, as CPUID tells guests. */
+unsigned vmx_guest_phys_bits(void);
 /* CR4 bits that a guest may set by itself, by what CPUID shows it. */
 uint64_t vmx_guest_cr4_bits(void);
 /* What CR4 holds in the CPU while the guest believes that it is `cr4`. */

@@ -9,6 +9,7 @@
  */
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm/kvm.h"
 #include "arch/x86_64/vmx.h"
 #include "base/string.h"
 
@@ -17,7 +18,6 @@
 #define EXT_BASE 0x80000000u
 #define MAX_BASIC 0x16u /* up to the frequency leaves */
 #define MAX_EXT 0x80000008u
-#define KVM_FEATURE_NOP_IO_DELAY BIT32(1)
 
 struct leaf {
     uint32_t r[4];
@@ -37,11 +37,11 @@ static uint64_t cr4_bits;
 #define LEAF1_ECX_TSC_DEADLINE BIT32(24)
 #define LEAF1_ECX_OSXSAVE BIT32(27)
 #define LEAF1_ECX_HYPERVISOR BIT32(31)
-/* Leaf 1 EDX: not MCE and MCA (no banks to show), DS, ACPI thermal, HTT, TM, PBE. MTRR is shown:
- * the registers are kept, though EPT decides alone. */
-#define LEAF1_EDX_HIDE                                                                             \
-    (BIT32(7) | BIT32(14) | BIT32(21) | BIT32(22) | BIT32(28) | BIT32(29) | BIT32(31))
+/* Leaf 1 EDX: not DS, ACPI thermal, HTT, TM, PBE. MTRR, MCE and MCA: see hvm/guest_msrs.h. */
+#define LEAF1_EDX_HIDE (BIT32(21) | BIT32(22) | BIT32(28) | BIT32(29) | BIT32(31))
 #define LEAF1_EDX_APIC BIT32(9)
+#define LEAF1_EDX_SHOW (LEAF1_EDX_APIC | BIT32(7) | BIT32(12) | BIT32(14))
+#define EXT1_EDX_NX BIT32(20)
 /* Leaf 7 EBX: what runs without help from the hypervisor. */
 #define LEAF7_EBX_SHOW                                                                             \
     (BIT32(0) | BIT32(3) | BIT32(5) | BIT32(6) | BIT32(7) | BIT32(8) | BIT32(9) | BIT32(10) |      \
@@ -61,7 +61,7 @@ static void init_feature_leaves(void)
 
     l1->r[2] = (l1->r[2] & ~(uint32_t)(LEAF1_ECX_HIDE | LEAF1_ECX_OSXSAVE)) | LEAF1_ECX_X2APIC |
                LEAF1_ECX_TSC_DEADLINE | LEAF1_ECX_HYPERVISOR;
-    l1->r[3] = (l1->r[3] & ~LEAF1_EDX_HIDE) | LEAF1_EDX_APIC;
+    l1->r[3] = (l1->r[3] & ~LEAF1_EDX_HIDE) | LEAF1_EDX_SHOW;
     l1->r[1] = (l1->r[1] & 0x0000ffff) | 1u << 16; /* one logical CPU; the APIC id is per vCPU */
     l7->r[0] = 0;
     /* TSC_ADJUST is ours to emulate: with it Linux trusts the TSC without a watchdog. */
@@ -191,6 +191,7 @@ static void init_cr4_bits(void)
         {1, 3, 2, BIT(3)},            /* DE */
         {1, 3, 3, BIT(4)},            /* PSE */
         {1, 3, 6, BIT(5)},            /* PAE */
+        {1, 3, 7, BIT(6)},            /* MCE */
         {1, 3, 13, BIT(7)},           /* PGE */
         {1, 3, 24, BIT(9) | BIT(10)}, /* OSFXSR, OSXMMEXCPT */
         {7, 2, 2, BIT(11)},           /* UMIP */
@@ -202,7 +203,7 @@ static void init_cr4_bits(void)
         {7, 2, 3, BIT(22)},           /* PKE */
     };
 
-    cr4_bits = BIT(6) | BIT(8); /* MCE, PCE: harmless without what they enable */
+    cr4_bits = BIT(8); /* PCE: harmless without counters */
     for (unsigned i = 0; i < ARRAY_LEN(by_feature); i++) {
         if (basic[by_feature[i].leaf].r[by_feature[i].reg] & BIT32(by_feature[i].bit)) {
             cr4_bits |= by_feature[i].cr4;
@@ -214,6 +215,11 @@ static void init_cr4_bits(void)
 uint64_t vmx_guest_cr4_bits(void)
 {
     return cr4_bits;
+}
+
+unsigned vmx_guest_phys_bits(void)
+{
+    return ext[0].r[0] >= MAX_EXT ? ext[8].r[0] & 0xff : 36;
 }
 
 void vmx_cpuid_init(void)
@@ -250,7 +256,7 @@ static void hypervisor_leaf(uint32_t leaf, uint32_t r[4])
     memset(r, 0, 16);
     if (leaf == HYP_BASE) {
         r[0] = HYP_BASE + 1;
-        memcpy(&r[1], "KVMKVMKVM\0\0\0", 12);
+        memcpy(&r[1], KVM_SIGNATURE, 12);
     } else if (leaf == HYP_BASE + 1) {
         r[0] = KVM_FEATURE_NOP_IO_DELAY;
     } else if (leaf == HYP_OWN) {
@@ -284,6 +290,8 @@ static const struct leaf *find_leaf(uint32_t leaf, uint32_t sub)
 
 void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
+    uint64_t base;
+
     if (leaf - HYP_BASE < 0x200) {
         hypervisor_leaf(leaf, r);
         return;
@@ -294,7 +302,21 @@ void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
     }
     /* What follows the guest's own state. */
     switch (leaf) {
+    case 0:
+        if (v->msrs.misc_enable & MISC_ENABLE_LIMIT_CPUID) {
+            r[0] = 2;
+        }
+        break;
+    case EXT_BASE + 1:
+        if (v->msrs.misc_enable & MISC_ENABLE_XD_DISABLE) {
+            r[3] &= ~EXT1_EDX_NX;
+        }
+        break;
     case 1:
+        if (v->ops->apic_msr_read(v->ctx, MSR_IA32_APIC_BASE, &base) == OK &&
+            !(base & APIC_BASE_ENABLE)) {
+            r[3] &= ~LEAF1_EDX_APIC; /* SDM vol. 3, 11.4.3 */
+        }
         r[1] |= v->id << 24;
         r[2] |= (vmcs_read(GUEST_CR4) & CR4_OSXSAVE) ? LEAF1_ECX_OSXSAVE : 0;
         break;

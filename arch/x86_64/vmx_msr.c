@@ -11,19 +11,6 @@
 #include "base/string.h"
 
 #define MSR_IA32_TSC 0x10u
-#define MSR_IA32_PLATFORM_ID 0x17u
-#define MSR_IA32_SPEC_CTRL 0x48u
-#define MSR_IA32_MCG_CAP 0x179u
-#define MSR_IA32_MCG_STATUS 0x17au
-#define MSR_MISC_FEATURE_ENABLES 0x140u
-#define MSR_IA32_MTRR_PHYSBASE0 0x200u
-#define MSR_IA32_MTRR_PHYSMASK9 0x213u
-#define MSR_IA32_MTRR_FIX64K 0x250u
-#define MSR_IA32_MTRR_FIX16K_LAST 0x259u
-#define MSR_IA32_MTRR_FIX4K_FIRST 0x268u
-#define MSR_IA32_MTRR_FIX4K_LAST 0x26fu
-#define MSR_IA32_MTRR_DEF_TYPE 0x2ffu
-#define MTRR_VARIABLE 8u
 
 static mfn_t bitmap;
 
@@ -72,12 +59,13 @@ void vmx_set_efer(uint64_t efer)
     vmcs_write(VM_ENTRY_CONTROLS, entry | ((efer & EFER_LMA) ? ENTRY_IA32E_MODE_GUEST : 0));
 }
 
-static bool write_efer(uint64_t value)
+static bool write_efer(const struct hvm_vcpu *v, uint64_t value)
 {
     uint64_t old = vmcs_read(GUEST_IA32_EFER);
+    bool no_nx = v->msrs.misc_enable & MISC_ENABLE_XD_DISABLE;
 
     /* LMA is the processor's; LME may not change while paging is on (SDM vol. 3, 4.1.1). */
-    if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) {
+    if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | (no_nx ? 0 : EFER_NXE))) {
         return false;
     }
     if (((value ^ old) & EFER_LME) && (vmcs_read(GUEST_CR0) & CR0_PG)) {
@@ -98,39 +86,13 @@ static void move_tsc(struct hvm_vcpu *v, uint64_t by)
     v->tsc_offset += by;
     v->tsc_adjust += by;
     vmcs_write(TSC_OFFSET, v->tsc_offset);
-}
-
-/* The slot of an MTRR in v->mtrr, or NULL: kept for the guest to read back, without effect, since
- * EPT says write-back and the guest's PAT does the rest. */
-static uint64_t *mtrr_slot(struct hvm_vcpu *v, uint32_t msr)
-{
-    if (msr >= MSR_IA32_MTRR_PHYSBASE0 && msr < MSR_IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE) {
-        return &v->mtrr[msr - MSR_IA32_MTRR_PHYSBASE0];
-    }
-    if (msr == MSR_IA32_MTRR_FIX64K) {
-        return &v->mtrr[16];
-    }
-    if (msr == 0x258 || msr == MSR_IA32_MTRR_FIX16K_LAST) {
-        return &v->mtrr[17 + msr - 0x258];
-    }
-    if (msr >= MSR_IA32_MTRR_FIX4K_FIRST && msr <= MSR_IA32_MTRR_FIX4K_LAST) {
-        return &v->mtrr[19 + msr - MSR_IA32_MTRR_FIX4K_FIRST];
-    }
-    if (msr == MSR_IA32_MTRR_DEF_TYPE) {
-        return &v->mtrr_def_type;
-    }
-    return NULL;
+    v->ops->tsc_moved(v->ctx);
 }
 
 static bool read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value)
 {
     if (is_apic(msr)) {
         return v->ops->apic_msr_read(v->ctx, msr, value) == OK;
-    }
-    const uint64_t *mtrr = mtrr_slot(v, msr);
-    if (mtrr) {
-        *value = *mtrr;
-        return true;
     }
     switch (msr) {
     case MSR_IA32_EFER:
@@ -139,59 +101,35 @@ static bool read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value)
     case MSR_IA32_TSC_ADJUST:
         *value = v->tsc_adjust;
         return true;
-    case MSR_IA32_MISC_ENABLE:
-        *value = v->misc_enable | BIT(0) | BIT(11) | BIT(12); /* fast strings; no BTS, no PEBS */
-        return true;
-    case MSR_IA32_MTRRCAP:
-        *value = MTRR_VARIABLE | BIT(8) | BIT(10); /* fixed ranges, write-combining */
-        return true;
     case MSR_IA32_DEBUGCTL:
         *value = vmcs_read(GUEST_IA32_DEBUGCTL);
         return true;
-    case MSR_IA32_BIOS_SIGN_ID: /* the microcode revision */
-        *value = UINT64_C(0x1000000) << 32;
-        return true;
-    case MSR_IA32_PLATFORM_ID:
-    case MSR_IA32_MCG_CAP:
-    case MSR_IA32_MCG_STATUS:
-    case MSR_MISC_FEATURE_ENABLES:
-        *value = 0;
-        return true;
     default:
-        return false;
+        return guest_msrs_read(&v->msrs, msr, value) == OK;
     }
 }
 
 static bool write_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t value)
 {
+    if (msr == MSR_IA32_APIC_BASE && !guest_msrs_apic_base_fits(&v->msrs, value)) {
+        return false;
+    }
     if (is_apic(msr)) {
         return v->ops->apic_msr_write(v->ctx, msr, value) == OK;
     }
-    uint64_t *mtrr = mtrr_slot(v, msr);
-    if (mtrr) {
-        *mtrr = value;
-        return true;
-    }
     switch (msr) {
     case MSR_IA32_EFER:
-        return write_efer(value);
+        return write_efer(v, value);
     case MSR_IA32_TSC: /* SDM vol. 3, 18.17.3: the same is added to both */
         move_tsc(v, value - hvm_guest_tsc(v));
         return true;
     case MSR_IA32_TSC_ADJUST:
         move_tsc(v, value - v->tsc_adjust);
         return true;
-    case MSR_IA32_MISC_ENABLE:
-        v->misc_enable = value & BIT(0);
-        return true;
     case MSR_IA32_DEBUGCTL:
         return value == 0; /* no last-branch or branch-trace facilities */
-    case MSR_IA32_BIOS_SIGN_ID:
-    case MSR_IA32_MCG_STATUS:
-    case MSR_MISC_FEATURE_ENABLES:
-        return value == 0;
     default:
-        return false;
+        return guest_msrs_write(&v->msrs, msr, value) == OK;
     }
 }
 

@@ -211,6 +211,7 @@ enum status hvm_vcpu_init(struct hvm_vcpu *v, struct hvm_space *space, struct p2
     v->ctx = ctx;
     v->id = vcpu_id;
     v->dr6 = 0xffff0ff0;
+    guest_msrs_reset(&v->msrs, vmx_guest_phys_bits(), HVM_DEVICE_HOLE);
     s = frames_alloc(f, FRAME_HYP, &v->vmcs);
     if (s != OK) {
         return s;

@@ -52,7 +52,6 @@
 #define FLAG_WBINVD 0x0001u
 #define FLAG_PROC_C1 0x0004u
 #define FLAG_SLP_BUTTON 0x0020u /* no fixed sleep button */
-#define FLAG_FIX_RTC 0x0040u    /* the RTC does not wake the machine by a fixed register */
 #define FLAG_TMR_VAL_EXT 0x0100u
 #define FLAG_RESET_REG 0x0400u
 #define NO_C2 0x65 /* latencies that say: there is no such state */
@@ -154,8 +153,8 @@ static void put_fadt(uint8_t *t, uint32_t facs, uint32_t dsdt)
     store_le16(t + FADT_C3_LATENCY, NO_C3);
     t[FADT_CENTURY] = RTC_CENTURY;
     store_le16(t + FADT_BOOT_ARCH, BOOT_ARCH_LEGACY | BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_ASPM);
-    store_le32(t + FADT_FLAGS, FLAG_WBINVD | FLAG_PROC_C1 | FLAG_SLP_BUTTON | FLAG_FIX_RTC |
-                                   FLAG_TMR_VAL_EXT | FLAG_RESET_REG);
+    store_le32(t + FADT_FLAGS, FLAG_WBINVD | FLAG_PROC_C1 | FLAG_SLP_BUTTON | FLAG_TMR_VAL_EXT |
+                                   FLAG_RESET_REG); /* FIX_RTC is 0: RTC_STS is there */
     put_gas(t + FADT_RESET_REG, ACPIPM_RESET_PORT, 8, 1);
     t[FADT_RESET_VALUE] = ACPIPM_RESET_VALUE;
     t[FADT_MINOR] = 4;

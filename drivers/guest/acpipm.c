@@ -12,8 +12,6 @@
 #define PM1_PWRBTN 0x0100u
 #define PM1_RTC 0x0400u
 #define PM1_WAK 0x8000u
-#define PM1_STATUS_BITS (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_WAK)
-/* Linux enables the RTC's event even where the FADT says there is none: kept, but never raised. */
 #define PM1_ENABLE_BITS (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_RTC)
 #define CNT_SCI_EN 0x0001u
 #define CNT_SLP_TYP(v) ((v) >> 10 & 7u)
@@ -189,13 +187,12 @@ static void port92_write(void *dev, uint64_t addr, unsigned size, uint64_t value
     }
 }
 
-/* Nothing to read, ready for a command: loops that wait for either end at once. */
 static uint64_t kbd_read(void *dev, uint64_t addr, unsigned size)
 {
     (void)dev;
     (void)addr;
     (void)size;
-    return 0;
+    return UINT64_MAX;
 }
 
 static void kbd_command_write(void *dev, uint64_t addr, unsigned size, uint64_t value)
@@ -212,6 +209,13 @@ static void kbd_command_write(void *dev, uint64_t addr, unsigned size, uint64_t 
 void acpipm_press_power(struct acpipm *p)
 {
     p->status |= PM1_PWRBTN;
+    settle(p);
+    update(p);
+}
+
+void acpipm_rtc_alarm(struct acpipm *p)
+{
+    p->status |= PM1_RTC;
     settle(p);
     update(p);
 }

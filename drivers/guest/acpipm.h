@@ -3,8 +3,8 @@
  * ACPI fixed hardware (PM1a, PM timer) and the PC's ways to reset: 0xcf9, 0x92 and the keyboard
  * controller's pulse.
  *
- * There is no keyboard controller: its status port reads 0 (nothing to read, always ready to take a
- * command), so that neither a probe nor a reboot waits. Source: ACPI 6.4, section 4.8.
+ * There is no keyboard controller: its ports read all ones, as an empty bus does, which probes take
+ * for what it is; its command port takes the pulse that resets. Source: ACPI 6.4, section 4.8.
  */
 #ifndef DRIVERS_GUEST_ACPIPM_H
 #define DRIVERS_GUEST_ACPIPM_H
@@ -49,6 +49,8 @@ void acpipm_init(struct acpipm *p, struct timerq *q, const struct irq_sink *irqs
 enum status acpipm_attach(struct acpipm *p, struct iobus *ports) MUST_CHECK;
 /* The power button: asks a guest that listens to shut down. */
 void acpipm_press_power(struct acpipm *p);
+/* The RTC's alarm has come (ACPI 6.4, 4.8.3.1): wakes a guest that enabled it. */
+void acpipm_rtc_alarm(struct acpipm *p);
 /* Takes its timer off the queue. */
 void acpipm_stop(struct acpipm *p);
 

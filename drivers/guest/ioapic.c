@@ -8,6 +8,7 @@
 #define REG_SELECT 0x00
 #define REG_WINDOW 0x10
 #define REG_EOI 0x40 /* version 0x20 and later */
+#define INTR_INPUT 0u
 #define INDEX_ID 0
 #define INDEX_VERSION 1
 #define INDEX_ARBITRATION 2
@@ -16,6 +17,7 @@
 
 #define ENTRY_VECTOR UINT64_C(0xff)
 #define ENTRY_MODE(e) ((e) >> 8 & 7)
+#define MODE_EXTINT 7u
 #define ENTRY_LOGICAL BIT(11)
 #define ENTRY_REMOTE_IRR BIT(14)
 #define ENTRY_LEVEL BIT(15)
@@ -39,6 +41,13 @@ static void send(struct ioapic *a, unsigned n)
     a->irqs.message(a->irqs.ctx, addr, data);
 }
 
+static bool intr_open(const struct ioapic *a)
+{
+    uint64_t e = a->entries[INTR_INPUT];
+
+    return !(e & ENTRY_MASKED) && ENTRY_MODE(e) == MODE_EXTINT;
+}
+
 /* Delivers what stands at a level-triggered input, unless an earlier one has not ended yet. */
 static void look_at_level(struct ioapic *a, unsigned n)
 {
@@ -50,12 +59,8 @@ static void look_at_level(struct ioapic *a, unsigned n)
     }
 }
 
-void ioapic_set_line(struct ioapic *a, unsigned line, bool level)
+static void set_input(struct ioapic *a, unsigned n, bool level)
 {
-    if (line >= 16) {
-        return;
-    }
-    unsigned n = line == 0 ? IOAPIC_TIMER_INPUT : line;
     bool was = a->lines & BIT32(n);
     if (level == was) {
         return;
@@ -66,6 +71,27 @@ void ioapic_set_line(struct ioapic *a, unsigned line, bool level)
         send(a, n);
     }
     look_at_level(a, n);
+}
+
+void ioapic_set_line(struct ioapic *a, unsigned line, bool level)
+{
+    if (line < 16) {
+        set_input(a, line == 0 ? IOAPIC_TIMER_INPUT : line, level);
+    }
+}
+
+void ioapic_set_intr(struct ioapic *a, bool level)
+{
+    set_input(a, INTR_INPUT, level);
+}
+
+bool ioapic_passes_intr(const struct ioapic *a, uint32_t *dest, bool *logical)
+{
+    uint64_t e = a->entries[INTR_INPUT];
+
+    *dest = ENTRY_DEST(e) == 0xff ? UINT32_MAX : (uint32_t)ENTRY_DEST(e);
+    *logical = e & ENTRY_LOGICAL;
+    return intr_open(a);
 }
 
 void ioapic_eoi(struct ioapic *a, uint8_t vector)
@@ -92,6 +118,10 @@ static void write_entry(struct ioapic *a, unsigned half, uint32_t value)
         *e &= ~ENTRY_REMOTE_IRR;
     }
     look_at_level(a, n);
+    /* The PIC holds its output until it is acknowledged, so this edge is not lost. */
+    if (n == INTR_INPUT && intr_open(a) && (a->lines & BIT32(INTR_INPUT)) && !(*e & ENTRY_LEVEL)) {
+        send(a, n);
+    }
 }
 
 static uint64_t read(void *dev, uint64_t addr, unsigned size)

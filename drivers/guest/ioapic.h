@@ -4,9 +4,10 @@
  *
  * Interrupts leave as messages to the local APICs (irq_sink.message). A level-triggered input that
  * was delivered waits (remote IRR) for ioapic_eoi of its vector, then is looked at again. ISA line
- * n is input n, but for line 0, the timer, which is input 2, as the MADT says. Lines are active
- * when set, whatever polarity an entry names: what is wired here has only one. An edge on a masked
- * input is lost.
+ * n is input n, but for line 0, the timer, which is input 2, as the MADT says. Input 0 is the PIC's
+ * INTR, for an entry with delivery mode ExtINT: the processor then takes the vector from the PIC,
+ * so the message says only that there is one. Lines are active when set, whatever polarity an entry
+ * names: what is wired here has only one. An edge on a masked input is lost.
  */
 #ifndef DRIVERS_GUEST_IOAPIC_H
 #define DRIVERS_GUEST_IOAPIC_H
@@ -33,6 +34,10 @@ void ioapic_init(struct ioapic *a, const struct irq_sink *irqs);
 enum status ioapic_attach(struct ioapic *a, struct iobus *mmio) MUST_CHECK;
 /* The level of ISA line 0..15. */
 void ioapic_set_line(struct ioapic *a, unsigned line, bool level);
+/* The level of the PIC's INTR output. */
+void ioapic_set_intr(struct ioapic *a, bool level);
+/* Whether INTR goes through as ExtINT, and to which local APICs: for lapic_matches. */
+bool ioapic_passes_intr(const struct ioapic *a, uint32_t *dest, bool *logical);
 /* A local APIC has ended the interrupt of this vector, which came as level-triggered. */
 void ioapic_eoi(struct ioapic *a, uint8_t vector);
 

@@ -148,7 +148,10 @@ void lapic_deliver(struct lapic *l, enum lapic_mode mode, uint8_t vector, bool l
             l->ops->sipi(l->ctx, vector);
         }
         break;
-    default: /* no SMM; ExtINT comes by the PIC's wire; one is reserved */
+    case LAPIC_EXTINT:
+        changed(l); /* the vector comes from the PIC when the processor acknowledges */
+        break;
+    default: /* no SMM; one is reserved */
         break;
     }
 }
@@ -205,6 +208,7 @@ void lapic_clear(struct lapic *l)
     l->divide = 0;
     l->initial = 0;
     l->timer_start_ns = 0;
+    l->timer_done = false;
 }
 
 void lapic_reset(struct lapic *l)

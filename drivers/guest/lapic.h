@@ -66,6 +66,7 @@ struct lapic {
     uint32_t lvt[6]; /* timer, thermal, performance, LINT0, LINT1, error */
     uint32_t divide, initial;
     uint64_t timer_start_ns; /* when the present period began */
+    bool timer_done;         /* a one-shot has expired: nothing counts until a count is written */
     uint64_t bus_hz;
     bool bsp;
     struct timerq *q;
@@ -95,7 +96,8 @@ void lapic_stop(struct lapic *l);
 int lapic_highest(const struct lapic *l);
 /* Moves that vector from IRR to ISR: it has been injected. */
 void lapic_ack(struct lapic *l, unsigned vector);
-/* Whether the PIC's INTR reaches the processor: APIC hardware-disabled, or LINT0 open as ExtINT. */
+/* Whether the PIC's INTR reaches the processor by the APIC's own wire: APIC hardware-disabled, or
+ * LINT0 open as ExtINT. */
 bool lapic_accepts_extint(const struct lapic *l);
 /* CR8 and TPR are one register: bits 7:4 of the TPR. */
 uint8_t lapic_cr8_read(const struct lapic *l);
@@ -112,6 +114,9 @@ bool lapic_has_msr(uint32_t msr);
 /* E_FAULT: the guest gets #GP(0). */
 enum status lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *value) MUST_CHECK;
 enum status lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value) MUST_CHECK;
+
+/* The vCPU's TSC was set: an armed TSC deadline is worked out anew (SDM vol. 3, 11.5.4.1). */
+void lapic_tsc_moved(struct lapic *l);
 
 /* ---- interrupts from elsewhere ---- */
 /* For irq_sink.message: routes an MSI over the VM's n APICs. Malformed ones are dropped. */

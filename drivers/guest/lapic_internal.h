@@ -69,6 +69,8 @@ void lapic_timer_fired(void *ctx, uint64_t now_ns);
 void lapic_timer_settle(struct lapic *l);
 /* Arms or cancels according to the registers. */
 void lapic_timer_update(struct lapic *l);
+/* The mode in the LVT entry changes to that of `lvt`, the timer being settled. */
+void lapic_timer_change_mode(struct lapic *l, uint32_t lvt);
 void lapic_timer_write_initial(struct lapic *l, uint32_t count);
 void lapic_timer_write_divide(struct lapic *l, uint32_t value);
 uint32_t lapic_timer_count(const struct lapic *l);

@@ -92,8 +92,6 @@ static bool read_reg(const struct lapic *l, unsigned reg, uint32_t *value)
 
 static void write_lvt(struct lapic *l, unsigned i, uint32_t value)
 {
-    uint32_t old = l->lvt[i];
-
     value &= lvt_bits[i];
     if (!(l->svr & SVR_ENABLE)) {
         value |= LVT_MASKED;
@@ -103,11 +101,8 @@ static void write_lvt(struct lapic *l, unsigned i, uint32_t value)
         return;
     }
     lapic_timer_settle(l);
+    lapic_timer_change_mode(l, value);
     l->lvt[i] = value;
-    if ((LVT_TIMER_MODE(old) == TIMER_DEADLINE) != (LVT_TIMER_MODE(value) == TIMER_DEADLINE)) {
-        l->initial = 0; /* going to or from TSC-deadline mode disarms the timer */
-        l->tsc_deadline = 0;
-    }
     lapic_timer_update(l);
 }
 

@@ -33,7 +33,7 @@ uint32_t lapic_timer_count(const struct lapic *l)
 {
     uint64_t passed;
 
-    if (l->initial == 0 || mode_of(l) == TIMER_DEADLINE) {
+    if (l->initial == 0 || l->timer_done || mode_of(l) == TIMER_DEADLINE) {
         return 0;
     }
     passed = elapsed_ticks(l, l->q->now_ns()) / divider(l->divide);
@@ -49,7 +49,7 @@ static uint64_t next_expiry(const struct lapic *l, uint64_t now_ns)
     uint64_t period = period_ticks(l);
     uint64_t periods;
 
-    if (period == 0) {
+    if (period == 0 || l->timer_done) {
         return TIMER_NEVER;
     }
     periods = elapsed_ticks(l, now_ns) / period;
@@ -118,12 +118,32 @@ void lapic_timer_settle(struct lapic *l)
     }
 }
 
+void lapic_timer_change_mode(struct lapic *l, uint32_t lvt)
+{
+    unsigned from = mode_of(l), to = LVT_TIMER_MODE(lvt);
+
+    if (from == to) {
+        return;
+    }
+    if (from == TIMER_DEADLINE || to == TIMER_DEADLINE) {
+        l->initial = 0; /* going to or from TSC-deadline mode disarms the timer */
+        l->tsc_deadline = 0;
+    } else if (from == TIMER_ONE_SHOT && lapic_timer_count(l) == 0) {
+        l->timer_done = true; /* SDM vol. 3, 11.5.4: the initial count starts it, nothing else */
+    } else if (from == TIMER_PERIODIC && l->initial != 0 && !l->timer_done) {
+        /* The period under way is the last. */
+        uint64_t periods = elapsed_ticks(l, l->q->now_ns()) / period_ticks(l);
+        l->timer_start_ns += ticks_to_ns(periods * period_ticks(l), l->bus_hz);
+    }
+}
+
 void lapic_timer_write_initial(struct lapic *l, uint32_t count)
 {
     if (mode_of(l) == TIMER_DEADLINE) {
         return;
     }
     l->initial = count;
+    l->timer_done = false;
     l->timer_start_ns = l->q->now_ns();
     lapic_timer_update(l);
 }
@@ -143,15 +163,19 @@ void lapic_timer_write_divide(struct lapic *l, uint32_t value)
 
 void lapic_timer_write_deadline(struct lapic *l, uint64_t tsc)
 {
-    uint64_t now = l->q->now_ns();
-
     if (mode_of(l) != TIMER_DEADLINE) {
         return;
     }
     l->tsc_deadline = tsc;
     lapic_timer_update(l);
-    if (l->timer.armed && l->timer.deadline_ns <= now) { /* past: at once */
-        timerq_cancel(l->q, &l->timer);
-        lapic_timer_fired(l, now);
+    lapic_timer_settle(l); /* past: at once */
+}
+
+void lapic_tsc_moved(struct lapic *l)
+{
+    if (mode_of(l) == TIMER_DEADLINE) {
+        lapic_timer_settle(l); /* it was due before the move */
+        lapic_timer_update(l);
+        lapic_timer_settle(l);
     }
 }

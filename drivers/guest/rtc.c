@@ -59,6 +59,16 @@ static unsigned period_shift(const struct rtc *r)
     return rate <= 2 ? rate + 6 : rate - 1;
 }
 
+static void raise_alarm(struct rtc *r)
+{
+    bool fresh = !(r->cmos[RTC_REG_C] & C_AF);
+
+    r->cmos[RTC_REG_C] |= C_AF;
+    if (fresh && r->cmos[RTC_REG_B] & C_AF && r->alarm != NULL) {
+        r->alarm(r->alarm_ctx);
+    }
+}
+
 /* Works out which flags rose since the last look. */
 static void settle(struct rtc *r, uint64_t now)
 {
@@ -77,17 +87,17 @@ static void settle(struct rtc *r, uint64_t now)
         if (from < to) {
             r->cmos[RTC_REG_C] |= C_UF;
             if (rtc_time_next_alarm(r->cmos, from) <= to) {
-                r->cmos[RTC_REG_C] |= C_AF;
+                raise_alarm(r);
             }
         }
     }
     r->seen_ns = now;
 }
 
-/* When the next enabled flag rises. */
-static uint64_t next_event(const struct rtc *r, uint64_t now)
+/* When the next enabled flag of these sources rises. */
+static uint64_t next_event(const struct rtc *r, uint64_t now, uint8_t sources)
 {
-    uint8_t wanted = r->cmos[RTC_REG_B] & (uint8_t)~r->cmos[RTC_REG_C] & C_SOURCES;
+    uint8_t wanted = r->cmos[RTC_REG_B] & (uint8_t)~r->cmos[RTC_REG_C] & sources;
     uint64_t next = TIMER_NEVER;
     unsigned shift = period_shift(r);
 
@@ -114,6 +124,7 @@ static uint64_t next_event(const struct rtc *r, uint64_t now)
 /* Sets IRQF and the line, and arms the timer for what comes next. */
 static void update(struct rtc *r, uint64_t now)
 {
+    uint8_t sources = C_SOURCES;
     uint64_t next;
 
     if (r->cmos[RTC_REG_C] & r->cmos[RTC_REG_B] & C_SOURCES) {
@@ -121,15 +132,14 @@ static void update(struct rtc *r, uint64_t now)
             r->cmos[RTC_REG_C] |= C_IRQF;
             r->irqs.set_line(r->irqs.ctx, RTC_IRQ, true);
         }
-        /* Until the guest has read C nothing new can be raised: no need to wake up. */
-        timerq_cancel(r->q, &r->timer);
-        return;
-    }
-    if (r->cmos[RTC_REG_C] & C_IRQF) {
+        /* Until the guest has read C no interrupt can be raised: only the chipset still wants to
+         * hear of an alarm. */
+        sources = r->alarm != NULL ? C_AF : 0;
+    } else if (r->cmos[RTC_REG_C] & C_IRQF) {
         r->cmos[RTC_REG_C] &= (uint8_t)~C_IRQF;
         r->irqs.set_line(r->irqs.ctx, RTC_IRQ, false);
     }
-    next = next_event(r, now);
+    next = next_event(r, now, sources);
     if (next == TIMER_NEVER) {
         timerq_cancel(r->q, &r->timer);
     } else {
@@ -264,6 +274,12 @@ void rtc_init(struct rtc *r, struct timerq *q, const struct irq_sink *irqs, uint
     r->seen_ns = r->base_ns;
     /* Up to the end of the year 9999, so that no sum of times overflows. */
     r->base_s = RTC_EPOCH_1970 + MIN(epoch_s, UINT64_C(253402300799));
+}
+
+void rtc_on_alarm(struct rtc *r, void (*alarm)(void *ctx), void *ctx)
+{
+    r->alarm = alarm;
+    r->alarm_ctx = ctx;
 }
 
 void rtc_set_memory(struct rtc *r, uint64_t below_bytes, uint64_t above_bytes)

@@ -26,10 +26,14 @@ struct rtc {
     struct timerq *q;
     struct timer timer;
     struct irq_sink irqs;
+    void (*alarm)(void *ctx); /* an enabled alarm has come; NULL: nobody listens */
+    void *alarm_ctx;
 };
 
 /* A clock that stands at epoch_s (seconds since 1970, UTC) now. */
 void rtc_init(struct rtc *r, struct timerq *q, const struct irq_sink *irqs, uint64_t epoch_s);
+/* Who else hears of an alarm whose interrupt is enabled: the chipset wakes the machine by it. */
+void rtc_on_alarm(struct rtc *r, void (*alarm)(void *ctx), void *ctx);
 /* What firmware notes about memory: bytes below 4 GiB (from 0) and bytes above 4 GiB. */
 void rtc_set_memory(struct rtc *r, uint64_t below_bytes, uint64_t above_bytes);
 enum status rtc_attach(struct rtc *r, struct iobus *ports) MUST_CHECK;

@@ -156,6 +156,12 @@ void guest_main(const uint8_t *boot_params)
     tap_ok(!has(1, 2, 3), "no MONITOR");
     tap_ok(!has(1, 2, 15), "no PDCM");
     tap_ok(has(1, 3, 4) && has(1, 3, 6) && has(1, 3, 9) && has(1, 3, 25), "TSC, PAE, APIC, SSE");
+    tap_ok(has(1, 3, 7) && has(1, 3, 14) && has(1, 3, 12) && has(1, 3, 16), "MCE, MCA, MTRR, PAT");
+    uint64_t apic_base = rdmsr(0x1b);
+    wrmsr(0x1b, apic_base & ~0x800ul);
+    bool without = has(1, 3, 9);
+    wrmsr(0x1b, apic_base);
+    tap_ok(!without && has(1, 3, 9), "the APIC's bit follows IA32_APIC_BASE");
     cpuid(0xa, 0, r);
     tap_ok((r[0] & 0xff) == 0, "no performance counters");
 

@@ -53,6 +53,84 @@ static void keeps(uint32_t msr, uint64_t value)
     tap_ok(ok, "MSR %x keeps %lx (%lx)", msr, value, now);
 }
 
+/* What a PC's firmware leaves in the MTRRs: enabled, and uncached where devices are. */
+static void mtrrs(void)
+{
+    uint64_t v = 0, base = 0, mask = 0;
+    uint32_t r[4];
+
+    tap_ok(reads(0x2ff, &v) && v == 0xc06, "the MTRRs are enabled, write-back: %lx", v);
+    tap_ok(reads(0x250, &v) && v == 0x0606060606060606ul, "the first 512 KiB: %lx", v);
+    tap_ok(reads(0x259, &v) && v == 0, "the VGA hole is uncached: %lx", v);
+    cpuid(0x80000008, 0, r);
+    uint64_t top = 1ul << (r[0] & 0xff);
+    tap_ok(reads(0x200, &base) && reads(0x201, &mask) && base == 0xe0000000 &&
+               mask == ((top - 0x20000000) | 0x800),
+           "device memory is uncached: %lx, mask %lx", base, mask);
+    static const uint64_t types[] = {0, 1, 4, 5, 6};
+    for (uint64_t type = 0, good = 0; type < 256; type++) {
+        bool ok = good < 5 && types[good] == type;
+        good += ok;
+        bool def = ok ? writes(0x2ff, 0xc00 | type) : write_gp(0x2ff, 0xc00 | type);
+        bool fix = ok ? writes(0x268, type << 40) : write_gp(0x268, type << 40);
+        bool var = ok ? writes(0x202, type) : write_gp(0x202, type);
+        if (!def || !fix || !var || type == 7) {
+            tap_ok(def && fix && var, "type %lu is %s", type, ok ? "taken" : "#GP");
+        }
+    }
+    tap_ok(write_gp(0x2ff, 0x1c06) && write_gp(0x2ff, 0x100000c06), "DEF_TYPE: reserved bits");
+    tap_ok(write_gp(0x202, 0x106) && write_gp(0x202, top | 6), "PHYSBASE: reserved bits");
+    tap_ok(write_gp(0x203, 0x801) && write_gp(0x203, top | 0x800), "PHYSMASK: reserved bits");
+    tap_ok(writes(0x2ff, 0xc06) && writes(0x202, 0) && writes(0x268, 0x0505050505050505ul), "back");
+    tap_ok(read_gp(0x210), "a ninth variable range does not exist");
+}
+
+static void misc_enable(void)
+{
+    uint64_t old = 0, v = 0;
+    uint32_t r[4];
+
+    (void)reads(0x1a0, &old);
+    tap_ok((old & 0x1881) == 0x1801, "MISC_ENABLE: fast strings, no BTS, PEBS, counters: %lx", old);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        uint64_t readonly = 0x1880, writable = 0x400c50009ul, one = 1ul << bit;
+        bool ok = (readonly | writable) & one ? writes(0x1a0, old ^ one) && reads(0x1a0, &v) &&
+                                                    v == (readonly & one ? old : old ^ one)
+                                              : write_gp(0x1a0, old ^ one);
+        if (bit == 22) {
+            cpuid(0, 0, r);
+            tap_ok(r[0] == 2, "it can limit CPUID: %x", r[0]);
+        } else if (bit == 34) {
+            cpuid(0x80000001, 0, r);
+            tap_ok(!(r[3] >> 20 & 1), "it can take NX away");
+            (void)reads(0xc0000080, &v);
+            tap_ok(write_gp(0xc0000080, v | 0x800), "EFER.NXE is #GP then");
+        }
+        if (!ok || bit == 63) {
+            tap_ok(ok, "MISC_ENABLE, bit %u", bit);
+        }
+        (void)writes(0x1a0, old);
+    }
+    cpuid(0, 0, r);
+    tap_ok(r[0] > 2, "and is as it was: leaf %x", r[0]);
+}
+
+static void machine_check(void)
+{
+    uint64_t v = 1;
+
+    tap_ok(reads(0x179, &v) && v == 0, "MCG_CAP: no banks (%lx)", v);
+    tap_ok(reads(0x17a, &v) && v == 0 && writes(0x17a, 0), "MCG_STATUS is there: %lx", v);
+    tap_ok(write_gp(0x17a, 1) && write_gp(0x179, 0), "and takes nothing but 0");
+    tap_ok(read_gp(0x17b), "MCG_CTL is not");
+    for (uint32_t msr = 0x400; msr < 0x480; msr++) {
+        if (!read_gp(msr) || !write_gp(msr, 0)) {
+            tap_ok(false, "bank register %x", msr);
+        }
+    }
+    tap_ok(reads(0, &v) && v == 0 && reads(1, &v) && v == 0, "the P5's registers read 0");
+}
+
 static void known(void)
 {
     uint64_t v = 0;
@@ -106,7 +184,7 @@ static void tsc(void)
 static void refused(void)
 {
     static const uint32_t none[] = {
-        0x0,        0x3a,       0x480,      0x48b,      0x4d0,      0x1234,     0x3fffffff,
+        0x2,        0x3a,       0x480,      0x48b,      0x4d0,      0x1234,     0x3fffffff,
         0x40000000, 0x2000,     0x186,      0xc1,       0xc0000000, 0xc0000085, 0xc0001fff,
         0xc0002000, 0xc0010015, 0xc0010114, 0xffffffff, 0x3f1,      0x570,      0xda0,
     };
@@ -124,6 +202,8 @@ static void refused(void)
     tap_ok(write_gp(0xc0000082, 0x0000800000000000ul), "a non-canonical LSTAR is #GP");
     tap_ok(write_gp(0x277, 0x0202020202020202ul), "a reserved type in PAT is #GP");
     tap_ok(write_gp(0x1b, 1ul << 60), "a reserved bit of APIC_BASE is #GP");
+    tap_ok(write_gp(0x1b, 0xfee00900 | 1ul << 51), "and one above the physical width");
+    tap_ok(write_gp(0x1b, 0xfee00900 | 1), "and one below");
     tap_ok(write_gp(0x1d9, 1ul << 40), "a reserved bit of DEBUGCTL is #GP");
     tap_ok(write_gp(0xfe, 0), "MTRRCAP is read-only");
     tap_ok(read_gp(0x802), "x2APIC registers in xAPIC mode are #GP");
@@ -143,6 +223,9 @@ static void refused(void)
 void guest_main(const uint8_t *boot_params)
 {
     (void)boot_params;
+    mtrrs();
+    misc_enable();
+    machine_check();
     known();
     tsc();
     refused();

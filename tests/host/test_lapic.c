@@ -472,6 +472,101 @@ static void test_ipis(void **state)
     assert_true(pending(l, 0x74) && pending(all[2], 0x74));
 }
 
+/* The TSC may be set while a deadline is armed: it is the TSC that the deadline is of. */
+static uint64_t moved_tsc;
+
+static uint64_t on_moved_tsc(void *ctx, uint64_t tsc)
+{
+    (void)ctx;
+    uint64_t guest_now = 2 * fake_ns + moved_tsc;
+    return (int64_t)(tsc - guest_now) <= 0 ? fake_ns : fake_ns + (tsc - guest_now + 1) / 2;
+}
+
+static void test_tsc_moves(void **state)
+{
+    struct lapic_ops moving = ops;
+
+    (void)state;
+    moving.tsc_to_ns = on_moved_tsc;
+    moved_tsc = 0;
+    l->ops = &moving;
+    put(0x320, 0x40040);
+    for (unsigned i = 0; i < 2; i++) {
+        /* Past the deadline: at once. */
+        assert_int_equal(
+            lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 200 * MS), OK);
+        moved_tsc += 1000 * MS;
+        lapic_tsc_moved(l);
+        assert_true(pending(l, 0x40));
+        assert_int_equal(l->tsc_deadline, 0);
+        lapic_ack(l, 0x40);
+        put(0xb0, 0);
+        /* Back: later. */
+        assert_int_equal(
+            lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 20 * MS), OK);
+        moved_tsc -= 60 * MS;
+        lapic_tsc_moved(l);
+        fake_advance(&q, 39 * MS);
+        assert_false(pending(l, 0x40));
+        fake_advance(&q, 1 * MS);
+        assert_true(pending(l, 0x40));
+        lapic_ack(l, 0x40);
+        put(0xb0, 0);
+    }
+    /* It was due before the move back, and only not run yet: it has come. */
+    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 2 * MS),
+                     OK);
+    fake_ns += 2 * MS;
+    moved_tsc -= 100 * MS;
+    lapic_tsc_moved(l);
+    assert_true(pending(l, 0x40));
+    assert_int_equal(l->tsc_deadline, 0);
+    /* In another mode there is no deadline. */
+    put(0x320, 0x41);
+    lapic_tsc_moved(l);
+    assert_false(l->timer.armed);
+}
+
+/* One-shot and periodic turned into each other. */
+static void test_mode_changes(void **state)
+{
+    (void)state;
+    put(0x3e0, 0xb);
+    put(0x320, 0x40);
+    put(0x380, 1000000);
+    fake_advance(&q, MS / 2);
+    put(0x320, 0x20040); /* periodic, half way: it goes on */
+    fake_advance(&q, MS / 2);
+    assert_true(pending(l, 0x40));
+    lapic_ack(l, 0x40);
+    put(0xb0, 0);
+    fake_advance(&q, MS + MS / 4);
+    assert_true(pending(l, 0x40));
+    lapic_ack(l, 0x40);
+    put(0xb0, 0);
+    put(0x320, 0x40); /* one-shot: the period under way is the last */
+    assert_int_equal(get(0x390), 750000);
+    fake_advance(&q, MS);
+    assert_true(pending(l, 0x40));
+    lapic_ack(l, 0x40);
+    put(0xb0, 0);
+    assert_int_equal(get(0x390), 0);
+    put(0x320, 0x20040); /* expired, then periodic: it stands still */
+    assert_int_equal(get(0x390), 0);
+    put(0x3e0, 0xa);
+    assert_int_equal(get(0x390), 0);
+    put(0x320, 0x40);
+    put(0x320, 0x20040);
+    fake_advance(&q, 1000 * MS);
+    assert_false(pending(l, 0x40));
+    assert_false(l->timer.armed);
+    put(0x3e0, 0xb);
+    put(0x380, 1000000); /* until the count is written */
+    fake_advance(&q, 3 * MS);
+    assert_true(pending(l, 0x40));
+    assert_int_equal(get(0x390), 1000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +575,8 @@ int main(void)
         cmocka_unit_test_setup(test_x2apic_faults, setup),
         cmocka_unit_test_setup(test_timer, setup),
         cmocka_unit_test_setup(test_deadline, setup),
+        cmocka_unit_test_setup(test_tsc_moves, setup),
+        cmocka_unit_test_setup(test_mode_changes, setup),
         cmocka_unit_test_setup(test_wires, setup),
         cmocka_unit_test_setup(test_errors, setup),
         cmocka_unit_test_setup(test_messages, setup),

@@ -190,6 +190,42 @@ static void test_alarm(void **state)
     assert_true(irqs.level[8]);
 }
 
+static unsigned alarms;
+
+static void on_alarm(void *ctx)
+{
+    assert_ptr_equal(ctx, &r);
+    alarms++;
+}
+
+/* The chipset hears of each alarm whose interrupt is enabled, also while IRQ 8 stands. */
+static void test_alarm_listener(void **state)
+{
+    (void)state;
+    start(0);
+    alarms = 0;
+    rtc_on_alarm(&r, on_alarm, &r);
+    put(RTC_SECONDS_ALARM, 0x05);
+    put(RTC_MINUTES_ALARM, 0xff);
+    put(RTC_HOURS_ALARM, 0xff);
+    fake_advance(&q, 10 * NS_PER_S);
+    (void)get(RTC_REG_C);
+    assert_int_equal(alarms, 0); /* not enabled */
+    put(RTC_REG_B, 0x22);
+    fake_advance(&q, 50 * NS_PER_S);
+    assert_int_equal(alarms, 0);
+    fake_advance(&q, 10 * NS_PER_S);
+    assert_int_equal(alarms, 1);
+    assert_int_equal(irqs.rises[RTC_IRQ], 1);
+    fake_advance(&q, 120 * NS_PER_S);
+    assert_int_equal(alarms, 1); /* C was not read */
+    (void)get(RTC_REG_C);
+    put(RTC_REG_B, 0x62); /* the periodic interrupt too, and nobody reads C */
+    fake_advance(&q, 120 * NS_PER_S);
+    assert_int_equal(irqs.rises[RTC_IRQ], 2);
+    assert_int_equal(alarms, 2);
+}
+
 static void test_memory(void **state)
 {
     (void)state;
@@ -209,7 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_calendar),   cmocka_unit_test(test_set),
         cmocka_unit_test(test_interrupts), cmocka_unit_test(test_alarm),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_alarm_listener),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
