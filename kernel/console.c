@@ -13,60 +13,43 @@
 #include "drivers/host/uart.h"
 #include "kernel/bootmem.h"
 #include "kernel/charge.h"
+#include "kernel/console_internal.h"
 #include "kernel/log.h"
 #include "kernel/monitor/conmux.h"
 #include "kernel/sched.h"
 #include "kernel/vm.h"
 
-#define OUT_BYTES (512u << 10)
-#define KEYS 4096u  /* typed and not looked at yet */
-#define TYPED 1024u /* typed for a guest that has not read it yet; a power of two */
-#define CTRL_CLOSE_BRACKET 0x1d
+#define LOG_BYTES (64u << 10)
 
 #define NS_PER_MS UINT64_C(1000000)
 /* The prompt comes back when no line has pushed it away for this long. */
 #define SETTLE_NS (30 * NS_PER_MS)
-/* Bytes for a guest whose receive FIFO was full are offered again so soon. */
-#define RETRY_NS (1 * NS_PER_MS)
 /* When no interrupt has moved a byte for this long although there are some, poll. */
 #define POLL_NS (20 * NS_PER_MS)
-/* Room that a key needs before the monitor sees it: enough for any command but the largest. */
-#define KEY_ROOM (OUT_BYTES / 2)
 
-struct console_port {
-    struct conmux_port mux; /* first */
-    struct vm *vm;
-    char *typed;
-    uint32_t typed_in, typed_out;
-};
-
-static struct conmux mux;
+struct conmux console_mux;
 static bool mux_ready;
 static struct host_uart uart;
-static const struct console_user *user;
-static uint8_t keys[KEYS];
-static uint32_t keys_in, keys_out;
+const struct console_user *console_user;
 static bool kick_wanted, running;
-static uint64_t last_tx_bytes, lines_seen, dropped_keys;
-static struct timer settle_timer, poll_timer, retry_timer;
-
-static struct console_port *attached(void)
-{
-    return (struct console_port *)mux.attached;
-}
+static bool replying; /* the user's code runs: what it logs is part of the reply */
+static uint64_t last_tx_bytes, lines_seen;
+static uint64_t hidden_logs; /* lines not shown since the terminal went to a guest or a screen */
+static struct timer settle_timer, poll_timer;
 
 /* Memory is needed by whoever comes first: the console, or the first VM's port. */
 static void mux_once(void)
 {
     if (!mux_ready) {
         mux_ready = true;
-        conmux_init(&mux, boot_alloc(OUT_BYTES, 64), OUT_BYTES, boot_alloc(CONMUX_ECHO_BYTES, 64));
+        conmux_init(&console_mux, boot_alloc(CONSOLE_REPLY_BYTES, 64), CONSOLE_REPLY_BYTES,
+                    boot_alloc(LOG_BYTES, 64), LOG_BYTES, boot_alloc(CONMUX_ECHO_BYTES, 64));
     }
 }
 
 /* There may be something to send: the loop sees to it, as we may be deep inside a device model. A
  * transmitter at work asks by itself when it is empty. */
-static bool kick(void)
+bool console_kick(void)
 {
     if (kick_wanted || host_uart_sending(&uart)) {
         return false;
@@ -80,25 +63,15 @@ static bool kick(void)
 
 /* ---- the UART's side ------------------------------------------------------------------------- */
 
-static void uart_got(void *ctx, const uint8_t *bytes, size_t n)
-{
-    (void)ctx;
-    for (size_t i = 0; i < n; i++) {
-        if (keys_in - keys_out == KEYS) {
-            dropped_keys += n - i;
-            return;
-        }
-        keys[keys_in++ % KEYS] = bytes[i];
-    }
-}
-
 static size_t uart_wants(void *ctx, uint8_t *buf, size_t max)
 {
     (void)ctx;
-    return conmux_pull(&mux, (char *)buf, max);
+    size_t n = conmux_pull(&console_mux, (char *)buf, max);
+    console_keys_note_echo();
+    return n;
 }
 
-static const struct host_uart_ops uart_ops = {.rx = uart_got, .tx = uart_wants};
+static const struct host_uart_ops uart_ops = {.rx = console_keys_put, .tx = uart_wants};
 
 static void on_irq(void *ctx)
 {
@@ -114,70 +87,42 @@ struct console_port *console_port_new(struct vm *vm)
 
     mux_once();
     p->vm = vm;
-    p->typed = boot_alloc(TYPED, 64);
-    conmux_add(&mux, &p->mux, vm->config->name, boot_alloc(CONMUX_PORT_BYTES, 64));
+    p->typed = boot_alloc(CONSOLE_TYPED, 64);
+    conmux_add(&console_mux, &p->mux, vm->config->name, boot_alloc(CONMUX_PORT_BYTES, 64));
     return p;
 }
 
 void console_port_tx(struct console_port *p, uint8_t byte)
 {
-    conmux_port_put(&mux, &p->mux, (char)byte);
-    if (byte != '\n' && mux.attached != &p->mux && p->mux.written % CONMUX_LINE != 0) {
+    conmux_port_put(&console_mux, &p->mux, (char)byte);
+    if (byte != '\n' && console_mux.attached != &p->mux && p->mux.written % CONMUX_LINE != 0) {
         return; /* no whole line yet */
     }
-    if (kick()) {
+    if (console_kick()) {
         hvm_yield(p->vm->vcpus[0].hvm);
     }
 }
 
 bool console_port_room(struct console_port *p)
 {
-    return conmux_port_room(&mux, &p->mux);
+    return conmux_port_room(&console_mux, &p->mux);
 }
 
 void console_port_end(struct console_port *p)
 {
-    conmux_port_end(&mux, &p->mux);
-    (void)kick();
-}
-
-/* Whether the VM's devices are there to talk to. */
-static bool has_devices(const struct vm *vm)
-{
-    return vm->state != VM_OFF && vm->state != VM_STOPPING;
+    conmux_port_end(&console_mux, &p->mux);
+    (void)console_kick();
 }
 
 static void resume_ports(void)
 {
     struct conmux_port *p;
 
-    while ((p = conmux_unblocked(&mux)) != NULL) {
+    while ((p = conmux_unblocked(&console_mux)) != NULL) {
         struct vm *vm = ((struct console_port *)p)->vm;
-        if (has_devices(vm)) {
+        if (console_can_take(vm)) {
             uart_tx_resume(&vm->uart);
         }
-    }
-}
-
-/* Gives the attached guest what was typed, as far as it takes it. */
-static void feed_guest(void)
-{
-    struct console_port *p = attached();
-
-    if (!p) {
-        return;
-    }
-    if (!has_devices(p->vm)) {
-        p->typed_out = p->typed_in;
-    }
-    while (p->typed_out != p->typed_in) {
-        if (!uart_rx(&p->vm->uart, (uint8_t)p->typed[p->typed_out % TYPED])) {
-            if (!retry_timer.armed) {
-                sched_arm(&retry_timer, clock_now_ns() + RETRY_NS);
-            }
-            return;
-        }
-        p->typed_out++;
     }
 }
 
@@ -185,15 +130,15 @@ static void feed_guest(void)
 
 void console_set_user(const struct console_user *u)
 {
-    user = u;
-    mux.render = u->render;
-    mux.render_ctx = u->ctx;
+    console_user = u;
+    console_mux.render = u->render;
+    console_mux.render_ctx = u->ctx;
 }
 
 bool console_write(const char *text, size_t n)
 {
-    (void)kick();
-    return conmux_write(&mux, text, n);
+    (void)console_kick();
+    return conmux_reply(&console_mux, text, n);
 }
 
 void console_printf(const char *fmt, ...)
@@ -213,109 +158,134 @@ void console_printf(const char *fmt, ...)
 
 size_t console_room(void)
 {
-    return conmux_room(&mux);
+    return conmux_room(&console_mux);
+}
+
+void console_cut_reply(void)
+{
+    (void)conmux_cut_reply(&console_mux);
+}
+
+bool console_send_stats(size_t (*more)(void *ctx, char *buf, size_t size), void *ctx, bool asked)
+{
+    (void)console_kick();
+    return conmux_send_stats(&console_mux, more, ctx, asked);
 }
 
 void console_prompt(void)
 {
-    conmux_prompt(&mux);
-    (void)kick();
+    conmux_prompt(&console_mux);
+    (void)console_kick();
 }
 
 void console_edit(const char *bytes, size_t n)
 {
-    conmux_edit(&mux, bytes, n);
-    (void)kick();
+    conmux_edit(&console_mux, bytes, n);
+    (void)console_kick();
 }
 
 void console_prompt_end(void)
 {
-    conmux_prompt_end(&mux);
-    (void)kick();
+    conmux_prompt_end(&console_mux);
+    (void)console_kick();
 }
 
 void console_attach(struct vm *vm)
 {
     console_printf("[the console of %s; Ctrl-] returns to the monitor]\n", vm->config->name);
-    conmux_attach(&mux, &vm->console->mux);
+    conmux_attach(&console_mux, &vm->console->mux);
     vm->console->typed_out = vm->console->typed_in;
-    (void)kick();
+    (void)console_kick();
 }
 
-static void back(void)
+void console_back(void)
 {
-    uint64_t hidden = conmux_back(&mux);
+    uint64_t hidden = conmux_back(&console_mux);
 
-    if (hidden > 0) {
-        console_printf("[the monitor; %llu lines of other guests were not shown]\n",
-                       (unsigned long long)hidden);
+    if (hidden > 0 || hidden_logs > 0) {
+        console_printf("[the monitor; %llu lines of other guests and %llu of the log were not "
+                       "shown]\n",
+                       (unsigned long long)hidden, (unsigned long long)hidden_logs);
     } else {
         console_printf("[the monitor]\n");
     }
+    hidden_logs = 0;
 }
 
 void console_screen(bool on)
 {
     if (on) {
-        conmux_screen(&mux);
+        conmux_screen(&console_mux);
     } else {
-        back();
+        console_back();
+    }
+}
+
+void console_release(void)
+{
+    if (console_mux.mode != CONMUX_MONITOR) {
+        console_back();
     }
 }
 
 bool console_wants_lines(void)
 {
-    return mux.mode == CONMUX_MONITOR;
+    return console_mux.mode == CONMUX_MONITOR;
 }
 
 bool console_drained(void)
 {
-    return !uart.present || (conmux_empty(&mux) && host_uart_idle(&uart));
+    return !uart.present || (conmux_empty(&console_mux) && host_uart_idle(&uart));
 }
 
-void console_counts(uint64_t *tx, uint64_t *rx, uint64_t *lost)
+struct console_counts console_counts(void)
 {
-    *tx = uart.tx_bytes;
-    *rx = uart.rx_bytes;
-    *lost = mux.lost;
+    return (struct console_counts){
+        .tx_bytes = uart.tx_bytes,
+        .rx_bytes = uart.rx_bytes,
+        .lost_lines = console_mux.lost,
+        .echo_max_us = console_keys_echo_max_ns() / 1000,
+        .obey_max_us = console_keys_obey_max_ns() / 1000,
+    };
 }
 
 /* ---- the loop's side ------------------------------------------------------------------------- */
 
-static void on_log(enum log_level level, const char *line)
+static void on_log(enum log_level level, const struct vm *about, const char *line)
 {
+    char text[1024];
+
     (void)level;
     if (!running) {
         early_uart_puts(line); /* before the loop turns nobody else sends */
         early_uart_puts("\n");
         return;
     }
-    if (mux.mode != CONMUX_SCREEN) {
-        console_printf("%s\n", line);
+    struct console_port *p = (struct console_port *)console_mux.attached;
+    if (console_mux.mode == CONMUX_SCREEN || (p && p->vm != about)) {
+        hidden_logs++; /* `log` has it */
+        return;
+    }
+    size_t n = MIN(format(text, sizeof(text), "%s\n", line), sizeof(text) - 1);
+    (void)(replying ? conmux_reply(&console_mux, text, n) : conmux_log(&console_mux, text, n));
+    (void)console_kick();
+}
+
+static void user_work(void)
+{
+    const struct console_user *u = console_user;
+
+    if (u && conmux_room(&console_mux) >= CONSOLE_PIECE && u->work(u->ctx)) {
+        (void)console_kick();
     }
 }
 
-/* One typed byte goes where it belongs. False: not now. */
-static bool give_key(uint8_t key)
+static void drain_to_nowhere(void)
 {
-    struct console_port *p = attached();
+    char nowhere[CONMUX_STAGE];
 
-    if (p) {
-        if (key == CTRL_CLOSE_BRACKET) {
-            back();
-            console_prompt();
-        } else if (p->typed_in - p->typed_out < TYPED) {
-            p->typed[p->typed_in++ % TYPED] = (char)key;
-        } else {
-            dropped_keys++;
-        }
-        return true;
+    for (unsigned i = 0; i < 4 && conmux_pull(&console_mux, nowhere, sizeof(nowhere)) > 0; i++) {
     }
-    if (!user || console_room() < KEY_ROOM || !user->ready(user->ctx)) {
-        return false;
-    }
-    user->key(user->ctx, key);
-    return true;
 }
 
 static bool console_work(void *ctx)
@@ -324,10 +294,11 @@ static bool console_work(void *ctx)
 
     (void)ctx;
     running = true;
-    while (keys_out != keys_in && give_key(keys[keys_out % KEYS])) {
-        keys_out++;
-    }
-    feed_guest();
+    replying = true;
+    console_keys_give();
+    user_work();
+    replying = false;
+    console_keys_feed();
     if (kick_wanted) {
         kick_wanted = false;
         if (uart.present) {
@@ -335,31 +306,24 @@ static bool console_work(void *ctx)
         }
     }
     if (!uart.present) {
-        char nowhere[CONMUX_STAGE];
-        while (conmux_pull(&mux, nowhere, sizeof(nowhere)) > 0) {
-        }
+        drain_to_nowhere();
     }
     resume_ports();
-    if (mux.guest_lines != lines_seen || (conmux_unsettled(&mux) && !settle_timer.armed)) {
-        lines_seen = mux.guest_lines;
+    if (console_mux.guest_lines != lines_seen ||
+        (conmux_unsettled(&console_mux) && !settle_timer.armed)) {
+        lines_seen = console_mux.guest_lines;
         sched_arm(&settle_timer, clock_now_ns() + SETTLE_NS);
     }
     charge(before);
-    return kick_wanted;
+    return kick_wanted || console_keys_left();
 }
 
 static void settle_due(void *ctx, uint64_t now_ns)
 {
     (void)ctx;
     (void)now_ns;
-    conmux_settle(&mux);
-    (void)kick();
-}
-
-static void retry_due(void *ctx, uint64_t now_ns)
-{
-    (void)ctx;
-    (void)now_ns; /* being awake is enough: console_work follows */
+    conmux_settle(&console_mux);
+    (void)console_kick();
 }
 
 static bool irq_works;
@@ -368,10 +332,11 @@ static bool irq_works;
 static void poll_due(void *ctx, uint64_t now_ns)
 {
     (void)ctx;
-    if (!irq_works || (uart.tx_bytes == last_tx_bytes && !conmux_empty(&mux))) {
+    if (!irq_works || (uart.tx_bytes == last_tx_bytes && !conmux_empty(&console_mux))) {
         host_uart_poll(&uart);
     }
     last_tx_bytes = uart.tx_bytes;
+    log_tell_suppressed();
     if (uart.present) {
         sched_arm(&poll_timer, now_ns + (irq_works ? 10 * POLL_NS : POLL_NS / 10));
     }
@@ -382,7 +347,7 @@ void console_init(void)
     mux_once();
     timer_init(&settle_timer, settle_due, NULL);
     timer_init(&poll_timer, poll_due, NULL);
-    timer_init(&retry_timer, retry_due, NULL);
+    console_keys_init();
     if (host_uart_init(&uart, HOST_UART_COM1, &uart_ops, NULL) == OK) {
         enum status s = irq_register(HOST_UART_COM1_IRQ, on_irq, NULL);
         irq_works = s == OK;

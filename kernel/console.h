@@ -8,9 +8,11 @@
  * command (`top`) has the terminal for itself. In the last two modes other guests' output is kept
  * only as far as each port's buffer remembers it.
  *
- * Who comes first: the echo of what is typed, then the monitor and the log, then the guests, a line
- * of each in turn. A guest that writes more than the line takes finds no room in its own port's
- * buffer (console_port_room) and waits; nobody else does.
+ * Who comes first: the echo of what is typed, then the reply to a command, the log, and by turns
+ * statistics and the guests, a line of each in turn. Each has room of its own: output that nobody
+ * asked for keeps no key and no reply waiting. A guest that writes more than the line takes finds
+ * no room in its own port's buffer (console_port_room) and waits; nobody else does. A command that
+ * writes much does it in pieces, as there is room (console_user's work); Ctrl-C ends it.
  *
  * All memory is bounded and taken at boot. Everything runs in the scheduler's loop or its interrupt
  * windows; console_write, console_port_tx and the log may be called from anywhere in it.
@@ -40,22 +42,34 @@ void console_port_end(struct console_port *p);
 /* ---- for the monitor ------------------------------------------------------------------------ */
 
 struct console_user {
-    /* One typed byte. Called only while `ready` says yes and there is room for output. */
+    /* One typed byte. Called only after `ready` said yes for it. */
     void (*key)(void *ctx, uint8_t byte);
-    bool (*ready)(void *ctx);
+    bool (*ready)(void *ctx, uint8_t byte);
+    /* Ctrl-C was typed behind a byte that is not ready: end what it waits for. */
+    void (*interrupt)(void *ctx);
+    /* A piece of what the last command still has to write, while there is room for
+     * CONSOLE_PIECE bytes; returns whether it wants to be called again. */
+    bool (*work)(void *ctx);
     /* The prompt with what has been typed so far and the cursor moved to its place; returns the
      * length, cut to size. */
     size_t (*render)(void *ctx, char *buf, size_t size);
     void *ctx;
 };
+#define CONSOLE_PIECE 8192u
 void console_set_user(const struct console_user *user);
 
-/* Text of whole lines, each ended by a newline: all of it, or nothing when there is no room; false
- * then, and the console says later that something is missing. */
+/* The reply to a command: text of whole lines, each ended by a newline. All of it, or nothing when
+ * there is no room; false then, and the console says later that something is missing. */
 bool console_write(const char *text, size_t n);
 void console_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Bytes that console_write can take now, at least; newlines count twice. */
 size_t console_room(void);
+/* Drops what has not been sent of replies. */
+void console_cut_reply(void);
+
+/* Sends a statistics line, made piece by piece by `more` (conmux_send_stats). False: the one before
+ * has not left yet. `asked`: the user waits for it. */
+bool console_send_stats(size_t (*more)(void *ctx, char *buf, size_t size), void *ctx, bool asked);
 
 /* The prompt is wanted: it is drawn after what has been written so far. */
 void console_prompt(void);
@@ -71,10 +85,19 @@ void console_attach(struct vm *vm);
 void console_screen(bool on);
 /* Whether the monitor's line-by-line output may come out now (mode MONITOR). */
 bool console_wants_lines(void);
+/* The run ends: back to MONITOR from wherever the terminal is. */
+void console_release(void);
 /* Whether all that was written has left the machine. */
 bool console_drained(void);
 
-/* Bytes both ways since boot, and lines that were dropped for want of room. */
-void console_counts(uint64_t *tx, uint64_t *rx, uint64_t *lost);
+struct console_counts {
+    uint64_t tx_bytes, rx_bytes; /* since boot */
+    uint64_t lost_lines;         /* dropped because their buffer was full */
+    /* The longest since boot: from a key's arrival until its echo was handed to the port, and from
+     * Enter's arrival until its command began. Waiting for output that was asked for is not
+     * counted. */
+    uint64_t echo_max_us, obey_max_us;
+};
+struct console_counts console_counts(void);
 
 #endif

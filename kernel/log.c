@@ -6,9 +6,9 @@
 #include "arch/x86_64/early_uart.h"
 #include "base/format.h"
 #include "base/string.h"
+#include "kernel/vm.h"
 
 #define RING_BYTES 65536u
-#define LINE_BYTES 512u
 #define PANIC_LINES 20u
 
 static char ring[RING_BYTES];
@@ -23,31 +23,90 @@ static void ring_put(const char *s)
     ring[ring_end++ % RING_BYTES] = '\n';
 }
 
+/* Puts a line into the ring and hands it to the sink. */
+static void emit(enum log_level level, const struct vm *about, const char *line)
+{
+    ring_put(line);
+    if (sink) {
+        sink(level, about, line);
+    } else {
+        early_uart_puts(line);
+        early_uart_puts("\n");
+    }
+}
+
+static size_t stamp(char *line, size_t size, uint64_t now_ns)
+{
+    uint64_t us = now_ns / 1000;
+
+    return format(line, size, "[%4llu.%06llu] ", (unsigned long long)(us / 1000000),
+                  (unsigned long long)(us % 1000000));
+}
+
+/* Tells that some lines are missing. */
+static void emit_suppressed(const struct vm *about, uint64_t n, uint64_t now_ns)
+{
+    char line[LOG_LINE_BYTES];
+    size_t at = stamp(line, sizeof(line), now_ns);
+
+    format(line + at, sizeof(line) - at, "%s%s%llu log lines suppressed",
+           about ? about->config->name : "", about ? ": " : "", (unsigned long long)n);
+    emit(LOG_WARN, about, line);
+}
+
+/* The VM that the text is about: a line about a VM begins with its name and a colon. */
+static struct vm *subject(const char *text)
+{
+    char name[CONFIG_VM_NAME];
+    const char *colon = strchr(text, ':');
+    size_t n = colon ? (size_t)(colon - text) : 0;
+
+    if (n == 0 || n >= sizeof(name)) {
+        return NULL;
+    }
+    memcpy(name, text, n);
+    name[n] = '\0';
+    return vm_find(name);
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
-    char line[LINE_BYTES];
-    uint64_t us = clock_now_ns() / 1000;
-    size_t n = format(line, sizeof(line), "[%4llu.%06llu] %s", (unsigned long long)(us / 1000000),
-                      (unsigned long long)(us % 1000000),
-                      level == LOG_ERROR  ? "error: "
-                      : level == LOG_WARN ? "warning: "
-                                          : "");
+    char line[LOG_LINE_BYTES];
+    uint64_t now_ns = clock_now_ns(), suppressed = 0;
+    size_t n = stamp(line, sizeof(line), now_ns);
+    size_t text = n + format(line + n, sizeof(line) - n, "%s",
+                             level == LOG_ERROR  ? "error: "
+                             : level == LOG_WARN ? "warning: "
+                                                 : "");
     va_list ap;
 
     va_start(ap, fmt);
-    format_va(line + n, sizeof(line) - n, fmt, ap);
+    format_va(line + text, sizeof(line) - text, fmt, ap);
     va_end(ap);
     for (char *c = line; *c; c++) {
         if (*c == '\n' || *c == '\r') {
             *c = ' '; /* one call is one line, whatever a name in it holds */
         }
     }
-    ring_put(line);
-    if (sink) {
-        sink(level, line);
-    } else {
-        early_uart_puts(line);
-        early_uart_puts("\n");
+    struct vm *about = subject(line + text);
+    if (about && !loglimit_take(&about->log_limit, now_ns, &suppressed)) {
+        return;
+    }
+    if (suppressed > 0) {
+        emit_suppressed(about, suppressed, now_ns);
+    }
+    emit(level, about, line);
+}
+
+void log_tell_suppressed(void)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    for (unsigned i = 0; i < n_vms; i++) {
+        uint64_t n = loglimit_tell(&vms[i]->log_limit, now_ns);
+        if (n > 0) {
+            emit_suppressed(vms[i], n, now_ns);
+        }
     }
 }
 
@@ -77,22 +136,29 @@ static uint64_t tail_start(unsigned max_lines)
     return oldest == 0 ? 0 : start;
 }
 
-void log_each(unsigned max_lines, void (*put)(void *ctx, const char *line), void *ctx)
+struct log_place log_last(unsigned max_lines)
 {
-    char line[LINE_BYTES];
-    size_t n = 0;
-    uint64_t end = ring_end; /* what `put` itself logs is not part of it */
+    return (struct log_place){.at = tail_start(max_lines), .end = ring_end};
+}
 
-    for (uint64_t at = tail_start(max_lines); at < end; at++) {
-        char c = ring[at % RING_BYTES];
+bool log_next(struct log_place *p, char *line, size_t size)
+{
+    size_t n = 0;
+
+    if (ring_end - p->at > RING_BYTES) {
+        p->at = tail_start(~0u);
+    }
+    while (p->at < p->end) {
+        char c = ring[p->at++ % RING_BYTES];
         if (c == '\n') {
             line[n] = 0;
-            put(ctx, line);
-            n = 0;
-        } else if (n < sizeof(line) - 1) {
+            return true;
+        }
+        if (n < size - 1) {
             line[n++] = c;
         }
     }
+    return false;
 }
 
 void log_tail(void (*put)(char c))

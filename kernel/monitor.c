@@ -10,15 +10,18 @@
 #include "kernel/monitor/lineedit.h"
 #include "kernel/power.h"
 #include "kernel/report.h"
+#include "kernel/stats.h"
 
 #define PROMPT "pagefold> "
 #define ESC 0x1b
+#define CTRL_C 0x03
 #define LINE_SHOWN (LINEEDIT_COLUMNS - (int)sizeof(PROMPT))
 
 static struct lineedit edit;
 static bool line_entered; /* what is to be shown is the line just entered, not the next one */
 /* ESC has ended `top`: if an arrow's sequence follows, the editor swallows it. */
 static bool escaped_top;
+static monitor_job_fn *job; /* the last command's, or NULL */
 
 static monitor_command_fn help;
 
@@ -108,6 +111,29 @@ static void prompt_again(void)
     }
 }
 
+void monitor_job(monitor_job_fn *fn)
+{
+    job = fn;
+}
+
+static void interrupt(void *ctx)
+{
+    (void)ctx;
+    job = NULL;
+    stats_json_unask();
+    console_cut_reply();
+}
+
+static bool work(void *ctx)
+{
+    (void)ctx;
+    if (job && !job()) {
+        job = NULL;
+        prompt_again();
+    }
+    return job != NULL;
+}
+
 static void run_line(const char *line)
 {
     char why[200];
@@ -132,13 +158,21 @@ static void on_key(void *ctx, uint8_t key)
             (void)lineedit_key(&edit, ESC);
         }
     }
+    if (key == CTRL_C) {
+        interrupt(NULL);
+    }
+    if (job) {
+        console_prompt(); /* typed ahead */
+    }
     switch (lineedit_key(&edit, key)) {
     case LINEEDIT_LINE:
         line_entered = true;
         console_prompt_end();
         line_entered = false;
         run_line(lineedit_line(&edit));
-        prompt_again();
+        if (!job) {
+            prompt_again();
+        }
         break;
     case LINEEDIT_MORE:
     case LINEEDIT_END: /* there is nowhere to leave to */
@@ -146,10 +180,11 @@ static void on_key(void *ctx, uint8_t key)
     }
 }
 
-static bool is_ready(void *ctx)
+/* A line that was typed ahead is obeyed when the command before it has written everything. */
+static bool is_ready(void *ctx, uint8_t key)
 {
     (void)ctx;
-    return !power_is_ending();
+    return !power_is_ending() && (!job || (key != '\r' && key != '\n'));
 }
 
 static size_t render(void *ctx, char *buf, size_t size)
@@ -168,7 +203,8 @@ static void put(void *ctx, const char *bytes, size_t n)
     console_edit(bytes, n);
 }
 
-static const struct console_user user = {.key = on_key, .ready = is_ready, .render = render};
+static const struct console_user user = {
+    .key = on_key, .ready = is_ready, .interrupt = interrupt, .work = work, .render = render};
 
 void monitor_init(const struct config *config)
 {

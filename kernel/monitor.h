@@ -2,9 +2,10 @@
 /*
  * The monitor: the prompt on the console, and its commands.
  *
- * A command runs to its end in one turn of the loop and writes into the console's buffer; what
- * takes longer (stopping a VM, `top`, `poweroff`) goes on by itself while the prompt is back or
- * away.
+ * A command runs to its end in one turn of the loop and writes into the console's buffer. One that
+ * writes more than a few lines leaves a job behind, which writes the rest piece by piece as there
+ * is room; the prompt comes back at its end, and Ctrl-C ends it. What takes long for other reasons
+ * (stopping a VM, `top`, `poweroff`) goes on by itself while the prompt is back or away.
  */
 #ifndef KERNEL_MONITOR_H
 #define KERNEL_MONITOR_H
@@ -17,6 +18,11 @@ void monitor_init(const struct config *config);
 
 /* Between the monitor's parts. argv[0] is the command's name; the number of arguments is right. */
 typedef void monitor_command_fn(void *ctx, unsigned argc, char *const *argv);
+
+/* For a command: calls fn now and then, with room for CONSOLE_PIECE bytes on the console, until it
+ * returns false. A call takes a fraction of STEP_MAX_NS. */
+typedef bool monitor_job_fn(void);
+void monitor_job(monitor_job_fn *fn);
 
 /* monitor_show.c: what there is. */
 monitor_command_fn monitor_vms, monitor_stats, monitor_mem, monitor_log, monitor_version;

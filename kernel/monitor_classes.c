@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The monitor's `classes`: what guests use their pages for, as counts and page by page. */
+#include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"
 #include "kernel/console.h"
@@ -8,6 +9,7 @@
 
 #define LINE 400u
 #define RUNS_A_LINE 16u
+#define PAGES_A_LINE 256u /* so that a line is a short step; longer runs go on in the next */
 
 static bool is_on(const struct vm *vm)
 {
@@ -46,6 +48,7 @@ static uint64_t print_runs(struct guest_pages *g, uint64_t gfn, uint64_t end)
     char line[LINE];
     size_t n = format(line, sizeof(line), "map %llx:", (unsigned long long)gfn);
 
+    end = MIN(end, gfn + PAGES_A_LINE);
     for (unsigned i = 0; i < RUNS_A_LINE && gfn < end; i++) {
         enum page_class c = guest_pages_class(g, GFN(gfn), false);
         uint64_t first = gfn++;
@@ -59,21 +62,31 @@ static uint64_t print_runs(struct guest_pages *g, uint64_t gfn, uint64_t end)
     return gfn;
 }
 
-static void print_map(struct vm *vm)
-{
-    struct guest_pages *g = &vm->classes.pages;
+static struct {
+    struct vm *vm;
+    unsigned run; /* of its memory */
+    uint64_t gfn; /* the next, from the run's start on */
+} map;
 
-    for (unsigned r = 0; r < vm->p2m.n_runs; r++) {
-        uint64_t gfn = vm->p2m.runs[r].first.n, end = gfn + vm->p2m.runs[r].pages;
-        while (gfn < end) {
-            if (console_room() < 2 * (size_t)LINE) {
-                console_printf("map: the rest does not fit into the console's buffer\n");
-                return;
-            }
-            gfn = print_runs(g, gfn, end);
-        }
+static bool map_job(void)
+{
+    struct p2m *p = &map.vm->p2m;
+
+    if (!is_on(map.vm)) {
+        console_printf("map: %s is off\n", map.vm->config->name);
+        return false;
     }
-    console_printf("map: end of %s\n", vm->config->name);
+    if (map.run == p->n_runs) {
+        console_printf("map: end of %s\n", map.vm->config->name);
+        return false;
+    }
+    uint64_t first = p->runs[map.run].first.n, pages = p->runs[map.run].pages;
+    map.gfn = print_runs(&map.vm->classes.pages, first + map.gfn, first + pages) - first;
+    if (map.gfn >= pages) {
+        map.run++;
+        map.gfn = 0;
+    }
+    return true;
 }
 
 void monitor_classes(void *ctx, unsigned argc, char *const *argv)
@@ -88,7 +101,10 @@ void monitor_classes(void *ctx, unsigned argc, char *const *argv)
     } else if (vm && !is_on(vm)) {
         console_printf("%s is %s\n", vm->config->name, vm_state_name(vm));
     } else if (argc > 2) {
-        print_map(vm);
+        map.vm = vm;
+        map.run = 0;
+        map.gfn = 0;
+        monitor_job(map_job);
     } else {
         print_head();
         for (unsigned i = 0; i < n_vms; i++) {

@@ -22,27 +22,35 @@
 #define MIB(pages)                                                                                 \
     (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
 
-void monitor_vms(void *ctx, unsigned argc, char *const *argv)
+static unsigned next_vm;
+
+static bool vms_job(void)
 {
     struct stats_vm s;
 
+    if (next_vm >= n_vms) {
+        return false;
+    }
+    const struct vm *vm = vms[next_vm++];
+    stats_read_vm(vm, &s);
+    bool ended = vm->stop_reason[0] && (vm->state == VM_OFF || vm->state == VM_STOPPING);
+    console_printf("%-16s %-10s %6lluM %9llu %9llu %9llu %6llu  %s%s%s%s\n", vm->config->name,
+                   vm_state_name(vm), (unsigned long long)s.memory_mib,
+                   (unsigned long long)s.present, (unsigned long long)s.shared,
+                   (unsigned long long)s.zero, (unsigned long long)s.boots, vm->config->share,
+                   ended ? "  (" : "", ended ? vm->stop_reason : "", ended ? ")" : "");
+    return true;
+}
+
+void monitor_vms(void *ctx, unsigned argc, char *const *argv)
+{
     (void)ctx;
     (void)argc;
     (void)argv;
     console_printf("%-16s %-10s %7s %9s %9s %9s %6s  %s\n", "NAME", "STATE", "MEMORY", "PRESENT",
                    "SHARED", "ZERO", "BOOTS", "GROUP");
-    for (unsigned i = 0; i < n_vms; i++) {
-        const struct vm *vm = vms[i];
-        stats_read_vm(vm, &s);
-        console_printf("%-16s %-10s %6lluM %9llu %9llu %9llu %6llu  %s", vm->config->name,
-                       vm_state_name(vm), (unsigned long long)s.memory_mib,
-                       (unsigned long long)s.present, (unsigned long long)s.shared,
-                       (unsigned long long)s.zero, (unsigned long long)s.boots, vm->config->share);
-        if (vm->stop_reason[0] && (vm->state == VM_OFF || vm->state == VM_STOPPING)) {
-            console_printf("  (%s)", vm->stop_reason);
-        }
-        console_printf("\n");
-    }
+    next_vm = 0;
+    monitor_job(vms_job);
 }
 
 void monitor_stats(void *ctx, unsigned argc, char *const *argv)
@@ -51,9 +59,11 @@ void monitor_stats(void *ctx, unsigned argc, char *const *argv)
 
     (void)ctx;
     if (argc == 1) {
-        stats_print();
+        stats_text_begin();
+        monitor_job(stats_text_more);
     } else if (argc == 2 && strcmp(argv[1], "json") == 0) {
-        (void)stats_print_json(); /* has said why not */
+        stats_json_ask();
+        monitor_job(stats_json_asked);
     } else if (argc == 3 && strcmp(argv[1], "every") == 0) {
         struct config_host *h = &machine_config.host;
         if (config_host_set(h, "stats.interval", argv[2], why, sizeof(why)) != OK) {
@@ -125,10 +135,17 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
     print_bytes("check", check_bytes(), "4 bytes a frame, for `check`");
 }
 
-static void print_log_line(void *ctx, const char *line)
+static struct log_place log_at;
+
+static bool log_job(void)
 {
-    (void)ctx;
+    char line[LOG_LINE_BYTES];
+
+    if (!log_next(&log_at, line, sizeof(line))) {
+        return false;
+    }
     console_printf("%s\n", line);
+    return true;
 }
 
 void monitor_log(void *ctx, unsigned argc, char *const *argv)
@@ -143,7 +160,8 @@ void monitor_log(void *ctx, unsigned argc, char *const *argv)
         }
         n = n * 10 + (unsigned)(*c - '0');
     }
-    log_each(n == 0 || n > LOG_LINES ? LOG_LINES : n, print_log_line, NULL);
+    log_at = log_last(n == 0 || n > LOG_LINES ? LOG_LINES : n);
+    monitor_job(log_job);
 }
 
 void monitor_version(void *ctx, unsigned argc, char *const *argv)

@@ -51,7 +51,10 @@ static const struct stats_field host_fields[] = {
     FIELD(host, memory_promised_pages, "sum of their memory"),
     FIELD(host, console_tx_bytes, "sent on the serial line"),
     FIELD(host, console_rx_bytes, "received on the serial line"),
-    FIELD(host, console_lost_lines, "log lines that found the console's buffer full"),
+    FIELD(host, console_lost_lines, "lines that found the console's buffer for their kind full"),
+    FIELD(host, console_echo_us, "the longest that a typed key waited for its echo"),
+    FIELD(host, console_obey_us, "the longest that a typed command waited for its start"),
+    FIELD(host, json_skipped, "lines like this left out because the one before had not left"),
 };
 
 static const struct stats_field cache_fields[] = {
@@ -129,6 +132,7 @@ static const struct stats_field vm_fields[] = {
     FIELD(vm, disk_aside_mapped, "blocks kept aside given to it as frames"),
 };
 
+static uint64_t json_skipped;
 static struct stats peak;
 static struct stats_vm *peak_vms;
 static bool have_peak;
@@ -217,7 +221,13 @@ static void read_host(struct stats_host *h)
         }
     }
     h->guest_ms = guest_ns / NS_PER_MS;
-    console_counts(&h->console_tx_bytes, &h->console_rx_bytes, &h->console_lost_lines);
+    const struct console_counts console = console_counts();
+    h->console_tx_bytes = console.tx_bytes;
+    h->console_rx_bytes = console.rx_bytes;
+    h->console_lost_lines = console.lost_lines;
+    h->console_echo_us = console.echo_max_us;
+    h->console_obey_us = console.obey_max_us;
+    h->json_skipped = json_skipped;
 }
 
 static void read_cache(struct stats_cache *out)
@@ -383,7 +393,7 @@ static void json_due(void *ctx, uint64_t now_ns)
         return;
     }
     if (console_wants_lines()) {
-        (void)stats_print_json(); /* counted when it does not fit */
+        json_skipped += !stats_json_send();
     }
     uint64_t next = json_timer.deadline_ns + interval_ns;
     sched_arm(&json_timer, next > now_ns ? next : now_ns + interval_ns);
@@ -400,7 +410,7 @@ void stats_set_interval(uint64_t ns)
 
 void stats_init(const struct config *config)
 {
-    stats_print_init();
+    stats_json_init();
     peak_vms = boot_alloc(sizeof(*peak_vms) * MAX(n_vms, 1u), 8);
     timer_init(&peak_timer, peak_due, NULL);
     timer_init(&json_timer, json_due, NULL);

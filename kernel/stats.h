@@ -24,7 +24,9 @@ struct stats_host {
     uint64_t disk_faults; /* injected */
     uint64_t disk_commands, disk_merged, disk_errors, disk_timeouts, disk_read_sectors,
         disk_written_sectors;
-    uint64_t vms_on, memory_promised_pages, console_tx_bytes, console_rx_bytes, console_lost_lines;
+    uint64_t vms_on, memory_promised_pages;
+    uint64_t console_tx_bytes, console_rx_bytes, console_lost_lines, console_echo_us,
+        console_obey_us, json_skipped;
 };
 
 /* Of one class of guest pages (mm/pageclass.h). */
@@ -104,10 +106,19 @@ const struct stats *stats_peak(const struct stats_vm **per_vm);
 /* To be called before something takes memory away from VMs. */
 void stats_note_peak(void);
 
-/* Writes the statistics as text, or as one JSON line, to the console. A JSON line that does not fit
- * in the console's buffer is left out and counted; false then. */
-void stats_print(void);
-bool stats_print_json(void);
-void stats_print_init(void); /* stats_print.c's memory; from stats_init */
+/* stats_print.c: the statistics as text, piece by piece: `more` writes one, and says whether there
+ * are others. */
+void stats_text_begin(void);
+bool stats_text_more(void);
+
+/* stats_json.c: one JSON line, read at one moment and made as it is sent. False: the line before
+ * has not left yet. */
+bool stats_json_send(void);
+/* One for the user, as soon as the line before has left: to be called until false, when all of it
+ * has. stats_json_unask: the user does not want it any more. */
+void stats_json_ask(void);
+bool stats_json_asked(void);
+void stats_json_unask(void);
+void stats_json_init(void); /* its memory; from stats_init */
 
 #endif

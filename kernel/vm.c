@@ -56,12 +56,12 @@ void vms_init(const struct config *config)
 {
     struct p2m_run runs[2];
 
-    n_vms = config->n_vms;
-    vms = boot_alloc(sizeof(*vms) * MAX(n_vms, 1u), sizeof(void *));
-    for (unsigned i = 0; i < n_vms; i++) {
+    vms = boot_alloc(sizeof(*vms) * MAX(config->n_vms, 1u), sizeof(void *));
+    for (unsigned i = 0; i < config->n_vms; i++) {
         struct vm *vm = boot_alloc(sizeof(*vm), 64);
-        vms[i] = vm;
         vm->config = &config->vms[i];
+        vms[i] = vm;
+        n_vms = i + 1; /* the log looks VMs up */
         vm->number = (uint16_t)(i + 1);
         timer_init(&vm->restart_timer, restart_due, vm);
         vm->group = group_find(vm->config->share);

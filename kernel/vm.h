@@ -35,6 +35,7 @@
 #include "kernel/account.h"
 #include "kernel/classes.h"
 #include "kernel/config/config.h"
+#include "kernel/monitor/loglimit.h"
 #include "mm/p2m.h"
 
 #include <bsd/sys/queue.h>
@@ -111,6 +112,7 @@ struct vm {
     bool disk_work; /* some disk asked for virtio_blk_work */
 
     struct console_port *console; /* kernel/console.h: where the UART's bytes go */
+    struct loglimit log_limit;    /* kernel/log.h: lines about it */
 };
 
 /* All VMs of the configuration, made once at boot. */

@@ -83,6 +83,7 @@ void conmux_stage_line(struct conmux *m, struct conmux_port *p, uint64_t end)
         }
     }
     conmux_stage_puts(m, "\r\n");
+    p->lines -= conmux_port_byte(p, end - 1) == '\n';
     conmux_port_skip_to(p, end);
     m->guest_lines++;
 }

@@ -122,6 +122,12 @@ void json_string(struct json *j, const char *name, const char *value)
     put_string(j, value);
 }
 
+void json_go_on(struct json *j)
+{
+    j->n = 0;
+    j->buf[0] = '\0';
+}
+
 bool json_finish(const struct json *j)
 {
     return !j->broken && !j->full && j->depth == 0 && j->more;

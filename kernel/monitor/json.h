@@ -38,7 +38,9 @@ void json_signed(struct json *j, const char *name, int64_t value);
 void json_bool(struct json *j, const char *name, bool value);
 /* Bytes beyond ASCII come out as if they were Latin-1, so that any bytes make valid JSON. */
 void json_string(struct json *j, const char *name, const char *value);
-/* Whether buf holds one whole JSON value. */
+/* What buf holds has been taken away: the text goes on at its start. */
+void json_go_on(struct json *j);
+/* Whether buf holds one whole JSON value, or its end after json_go_on. */
 bool json_finish(const struct json *j);
 
 #endif

@@ -15,11 +15,12 @@
 
 #define PORTS 3
 #define OUT 8192
+#define LOG 4096
 #define PROMPT "pagefold> "
 
 static struct conmux m;
 static struct conmux_port ports[PORTS];
-static char port_bytes[PORTS][CONMUX_PORT_BYTES], out[OUT], echo[CONMUX_ECHO_BYTES];
+static char port_bytes[PORTS][CONMUX_PORT_BYTES], out[OUT], logged[LOG], echo[CONMUX_ECHO_BYTES];
 static char typed[64];
 
 /* The terminal: finished lines, and the one under the cursor. */
@@ -92,7 +93,7 @@ static int setup(void **state)
     static const char *const names[PORTS] = {"a", "bb", "ccc"};
 
     (void)state;
-    conmux_init(&m, out, OUT, echo);
+    conmux_init(&m, out, OUT, logged, LOG, echo);
     for (unsigned i = 0; i < PORTS; i++) {
         conmux_add(&m, &ports[i], names[i], port_bytes[i]);
     }
@@ -115,7 +116,7 @@ static void guest(unsigned p, const char *text)
 
 static void write(const char *text)
 {
-    assert_true(conmux_write(&m, text, strlen(text)));
+    assert_true(conmux_reply(&m, text, strlen(text)));
 }
 
 static void test_whole_lines(void **state)
@@ -302,7 +303,7 @@ static void test_lost_is_told(void **state)
 
     memset(big, 'x', sizeof(big));
     big[sizeof(big) - 1] = '\n';
-    assert_false(conmux_write(&m, big, sizeof(big))); /* its newline is two */
+    assert_false(conmux_reply(&m, big, sizeof(big))); /* its newline is two */
     write("fits\n");
     pull(SIZE_MAX);
     assert_int_equal(n_lines, 2);
@@ -402,7 +403,7 @@ static void test_property(void **state)
                 break;
             case 2:
                 snprintf(text, sizeof(text), "mon %u\n", sent[PORTS]);
-                sent[PORTS] += conmux_write(&m, text, strlen(text));
+                sent[PORTS] += conmux_reply(&m, text, strlen(text));
                 break;
             case 3:
                 conmux_prompt(&m);
