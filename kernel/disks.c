@@ -131,6 +131,19 @@ void disks_say_lost(void)
     blkcache_say_lost(&blkcache);
 }
 
+static struct disk *find(const char *name)
+{
+    struct disk *d;
+
+    STAILQ_FOREACH(d, &disks, link)
+    {
+        if (strcmp(d->name, name) == 0) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
 static void add_disk(struct blk_dev *dev, const char *name)
 {
     struct disk *d = boot_alloc(sizeof(*d), 64);
@@ -210,6 +223,36 @@ static void add_module_disk(const char *name)
     add_disk(with_faults(&rd->dev, name), name);
 }
 
+static void add_reader(const char *name, unsigned group)
+{
+    struct disk *d = find(name);
+
+    if (d) {
+        blkcache_add_reader(&d->cached, group);
+    }
+}
+
+/* Says which share groups have which disks, those of VMs that are off included: what a guest gets
+ * of a disk is not to depend on which others run. */
+static void add_readers(const struct config *config)
+{
+    for (unsigned i = 0; i < config->n_vms; i++) {
+        const struct config_vm *vm = &config->vms[i];
+        for (unsigned d = 0; d < vm->n_disks; d++) {
+            add_reader(vm->disks[d].name, group_number(vm->share));
+            add_reader(vm->disks[d].overlay, group_number(vm->share));
+        }
+    }
+    const struct disk *d;
+    STAILQ_FOREACH(d, &disks, link)
+    {
+        if (d->cached.readers == FRAME_COMMON) {
+            log_info("%s: VMs of several share groups have it: its blocks are copied, not mapped",
+                     d->name);
+        }
+    }
+}
+
 void disks_init(const struct config *config)
 {
     void *mem = boot_alloc(blkcache_bytes(JOBS, IOS), 64);
@@ -234,19 +277,14 @@ void disks_init(const struct config *config)
             }
         }
     }
+    add_readers(config);
 }
 
 struct blk_dev *disks_find(const char *name)
 {
-    struct disk *d;
+    struct disk *d = find(name);
 
-    STAILQ_FOREACH(d, &disks, link)
-    {
-        if (strcmp(d->name, name) == 0) {
-            return &d->cached.dev;
-        }
-    }
-    return NULL;
+    return d ? &d->cached.dev : NULL;
 }
 
 void disks_set_readahead(uint64_t bytes)

@@ -19,6 +19,7 @@ extern struct blktrace machine_trace; /* of all requests; n_max 0 without cache.
 extern struct fold machine_fold;
 extern struct share_group *groups; /* n_groups of them, one for each name in the configuration */
 extern unsigned n_groups;
+unsigned group_number(const char *name); /* its place there */
 extern struct config machine_config;
 
 /* A boot module by name, or false. Its bytes stay where they are for ever. */

@@ -88,6 +88,16 @@ static void make_groups(void)
     }
 }
 
+unsigned group_number(const char *name)
+{
+    for (unsigned i = 0; i < n_groups; i++) {
+        if (strcmp(groups[i].name, name) == 0) {
+            return i;
+        }
+    }
+    panic("no share group '%s': make_groups missed it", name);
+}
+
 static void init_groups(void)
 {
     for (unsigned i = 0; i < n_groups; i++) {

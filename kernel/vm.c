@@ -24,16 +24,6 @@ unsigned n_vms;
 /* From one start to the next of a VM that resets: making and loading it is one long step. */
 #define RESTART_APART_NS UINT64_C(1000000000)
 
-static struct share_group *group_find(const char *name)
-{
-    for (unsigned i = 0; i < n_groups; i++) {
-        if (strcmp(groups[i].name, name) == 0) {
-            return &groups[i];
-        }
-    }
-    panic("no share group '%s': groups_init missed it", name);
-}
-
 /* Its firing is all: the loop turns, and vm_work looks again. */
 static void restart_due(void *ctx, uint64_t now_ns)
 {
@@ -64,7 +54,7 @@ void vms_init(const struct config *config)
         n_vms = i + 1; /* the log looks VMs up */
         vm->number = (uint16_t)(i + 1);
         timer_init(&vm->restart_timer, restart_due, vm);
-        vm->group = group_find(vm->config->share);
+        vm->group = &groups[group_number(vm->config->share)];
         vm->space = boot_alloc(hvm_space_bytes(), 64);
         vm->regions =
             boot_alloc(sizeof(*vm->regions) * p2m_regions(runs, memory_runs(vm->config, runs)), 64);

@@ -192,7 +192,7 @@ enum status cache_insert_ahead(struct cache *c, uint32_t disk, uint64_t block,
                                uint32_t *out) MUST_CHECK;
 /* How many such blocks there may be room for now, at most. */
 uint32_t cache_ahead_room(const struct cache *c);
-/* BUSY: says for guests of which share group the block is read. */
+/* BUSY: says for guests of which share group the block is read; FRAME_COMMON: of several. */
 void cache_set_group(struct cache *c, uint32_t e, uint32_t group);
 /* BUSY -> VALID with `mask` (dropped instead when doomed or mask is 0). In mode FOLD, a block of
  * zeroes is in no frame then. */

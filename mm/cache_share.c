@@ -76,7 +76,7 @@ void cache_renew(struct cache *c, mfn_t mfn)
     struct frame *fr = frame_of(c->frames, mfn), *table = c->frames->table;
 
     ASSERT((fr->flags & FRAME_F_CACHED) != 0 && (fr->flags & FRAME_F_INDEXED) == 0);
-    bool wanted = c->mode == CACHE_FOLD || fr->state == FRAME_SHARED;
+    bool wanted = fr->state == FRAME_SHARED || (c->mode == CACHE_FOLD && fr->group != FRAME_COMMON);
     if (!wanted || is_new(c, mfn)) {
         return;
     }

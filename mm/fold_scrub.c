@@ -2,8 +2,9 @@
 /*
  * Scrubbing (paper, section 9): at the end of a pass, each block of the cache whose content stands
  * in the stable or the unstable index, of whatever share group, is dropped; zero pages count as
- * indexed. What the cache alone holds is clean, so it may always go; it is compared in full so that
- * no other does.
+ * indexed. Blocks of disks that several groups read (FRAME_COMMON) stay: that one is gone would
+ * tell a group what another one holds. What the cache alone holds is clean, so it may always go; it
+ * is compared in full so that no other does.
  */
 #include "base/bits.h"
 #include "mm/cache.h"
@@ -63,7 +64,8 @@ static bool is_candidate(const struct fold *f, uint32_t e)
         return false;
     }
     const struct frame *fr = frame_of(f->frames, cache_frame(f->cache, e));
-    return fr->state == FRAME_CACHE && !(fr->flags & FRAME_F_INDEXED) && fr->pins == 0;
+    return fr->state == FRAME_CACHE && !(fr->flags & FRAME_F_INDEXED) && fr->pins == 0 &&
+           fr->group != FRAME_COMMON;
 }
 
 void fold_scrub_step(struct fold *f)

@@ -81,6 +81,9 @@ struct frame {
 _Static_assert(sizeof(struct frame) == 32, "DESIGN: at most 32 bytes of metadata a frame");
 
 #define FRAME_NO_GROUP UINT16_MAX
+/* A block of a disk that several share groups read: no guest maps its frame, and mm/fold leaves it
+ * alone, so that nothing that is done with it depends on what the guests of one group hold. */
+#define FRAME_COMMON (UINT16_MAX - 1)
 
 /* What the disk cache is told about, or asked for, CACHED frames. */
 struct frames_cache {

@@ -305,7 +305,7 @@ enum status p2m_fault(struct p2m *p, gfn_t gfn, bool write)
 
 bool p2m_may_adopt(const struct frame *fr, uint32_t id)
 {
-    return fr->state == FRAME_CACHE || fr->group == id;
+    return fr->group == id || (fr->state == FRAME_CACHE && fr->group != FRAME_COMMON);
 }
 
 /* The frame is the group's from now on; what another group's index knew of it is forgotten. */

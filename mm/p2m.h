@@ -217,7 +217,7 @@ void p2m_put(struct p2m *p, mfn_t mfn);
  */
 enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn) MUST_CHECK;
 /* Whether guests of share group `id` may map the CACHE or SHARED frame: only one group does at a
- * time, so that no group's write tells anything of another's pages. */
+ * time, and none a FRAME_COMMON one, so that no group's write tells anything of another's pages. */
 bool p2m_may_adopt(const struct frame *fr, uint32_t id);
 
 /*

@@ -9,7 +9,7 @@ enum status share_group_init(struct share_group *g, struct frames *frames, const
 {
     mfn_t zero;
 
-    if (id >= FRAME_NO_GROUP) {
+    if (id >= FRAME_COMMON) {
         return E_RANGE;
     }
     enum status s = frames_alloc(frames, FRAME_ZERO, &zero);

@@ -3,6 +3,7 @@
 #include "drivers/block/blkcache.h"
 
 #include "base/bits.h"
+#include "base/log.h"
 #include "drivers/block/blkcache_internal.h"
 #include "drivers/block/segs.h"
 
@@ -347,7 +348,7 @@ static bool blkcache_keeps(struct blk_dev *dev, uint64_t sector)
 {
     struct blkcache_dev *d = (struct blkcache_dev *)dev;
 
-    return d->bc->cache->mode == CACHE_FOLD && d->bc->writing.give &&
+    return d->bc->cache->mode == CACHE_FOLD && d->bc->writing.give && d->readers != FRAME_COMMON &&
            (d->dev.start + sector) % CACHE_BLOCK_SECTORS == 0;
 }
 
@@ -360,7 +361,40 @@ static const struct blk_ops blkcache_ops = {
 
 void blkcache_dev_init(struct blkcache_dev *d, struct blkcache *bc, struct blk_dev *lower)
 {
-    *d = (struct blkcache_dev){.dev = *lower, .lower = lower, .bc = bc};
+    *d = (struct blkcache_dev){.dev = *lower, .lower = lower, .bc = bc, .readers = FRAME_NO_GROUP};
     d->dev.ops = &blkcache_ops;
     blkcache_leaf_join(d);
+}
+
+/* Whether a block is, in part at least, in both. */
+static bool have_a_block_in_common(const struct blk_dev *a, const struct blk_dev *b)
+{
+    return a->sectors > 0 && b->sectors > 0 &&
+           block_of(a->start) <= block_of(b->start + b->sectors - 1) &&
+           block_of(b->start) <= block_of(a->start + a->sectors - 1);
+}
+
+void blkcache_add_reader(struct blkcache_dev *d, uint32_t group)
+{
+    struct blkcache_dev *other;
+
+    ASSERT(group < FRAME_COMMON);
+    if (d->readers == FRAME_NO_GROUP) {
+        d->readers = (uint16_t)group;
+    }
+    STAILQ_FOREACH(other, &d->leaf->devs, leaf_link)
+    {
+        if (have_a_block_in_common(&d->dev, &other->dev) && other->readers != group &&
+            other->readers != FRAME_NO_GROUP) {
+            d->readers = other->readers = FRAME_COMMON;
+        }
+    }
+}
+
+uint32_t blkcache_group(const struct blkcache_job *j)
+{
+    if (j->d->readers == FRAME_COMMON) {
+        return FRAME_COMMON;
+    }
+    return j->r->account != NULL ? j->r->account->group : FRAME_NO_GROUP;
 }

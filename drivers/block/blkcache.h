@@ -170,6 +170,7 @@ struct blkcache_dev {
     struct blkcache *bc;
     uint32_t in_flight;                   /* requests submitted and not done */
     struct blkcache_leaf *leaf, own_leaf; /* the first device of a leaf disk has it */
+    uint16_t readers; /* the share group whose guests have it, or FRAME_NO_GROUP, or FRAME_COMMON */
     STAILQ_ENTRY(blkcache_dev) leaf_link;
     uint64_t errors_told; /* like an account's, for requests without one */
     struct blkcache_dev_stats stats;
@@ -199,5 +200,13 @@ void blkcache_say_lost(const struct blkcache *bc);
 /* Stacks d over lower, with its name, size and abilities. Segments of requests must lie inside the
  * cache's frame table. */
 void blkcache_dev_init(struct blkcache_dev *d, struct blkcache *bc, struct blk_dev *lower);
+
+/*
+ * Guests of share group `group` are going to use the device: to be told for each group before its
+ * guests' first request. Where another group has blocks of it too, by this device or by another one
+ * of the same disk, both devices are common: their blocks are copied for all guests, as in mode
+ * INCLUSIVE, and what guests hold in memory decides neither what is held nor how it is given.
+ */
+void blkcache_add_reader(struct blkcache_dev *d, uint32_t group);
 
 #endif

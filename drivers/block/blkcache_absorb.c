@@ -24,7 +24,7 @@ bool blkcache_page_at(const struct blkcache_job *j, uint64_t sector, mfn_t *out)
     const struct frames *f = bc->cache->frames;
     uint64_t off = job_offset(j, sector);
 
-    if (bc->cache->mode != CACHE_FOLD || !bc->writing.give) {
+    if (bc->cache->mode != CACHE_FOLD || !bc->writing.give || j->d->readers == FRAME_COMMON) {
         return false;
     }
     for (unsigned i = 0; i < j->r->n_segs; i++) {
@@ -53,7 +53,6 @@ static enum status put(struct blkcache_job *j, uint64_t n, uint32_t *e)
     struct blkcache *bc = j->d->bc;
     struct cache *c = bc->cache;
     uint64_t block = block_of(j->at), skip = j->at % CACHE_BLOCK_SECTORS;
-    uint32_t group = j->r->account != NULL ? j->r->account->group : FRAME_NO_GROUP;
     mfn_t mfn;
 
     if (n == CACHE_BLOCK_SECTORS && blkcache_page_at(j, j->at, &mfn) &&
@@ -61,7 +60,8 @@ static enum status put(struct blkcache_job *j, uint64_t n, uint32_t *e)
         c->stats.given++;
         return OK;
     }
-    enum status s = cache_write(c, j->d->dev.id, block, n != CACHE_BLOCK_SECTORS, group, e);
+    enum status s =
+        cache_write(c, j->d->dev.id, block, n != CACHE_BLOCK_SECTORS, blkcache_group(j), e);
     if (s == OK) {
         uint8_t *bytes = frame_bytes(c->frames, cache_frame(c, *e));
         blkcache_take(bc, j->r, job_offset(j, j->at), bytes + skip * BLK_SECTOR,

@@ -108,8 +108,8 @@ static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
             break; /* there already, or no frame for it */
         }
         c->entries[e].prev = (uint32_t)(io - bc->ios);
-        if (j->r->account != NULL) {
-            cache_set_group(c, e, j->r->account->group);
+        if (blkcache_group(j) != FRAME_NO_GROUP) {
+            cache_set_group(c, e, blkcache_group(j));
         }
         frames_pin(c->frames, cache_frame(c, e));
         io->entries[io->n_entries++] = e;
@@ -328,7 +328,7 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group, 
     struct cache *c = d->bc->cache;
     uint64_t at = d->dev.start + sector;
 
-    if (c->mode != CACHE_FOLD || at % CACHE_BLOCK_SECTORS != 0) {
+    if (c->mode != CACHE_FOLD || at % CACHE_BLOCK_SECTORS != 0 || d->readers == FRAME_COMMON) {
         return E_UNSUPPORTED;
     }
     uint32_t e = cache_find(c, d->dev.id, block_of(at));

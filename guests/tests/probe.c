@@ -7,8 +7,13 @@
  * nobody has, waits for the scanner, and times one read and one write of each. With expect=0
  * (another share group) both kinds must cost the same; with expect=1 (the same group) they must
  * not: that shows that the probe works.
+ *
+ * The same with a disk that both have: role=2 fills it; role=3, the victim, reads it and reuses the
+ * pages, but holds copies of each second block; role=4, the attacker, times a read of each block
+ * and the first write to the page that it came to. Both must cost the same whether the victim holds
+ * a copy or not.
  */
-#include "kit.h"
+#include "virtio.h"
 
 #define PAGES 1000ul
 #define ZEROES 250ul
@@ -183,13 +188,113 @@ static void attacker(uint64_t expect, uint64_t wait, uint64_t seed)
     tap_ok(median(&zero_first) > 2 * median(&write_not), "zero pages were folded");
 }
 
+/* ---- with a disk ----------------------------------------------------------------------------- */
+
+#define BLOCKS 200ul
+#define SECTORS 8ul /* of a block */
+
+static struct virtio_disk disk;
+
+static uint64_t on_disk(uint64_t block)
+{
+    return 7000000 + block;
+}
+
+static bool request(uint32_t type, uint64_t block, uint64_t n)
+{
+    return virtio_request(&disk, type, block * SECTORS, (void *)page(n), PAGE) == 0;
+}
+
+static void fill_disk(void)
+{
+    uint64_t bad = 0;
+
+    for (uint64_t b = 0; b < BLOCKS; b++) {
+        fill(b, on_disk(b));
+        bad += !request(VIRTIO_BLK_WRITE, b, b);
+    }
+    bad += virtio_request(&disk, VIRTIO_BLK_FLUSH, 0, NULL, 0) != 0;
+    tap_ok(bad == 0, "the disk is filled: %lu requests failed", bad);
+}
+
+/* With reread=1 it reads all of the disk once more, and maps what it read for as long as it is. */
+static void disk_victim(uint64_t stay, uint64_t reread)
+{
+    uint64_t bad = 0;
+
+    for (uint64_t b = 0; b < BLOCKS; b++) {
+        bad += !request(VIRTIO_BLK_READ, b, b);
+    }
+    for (uint64_t b = 0; b < BLOCKS; b++) {
+        fill(b, 8000000 + b);
+        fill(BLOCKS + b, b % 2 == 0 ? on_disk(b) : 9000000 + b);
+    }
+    for (uint64_t b = 0; reread && b < BLOCKS; b++) {
+        bad += !request(VIRTIO_BLK_READ, b, b);
+    }
+    print("probe: the victim holds copies of %lu blocks\n", BLOCKS / 2);
+    kit_sleep_ms(stay);
+    tap_ok(bad == 0, "%lu requests failed", bad);
+}
+
+static void disk_attacker(uint64_t wait)
+{
+    struct series *const all[] = {&read_there, &read_not, &write_there, &write_not};
+    uint64_t bad = 0;
+
+    kit_sleep_ms(wait);
+    for (uint64_t b = 0; b < BLOCKS; b++) {
+        struct series *s = b % 2 == 0 ? &read_there : &read_not;
+        page(b)[0] = 1; /* a page of its own is there before, for all alike */
+        uint64_t begin = now();
+        bad += !request(VIRTIO_BLK_READ, b, b);
+        s->cost[s->n++] = (uint32_t)(now() - begin);
+    }
+    for (uint64_t b = 0; b < BLOCKS; b++) {
+        sample(b % 2 == 0 ? &write_there : &write_not, b, true);
+    }
+    for (uint64_t b = 0; b < BLOCKS; b++) {
+        for (uint64_t i = 0; i < PAGE / 8; i++) {
+            bad += i != 100 && page(b)[i] != word(on_disk(b), i);
+        }
+    }
+    tap_ok(bad == 0, "what was read is what is on the disk: %lu times not", bad);
+    for (unsigned i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        digest(all[i]);
+    }
+    uint32_t more =
+        median(&read_there) > median(&read_not) ? median(&read_there) : median(&read_not);
+    uint32_t less = median(&read_there) + median(&read_not) - more;
+    tap_ok(more - less <= less / NOISE, "reads of blocks tell nothing: %u and %u",
+           median(&read_there), median(&read_not));
+    tap_ok(alike(&write_there, &write_not), "writes to what was read tell nothing");
+}
+
 void guest_main(const uint8_t *boot_params)
 {
+    uint64_t role = kit_option(boot_params, "role", 0),
+             stay = kit_option(boot_params, "stay", 10000);
+    uint64_t wait = kit_option(boot_params, "wait", 4000);
+
     apic_init();
-    if (kit_option(boot_params, "role", 0) == 0) {
-        victim(kit_option(boot_params, "stay", 10000));
-    } else {
-        attacker(kit_option(boot_params, "expect", 0), kit_option(boot_params, "wait", 4000),
-                 kit_option(boot_params, "seed", 1));
+    if (role >= 2 && (!virtio_find(&disk, 0) || !virtio_start(&disk, VIRTIO_F_FLUSH))) {
+        tap_ok(false, "no disk");
+        return;
+    }
+    switch (role) {
+    case 0:
+        victim(stay);
+        break;
+    case 1:
+        attacker(kit_option(boot_params, "expect", 0), wait, kit_option(boot_params, "seed", 1));
+        break;
+    case 2:
+        fill_disk();
+        break;
+    case 3:
+        disk_victim(stay, kit_option(boot_params, "reread", 0));
+        break;
+    default:
+        disk_attacker(wait);
     }
 }
