@@ -175,6 +175,7 @@ bool console_send_stats(size_t (*more)(void *ctx, char *buf, size_t size), void 
 void console_prompt(void)
 {
     conmux_prompt(&console_mux);
+    console_keys_expect();
     (void)console_kick();
 }
 

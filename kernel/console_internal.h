@@ -30,6 +30,8 @@ bool console_can_take(const struct vm *vm);
 void console_keys_put(void *ctx, const uint8_t *bytes, size_t n);
 /* Something has gone out: an echo, maybe. */
 void console_keys_note_echo(void);
+/* Keys for the monitor may come: keeps the prompt in sight. */
+void console_keys_expect(void);
 /* Gives keys to the monitor or the attached guest's buffer: at most one command. */
 void console_keys_give(void);
 /* Gives the attached guest what was typed, as far as it takes it. */

@@ -14,8 +14,8 @@
 #define NS_PER_MS UINT64_C(1000000)
 /* Bytes for a guest whose receive FIFO was full are offered again so soon. */
 #define RETRY_NS (1 * NS_PER_MS)
-/* A line is being typed: since a key not longer ago than this. Meanwhile other output comes in
- * bursts, one in each TICK_NS. */
+/* A line is being typed: since a key, or the prompt's return, not longer ago than this. Meanwhile
+ * other output comes in bursts, one in each TICK_NS. */
 #define TYPING_NS (1000 * NS_PER_MS)
 #define TICK_NS (250 * NS_PER_MS)
 /* Room that Enter needs before the monitor sees it: enough for any reply that is not in pieces. */
@@ -110,19 +110,25 @@ static bool user_is_ready(uint8_t key)
            (!is_enter(key) || conmux_room(&console_mux) >= ENTER_ROOM);
 }
 
+void console_keys_expect(void)
+{
+    uint64_t now = clock_now_ns();
+
+    typing_until_ns = now + TYPING_NS;
+    if (!console_mux.typing) {
+        sched_arm(&tick_timer, now + TICK_NS);
+    }
+    conmux_typing(&console_mux, true);
+}
+
 static void key_to_user(uint8_t key, uint64_t arrived_ns)
 {
     uint64_t now = clock_now_ns();
 
     if (is_enter(key)) {
         obey_max_ns = held_up ? obey_max_ns : MAX(obey_max_ns, now - arrived_ns);
-        typing_until_ns = 0;
     } else {
-        typing_until_ns = now + TYPING_NS;
-        if (!console_mux.typing) {
-            sched_arm(&tick_timer, now + TICK_NS);
-        }
-        conmux_typing(&console_mux, true);
+        console_keys_expect();
     }
     console_user->key(console_user->ctx, key);
     if (!held_up && echo_since_ns == 0) {

@@ -206,7 +206,7 @@ bool conmux_unsettled(const struct conmux *m)
 void conmux_typing(struct conmux *m, bool on)
 {
     if (on && !m->typing) {
-        m->burst = CONMUX_BURST;
+        m->burst = 0;
     }
     m->typing = on;
 }

@@ -135,7 +135,7 @@ void conmux_prompt_end(struct conmux *m);
 void conmux_settle(struct conmux *m);
 /* Whether conmux_settle would do anything. */
 bool conmux_unsettled(const struct conmux *m);
-/* A line is being typed, or no more. */
+/* A line is being typed, or may be (a reply has just ended); or no more. */
 void conmux_typing(struct conmux *m, bool on);
 /* While one is: time for another burst of the rest. */
 void conmux_tick(struct conmux *m);

@@ -112,6 +112,7 @@ class Session:
         self.told = ""      # what of the last line stdout has already, and its bytes
         self.shown = 0
         self.gate_from = 0  # where in text the search for the next send's gate begins
+        self.prompts_from = 0  # likewise, among the prompts that were wiped away
         self.sent_all_at = None if self.sends else 0
         self.matched_at = None
         self.failed = False
@@ -263,11 +264,14 @@ class Session:
 
     def type_what_is_due(self):
         while self.sends:
-            match = re.compile(self.sends[0][0], re.M).search(self.text, self.gate_from)
-            if not match:
+            gate = self.sends[0][0]
+            # Beside other output a prompt may be there for a moment only.
+            if not re.compile(gate, re.M).search(self.text, self.gate_from) and \
+                    not (gate == AT_PROMPT and self.lines.prompts > self.prompts_from):
                 return
             self.write(self.sends.pop(0)[1])
             self.gate_from = len(self.text)
+            self.prompts_from = self.lines.prompts
             if not self.sends:
                 self.sent_all_at = len(self.text)
 

@@ -23,6 +23,7 @@ class Lines:
         self.held = ""        # an unfinished escape sequence or carriage return
         self.rewritten = False  # a carriage return was seen: what comes replaces the line
         self.stats = ""       # a statistics line as far as it has come
+        self.prompts = 0      # prompts without a command that were wiped away again
 
     def whole(self, line):
         """The line that `line` completes, with its newline; nothing when it is a piece of one."""
@@ -51,6 +52,7 @@ class Lines:
                     # The monitor's prompt is only drawn again; a guest's text stays.
                     if not self.partial.startswith(PROMPT):
                         done.append(self.partial + "\n")
+                    self.prompts += self.partial == PROMPT
                     self.partial = ""
                 self.rewritten = False
                 self.partial += piece
