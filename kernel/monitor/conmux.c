@@ -43,6 +43,12 @@ void conmux_port_put(struct conmux *m, struct conmux_port *p, char byte)
 void conmux_port_end(struct conmux *m, struct conmux_port *p)
 {
     if (p->written > 0 && p->bytes[(p->written - 1) & (CONMUX_PORT_BYTES - 1)] != '\n') {
+        /* The port may be full: its last bytes give way, for without an end the line stays. */
+        while (port_free(p) < 2) {
+            p->written--;
+            p->lines -= conmux_port_byte(p, p->written) == '\n';
+            p->scanned = MIN(p->scanned, p->written);
+        }
         conmux_port_put(m, p, '\r');
         conmux_port_put(m, p, '\n');
     }

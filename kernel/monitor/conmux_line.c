@@ -10,10 +10,11 @@
 bool conmux_find_line(struct conmux_port *p, uint64_t *end)
 {
     while (p->scanned < p->written && p->scanned - p->sent < CONMUX_LINE) {
-        if (conmux_port_byte(p, p->scanned++) == '\n') {
-            *end = p->scanned;
+        if (conmux_port_byte(p, p->scanned) == '\n') {
+            *end = p->scanned + 1; /* it is found again, if its turn has not come */
             return true;
         }
+        p->scanned++;
     }
     if (p->scanned - p->sent < CONMUX_LINE) {
         return false;

@@ -172,6 +172,53 @@ static void test_end(void **state)
     assert_string_equal(lines[1], "[a] whole");
 }
 
+/* A guest that goes off when its port is full: the end of the line gives way to the line's end. */
+static void test_end_of_a_full_port(void **state)
+{
+    (void)state;
+    for (unsigned spare = 0; spare < 3; spare++) {
+        setup(NULL);
+        guest(0, "short\n"); /* so that what is full does not end with a piece of a long line */
+        while (ports[0].written < CONMUX_PORT_BYTES - spare) {
+            guest(0, "x");
+        }
+        conmux_port_end(&m, &ports[0]);
+        pull(SIZE_MAX);
+        assert_true(ports[0].sent == ports[0].written);
+        unsigned before = n_lines;
+        guest(0, "next\n");
+        pull(SIZE_MAX);
+        assert_int_equal(n_lines, before + 1);
+        assert_string_equal(lines[before], "[a] next");
+    }
+}
+
+static size_t one_s(void *ctx, char *buf, size_t size)
+{
+    bool *done = ctx, first = !*done;
+
+    assert_true(size > 0);
+    *done = true;
+    buf[0] = 'S';
+    return first ? 1 : 0;
+}
+
+/* A guest's line whose turn does not come, because a statistics line goes first, is not forgotten.
+ */
+static void test_line_waits_for_statistics(void **state)
+{
+    bool done = false;
+
+    (void)state;
+    guest(0, "one\n");
+    assert_true(conmux_send_stats(&m, one_s, &done, false));
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 2);
+    assert_string_equal(lines[0], "S");
+    assert_string_equal(lines[1], "[a] one");
+    assert_true(conmux_empty(&m));
+}
+
 static void test_long_line(void **state)
 {
     (void)state;
@@ -464,6 +511,8 @@ int main(void)
         cmocka_unit_test_setup(test_whole_lines, setup),
         cmocka_unit_test_setup(test_controls_are_taken_out, setup),
         cmocka_unit_test_setup(test_end, setup),
+        cmocka_unit_test_setup(test_end_of_a_full_port, setup),
+        cmocka_unit_test_setup(test_line_waits_for_statistics, setup),
         cmocka_unit_test_setup(test_long_line, setup),
         cmocka_unit_test_setup(test_prompt_comes_back, setup),
         cmocka_unit_test_setup(test_flood, setup),
