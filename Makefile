@@ -25,7 +25,7 @@ ASM  := $(wildcard arch/x86_64/*.S boot/*.S)
 KOBJ := $(PURE:%.c=$O/%.o) $(BARE:%.c=$O/%.o) $(ASM:%.S=$O/%.S.o)
 HOST := $(filter-out base/string.c,$(PURE)) # the C library has these
 HOBJ := $(HOST:%.c=$H/obj/%.o)
-FOBJ := $(HOST:%.c=$H/fuzzobj/%.o)
+FOBJ := $(HOST:%.c=$H/fuzzed/%.o)
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef -Wvla -Wmissing-prototypes -Wstrict-prototypes \
         -Werror
@@ -86,10 +86,10 @@ $H/obj/%.o: %.c
 	$(call say,HOSTCC,$<)
 	$Q mkdir -p $(@D)
 	$Q $(HOSTCC) $(HFLAGS) $(SAN) $(VECTOR_$*) -MMD -MP -c -o $@ $<
-$H/fuzzobj/%.o: %.c
+$H/fuzzed/%.o: %.c
 	$(call say,FUZZCC,$<)
 	$Q mkdir -p $(@D)
-	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer-no-link $(VECTOR_$*) -MMD -MP -c -o $@ $<
+	$Q $(FUZZCC) $(HFLAGS) $(SAN) -fsanitize=fuzzer-no-link $(COVERED) $(VECTOR_$*) -MMD -MP -c -o $@ $<
 $H/libpagefold.a: $(HOBJ)
 	$Q rm -f $@ && ar qcs $@ $^
 $H/libfuzz.a: $(FOBJ)
@@ -102,9 +102,11 @@ SUPPORT := $(wildcard tests/host/support_*.c)
 # The frame table's operations, between which and the rest support_arena.c stands.
 WRAP := $(foreach f,alloc free put unpin,-Wl,--wrap=frames_$f)
 SOBJ := $(SUPPORT:%.c=$H/obj/%.o)
-SFOBJ := $(SUPPORT:%.c=$H/fuzzobj/%.o)
+SFOBJ := $(SUPPORT:%.c=$H/fuzzed/%.o)
 TOBJ := $(patsubst $H/%,$H/obj/tests/host/%.o,$(TESTS))
 $(SOBJ) $(SFOBJ) $(TOBJ): HFLAGS += -Itests/host
+# What the fuzzers reach of the code under test is counted: tests/fuzz/coverage.
+$(FOBJ): COVERED := -fprofile-instr-generate -fcoverage-mapping
 .SECONDARY: $(TOBJ)
 $H/libsupport.a: $(SOBJ)
 	$Q rm -f $@ && ar qcs $@ $^
@@ -157,12 +159,12 @@ $H/verify-image: tools/host/verify-image.c guests/verify/format.h
 	$Q $(HOSTCC) $(HFLAGS) $(SAN) -o $@ $<
 
 FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(wildcard tests/fuzz/fuzz_*.c))
-ZOBJ := $(patsubst $H/%,$H/fuzzobj/tests/fuzz/%.o,$(FUZZERS))
+ZOBJ := $(patsubst $H/%,$H/fuzzed/tests/fuzz/%.o,$(FUZZERS))
 $(ZOBJ): HFLAGS += -Itests/host
 .SECONDARY: $(ZOBJ)
-$H/fuzz_%: $H/fuzzobj/tests/fuzz/fuzz_%.o $H/libfuzzsupport.a $H/libfuzz.a
+$H/fuzz_%: $H/fuzzed/tests/fuzz/fuzz_%.o $H/libfuzzsupport.a $H/libfuzz.a
 	$(call say,LD,$@)
-	$Q $(FUZZCC) $(HFLAGS) $(SAN) $(WRAP) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $H/libfuzzsupport.a $H/libfuzz.a -Wl,--end-group
+	$Q $(FUZZCC) $(HFLAGS) $(SAN) $(WRAP) -fprofile-instr-generate=/dev/null -fsanitize=fuzzer -o $@ $< -Wl,--start-group $H/libfuzzsupport.a $H/libfuzz.a -Wl,--end-group
 
 host-binaries: $(TESTS)
 fuzz-binaries: $(FUZZERS)

@@ -7,7 +7,9 @@
 #include "support_linux.h"
 
 #include "base/bits.h"
-#include "input.h"
+#define RECORD_HEAD 1u
+#define RECORD_BYTES 12u
+#include "records.h"
 
 #include <string.h>
 
@@ -18,16 +20,37 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define LOOKS_CHECK 200u
 #define BUDGET 64u
 
-/* A frame that something is read from. */
-static uint64_t target(struct linux_guest *g, struct input *in)
+/* A word that the way to a struct page leads over, or one of a struct page; or any word at all. */
+static uint8_t *place(struct linux_guest *g, struct input *in)
 {
+    uint32_t which = take(in, 1), n = which >> 2;
+
+    switch (which & 3) {
+    case 0: /* mem_map, or the tables of sections */
+        return (uint8_t *)linux_bytes(g, n & 1 ? LINUX_SECTIONS : LINUX_ROOTS) + (n >> 1) % 4 * 8;
+    case 1: /* the page tables: the top one, and those below */
+        return (uint8_t *)linux_bytes(g, n & 1 ? LINUX_TABLES + (n >> 1) % 8 : LINUX_ROOT) +
+               take(in, 2) % 512 * 8;
+    case 2: {
+        uint64_t at = linux_at(g, take(in, 2) % LINUX_PAGES) + n % (LINUX_STRUCT / 8) * 8;
+        return (uint8_t *)linux_bytes(g, at >> PAGE_SHIFT) + (at & PAGE_MASK);
+    }
+    default:
+        return (uint8_t *)linux_bytes(g, take(in, 2) % LINUX_PAGES) + take(in, 2) % 512 * 8;
+    }
+}
+
+/* A frame that something is read from, or any. */
+static uint64_t frame(struct linux_guest *g, struct input *in)
+{
+    static const uint16_t read[] = {LINUX_NOTE, LINUX_ROOT, LINUX_ROOTS, LINUX_SECTIONS};
     uint32_t which = take(in, 1);
 
     switch (which & 3) {
     case 0:
-        return LINUX_NOTE;
+        return read[(which >> 2) % ARRAY_LEN(read)];
     case 1:
-        return LINUX_ROOT + (which >> 2) % 64;
+        return LINUX_TABLES + (which >> 2) % 8;
     case 2:
         return linux_at(g, take(in, 2) % LINUX_PAGES) >> PAGE_SHIFT;
     default:
@@ -58,9 +81,9 @@ static uint64_t word(struct input *in)
 
 static void poke(struct linux_guest *g, struct input *in)
 {
-    uint8_t *page = linux_bytes(g, target(g, in));
+    uint8_t *at = place(g, in);
 
-    store_le64(page + take(in, 2) % 512 * 8, word(in));
+    store_le64(at, word(in));
 }
 
 /* Text into the note: any bytes at any place. */
@@ -137,7 +160,7 @@ static void step(struct linux_guest *g, struct input *in)
         set_page(g, in);
         break;
     case 4: {
-        uint64_t gfn = target(g, in);
+        uint64_t gfn = frame(g, in);
         if (p2m_is_ram(&g->p2m, GFN(gfn))) {
             g->present[gfn] = !g->present[gfn];
         }
@@ -174,8 +197,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (!guest_pages_search(&g.pages, 0, BUDGET)) {
     }
     require(g.pages.known);
-    for (unsigned i = 0; i < 200 && in.n > 0; i++) {
-        step(&g, &in);
+    struct input record;
+    for (unsigned i = 0; i < 200 && next_record(&in, &record); i++) {
+        step(&g, &record);
     }
     linux_fini(&g);
     return 0;

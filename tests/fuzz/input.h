@@ -5,6 +5,7 @@
 
 #include "base/types.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct input {
@@ -24,9 +25,12 @@ static inline uint32_t take(struct input *in, unsigned bytes)
     return v;
 }
 
-static inline void require(bool cond)
+#define require(cond) require_that(cond, #cond, __FILE__, __LINE__)
+
+static inline void require_that(bool cond, const char *what, const char *file, int line)
 {
     if (!cond) {
+        fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
         abort();
     }
 }
