@@ -16,7 +16,7 @@ static struct p2m **maps;
 static struct share_group **group_list;
 /* Hypervisor frames when all VMs were off: the same number each time, or something leaks. */
 static uint64_t hyp_all_off;
-static uint64_t duplicates; /* as last counted */
+static uint64_t duplicates, unknown; /* as last counted */
 
 void check_init(void)
 {
@@ -33,6 +33,11 @@ uint64_t check_bytes(void)
 uint64_t check_duplicates(void)
 {
     return duplicates;
+}
+
+uint64_t check_unknown(void)
+{
+    return unknown;
 }
 
 static void report(void *ctx, const char *line)
@@ -117,6 +122,7 @@ static uint64_t count_kept(unsigned n_maps)
 
     duplicates_count(&d);
     duplicates = d.duplicates;
+    unknown = d.unknown;
     return d.kept;
 }
 
@@ -155,9 +161,13 @@ unsigned check_run(void)
     uint64_t kept = count_kept(a.n_maps);
     if (bad == 0) {
         console_printf("check: OK (%llu frames, %llu p2m entries, %llu kept by the cache, "
-                       "%llu duplicate)\n",
+                       "%llu duplicate",
                        (unsigned long long)machine_frames.count, (unsigned long long)entries,
                        (unsigned long long)kept, (unsigned long long)duplicates);
+        if (unknown > 0) {
+            console_printf(", %llu unknown", (unsigned long long)unknown);
+        }
+        console_printf(")\n");
     } else {
         console_printf("check: FAILED %u\nPAGEFOLD-CHECK-FAILED\n", bad);
     }

@@ -13,6 +13,8 @@ unsigned check_run(void);
 /* Frames that the cache alone held when check_run last ran, though a guest's page had the same
  * content (mm/duplicates.h). */
 uint64_t check_duplicates(void);
+/* And those of which that is not known. */
+uint64_t check_unknown(void);
 /* Bytes that check_init took, for `mem`. */
 uint64_t check_bytes(void);
 

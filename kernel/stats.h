@@ -48,7 +48,8 @@ struct stats_fold {
 };
 
 struct stats_cache {
-    uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped, blocks_zero, blocks_duplicate;
+    uint64_t blocks_max, blocks_used, blocks_busy, blocks_mapped, blocks_zero, blocks_duplicate,
+        blocks_unknown;
     uint64_t hits, misses, joined, insertions, evictions, invalidations, readahead,
         readahead_wasted, bypassed, adopted, moved, copied_bytes, scrubbed, scrub_ticks;
     uint64_t blocks_dirty, absorbed, given, cleaned, clean_requests, clean_errors;

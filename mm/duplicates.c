@@ -9,6 +9,8 @@
 #include "mm/duplicates.h"
 
 #define EMPTY UINT32_MAX
+/* Words that a search looks at, at most: far more than are in a row in a table that is not full. */
+#define STEPS_MAX 4096u
 /* Sets the groups apart; any odd number does. */
 #define GROUP_SALT UINT64_C(0xd6e8feb86659fd93)
 
@@ -63,23 +65,28 @@ static bool holder_of(const struct table *t, uint64_t n, uint32_t *group)
 }
 
 /*
- * The word with that content of that group, or the empty one where it would stand; NULL when there
- * is neither. `hash` is salted.
+ * The word with that content of that group, or the empty one where it would stand; NULL when that
+ * would take too many steps or compares to find out. `hash` is salted.
  */
 static uint32_t *find(const struct table *t, uint64_t n, uint64_t hash, uint32_t group)
 {
     uint64_t mask = (UINT64_C(1) << t->bits) - 1, i = (hash >> 32) * t->size >> 32;
+    unsigned compares = 0;
 
-    for (uint64_t steps = 0; steps < t->size; steps++, i = i + 1 < t->size ? i + 1 : 0) {
+    for (unsigned steps = 0; steps < STEPS_MAX; steps++, i = i + 1 < t->size ? i + 1 : 0) {
         uint32_t *word = &t->words[i], holder;
         uint64_t other = *word & mask;
 
         if (*word == EMPTY) {
             return word;
         }
-        if (*word == word_of(t, other, hash) && holder_of(t, other, &holder) && holder == group &&
-            t->d->unit->ops->compare(bytes(t, n), bytes(t, other)) == 0) {
-            return word;
+        if (*word == word_of(t, other, hash) && holder_of(t, other, &holder) && holder == group) {
+            if (t->d->unit->ops->compare(bytes(t, n), bytes(t, other)) == 0) {
+                return word;
+            }
+            if (++compares == DUPLICATES_COMPARES) {
+                break;
+            }
         }
     }
     return NULL;
@@ -103,27 +110,34 @@ static void enter_guests(const struct table *t)
     }
 }
 
-/* Whether a guest of the group has a page with the bytes of frame n; `hash` is not salted. */
-static bool is_held(const struct table *t, uint64_t n, uint64_t hash, const struct share_group *g)
+/* Whether a guest of the group has a page with the bytes of frame n, as far as that is known;
+ * `hash` is not salted. */
+static bool is_held(const struct table *t, uint64_t n, uint64_t hash, const struct share_group *g,
+                    bool *unknown)
 {
     if (g->zero_maps > 0 && t->d->unit->ops->is_zero(bytes(t, n))) {
         return true;
     }
     const uint32_t *word = find(t, n, salted(hash, g->id), g->id);
+    *unknown |= !word;
     return word && *word != EMPTY;
 }
 
-static bool is_duplicate(const struct table *t, uint64_t n)
+/* Counts a block's frame as a duplicate, as unknown, or as neither. */
+static void look_at(const struct table *t, struct duplicates *d, uint64_t n)
 {
     const struct frame *fr = at(t, n);
     uint64_t hash = hash_of(t, n);
-    bool held = false;
+    bool held = false, unknown = false;
 
-    for (unsigned i = 0; i < t->d->n_groups && !held; i++) {
-        const struct share_group *g = t->d->groups[i];
-        held = (!(fr->flags & FRAME_F_INDEXED) || fr->group == g->id) && is_held(t, n, hash, g);
+    for (unsigned i = 0; i < d->n_groups && !held; i++) {
+        const struct share_group *g = d->groups[i];
+        if (!(fr->flags & FRAME_F_INDEXED) || fr->group == g->id) {
+            held = is_held(t, n, hash, g, &unknown);
+        }
     }
-    return held;
+    d->duplicates += held;
+    d->unknown += unknown && !held;
 }
 
 void duplicates_count(struct duplicates *d)
@@ -136,12 +150,14 @@ void duplicates_count(struct duplicates *d)
     if (d->unit->begin) {
         d->unit->begin();
     }
-    d->kept = d->duplicates = 0;
+    d->kept = d->duplicates = d->unknown = 0;
     enter_guests(&t);
     for (uint64_t n = 0; n < t.size; n++) {
         if (at(&t, n)->state == FRAME_CACHE && at(&t, n)->refs > 0) {
             d->kept++;
-            d->duplicates += at(&t, n)->pins == 0 && is_duplicate(&t, n);
+            if (at(&t, n)->pins == 0) {
+                look_at(&t, d, n);
+            }
         }
     }
     if (d->unit->end) {

@@ -7,9 +7,12 @@
  * that group has such a page: it could be folded with no other's. What stands in none counts
  * whoever has one.
  *
- * Every frame of a guest's or the cache's is hashed, and compared with the one of equal hash, so
- * the time is linear in memory. Nothing that mm/fold or mm/cache noted of contents is used, nothing
- * is changed, and a broken frame table cannot make it fault or loop.
+ * Every frame of a guest's or the cache's is hashed, and compared with those of equal hash, at most
+ * DUPLICATES_COMPARES of them for each group. So the time is linear in memory, whatever the frames
+ * contain. A block that would want more compares is counted as unknown; with the hash of
+ * mm/content.h that does not happen but to tables that are nearly full. Nothing that mm/fold or
+ * mm/cache noted of contents is used, nothing is changed, and a broken frame table cannot make it
+ * fault or loop.
  */
 #ifndef MM_DUPLICATES_H
 #define MM_DUPLICATES_H
@@ -18,6 +21,8 @@
 #include "mm/content.h"
 #include "mm/frame.h"
 #include "mm/p2m.h"
+
+#define DUPLICATES_COMPARES 4u
 
 struct duplicates {
     const struct frames *frames;
@@ -30,7 +35,8 @@ struct duplicates {
     uint32_t *scratch; /* frames->count words; their values do not matter */
 
     uint64_t kept;       /* the result: frames that the cache alone holds */
-    uint64_t duplicates; /* and those of them that guests hold too */
+    uint64_t duplicates; /* those of them that guests hold too */
+    uint64_t unknown;    /* and those of which that is not known */
 };
 
 void duplicates_count(struct duplicates *d);
