@@ -77,6 +77,17 @@ static unsigned check_tables(const struct vm *vm)
     return 0;
 }
 
+/* A VM whose folding is off shares nothing, once its folds have been undone. */
+static unsigned check_unfolded(const struct vm *vm)
+{
+    if (vm->folds || vm->unmerge.on || vm->state == VM_STOPPING || vm->p2m.shared_maps == 0) {
+        return 0;
+    }
+    console_printf("check: %s: its folding is off, and it maps %llu shared frames\n",
+                   vm->config->name, (unsigned long long)vm->p2m.shared_maps);
+    return 1;
+}
+
 /* What VMs keep aside in memory: the pool counts exactly what the snapshots hold. */
 static unsigned check_snapshots(void)
 {
@@ -149,6 +160,7 @@ unsigned check_run(void)
             maps[a.n_maps++] = &vms[i]->p2m;
             entries += vms[i]->p2m.present;
             bad += check_tables(vms[i]);
+            bad += check_unfolded(vms[i]);
         }
     }
     bad += audit_run(&a);

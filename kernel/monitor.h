@@ -40,6 +40,8 @@ monitor_command_fn monitor_pass;
 
 /* monitor_fold.c: `fold` without a key, `fold classes` and `fold runs`, from monitor_fold. */
 void monitor_fold_figures(void), monitor_fold_classes(void), monitor_fold_runs(void);
+/* `fold vm NAME on|off`; argv[0] is "vm". */
+void monitor_fold_vm(unsigned argc, char *const *argv);
 
 /* monitor_classes.c: what guests use their pages for. */
 monitor_command_fn monitor_classes;

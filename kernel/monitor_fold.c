@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The monitor's figures of folding: `fold`, `fold classes`, `fold runs`. */
+/* The monitor's figures of folding: `fold`, `fold classes`, `fold runs`; and `fold vm`. */
 #include "base/bits.h"
+#include "base/string.h"
 #include "kernel/console.h"
 #include "kernel/machine.h"
 #include "kernel/monitor.h"
 #include "kernel/stats.h"
+#include "kernel/vm_fold.h"
 
 /* Counters fit; for "%llu". */
 #define U(value) ((unsigned long long)(value))
@@ -71,4 +73,22 @@ void monitor_fold_runs(void)
     if (!any) {
         console_printf("nothing is folded with anything but zeroes\n");
     }
+}
+
+void monitor_fold_vm(unsigned argc, char *const *argv)
+{
+    bool on = argc == 3 && strcmp(argv[2], "on") == 0;
+
+    if (argc != 3 || (!on && strcmp(argv[2], "off") != 0)) {
+        console_printf("usage: fold vm NAME on|off\n");
+        return;
+    }
+    struct vm *vm = vm_find(argv[1]);
+    if (!vm) {
+        console_printf("fold vm: there is no VM '%s'; `vms` lists them\n", argv[1]);
+        return;
+    }
+    vm_fold_set(vm, on);
+    console_printf("%s: folding is %s%s\n", vm->config->name, on ? "on" : "off",
+                   vm->unmerge.on ? "; its folded pages are given frames of their own now" : "");
 }

@@ -13,6 +13,7 @@
 #include "kernel/power.h"
 #include "kernel/scan.h"
 #include "kernel/stats.h"
+#include "kernel/vm_fold.h"
 
 #define HOST (&machine_config.host)
 /* What a trace leaves free in the console's buffer. */
@@ -92,10 +93,16 @@ void monitor_fold(void *ctx, unsigned argc, char *const *argv)
 
     if (argc > 1 && strcmp(argv[1], "pass") == 0) {
         monitor_pass(ctx, argc - 1, argv + 1);
+    } else if (argc > 1 && strcmp(argv[1], "vm") == 0) {
+        monitor_fold_vm(argc - 1, argv + 1);
+    } else if (argc == 2 && strcmp(argv[1], "unmerge") == 0) {
+        vms_unmerge();
     } else if (argc == 2 && strcmp(argv[1], "classes") == 0) {
         monitor_fold_classes();
     } else if (argc == 2 && strcmp(argv[1], "runs") == 0) {
         monitor_fold_runs();
+    } else if (argc > 3) {
+        console_printf("usage: fold KEY VALUE, or fold vm NAME on|off\n");
     } else {
         keys(prefixes, argc, argv);
     }

@@ -66,8 +66,8 @@ void scan_attach(struct p2m *p)
 
 void scan_detach(struct p2m *p)
 {
+    attached -= p->fold_attached;
     fold_detach(&machine_fold, p);
-    attached--;
 }
 
 static bool is_on(void)

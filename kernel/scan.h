@@ -10,7 +10,7 @@
 
 /* Takes pace and fold switches from the configuration, which has been checked. After fold_init. */
 void scan_init(const struct config_host *host);
-/* A VM's memory joins or leaves the folding. */
+/* A VM's memory joins or leaves the folding; one that has not joined may leave. */
 void scan_attach(struct p2m *p);
 void scan_detach(struct p2m *p);
 /* The moment from which scan_step has something to do; TIMER_NEVER when there is nothing. `busy`:

@@ -102,6 +102,8 @@ static const struct stats_field vm_fields[] = {
     FIELD(vm, takeovers, "writes to a folded page by its last user: no copy"),
     FIELD(vm, merges, "its pages folded into an equal one"),
     FIELD(vm, zero_merges, "its pages of zeroes folded"),
+    FIELD(vm, fold, "1 while its folding is on"),
+    FIELD(vm, unmerged, "pages given frames because folding was turned off"),
     FIELD(vm, class_free, "by its own account, in the last look at all: pages in its allocator"),
     FIELD(vm, class_kernel, "kernel, slab, page tables, reserved"),
     FIELD(vm, class_anonymous, "processes' own memory"),
@@ -329,6 +331,8 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
     out->takeovers = p->takeovers;
     out->merges = p->merges;
     out->zero_merges = p->zero_merges;
+    out->fold = vm->folds;
+    out->unmerged = vm->unmerged + (vm->unmerge.on ? vm->unmerge.given : 0);
     read_classes(vm, out);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         const uint64_t *counts = hvm_counts(vm->vcpus[i].hvm);

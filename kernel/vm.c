@@ -14,6 +14,7 @@
 #include "kernel/machine.h"
 #include "kernel/scan.h"
 #include "kernel/sched.h"
+#include "kernel/vm_fold.h"
 #include "kernel/vm_memory.h"
 
 struct vm **vms;
@@ -53,6 +54,7 @@ void vms_init(const struct config *config)
         vms[i] = vm;
         n_vms = i + 1; /* the log looks VMs up */
         vm->number = (uint16_t)(i + 1);
+        vm->folds = vm->config->fold;
         timer_init(&vm->restart_timer, restart_due, vm);
         vm->group = &groups[group_number(vm->config->share)];
         vm->space = boot_alloc(hvm_space_bytes(), 64);
@@ -158,7 +160,7 @@ static enum status start(struct vm *vm)
         goto fail_devices;
     }
     classes_begin(vm);
-    scan_attach(&vm->p2m);
+    vm_fold_begin(vm);
     vm->state = VM_RUN;
     vm->boots++;
     vm->started_ns = clock_now_ns();
@@ -239,7 +241,7 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
         sched_remove(&vm->vcpus[i]);
         hvm_yield(vm->vcpus[i].hvm);
     }
-    scan_detach(&vm->p2m);
+    vm_fold_end(vm);
     classes_end(vm);
 }
 
@@ -302,13 +304,22 @@ static bool disk_step(struct vm *vm)
 
 bool vm_work(struct vm *vm)
 {
-    bool stops = vm->state == VM_STOPPING;
+    bool stops = vm->state == VM_STOPPING, unfolds = vm_fold_wants_work(vm);
+    bool disks = vm->disk_work && !stops && vm->state != VM_OFF, more = false;
 
-    if (!stops && (!vm->disk_work || vm->state == VM_OFF)) {
+    if (!stops && !disks && !unfolds) {
         return false;
     }
     struct account *before = charge_vm(vm);
-    bool more = stops ? stop_step(vm) : disk_step(vm);
+    if (stops) {
+        more = stop_step(vm);
+    }
+    if (disks) {
+        more = disk_step(vm);
+    }
+    if (unfolds) {
+        more |= vm_fold_work(vm);
+    }
     charge(before);
     return more;
 }

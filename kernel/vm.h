@@ -37,6 +37,7 @@
 #include "kernel/config/config.h"
 #include "kernel/monitor/loglimit.h"
 #include "mm/p2m.h"
+#include "mm/unmerge.h"
 
 #include <bsd/sys/queue.h>
 
@@ -94,6 +95,10 @@ struct vm {
     struct p2m p2m;
     struct share_group *group;
     struct vm_classes classes;
+    bool folds; /* kernel/vm_fold.c: whether its memory is folded, over restarts too */
+    struct unmerge unmerge;
+    bool said_unmerge_waits;
+    uint64_t unmerged; /* pages that were given frames because folding was turned off */
 
     unsigned n_vcpus;
     struct vcpu vcpus[VM_VCPUS];

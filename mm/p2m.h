@@ -168,6 +168,9 @@ struct p2m {
     uint64_t merges, zero_merges;                             /* likewise, by mm/fold */
     struct p2m *fold_next;                                    /* mm/fold's list of attached maps */
     bool fold_attached;
+    /* Nothing of it is to be shared: disk blocks are copied to it instead of mapped, and what it
+     * writes is not kept as a block. Its owner detaches it from mm/fold too (mm/unmerge.h). */
+    bool fold_off;
     uint64_t (*ticks)(void); /* mm/fold's clock, to tell what its folds cost; or NULL */
 };
 

@@ -57,8 +57,11 @@ static enum status adopt_page(struct virtio_blk *d, struct virtio_blk_slot *slot
     struct p2m *p = d->cfg.p2m;
     gpa_t gpa;
     mfn_t mfn;
-    enum status s = blk_hold(d->cfg.disk, slot->sector, p->group->id, &mfn);
+    enum status s = E_UNSUPPORTED;
 
+    if (!p->fold_off) { /* it may have been turned while the data was fetched */
+        s = blk_hold(d->cfg.disk, slot->sector, p->group->id, &mfn);
+    }
     if (s != OK) {
         return s;
     }
@@ -139,6 +142,7 @@ bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
 bool virtio_blk_adopt_possible(const struct virtio_blk *d, const struct virtio_blk_slot *slot,
                                uint64_t sector)
 {
-    return slot->type == VIRTIO_BLK_T_IN && is_whole_page(slot, slot->at, slot->left) &&
+    return slot->type == VIRTIO_BLK_T_IN && !d->cfg.p2m->fold_off &&
+           is_whole_page(slot, slot->at, slot->left) &&
            blk_hold(d->cfg.disk, sector, d->cfg.p2m->group->id, NULL) != E_UNSUPPORTED;
 }

@@ -285,7 +285,7 @@ static void freeze(struct virtio_blk *d, const struct virtio_blk_slot *slot, uin
             gfns[n++] = slot->pages[i].gfn;
         }
     }
-    if (n > 0) {
+    if (n > 0 && !d->cfg.p2m->fold_off) {
         p2m_freeze(d->cfg.p2m, gfns, n);
     }
 }

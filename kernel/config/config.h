@@ -89,6 +89,7 @@ struct config_vm {
     unsigned n_disks;
     struct config_disk disks[CONFIG_DISKS];
     char share[CONFIG_VM_NAME];
+    bool fold;  /* whether its memory is folded */
     bool start; /* at boot; otherwise by the monitor */
     unsigned cpus;
 };

@@ -97,6 +97,7 @@ const struct key vm_keys[] = {
              "`,overlay=DISK`"},
     {"share", KEY_IDENT, VM(share), .max = CONFIG_VM_NAME, .def = "default",
      .help = "1 to 31 letters, digits, dots, underscores and hyphens"},
+    {"fold", KEY_SWITCH, VM(fold), .def = "on", .help = "on or off"},
     {"start", KEY_SWITCH, VM(start), .def = "on", .help = "on or off"},
     {"cpus", KEY_COUNT, VM(cpus), .min = 1, .max = 1, .def = "1", .help = "1"},
 };

@@ -169,6 +169,7 @@ static void vm_create(struct world *w, unsigned i)
     v->map.race_ctx = w;
     v->live = true;
     v->life++;
+    v->unmerge = (struct unmerge){0};
     fold_attach(&w->fold, &v->p2m);
 }
 
@@ -350,7 +351,7 @@ static void op_vm(struct world *w, unsigned vm)
         vm_destroy(w, vm, how & 64);
     } else if (v->p2m.fold_attached) {
         fold_detach(&w->fold, &v->p2m);
-    } else {
+    } else if (!v->p2m.fold_off) {
         fold_attach(&w->fold, &v->p2m);
     }
 }
@@ -396,6 +397,53 @@ static void op_hint(struct world *w, unsigned vm)
     fold_hint(&w->fold, &w->vms[vm].p2m, world_pick_gfn(w));
 }
 
+/* Once its folds are undone, a VM whose folding is off shares nothing, and nothing of it is known.
+ */
+static void check_unfolded(const struct world *w, const struct world_vm *v)
+{
+    if (!v->p2m.fold_off || v->unmerge.on) {
+        return;
+    }
+    for (uint64_t gfn = 0; gfn < v->map.pages; gfn++) {
+        const struct fake_slot *s = &v->map.entries[gfn];
+        const struct frame *fr = &w->f.table[s->mfn.n];
+        bool folded = s->present && fr->state == FRAME_ZERO &&
+                      (p2m_page(&v->p2m, GFN(gfn))->flags & GPAGE_F_FOLDED) != 0;
+        if (s->present && (fr->state == FRAME_SHARED || folded || (fr->flags & FRAME_F_INDEXED))) {
+            panic("operation %u: gfn %llu of an unfolded VM maps a %s frame, flags %#x", w->ops,
+                  (unsigned long long)gfn, frame_state_name((enum frame_state)fr->state),
+                  fr->flags);
+        }
+    }
+}
+
+/* A VM's folding is turned, or what was folded is given frames, a bit of it. */
+static void op_unfold(struct world *w, unsigned vm)
+{
+    struct world_vm *v = &w->vms[vm];
+    unsigned how = world_byte(w);
+
+    if (!v->unmerge.on && how % 4 == 0) {
+        v->p2m.fold_off = !v->p2m.fold_off;
+        if (v->p2m.fold_off) {
+            fold_detach(&w->fold, &v->p2m);
+            unmerge_begin(&v->unmerge, &v->p2m);
+        } else {
+            fold_attach(&w->fold, &v->p2m);
+        }
+    } else if (!v->unmerge.on && how % 4 == 1) {
+        unmerge_begin(&v->unmerge, &v->p2m); /* it may be folded again at once */
+    } else if (v->unmerge.on) {
+        uint64_t reserve = how >> 2 & 3, room = unmerge_room(&w->f), given = v->unmerge.given;
+        enum unmerge_end end =
+            unmerge_step(&v->unmerge, &w->fold, &v->p2m, 1 + (how >> 4) * UNMERGE_COST, reserve);
+        if (end == UNMERGE_SHORT && !w->starving && room > reserve && given == v->unmerge.given) {
+            world_excuse(w, E_NOMEM);
+        }
+    }
+    check_unfolded(w, v);
+}
+
 /* ---- running ------------------------------------------------------------------------------- */
 
 static void set_fail(struct world *w, bool fail)
@@ -436,6 +484,9 @@ static void operation(struct world *w)
         break;
     case 23:
         op_hint(w, vm);
+        break;
+    case 28:
+        op_unfold(w, vm);
         break;
     case 24 ... 26:
         world_disk_read(w, vm);
@@ -573,6 +624,7 @@ void world_settle(struct world *w)
     }
     world_disk_arrive(w);
     for (unsigned i = 0; i < WORLD_VMS; i++) {
+        w->vms[i].p2m.fold_off = w->vms[i].unmerge.on = false;
         if (w->vms[i].live && !w->vms[i].p2m.fold_attached) {
             fold_attach(&w->fold, &w->vms[i].p2m);
         }

@@ -9,6 +9,7 @@
 #define SUPPORT_WORLD_H
 
 #include "mm/cache.h"
+#include "mm/unmerge.h"
 #include "support_p2m.h"
 
 #define WORLD_VMS 4
@@ -48,6 +49,7 @@ struct world_vm {
     struct fake_map map;
     struct p2m p2m;
     uint8_t (*oracle)[PAGE_SIZE];
+    struct unmerge unmerge;
 };
 
 struct world {

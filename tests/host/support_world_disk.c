@@ -137,6 +137,9 @@ static enum status adopt(struct world *w, struct p2m *p, gfn_t gfn, uint32_t e)
 {
     mfn_t mfn = p->group->zero;
 
+    if (p->fold_off) {
+        return E_BUSY;
+    }
     if (!cache_is_zero(&w->cache, e)) {
         mfn = cache_frame(&w->cache, e);
         if (!p2m_may_adopt(frame_of(&w->f, mfn), p->group->id)) {

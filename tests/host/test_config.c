@@ -48,6 +48,7 @@ static void test_example(void **state)
                            "disk = module:data\n"
                            "share = none-of.it_1\n"
                            "start = off\n"
+                           "fold = off\n"
                            "[ vm  web2 ]\n"
                            "kernel = vmlinuz"),
                      OK);
@@ -65,11 +66,11 @@ static void test_example(void **state)
     assert_true(c.vms[0].disks[0].read_only && !c.vms[0].disks[1].read_only);
     assert_string_equal(c.vms[0].disks[1].name, "module:data");
     assert_string_equal(c.vms[0].share, "none-of.it_1");
-    assert_false(c.vms[0].start);
+    assert_false(c.vms[0].start || c.vms[0].fold);
     assert_string_equal(c.vms[1].name, "web2");
     assert_string_equal(c.vms[1].share, "default");
     assert_string_equal(c.vms[1].initrd, "");
-    assert_true(c.vms[1].start && c.vms[1].cpus == 1 && c.vms[1].n_disks == 0);
+    assert_true(c.vms[1].start && c.vms[1].fold && c.vms[1].cpus == 1 && c.vms[1].n_disks == 0);
     assert_int_equal(c.vms[1].memory_bytes, 256 << 20);
 }
 
@@ -146,6 +147,7 @@ static const struct {
     {VM "memory = 1.5G\n", "config:3: memory = '1.5G'"},
     {VM "memory = 64 M\n", "config:3: memory = '64 M'"},
     {VM "cpus = 2\n", "config:3: cpus = '2': it must be 1"},
+    {VM "fold = 0\n", "config:3: fold = '0': it must be on or off"},
     {VM "start = yes\n", "config:3: start = 'yes': it must be on or off"},
     {VM "share = a/b\n", "config:3: share = 'a/b'"},
     {VM "disk = ata0,rw\n", "config:3: disk 'ata0': unknown suffix ',rw'; there are `,ro`, "},

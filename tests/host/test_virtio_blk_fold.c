@@ -325,12 +325,48 @@ static void a_page_that_changes_while_its_write_waits_back(void **state)
     a_page_that_changes_while_its_write_waits(true);
 }
 
+/* A guest whose folding is off gets copies and gives none of its frames away; turned on again, it
+ * maps what the cache holds. */
+static void unfolded_guests_share_nothing(void **state)
+{
+    struct fold_rig f;
+    struct tdesc in = {DATA, 4 * PAGE_SIZE, true}, out = {DATA + 0x40000, 4 * PAGE_SIZE, false};
+    static uint8_t was[4 * PAGE_SIZE];
+
+    (void)state;
+    fold_rig_init(&f);
+    blkcache_set_writing(&f.bc, &(struct blkcache_writing){.give = true});
+    memset(was, 0x5a, sizeof(was));
+    memset(f.r->disk.data + 72 * BLK_SECTOR, 0, PAGE_SIZE); /* block 9 needs no frame */
+    struct p2m *p = &f.r->g.p2m;
+    p->fold_off = true;
+    assert_int_equal(ask(f.r, T_IN, 64, &in, 1), S_OK);
+    check_data(&f, DATA, 64, 4 * PAGE_SIZE);
+    assert_int_equal(f.cache.stats.adopted, 0);
+    assert_int_equal(f.cache.mapped, 0);
+    assert_int_equal(p->shared_maps, 0);
+    assert_int_equal(p->zero_maps, 0);
+    tguest_put(&f.r->g, out.addr, was, sizeof(was));
+    assert_int_equal(ask(f.r, T_OUT, 128, &out, 1), S_OK);
+    assert_memory_equal(f.r->disk.data + 128 * BLK_SECTOR, was, sizeof(was));
+    assert_int_equal(f.cache.stats.given, 0);
+    assert_int_equal(p->shared_maps, 0);
+    check_store(&f);
+    p->fold_off = false;
+    assert_int_equal(ask(f.r, T_IN, 64, &in, 1), S_OK);
+    check_data(&f, DATA, 64, 4 * PAGE_SIZE);
+    assert_int_equal(f.cache.stats.adopted, 4);
+    assert_int_equal(f.r->disk.seen, 2); /* a read and a write: the cache had the blocks */
+    fold_rig_fini(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_map_the_caches_frames),
         cmocka_unit_test(reads_without_room),
         cmocka_unit_test(refused_pages_are_no_hits_twice),
+        cmocka_unit_test(unfolded_guests_share_nothing),
         cmocka_unit_test(writes_leave_frames_through),
         cmocka_unit_test(writes_leave_frames_back),
         cmocka_unit_test(a_page_that_changes_while_its_write_waits_through),
