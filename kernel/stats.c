@@ -119,6 +119,7 @@ static const struct stats_field vm_fields[] = {
     EXITS(HVM_N_IRQ, irq, "by host interrupts and the preemption timer"),
     EXITS(HVM_N_WINDOW, window, "by interrupt windows"),
     EXITS(HVM_N_OTHER, other, "by anything else"),
+    FIELD(vm, unemulated, "instructions on device memory that are not emulated: #UD for the guest"),
     FIELD(vm, cache_hits, "blocks of its read requests that the disk cache had"),
     FIELD(vm, cache_misses, "blocks of its read requests that it had not"),
     FIELD(vm, disk_reads, "read requests"),
@@ -339,6 +340,7 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
         for (unsigned k = 0; k < HVM_COUNTS; k++) {
             out->exits[k] += counts[k];
         }
+        out->unemulated += hvm_unemulated(vm->vcpus[i].hvm);
     }
     for (unsigned i = 0; i < vm->config->n_disks; i++) {
         const struct virtio_blk_stats *d = &vm->disks[i].blk.stats;

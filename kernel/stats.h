@@ -60,7 +60,7 @@ struct stats_vm {
     uint64_t present, shared, zero;
     uint64_t demand_zero, cow_breaks, zero_breaks, takeovers, merges, zero_merges;
     uint64_t fold, unmerged;
-    uint64_t exits[HVM_COUNTS];
+    uint64_t exits[HVM_COUNTS], unemulated;
     uint64_t class_free, class_kernel, class_anonymous, class_mapped, class_pagecache,
         class_unknown;
     uint64_t cache_hits, cache_misses;

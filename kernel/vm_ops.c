@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a VM answers to its vCPUs' exits, and how its interrupts find the way back. */
 #include "arch/x86_64/clock.h"
+#include "base/log.h"
 #include "kernel/sched.h"
 #include "kernel/vm.h"
 
@@ -264,6 +265,13 @@ static void op_set_cr8(void *ctx, uint8_t value)
     lapic_cr8_write(&v->lapic, value);
 }
 
+static void op_warn(void *ctx, const char *text)
+{
+    const struct vcpu *v = ctx;
+
+    log_warn("%s: %s", v->vm->config->name, text);
+}
+
 const struct hvm_ops vm_hvm_ops = {
     .pio_read = op_pio_read,
     .pio_write = op_pio_write,
@@ -276,4 +284,5 @@ const struct hvm_ops vm_hvm_ops = {
     .set_cr8 = op_set_cr8,
     .irq_pending = op_irq_pending,
     .irq_ack = op_irq_ack,
+    .warn = op_warn,
 };

@@ -42,6 +42,8 @@ struct hvm_ops {
     /* Whether an external interrupt wants delivery, and its acknowledge (-1: it went away). */
     bool (*irq_pending)(void *ctx);
     int (*irq_ack)(void *ctx);
+    /* Something about this guest that its owner should know: one line for the log. */
+    void (*warn)(void *ctx, const char *text);
 };
 
 struct hvm_vcpu;
@@ -120,6 +122,8 @@ void hvm_irq_kick(struct hvm_vcpu *v);
 void hvm_nmi(struct hvm_vcpu *v);
 const char *hvm_broken_reason(const struct hvm_vcpu *v);
 const uint64_t *hvm_counts(const struct hvm_vcpu *v); /* HVM_COUNTS of them */
+/* Instructions on device memory that are not emulated: the guest got #UD for each. */
+uint64_t hvm_unemulated(const struct hvm_vcpu *v);
 uint64_t hvm_guest_tsc(const struct hvm_vcpu *v);
 /* The guest's CR3 while it is in long mode with paging on; else 0. */
 uint64_t hvm_guest_cr3(struct hvm_vcpu *v);

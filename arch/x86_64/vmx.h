@@ -117,6 +117,9 @@ struct hvm_vcpu {
     bool yield;
     bool broken;
     bool halted; /* in HLT: nothing but an event that it takes lets it go on */
+    bool told_unemulated;
+    unsigned emul_elements; /* of a string instruction, since it was begun or gone on with */
+    const volatile uint64_t *deadline_tsc; /* hvm_run's */
     uint32_t reinject_info, reinject_error,
         reinject_len; /* an event whose delivery was cut short */
     struct hvm_space *space;
@@ -134,6 +137,7 @@ struct hvm_vcpu {
     uint64_t dr[4], dr6, cr2;
     struct guest_msrs msrs;
     uint64_t counts[HVM_COUNTS];
+    uint64_t unemulated;
     uint64_t entries;
     uint16_t vpid;
     char reason[160];
@@ -171,6 +175,10 @@ void xstate_release(void);
  * vCPU holds them. */
 void xstate_borrow(void);
 void xstate_give_back(void);
+/* All 64 bytes of vector register n (0 to 15) of the vCPU that holds the registers; what the CPU
+ * does not have of them reads as 0. */
+void xstate_read_vector(struct hvm_vcpu *v, unsigned n, uint8_t to[64]);
+void xstate_write_vector(struct hvm_vcpu *v, unsigned n, const uint8_t from[64]);
 /* Whether XSETBV of XCR0 to `value` is legal for a guest. */
 bool xstate_xcr0_valid(uint64_t value);
 /* vmx_exit.c: handles the exit of the current VMCS. True: enter again. False: *out says why not. */
@@ -195,8 +203,6 @@ enum status vmx_msr_init(struct frames *f) MUST_CHECK;
 bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out);
 bool vmx_exit_io(struct hvm_vcpu *v, enum hvm_exit *out);
 bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out);
-/* vmx_mmio.c: emulates the instruction at RIP, which touches device memory. */
-bool vmx_emulate_mmio(struct hvm_vcpu *v, enum hvm_exit *out);
 void vmx_set_efer(uint64_t efer);
 /* Width of a guest-physical address, as CPUID tells guests. */
 unsigned vmx_guest_phys_bits(void);

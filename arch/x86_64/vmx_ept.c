@@ -1,11 +1,80 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* EPT violations: memory on first touch, copy-on-write, and device memory. */
-#include "arch/x86_64/decode/exitqual.h"
-#include "arch/x86_64/vmx.h"
+/*
+ * EPT violations: memory on first touch, copy-on-write, and what is not RAM: devices, or nothing.
+ *
+ * Nothing there reads as all ones, as on a PC. That is so for code, for page tables, and for the
+ * tables that the delivery of an event reads, and the exceptions that follow are the guest's.
+ */
+#include "arch/x86_64/decode/event.h"
+#include "arch/x86_64/vmx_emul.h"
 #include "mm/p2m.h"
 
 /* IRET that unblocked NMIs and then faulted did not finish: SDM vol. 3, 28.2.3. */
 #define QUAL_NMI_UNBLOCKED BIT(12)
+
+/* Whether the access that failed was to a table that a base and a limit describe. */
+static bool in_table(enum vmcs_field base, enum vmcs_field limit)
+{
+    return vmcs_read(GUEST_LINEAR_ADDRESS) - vmcs_read(base) <= vmcs_read(limit);
+}
+
+/* The fault that a PC would see: descriptors of all ones are invalid. A stack where nothing is
+ * would swallow the frame there; here it is #SS, so that no handler runs without one. */
+static void fault_of_delivery(struct hvm_vcpu *v, bool translated, uint32_t event,
+                              struct emul_fault *f)
+{
+    uint32_t type = event & INTR_TYPE_MASK;
+    uint32_t external = type != INTR_SOFT_INTERRUPT && type != INTR_SOFT_EXCEPTION;
+    uint64_t linear = vmcs_read(GUEST_LINEAR_ADDRESS);
+    bool idt = in_table(GUEST_IDTR_BASE, GUEST_IDTR_LIMIT);
+    bool gdt = in_table(GUEST_GDTR_BASE, GUEST_GDTR_LIMIT);
+    bool tss = in_table(GUEST_TR_BASE, GUEST_TR_LIMIT);
+
+    if (!translated) { /* its page tables are nowhere */
+        unsigned access = idt || gdt || tss ? 0 : GWALK_WRITE;
+        struct emul_range r;
+        struct emul e;
+
+        vmx_emul_begin(v, &e);
+        if (emul_map(&e, linear, 1, access, &r) == EMUL_FAULT) {
+            *f = e.fault;
+            return;
+        }
+    }
+    *f = (struct emul_fault){.vector = EXC_SS, .has_error = true, .error = external};
+    if (idt) {
+        f->vector = EXC_GP;
+        f->error |= (event & INTR_VECTOR_MASK) << 3 | 2;
+    } else if (gdt) {
+        f->vector = EXC_GP;
+    } else if (tss) {
+        f->vector = EXC_TS;
+        f->error |= (uint32_t)vmcs_read(GUEST_TR_SELECTOR) & 0xfff8u;
+    }
+}
+
+/* An event could not be delivered, because something that it needs is not RAM. */
+static bool delivery_failed(struct hvm_vcpu *v, bool translated, enum hvm_exit *out)
+{
+    uint32_t event = v->reinject_info;
+    bool exception = (event & INTR_TYPE_MASK) == INTR_HARD_EXCEPTION;
+    struct emul_fault f;
+
+    fault_of_delivery(v, translated, event, &f);
+    v->reinject_info = 0;
+    switch (event_combine(exception, event & INTR_VECTOR_MASK, f.vector)) {
+    case EVENT_SECOND:
+        vmx_emul_fault(v, &f);
+        return true;
+    case EVENT_DOUBLE_FAULT:
+        vmx_inject(v, EXC_DF, true, 0);
+        return true;
+    case EVENT_SHUTDOWN:
+        break;
+    }
+    *out = HVM_EXIT_SHUTDOWN;
+    return false;
+}
 
 bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out)
 {
@@ -27,17 +96,12 @@ bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out)
     default:
         break;
     }
-    /* Not RAM. Data accesses are a device's; code, page tables, and the tables and stacks that the
-     * delivery of an event uses cannot be there. */
-    if (v->reinject_info) {
-        return vmx_break(v, out, "vector %u delivered through guest-physical %#llx, not its memory",
-                         v->reinject_info & INTR_VECTOR_MASK, (unsigned long long)gpa.a);
-    }
-    if (q.fetch || !q.linear_valid || !q.translated) {
-        return vmx_break(v, out, "%s outside its memory, at guest-physical %#llx (rip %#llx)",
-                         q.fetch ? "instruction fetch" : "page table", (unsigned long long)gpa.a,
-                         (unsigned long long)vmcs_read(GUEST_RIP));
-    }
     v->counts[HVM_N_MMIO]++;
-    return vmx_emulate_mmio(v, out);
+    if (v->reinject_info) {
+        return delivery_failed(v, q.linear_valid && q.translated, out);
+    }
+    if (!q.linear_valid) {
+        return vmx_inject_gp(v); /* MOV to CR: PAE's four top entries, all ones */
+    }
+    return vmx_emulate(v, q, out);
 }

@@ -39,7 +39,11 @@ void vmx_advance_by(unsigned length)
         vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
                    blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
-    if (vmcs_read(GUEST_RFLAGS) & RFLAGS_TF) {
+    uint64_t flags = vmcs_read(GUEST_RFLAGS);
+    if (flags & RFLAGS_RF) { /* it ends with the instruction: SDM vol. 3, 18.3.1.1 */
+        vmcs_write(GUEST_RFLAGS, flags & ~(uint64_t)RFLAGS_RF);
+    }
+    if (flags & RFLAGS_TF) {
         vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS,
                    vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) | BIT(14)); /* BS */
     }

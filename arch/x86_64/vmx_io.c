@@ -75,9 +75,6 @@ static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exi
         case VMX_MEM_NO_MEMORY:
             *out = HVM_EXIT_NO_MEMORY;
             return false;
-        case VMX_MEM_NOT_RAM:
-            return vmx_break(v, out, "string I/O on port %#x with an operand outside memory",
-                             q->port);
         }
         uint64_t before = v->gpr[index] & mask;
         linear += step;

@@ -140,6 +140,7 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 {
     vmx_make_current(v);
     v->yield = false;
+    v->deadline_tsc = deadline_tsc;
     if (v->halted && !vmx_can_wake(v)) {
         return HVM_EXIT_HALT;
     }
@@ -174,6 +175,11 @@ const char *hvm_broken_reason(const struct hvm_vcpu *v)
 const uint64_t *hvm_counts(const struct hvm_vcpu *v)
 {
     return v->counts;
+}
+
+uint64_t hvm_unemulated(const struct hvm_vcpu *v)
+{
+    return v->unemulated;
 }
 
 uint64_t hvm_guest_tsc(const struct hvm_vcpu *v)

@@ -12,6 +12,7 @@
 #include "arch/x86_64/vmx.h"
 #include "base/log.h"
 #include "base/page.h"
+#include "base/string.h"
 
 static struct hvm_vcpu *live; /* whose x87 and vector registers and XCR0 the CPU holds, or NULL */
 static bool has_xsave, held, borrowed;
@@ -148,6 +149,66 @@ void xstate_give_back(void)
     ASSERT(borrowed);
     borrowed = false;
     vectors_off();
+}
+
+/* Where the saved area has register n: its low 16 bytes, the next 16, and the upper 32, each a
+ * component of its own (SDM vol. 1, 13.4 and 13.5). */
+static const struct {
+    unsigned component, at, n;
+} parts[] = {{1, 0, 16}, {2, 16, 16}, {6, 32, 32}};
+#define XSTATE_BV 512
+
+/* NULL: this CPU has no such part. */
+static uint8_t *part_of(uint8_t *area, unsigned k, unsigned n)
+{
+    unsigned offset = 160; /* XMM0 in the legacy region */
+
+    if (parts[k].component > 1) {
+        if (!(vmx_caps.xcr0_may & BIT(parts[k].component))) {
+            return NULL;
+        }
+        offset = cpuid(0xd, parts[k].component).ebx;
+    }
+    return area + offset + (size_t)n * parts[k].n;
+}
+
+/* Takes the registers to memory and back, which is slow; device memory seldom meets them. */
+void xstate_read_vector(struct hvm_vcpu *v, unsigned n, uint8_t to[64])
+{
+    uint8_t *area = frame_bytes(v->frames, v->xsave);
+
+    ASSERT(live == v && held && n < 16);
+    save_vectors();
+    memset(to, 0, 64);
+    for (unsigned k = 0; k < ARRAY_LEN(parts); k++) {
+        const uint8_t *from = part_of(area, k, n);
+        /* A component in its initial state is 0, and may not have been written. */
+        if (from && (!has_xsave || (load_le64(area + XSTATE_BV) & BIT(parts[k].component)))) {
+            memcpy(to + parts[k].at, from, parts[k].n);
+        }
+    }
+    load_vectors(v);
+}
+
+void xstate_write_vector(struct hvm_vcpu *v, unsigned n, const uint8_t from[64])
+{
+    uint8_t *area = frame_bytes(v->frames, v->xsave);
+
+    ASSERT(live == v && held && n < 16);
+    save_vectors();
+    for (unsigned k = 0; k < ARRAY_LEN(parts); k++) {
+        uint8_t *to = part_of(area, k, n), *first = part_of(area, k, 0);
+        uint64_t bv = has_xsave ? load_le64(area + XSTATE_BV) : BIT(1);
+
+        if (to && !(bv & BIT(parts[k].component))) {
+            memset(first, 0, 16 * parts[k].n);
+            store_le64(area + XSTATE_BV, bv | BIT(parts[k].component));
+        }
+        if (to) {
+            memcpy(to, from + parts[k].at, parts[k].n);
+        }
+    }
+    load_vectors(v);
 }
 
 static void save(struct hvm_vcpu *v)

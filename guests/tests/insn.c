@@ -191,6 +191,15 @@ static void breakpoints(void)
                      : "rbx", "rcx", "rdx");
     tap_ok(none ? steps == 0 : steps == 1 && db_rip == (uint64_t)breakpoint_here,
            "an instruction breakpoint on CPUID: %lu", steps);
+    /* The handler's RF is for one instruction: the breakpoint on the next one hits, too. */
+    extern char breakpoint_first[], breakpoint_next[];
+    __asm__ volatile("mov %0, %%dr1; mov %1, %%dr7" ::"r"(breakpoint_next), "r"(0x40aul));
+    steps = 0;
+    __asm__ volatile("mov %0, %%dr0" ::"r"(breakpoint_first));
+    __asm__ volatile("nop\n.globl breakpoint_first, breakpoint_next\nbreakpoint_first: "
+                     "cpuid\n\nbreakpoint_next: nop" ::"a"(0)
+                     : "rbx", "rcx", "rdx");
+    tap_ok(steps == (none ? 0 : 2), "instruction breakpoints on CPUID and behind it: %lu", steps);
     __asm__ volatile("mov %0, %%dr7" ::"r"(0x400ul));
     __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3" ::"r"(0x1111ul),
                      "r"(0x2222ul), "r"(0x3333ul), "r"(0x4444ul));

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .ac = data[40] & 1,
                                  .phys_bits = data[41]};
     struct input in = {data + 48, size - 48, 0};
-    const struct gwalk_reader reader = {read_input, &in};
+    const struct gwalk_reader reader = {.read = read_input, .ctx = &in};
     gpa_t gpa = GPA(0);
     uint32_t error = 0;
     unsigned access = data[42] & (GWALK_WRITE | GWALK_USER | GWALK_FETCH);

@@ -32,7 +32,7 @@ static enum status read_memory(void *ctx, gpa_t at, void *to, unsigned n)
     return OK;
 }
 
-static const struct gwalk_reader reader = {read_memory, NULL};
+static const struct gwalk_reader reader = {.read = read_memory};
 
 static void entry(unsigned page, unsigned index, uint64_t value)
 {
@@ -231,11 +231,54 @@ static void test_bounds(void **state)
     assert_true(gpa.a == 0x1000 && reads == 4);
 }
 
+static enum status mark_memory(void *ctx, gpa_t at, uint8_t bits)
+{
+    (void)ctx;
+    assert_true(at.a < sizeof(memory));
+    (&memory[0][0])[at.a] |= bits;
+    return OK;
+}
+
+static const struct gwalk_reader marking = {.read = read_memory, .mark = mark_memory};
+
+/* Accessed and dirty bits: on all levels of an access that is allowed, and nowhere else. */
+static void test_marks(void **state)
+{
+    struct gwalk_mode m = {.cr0 = PG | WP, .cr3 = 0x1000, .cr4 = PAE, .efer = LMA};
+    (void)state;
+
+    memset(memory, 0, sizeof(memory));
+    entry(1, 0, 0x2000 | P | W);
+    entry(2, 0, 0x3000 | P | W);
+    entry(3, 0, 0x4000 | P | W);
+    entry(4, 1, 0x5000 | P | W);
+    entry(4, 2, 0x6000 | P);
+    assert_int_equal(gwalk(&m, &marking, 0x2000, GWALK_WRITE, &gpa, &error), E_FAULT);
+    assert_int_equal(memory[1][0] | memory[4][16], P | W); /* nothing was marked */
+    assert_int_equal(gwalk(&m, &marking, 0x2000, 0, &gpa, &error), OK);
+    assert_int_equal(memory[1][0], P | W | 0x20);
+    assert_int_equal(memory[2][0], P | W | 0x20);
+    assert_int_equal(memory[3][0], P | W | 0x20);
+    assert_int_equal(memory[4][16], P | 0x20);
+    assert_int_equal(gwalk(&m, &marking, 0x1000, GWALK_WRITE, &gpa, &error), OK);
+    assert_int_equal(memory[4][8], P | W | 0x60);
+    assert_int_equal(memory[3][0], P | W | 0x20);
+    /* PAE's four top entries have no such bits. */
+    m.efer = 0;
+    memset(memory, 0, sizeof(memory));
+    entry(1, 0, 0x2000 | P);
+    entry(2, 0, 0x200000 | P | W | PS);
+    assert_int_equal(gwalk(&m, &marking, 0x1000, GWALK_WRITE, &gpa, &error), OK);
+    assert_int_equal(memory[1][0], P);
+    assert_int_equal(memory[2][0], P | W | PS | 0x60);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_paging), cmocka_unit_test(test_32bit),  cmocka_unit_test(test_pae),
-        cmocka_unit_test(test_long_mode), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_no_paging), cmocka_unit_test(test_32bit),
+        cmocka_unit_test(test_pae),       cmocka_unit_test(test_long_mode),
+        cmocka_unit_test(test_bounds),    cmocka_unit_test(test_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,8 @@
 #define PTE_P BIT(0)
 #define PTE_W BIT(1)
 #define PTE_U BIT(2)
+#define PTE_A BIT(5)
+#define PTE_D BIT(6)
 #define PTE_PS BIT(7)
 #define PTE_NX BIT(63)
 #define PTE_ADDR UINT64_C(0x000ffffffffff000)
@@ -134,11 +136,35 @@ static enum status read_entry(const struct gwalk_reader *reader, uint64_t at, un
     return s == E_FAULT ? E_RANGE : s;
 }
 
+/* Where the entries of a walk are, by level. */
+struct path {
+    uint64_t at[6];
+    unsigned top, leaf;
+};
+
+static enum status mark(const struct gwalk_reader *reader, const struct format *f,
+                        const struct path *path, unsigned access)
+{
+    for (unsigned level = path->top; reader->mark && level >= path->leaf; level--) {
+        uint8_t bits = PTE_A | (level == path->leaf && (access & GWALK_WRITE) ? PTE_D : 0);
+
+        if (f->pae_root && level == 3) {
+            continue; /* these have no such bits */
+        }
+        enum status s = reader->mark(reader->ctx, GPA(path->at[level]), bits);
+        if (s != OK) {
+            return s;
+        }
+    }
+    return OK;
+}
+
 enum status gwalk(const struct gwalk_mode *mode, const struct gwalk_reader *reader, uint64_t linear,
                   unsigned access, gpa_t *gpa, uint32_t *error)
 {
     uint64_t all = UINT64_MAX, any = 0, table;
     struct format f;
+    struct path path;
 
     if (!(mode->cr0 & CR0_PG)) {
         *gpa = GPA((uint32_t)linear);
@@ -152,11 +178,13 @@ enum status gwalk(const struct gwalk_mode *mode, const struct gwalk_reader *read
     }
     table = f.pae_root ? mode->cr3 & UINT64_C(0xffffffe0)
                        : mode->cr3 & (f.entry == 4 ? UINT64_C(0xfffff000) : PTE_ADDR);
+    path.top = f.levels;
     for (unsigned level = f.levels;; level--) {
         unsigned shift = PAGE_SHIFT + (level - 1) * f.bits;
         uint64_t index = linear >> shift & (BIT(f.bits) - 1);
         uint64_t page_mask = BIT(shift) - 1, e;
-        enum status s = read_entry(reader, table + index * f.entry, f.entry, &e);
+        path.at[level] = table + index * f.entry;
+        enum status s = read_entry(reader, path.at[level], f.entry, &e);
 
         if (s != OK) {
             return s;
@@ -176,6 +204,11 @@ enum status gwalk(const struct gwalk_mode *mode, const struct gwalk_reader *read
         if (leaf) {
             if (!allowed(mode, access, all, any)) {
                 return fault(mode, access, PF_PRESENT, error);
+            }
+            path.leaf = level;
+            s = mark(reader, &f, &path, access);
+            if (s != OK) {
+                return s;
             }
             *gpa = GPA(leaf_base(&f, e, level, page_mask) | (linear & page_mask));
             return OK;

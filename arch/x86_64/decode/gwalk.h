@@ -4,9 +4,9 @@
  * with 4 MiB pages, PAE, 4-level and 5-level.
  *
  * The tables are the guest's and hostile: at most five entries are read, through a callback, and
- * whatever they hold is followed without trust. Accessed and dirty bits are not set, protection
- * keys not looked at. PAE's four top entries are read from memory, where the CPU has loaded them
- * when CR3 was written.
+ * whatever they hold is followed without trust. Accessed and dirty bits are set through the caller,
+ * if it wants that; protection keys are not looked at. PAE's four top entries are read from memory,
+ * where the CPU has loaded them when CR3 was written.
  */
 #ifndef ARCH_DECODE_GWALK_H
 #define ARCH_DECODE_GWALK_H
@@ -25,6 +25,9 @@ struct gwalk_mode {
 struct gwalk_reader {
     enum status (*read)(void *ctx, gpa_t at, void *to, unsigned n);
     void *ctx;
+    /* Sets bits in the byte at `at`, if it is not NULL: once a translation is allowed, each entry
+     * is accessed, and the last one dirty for a write. No other CPU may be changing the tables. */
+    enum status (*mark)(void *ctx, gpa_t at, uint8_t bits);
 };
 
 /* The access, in the bits of the page-fault error code (SDM vol. 3, section 5.7). */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Decoding: see insn.h. */
+/* Decoding: prefixes, ModRM, immediates. What the opcodes mean is in insn_forms.c. */
 #include "arch/x86_64/decode/insn.h"
 
+#include "arch/x86_64/decode/insn_forms.h"
 #include "base/bits.h"
 #include "base/string.h"
 
 #define REX_W 8u
 #define REX_R 4u
+#define REX_X 2u
 #define REX_B 1u
 
 struct cursor {
@@ -45,249 +47,253 @@ static uint64_t next_signed(struct cursor *c, unsigned size)
 }
 
 struct prefixes {
-    bool operand, address, lock, rep;
+    bool operand, address, lock;
+    uint8_t rep; /* the last of 0xf2 and 0xf3, or 0 */
+    int8_t segment;
     uint8_t rex;
 };
 
+/* Takes b if it is a legacy prefix. */
+static bool legacy_prefix(uint8_t b, enum insn_mode mode, struct prefixes *p)
+{
+    switch (b) {
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+        /* 64-bit mode has no bases but FS's and GS's, and ignores these (SDM vol. 1, 3.3.7.1). */
+        if (mode != INSN_64) {
+            p->segment = (int8_t)(b >> 3 & 3);
+        }
+        return true;
+    case 0x64:
+    case 0x65:
+        p->segment = (int8_t)(b & 7);
+        return true;
+    case 0x66:
+        p->operand = true;
+        return true;
+    case 0x67:
+        p->address = true;
+        return true;
+    case 0xf0:
+        p->lock = true;
+        return true;
+    case 0xf2:
+    case 0xf3:
+        p->rep = b;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The first byte behind the prefixes. */
 static uint8_t take_prefixes(struct cursor *c, enum insn_mode mode, struct prefixes *p)
 {
     for (;;) {
         uint8_t b = next(c);
-        switch (b) {
-        case 0x26:
-        case 0x2e:
-        case 0x36:
-        case 0x3e:
-        case 0x64:
-        case 0x65:
-            break; /* segments: the exit's address has them already */
-        case 0x66:
-            p->operand = true;
-            break;
-        case 0x67:
-            p->address = true;
-            break;
-        case 0xf0:
-            p->lock = true;
-            break;
-        case 0xf2:
-        case 0xf3:
-            p->rep = true;
-            break;
-        default:
-            if (mode == INSN_64 && (b & 0xf0) == 0x40) {
-                p->rex = b;
-                b = next(c); /* REX counts only right before the opcode */
-                if ((b & 0xf0) == 0x40 || b == 0x66 || b == 0x67 || b == 0xf0 || b == 0xf2 ||
-                    b == 0xf3 || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || b == 0x64 ||
-                    b == 0x65) {
-                    p->rex = 0;
-                    c->at--;
-                    continue;
-                }
-            }
-            return b;
-        }
+
         if (c->status != OK) {
             return 0;
         }
+        if (mode == INSN_64 && (b & 0xf0) == 0x40) {
+            p->rex = b; /* counts only right before the opcode */
+        } else if (legacy_prefix(b, mode, p)) {
+            p->rex = 0;
+        } else {
+            return b;
+        }
     }
 }
 
-/* Takes ModRM, SIB and displacement. False: the operand is a register. */
-static bool take_modrm(struct cursor *c, unsigned address_size, uint8_t *reg)
+static void take_address16(struct cursor *c, struct insn *i, uint8_t mod, uint8_t rm)
+{
+    static const int8_t bases[8] = {3, 3, 5, 5, 6, 7, 5, 3}; /* BX BX BP BP SI DI BP BX */
+    static const int8_t indexes[8] = {6,           7,           6,           7,
+                                      INSN_NO_REG, INSN_NO_REG, INSN_NO_REG, INSN_NO_REG};
+
+    i->base = mod == 0 && rm == 6 ? INSN_NO_REG : bases[rm];
+    i->index = indexes[rm];
+    i->disp = next_signed(c, mod == 1 ? 1 : mod == 2 || i->base == INSN_NO_REG ? 2 : 0);
+}
+
+static void take_address(struct cursor *c, struct insn *i, enum insn_mode mode, uint8_t rex,
+                         uint8_t mod, uint8_t rm)
+{
+    unsigned disp = mod == 1 ? 1 : mod == 2 ? 4 : 0;
+
+    i->base = (int8_t)(rm | ((rex & REX_B) ? 8 : 0));
+    if (rm == 4) {
+        uint8_t sib = next(c), index = (uint8_t)((sib >> 3 & 7) | ((rex & REX_X) ? 8 : 0));
+
+        i->scale = sib >> 6;
+        i->index = index == 4 ? INSN_NO_REG : (int8_t)index;
+        i->base = (int8_t)((sib & 7) | ((rex & REX_B) ? 8 : 0));
+        if (mod == 0 && (sib & 7) == 5) {
+            i->base = INSN_NO_REG;
+            disp = 4;
+        }
+    } else if (mod == 0 && rm == 5) {
+        i->base = mode == INSN_64 ? INSN_RIP : INSN_NO_REG;
+        disp = 4;
+    }
+    i->disp = next_signed(c, disp);
+}
+
+static void take_modrm(struct cursor *c, struct insn *i, enum insn_mode mode,
+                       const struct prefixes *p)
 {
     uint8_t modrm = next(c), mod = modrm >> 6, rm = modrm & 7;
 
-    *reg = modrm >> 3 & 7;
-    if (mod == 3) {
-        return false;
+    i->reg = (uint8_t)((modrm >> 3 & 7) | ((p->rex & REX_R) ? 8 : 0));
+    i->memory = mod != 3;
+    if (!i->memory) {
+        i->rm = (uint8_t)(rm | ((p->rex & REX_B) ? 8 : 0));
+        return;
     }
-    if (address_size == 2) {
-        (void)next_signed(c, mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
-        return true;
+    if (i->address_size == 2) {
+        take_address16(c, i, mod, rm);
+    } else {
+        take_address(c, i, mode, p->rex, mod, rm);
     }
-    unsigned disp = mod == 1 ? 1 : mod == 2 ? 4 : rm == 5 ? 4 : 0;
-    if (rm == 4) {
-        uint8_t sib = next(c);
-        if (mod == 0 && (sib & 7) == 5) {
-            disp = 4;
+    /* RSP and RBP are the stack's. */
+    i->segment = i->base == 4 || i->base == 5 ? SEG_SS : SEG_DS;
+    if (p->segment >= 0) {
+        i->segment = (uint8_t)p->segment;
+    }
+}
+
+/* VEX behind its first byte: as the prefixes that it stands for. Returns the opcode's map. */
+static uint8_t take_vex(struct cursor *c, enum insn_mode mode, uint8_t first, struct prefixes *p,
+                        struct insn_opcode *o)
+{
+    uint8_t b = next(c), map = 1;
+
+    p->rex = (uint8_t)(0x40 | ((b & 0x80) ? 0 : REX_R));
+    if (first == 0xc4) {
+        map = b & 0x1f;
+        p->rex |= (uint8_t)(((b & 0x40) ? 0 : REX_X) | ((b & 0x20) ? 0 : REX_B));
+        b = next(c);
+        p->rex |= (b & 0x80) ? REX_W : 0;
+    }
+    if (mode != INSN_64) {
+        p->rex = 0;
+    }
+    o->vex = true;
+    o->vex_256 = b & 4;
+    o->vvvv = (uint8_t)(~b >> 3 & (mode == INSN_64 ? 15 : 7));
+    o->prefix = b & 3;
+    return map;
+}
+
+static enum insn_mandatory mandatory(const struct prefixes *p)
+{
+    return p->rep == 0xf3   ? PREFIX_F3
+           : p->rep == 0xf2 ? PREFIX_F2
+           : p->operand     ? PREFIX_66
+                            : PREFIX_NONE;
+}
+
+/* Prefixes and opcode. */
+static enum status take_opcode(struct cursor *c, enum insn_mode mode, struct prefixes *p,
+                               struct insn_opcode *o)
+{
+    uint8_t b = take_prefixes(c, mode, p);
+
+    o->mode = mode;
+    o->prefix = (uint8_t)mandatory(p);
+    /* Outside 64-bit mode these are LES and LDS unless what follows would be a register. */
+    if ((b == 0xc4 || b == 0xc5) && c->status == OK &&
+        (mode == INSN_64 || (c->at < c->n && c->bytes[c->at] >= 0xc0))) {
+        if (p->rex || p->lock || p->operand || p->rep) {
+            return E_INVAL;
         }
-    }
-    (void)next_signed(c, disp);
-    return true;
-}
-
-static void set_reg(struct insn *i, uint8_t reg, uint8_t size, const struct prefixes *p)
-{
-    i->reg_size = size;
-    i->reg_high = size == 1 && !p->rex && reg >= 4;
-    i->reg = i->reg_high ? reg - 4 : (uint8_t)(reg | ((p->rex & REX_R) ? 8 : 0));
-}
-
-/* Opcodes with 0x0f before them: the widening loads. */
-static enum status decode_0f(struct cursor *c, struct insn *i, const struct prefixes *p,
-                             uint8_t operand)
-{
-    uint8_t op = next(c), reg;
-
-    if (op != 0xb6 && op != 0xb7 && op != 0xbe && op != 0xbf) {
-        return c->status != OK ? c->status : E_UNSUPPORTED;
-    }
-    if (!take_modrm(c, i->address_size, &reg)) {
-        return c->status != OK ? c->status : E_UNSUPPORTED;
-    }
-    i->op = INSN_LOAD;
-    i->extend = op >= 0xbe ? EXTEND_SIGN : EXTEND_ZERO;
-    i->size = (op & 1) ? 2 : 1;
-    set_reg(i, reg, operand, p);
-    if (i->reg_size == 1) {
-        return E_UNSUPPORTED;
-    }
-    return OK;
-}
-
-static enum status decode_group1(struct cursor *c, struct insn *i, uint8_t op, uint8_t operand)
-{
-    uint8_t reg;
-
-    if (!take_modrm(c, i->address_size, &reg)) {
-        return E_UNSUPPORTED;
-    }
-    i->op = INSN_ALU;
-    i->alu = (enum insn_alu)reg;
-    i->to_memory = true;
-    i->has_imm = true;
-    i->size = i->reg_size = op == 0x80 ? 1 : operand;
-    i->imm = next_signed(c, op == 0x81 ? MIN(operand, 4u) : 1u);
-    return OK;
-}
-
-/* MOV, XCHG, TEST, ALU between a register and memory. */
-static enum status decode_reg(struct cursor *c, struct insn *i, const struct prefixes *p,
-                              uint8_t op, uint8_t operand)
-{
-    uint8_t reg, size = (op & 1) ? operand : 1;
-
-    if (!take_modrm(c, i->address_size, &reg)) {
-        return E_UNSUPPORTED;
-    }
-    i->size = size;
-    set_reg(i, reg, size, p);
-    return OK;
-}
-
-static enum status decode_op(struct cursor *c, struct insn *i, const struct prefixes *p, uint8_t op,
-                             uint8_t operand)
-{
-    uint8_t reg, size = (op & 1) ? operand : 1;
-
-    if (op < 0x40 && (op & 7) < 4) { /* ALU r/m,r and r,r/m */
-        i->op = INSN_ALU;
-        i->alu = (enum insn_alu)(op >> 3);
-        i->to_memory = !(op & 2);
-        return decode_reg(c, i, p, op, operand);
-    }
-    switch (op) {
-    case 0x0f:
-        return decode_0f(c, i, p, operand);
-    case 0x63: /* MOVSXD */
-        if (!take_modrm(c, i->address_size, &reg)) {
-            return E_UNSUPPORTED;
+        o->map = take_vex(c, mode, b, p, o);
+        o->opcode = next(c);
+    } else if (b == 0x0f) {
+        o->map = 1;
+        o->opcode = next(c);
+        if (o->opcode == 0x38 || o->opcode == 0x3a) {
+            o->map = o->opcode == 0x38 ? 2 : 3;
+            o->opcode = next(c);
         }
-        i->op = INSN_LOAD;
-        i->extend = EXTEND_SIGN;
-        i->size = operand == 2 ? 2 : 4;
-        set_reg(i, reg, operand, p);
-        return OK;
-    case 0x80:
-    case 0x81:
-    case 0x83:
-        return decode_group1(c, i, op, operand);
-    case 0x84:
-    case 0x85:
-        i->op = INSN_TEST;
-        return decode_reg(c, i, p, op, operand);
-    case 0x86:
-    case 0x87:
-        i->op = INSN_XCHG;
-        return decode_reg(c, i, p, op, operand);
-    case 0x88:
-    case 0x89:
-        i->op = INSN_STORE;
-        return decode_reg(c, i, p, op, operand);
-    case 0x8a:
-    case 0x8b:
-        i->op = INSN_LOAD;
-        return decode_reg(c, i, p, op, operand);
-    case 0xa0:
-    case 0xa1:
-    case 0xa2:
-    case 0xa3: /* accumulator and an absolute address */
-        (void)next_signed(c, i->address_size);
-        i->op = (op & 2) ? INSN_STORE : INSN_LOAD;
-        i->size = i->reg_size = size;
-        return OK;
-    case 0xa4:
-    case 0xa5:
-        i->op = INSN_MOVS;
-        i->size = i->reg_size = size;
-        i->rep = p->rep;
-        return OK;
-    case 0xaa:
-    case 0xab:
-        i->op = INSN_STOS;
-        i->size = i->reg_size = size;
-        i->rep = p->rep;
-        return OK;
-    case 0xc6:
-    case 0xc7:
-    case 0xf6:
-    case 0xf7:
-        if (!take_modrm(c, i->address_size, &reg) || reg > (op >= 0xf6 ? 1 : 0)) {
-            return E_UNSUPPORTED;
-        }
-        i->op = op >= 0xf6 ? INSN_TEST : INSN_STORE;
-        i->has_imm = true;
-        i->size = i->reg_size = size;
-        i->imm = next_signed(c, MIN(size, 4u));
-        return OK;
-    default:
-        return E_UNSUPPORTED;
+    } else {
+        o->opcode = b;
     }
+    o->rex_w = p->rex & REX_W;
+    return c->status;
+}
+
+static void take_immediates(struct cursor *c, struct insn *i, unsigned flags)
+{
+    if (flags & FORM_IMM_MOFFS) { /* memory at an absolute address */
+        i->disp = next_signed(c, i->address_size);
+        i->memory = true;
+    } else if (flags & FORM_IMM8) {
+        i->imm = next_signed(c, 1);
+    } else if (flags & FORM_IMM16) {
+        i->imm = next_signed(c, 2) & 0xffff;
+    } else if (flags & FORM_IMMZ) {
+        i->imm = next_signed(c, MIN(i->size, 4u));
+    }
+    i->has_imm = flags & (FORM_IMM8 | FORM_IMM16 | FORM_IMMZ);
+    if (flags & FORM_NESTING) {
+        i->sub = next(c);
+    }
+}
+
+static void set_sizes(struct insn *i, enum insn_mode mode, const struct prefixes *p)
+{
+    i->rex = p->rex != 0;
+    i->operand_size = (p->rex & REX_W)  ? 8
+                      : mode == INSN_16 ? (p->operand ? 4 : 2)
+                      : p->operand      ? 2
+                                        : 4;
+    i->address_size = mode == INSN_64   ? (p->address ? 4 : 8)
+                      : mode == INSN_32 ? (p->address ? 2 : 4)
+                                        : (p->address ? 4 : 2);
+    i->base = i->index = INSN_NO_REG;
+    i->segment = p->segment >= 0 ? (uint8_t)p->segment : SEG_DS;
+    i->lock = p->lock;
+    i->repe = p->rep == 0xf3;
+    i->repne = p->rep == 0xf2;
 }
 
 enum status insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode, struct insn *out)
 {
     struct cursor c = {bytes, n, 0, OK};
-    struct prefixes p = {0};
+    struct prefixes p = {.segment = -1};
+    struct insn_opcode o = {0};
     struct insn i;
+    unsigned flags;
 
     memset(&i, 0, sizeof(i));
-    uint8_t op = take_prefixes(&c, mode, &p);
-    if (c.status != OK) {
-        return c.status;
-    }
-    uint8_t operand = (p.rex & REX_W)   ? 8
-                      : mode == INSN_16 ? (p.operand ? 4 : 2)
-                      : p.operand       ? 2
-                                        : 4;
-    i.address_size = mode == INSN_64   ? (p.address ? 4 : 8)
-                     : mode == INSN_32 ? (p.address ? 2 : 4)
-                                       : (p.address ? 4 : 2);
-    if (mode != INSN_64 && op == 0x63) {
-        return E_UNSUPPORTED; /* ARPL */
-    }
-    enum status s = decode_op(&c, &i, &p, op, operand);
-    if (c.status != OK) {
-        return c.status;
-    }
+    enum status s = take_opcode(&c, mode, &p, &o);
     if (s != OK) {
         return s;
     }
+    set_sizes(&i, mode, &p);
+    i.vex = o.vex;
+    i.vvvv = o.vvvv;
+    if (insn_has_modrm(&o)) {
+        take_modrm(&c, &i, mode, &p);
+        if (c.status != OK) {
+            return c.status;
+        }
+    }
+    if (!insn_form(&o, &i, &flags)) {
+        return E_UNSUPPORTED;
+    }
+    take_immediates(&c, &i, flags);
+    if (flags & FORM_OPREG) {
+        i.rm = (uint8_t)((o.opcode & 7) | ((p.rex & REX_B) ? 8 : 0));
+    }
+    if (c.status != OK) {
+        return c.status;
+    }
     /* LOCK is #UD but for read-modify-write of memory. */
-    bool lockable = i.op == INSN_XCHG || (i.op == INSN_ALU && i.to_memory && i.alu != ALU_CMP);
-    if (p.lock && !lockable) {
+    if (p.lock && !((flags & FORM_LOCK) && i.memory)) {
         return E_INVAL;
     }
     i.length = (uint8_t)c.at;

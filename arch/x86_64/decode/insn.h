@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A small x86 decoder for the instructions that touch device memory: the moves (88 89 8A 8B A0-A3
- * C6 C7, MOVZX, MOVSX, MOVSXD), MOVS and STOS, XCHG, the eight arithmetic operations and TEST with
- * a memory operand (SDM vol. 2). Anything else is E_UNSUPPORTED, and the guest is told so by its
- * owner.
+ * A decoder for the x86 instructions that may have an operand, or a stack, in device memory (SDM
+ * vol. 2): integer moves and arithmetic, bit and string operations, stack operations, and the moves
+ * of SSE and AVX. It says what an instruction is and where its operands are; emul.h carries it out.
  *
- * Pure: the instruction's bytes come in, registers and memory values go through the caller. The
- * memory operand's linear address is not needed to emulate a single access, because the exit tells
- * its guest-physical address; MOVS alone needs its
- * other operand, which is at RSI or RDI.
+ * Pure: bytes in, a description out. Everything else is E_UNSUPPORTED.
  */
 #ifndef ARCH_DECODE_INSN_H
 #define ARCH_DECODE_INSN_H
@@ -20,50 +16,127 @@
 
 enum insn_mode { INSN_16 = 2, INSN_32 = 4, INSN_64 = 8 }; /* the code segment's default */
 
+/* Segment registers in the order of their encoding. */
+enum insn_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_REGISTERS };
+
 enum insn_op {
-    INSN_LOAD,  /* register := memory, widened as `extend` says */
-    INSN_STORE, /* memory := register or immediate */
+    INSN_NONE,
+    /* dst := dst op src; `sub` says which */
+    INSN_ALU,   /* enum alu_op */
+    INSN_SHIFT, /* enum alu_shift */
+    INSN_BIT,   /* BT BTS BTR BTC */
+    INSN_TEST,
+    INSN_NOT,
+    INSN_NEG,
+    INSN_INC,
+    INSN_DEC,
+    INSN_SHLD,
+    INSN_SHRD,
+    INSN_XADD,
+    INSN_CMPXCHG,
+    INSN_CMPXCHG8B, /* 16B with REX.W */
     INSN_XCHG,
-    INSN_ALU,  /* register or memory := it `alu` the other; flags */
-    INSN_TEST, /* flags only */
-    INSN_STOS,
+    /* dst := f(src) */
+    INSN_MOV,
+    INSN_MOVZX,
+    INSN_MOVSX,
+    INSN_MOVBE,
+    INSN_SETCC, /* sub: the condition */
+    INSN_CMOV,
+    INSN_IMUL, /* with has_imm: of three operands */
+    INSN_BSF,
+    INSN_BSR,
+    INSN_TZCNT,
+    INSN_LZCNT,
+    INSN_POPCNT,
+    INSN_MOV_FROM_SREG, /* sub: enum insn_segment */
+    INSN_MOV_TO_SREG,
+    INSN_LOAD_FAR, /* LES LDS LSS LFS LGS; sub: the segment */
+    /* on the accumulator */
+    INSN_MUL,
+    INSN_IMUL_WIDE,
+    INSN_DIV,
+    INSN_IDIV,
+    /* the stack and jumps */
+    INSN_PUSH,
+    INSN_POP,
+    INSN_PUSHF,
+    INSN_POPF,
+    INSN_PUSHA,
+    INSN_POPA,
+    INSN_CALL, /* src is an address, or an immediate distance */
+    INSN_JMP,
+    INSN_RET,   /* imm: more bytes to take from the stack */
+    INSN_ENTER, /* imm: bytes, sub: nesting */
+    INSN_LEAVE,
+    /* strings */
     INSN_MOVS,
+    INSN_CMPS,
+    INSN_STOS,
+    INSN_LODS,
+    INSN_SCAS,
+    /* the machine's registers */
+    INSN_SGDT,
+    INSN_SIDT,
+    INSN_LGDT,
+    INSN_LIDT,
+    INSN_SMSW,
+    INSN_SLDT,
+    INSN_STR,
+    /* vector moves */
+    INSN_VLOAD, /* sub: enum insn_vector */
+    INSN_VSTORE,
+    INSN_NOTHING, /* cache hints and flushes */
 };
 
-enum insn_alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
-enum insn_extend { EXTEND_NONE, EXTEND_ZERO, EXTEND_SIGN };
+enum insn_operand {
+    OPERAND_NONE,
+    OPERAND_RM,  /* memory, or register rm */
+    OPERAND_REG, /* register reg */
+    OPERAND_IMM,
+    OPERAND_ACC, /* AL, AX, EAX, RAX */
+    OPERAND_ONE,
+    OPERAND_CL,
+    OPERAND_SREG, /* segment register `sub` */
+};
+
+/* What of a vector register moves. */
+enum insn_vector {
+    VECTOR_ALL,
+    VECTOR_SCALAR, /* the low `size` bytes; a load clears the rest of 16 */
+    VECTOR_LOW,    /* the low 8 of 16 bytes; a load keeps the high ones */
+    VECTOR_HIGH,   /* the other way round */
+};
+
+#define INSN_NO_REG (-1)
+#define INSN_RIP 16 /* a base: the next instruction */
 
 struct insn {
     uint8_t length;
     enum insn_op op;
-    enum insn_alu alu;
-    enum insn_extend extend;
-    uint8_t size;     /* of the memory operand: 1, 2, 4, 8 */
-    uint8_t reg_size; /* of the register operand: differs for the widening loads */
-    uint8_t reg;      /* 0..15 in the order rax rcx rdx rbx rsp rbp rsi rdi r8.. */
-    bool reg_high;    /* ah, ch, dh, bh: `reg` is then 0..3 */
-    bool has_imm;     /* the other operand is imm, not reg */
-    bool to_memory;   /* ALU: memory is the destination */
-    bool rep;
+    uint8_t sub;
+    enum insn_operand dst, src;
+    uint8_t size;         /* of the operands in bytes: 1 to 32 */
+    uint8_t src_size;     /* of src: differs for the widening moves */
+    uint8_t operand_size; /* 2, 4, 8 */
     uint8_t address_size; /* 2, 4, 8 */
-    uint64_t imm;         /* sign-extended */
+    uint8_t reg, rm;      /* 0..15 in the order rax rcx rdx rbx rsp rbp rsi rdi r8.. */
+    bool rex;             /* one was there: bytes 4 to 7 are spl bpl sil dil, not ah ch dh bh */
+    bool memory;          /* OPERAND_RM is memory: segment:[base + index << scale + disp] */
+    uint8_t segment;
+    int8_t base, index;
+    uint8_t scale;
+    uint64_t disp;
+    bool has_imm;
+    uint64_t imm; /* sign-extended */
+    bool lock, repe, repne;
+    bool vex, aligned; /* vectors; aligned: #GP where the address is not */
+    uint8_t vvvv;
 };
 
 /* Decodes the first instruction of bytes[0..n). E_RANGE: it is longer than n; E_UNSUPPORTED: not
- * one of ours, or no memory operand; E_INVAL: not an instruction (too long, LOCK where it is
- * illegal). */
+ * one of ours; E_INVAL: not an instruction (too long, LOCK where it is illegal). */
 enum status insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode,
                         struct insn *out) MUST_CHECK;
-
-/* The register operand's value, and its replacement (a 32-bit write clears the upper half). */
-uint64_t insn_reg_read(const struct insn *i, const uint64_t gpr[16]);
-void insn_reg_write(const struct insn *i, uint64_t gpr[16], uint64_t value, unsigned size);
-
-/* One ALU or TEST operation on `size` bytes: the result, and RFLAGS with CF PF AF ZF SF OF set as
- * the SDM says (AF is cleared where it is undefined). */
-uint64_t insn_alu(enum insn_alu alu, uint64_t dest, uint64_t src, unsigned size, uint64_t *rflags);
-
-/* The value that a load of `raw` (size bytes) puts into the register. */
-uint64_t insn_widen(const struct insn *i, uint64_t raw);
 
 #endif

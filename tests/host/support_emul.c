@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The emulator's fake machine: see support_emul.h. */
+#define _GNU_SOURCE
+#include "support_emul.h"
+
+#include <cpuid.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "base/bits.h"
+
+struct emul_fake fake;
+
+static bool is_data(uint64_t at)
+{
+    return at >= FAKE_DATA && at < FAKE_DATA + FAKE_BYTES;
+}
+
+static void get_segment(void *ctx, unsigned which, struct emul_segment *out)
+{
+    (void)ctx;
+    assert_true(which < SEG_ALL);
+    *out = fake.segments[which];
+}
+
+static void set_segment(void *ctx, unsigned which, const struct emul_segment *in)
+{
+    (void)ctx;
+    assert_true(which < SEG_ALL);
+    fake.segments[which] = *in;
+}
+
+static enum status ram_find(void *ctx, gpa_t at, bool write)
+{
+    (void)ctx;
+    if (write && fake.no_frames) {
+        return E_NOMEM;
+    }
+    if (at.a >= FAKE_CODE && at.a < FAKE_CODE + PAGE_SIZE) {
+        return OK;
+    }
+    return is_data(at.a) && !(fake.device_pages >> (at.a - FAKE_DATA) / PAGE_SIZE & 1) ? OK
+                                                                                       : E_FAULT;
+}
+
+static enum status ram_read(void *ctx, gpa_t at, void *to, unsigned n)
+{
+    if (ram_find(ctx, at, false) != OK) {
+        return E_FAULT;
+    }
+    assert_true(at.a % PAGE_SIZE + n <= PAGE_SIZE);
+    memcpy(to, is_data(at.a) ? fake.memory + (at.a - FAKE_DATA) : (const uint8_t *)at.a, n);
+    return OK;
+}
+
+static enum status ram_write(void *ctx, gpa_t at, const void *from, unsigned n)
+{
+    if (ram_find(ctx, at, true) != OK || !is_data(at.a)) {
+        return E_FAULT;
+    }
+    assert_true(at.a % PAGE_SIZE + n <= PAGE_SIZE);
+    memcpy(fake.memory + (at.a - FAKE_DATA), from, n);
+    return OK;
+}
+
+static void check_device(gpa_t at, unsigned size)
+{
+    assert_true(size == 1 || size == 2 || size == 4 || size == 8);
+    assert_true(at.a % PAGE_SIZE + size <= PAGE_SIZE);
+    fake.device_accesses++;
+}
+
+static uint64_t device_read(void *ctx, gpa_t at, unsigned size)
+{
+    uint64_t value = 0;
+    (void)ctx;
+
+    check_device(at, size);
+    if (!is_data(at.a)) {
+        return UINT64_MAX;
+    }
+    memcpy(&value, fake.memory + (at.a - FAKE_DATA), size);
+    return value;
+}
+
+static void device_write(void *ctx, gpa_t at, unsigned size, uint64_t value)
+{
+    (void)ctx;
+    check_device(at, size);
+    if (is_data(at.a)) {
+        memcpy(fake.memory + (at.a - FAKE_DATA), &value, size);
+    }
+}
+
+static void get_vector(void *ctx, unsigned n, uint8_t to[EMUL_VECTOR_BYTES])
+{
+    (void)ctx;
+    assert_true(n < 16);
+    memcpy(to, fake.ymm[n], EMUL_VECTOR_BYTES);
+}
+
+static void set_vector(void *ctx, unsigned n, const uint8_t from[EMUL_VECTOR_BYTES])
+{
+    (void)ctx;
+    assert_true(n < 16);
+    memcpy(fake.ymm[n], from, EMUL_VECTOR_BYTES);
+}
+
+static bool stop(void *ctx)
+{
+    (void)ctx;
+    return fake.stops++ % 3 == 2;
+}
+
+static const struct emul_ops ops = {.get_segment = get_segment,
+                                    .set_segment = set_segment,
+                                    .ram_find = ram_find,
+                                    .ram_read = ram_read,
+                                    .ram_write = ram_write,
+                                    .device_read = device_read,
+                                    .device_write = device_write,
+                                    .get_vector = get_vector,
+                                    .set_vector = set_vector,
+                                    .stop = stop};
+
+bool host_has(uint32_t leaf, unsigned reg, unsigned bit)
+{
+    uint32_t r[4] = {0};
+
+    (void)__get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3]);
+    return r[reg] >> bit & 1;
+}
+
+void fake_reset(enum insn_mode mode)
+{
+    fake.e = (struct emul){.ops = &ops,
+                           .gpr = fake.gpr,
+                           .rip = FAKE_CODE,
+                           .rflags = 2,
+                           .cr0 = 1,
+                           .cr4 = BIT(9) | BIT(18),
+                           .efer = mode == INSN_64 ? BIT(10) : 0,
+                           .xcr0 = 7,
+                           .mode = mode,
+                           .has_tzcnt = host_has(7, 1, 3),
+                           .has_lzcnt = host_has(0x80000001, 2, 5)};
+    for (unsigned s = 0; s < SEG_ALL; s++) {
+        fake.segments[s] = (struct emul_segment){
+            .selector = (uint16_t)(8 * s), .limit = UINT32_MAX, .rights = 0xc093};
+    }
+    __asm__("mov %%cs, %0" : "=r"(fake.segments[SEG_CS].selector));
+    fake.segments[SEG_CS].rights = mode == INSN_64 ? 0xa09b : 0xc09b;
+}
+
+bool fake_map(void)
+{
+    void *p = mmap((void *)FAKE_CODE, PAGE_SIZE + FAKE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    return p == (void *)FAKE_CODE;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The emulator where the host's 64-bit mode cannot be asked: segments, faults, lack of memory,
+ * single steps, and what it does not emulate. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/x86_64/decode/event.h"
+#include "base/bits.h"
+#include "support_emul.h"
+
+static enum emul_result step_bytes(enum insn_mode mode, const char *bytes, unsigned n)
+{
+    memset((void *)FAKE_CODE, 0x90, 32);
+    memcpy((void *)FAKE_CODE, bytes, n);
+    fake.e.mode = mode;
+    fake.e.rip = FAKE_CODE;
+    fake.segments[SEG_CS].base = 0;
+    return emul_step(&fake.e);
+}
+
+static void start(enum insn_mode mode)
+{
+    fake_reset(mode);
+    memset(fake.gpr, 0, sizeof(fake.gpr));
+    memset(fake.memory, 0, sizeof(fake.memory));
+    fake.device_pages = 1;
+    fake.device_accesses = 0;
+    fake.no_frames = false;
+}
+
+static void test_overrides(void **state)
+{
+    (void)state;
+    /* rep movsb %cs:, %ss:, %es: in 32-bit code; the source's base counts, the target is ES's. */
+    for (unsigned k = 0; k < 3; k++) {
+        static const char *code[] = {"\x2e\xa4", "\x36\xa4", "\x26\xa4"};
+        static const unsigned which[] = {SEG_CS, SEG_SS, SEG_ES};
+        start(INSN_32);
+        fake.memory[2 * PAGE_SIZE] = (uint8_t)(0x11 * (k + 1));
+        fake.gpr[6] = FAKE_DATA + PAGE_SIZE;
+        fake.gpr[7] = FAKE_DATA;
+        memcpy((void *)FAKE_CODE, code[k], 2);
+        fake.segments[which[k]].base = which[k] == SEG_CS ? 0 : PAGE_SIZE;
+        if (which[k] == SEG_CS) { /* code's own base shifts the fetch as well */
+            fake.gpr[6] += PAGE_SIZE;
+        } else if (which[k] == SEG_ES) {
+            fake.gpr[7] -= PAGE_SIZE;
+        }
+        assert_int_equal(emul_step(&fake.e), EMUL_DONE);
+        assert_int_equal(fake.memory[0], 0x11 * (k + 1));
+        assert_int_equal(fake.e.rip, FAKE_CODE + 2);
+    }
+    /* In 16-bit code: %gs:(%bp) is GS's, (%bp) is SS's. */
+    start(INSN_16);
+    fake.segments[SEG_CS].rights = 0x9b;
+    fake.segments[SEG_GS].base = FAKE_DATA;
+    fake.segments[SEG_SS].base = FAKE_DATA + PAGE_SIZE;
+    fake.memory[4] = 0x44;
+    fake.memory[PAGE_SIZE + 4] = 0x55;
+    fake.gpr[5] = 0xabcd0000; /* the upper half does not count */
+    assert_int_equal(step_bytes(INSN_16, "\x65\x8a\x46\x04", 4), EMUL_DONE);
+    assert_int_equal(fake.gpr[0], 0x44);
+    assert_int_equal(step_bytes(INSN_16, "\x8a\x46\x04", 3), EMUL_DONE);
+    assert_int_equal(fake.gpr[0], 0x55);
+}
+
+static void faults(const char *bytes, unsigned n, unsigned vector)
+{
+    uint64_t was[16], rip = FAKE_CODE, flags = fake.e.rflags;
+
+    memcpy(was, fake.gpr, sizeof(was));
+    assert_int_equal(step_bytes(fake.e.mode, bytes, n), EMUL_FAULT);
+    assert_int_equal(fake.e.fault.vector, vector);
+    assert_true(fake.e.rip == rip && fake.e.rflags == flags);
+    assert_memory_equal(fake.gpr, was, sizeof(was));
+    assert_int_equal(fake.device_accesses, 0);
+}
+
+static void test_segment_faults(void **state)
+{
+    (void)state;
+    start(INSN_32);
+    fake.gpr[3] = FAKE_DATA;
+    fake.segments[SEG_DS].limit = FAKE_DATA + 2;
+    faults("\x8b\x03", 2, EXC_GP); /* mov (%ebx), %eax: beyond the limit */
+    faults("\x89\x03", 2, EXC_GP);
+    fake.segments[SEG_DS].limit = FAKE_DATA + 3;
+    assert_int_equal(step_bytes(INSN_32, "\x8b\x03", 2), EMUL_DONE);
+    start(INSN_32);
+    fake.gpr[3] = FAKE_DATA;
+    fake.segments[SEG_DS].rights = 0xc091; /* read-only */
+    faults("\x89\x03", 2, EXC_GP);
+    assert_int_equal(step_bytes(INSN_32, "\x8b\x03", 2), EMUL_DONE);
+    start(INSN_32);
+    fake.gpr[3] = FAKE_DATA;
+    fake.segments[SEG_DS].rights = SEG_UNUSABLE;
+    faults("\x8b\x03", 2, EXC_GP);
+    start(INSN_32);
+    fake.gpr[3] = FAKE_DATA;
+    fake.segments[SEG_DS].rights = 0xc097; /* grows down: from above the limit */
+    fake.segments[SEG_DS].limit = FAKE_DATA + 8;
+    faults("\x8b\x03", 2, EXC_GP);
+    fake.segments[SEG_DS].limit = FAKE_DATA - 1;
+    assert_int_equal(step_bytes(INSN_32, "\x8b\x03", 2), EMUL_DONE);
+    start(INSN_32);
+    fake.gpr[4] = FAKE_DATA + 4;
+    fake.segments[SEG_SS].limit = FAKE_DATA - 1;
+    faults("\x50", 1, EXC_SS); /* push %eax */
+    start(INSN_64);
+    fake.gpr[3] = BIT(47);
+    faults("\x8b\x03", 2, EXC_GP);
+    fake.gpr[5] = BIT(47);
+    faults("\x8b\x45\x00", 3, EXC_SS);
+    fake.gpr[3] = FAKE_DATA + 1;
+    faults("\x0f\x28\x03", 3, EXC_GP); /* movaps */
+    fake.e.cr0 |= BIT(3);
+    faults("\x0f\x10\x03", 3, EXC_NM);
+    fake.e.cr4 = 0;
+    faults("\x0f\x10\x03", 3, EXC_UD);
+    faults("\xf0\x8b\x03", 3, EXC_UD); /* LOCK MOV */
+}
+
+/* Segment registers from device fake.memory, by descriptors in RAM. */
+static void test_segment_loads(void **state)
+{
+    (void)state;
+    start(INSN_32);
+    fake.segments[SEG_GDTR] = (struct emul_segment){.base = FAKE_DATA + PAGE_SIZE, .limit = 0x1f};
+    uint64_t *gdt = (uint64_t *)(fake.memory + PAGE_SIZE);
+    gdt[1] = UINT64_C(0x12cf92345678abcd);
+    gdt[2] = UINT64_C(0x00cf12000000ffff); /* not present */
+    gdt[3] = UINT64_C(0x00cf98000000ffff); /* execute-only */
+    fake.memory[0] = 0x08;
+    fake.gpr[3] = FAKE_DATA;
+    assert_int_equal(step_bytes(INSN_32, "\x8e\x1b", 2), EMUL_DONE); /* mov (%ebx), %ds */
+    assert_int_equal(fake.segments[SEG_DS].selector, 8);
+    assert_int_equal(fake.segments[SEG_DS].base, 0x12345678);
+    assert_int_equal(fake.segments[SEG_DS].limit, 0xfabcdfff);
+    assert_int_equal(fake.segments[SEG_DS].rights, 0xc093); /* accessed now */
+    assert_int_equal(gdt[1] >> 40 & 1, 1);
+    start(INSN_32);
+    fake.segments[SEG_GDTR] = (struct emul_segment){.base = FAKE_DATA + PAGE_SIZE, .limit = 0x1f};
+    gdt[2] = UINT64_C(0x00cf12000000ffff);
+    gdt[3] = UINT64_C(0x00cf98000000ffff);
+    static const struct {
+        uint8_t selector, reg;
+        unsigned vector, error;
+    } bad[] = {{0x10, SEG_ES, EXC_NP, 0x10}, {0x18, SEG_ES, EXC_GP, 0x18},
+               {0x20, SEG_ES, EXC_GP, 0x20}, {0x00, SEG_SS, EXC_GP, 0},
+               {0x0c, SEG_ES, EXC_GP, 0x0c}, {0x18, SEG_SS, EXC_GP, 0x18}};
+    fake.segments[SEG_LDTR].rights = SEG_UNUSABLE;
+    for (unsigned k = 0; k < ARRAY_LEN(bad); k++) {
+        char code[2] = {(char)0x8e, (char)(3 | bad[k].reg << 3)};
+        fake.memory[0] = bad[k].selector;
+        fake.gpr[3] = FAKE_DATA;
+        assert_int_equal(step_bytes(INSN_32, code, 2), EMUL_FAULT);
+        assert_int_equal(fake.e.fault.vector, bad[k].vector);
+        assert_int_equal(fake.e.fault.error, bad[k].error);
+    }
+    fake.memory[0] = 0;
+    assert_int_equal(step_bytes(INSN_32, "\x8e\x03", 2), EMUL_DONE);
+    assert_true(fake.segments[SEG_ES].rights & SEG_UNUSABLE);
+    start(INSN_16); /* real mode: a paragraph; SS holds interrupts back */
+    fake.e.cr0 = 0;
+    fake.memory[0] = 0x34;
+    fake.memory[1] = 0x12;
+    fake.segments[SEG_DS].base = FAKE_DATA;
+    assert_int_equal(step_bytes(INSN_16, "\x8e\x17", 2), EMUL_DONE); /* mov (%bx), %ss */
+    assert_int_equal(fake.segments[SEG_SS].base, 0x12340);
+    assert_true(fake.e.blocks_ss);
+}
+
+/* A lack of frames comes before a device sees anything, and nothing has changed. */
+static void test_no_memory(void **state)
+{
+    static const struct {
+        const char *bytes;
+        unsigned n;
+    } code[] = {{"\xa4", 1}, {"\xff\x33", 2}, {"\xf3\xa5", 2}, {"\x8f\x06", 2}, {"\xff\x13", 2}};
+    (void)state;
+
+    for (unsigned k = 0; k < ARRAY_LEN(code); k++) {
+        start(INSN_64);
+        fake.gpr[1] = 5;
+        fake.gpr[3] = FAKE_DATA; /* the device */
+        fake.gpr[6] = code[k].bytes[0] == (char)0x8f ? FAKE_DATA + 2 * PAGE_SIZE : FAKE_DATA;
+        fake.gpr[7] = FAKE_DATA + 2 * PAGE_SIZE;
+        fake.gpr[4] = code[k].bytes[0] == (char)0x8f ? FAKE_DATA : FAKE_DATA + 3 * PAGE_SIZE;
+        uint64_t was[16];
+        memcpy(was, fake.gpr, sizeof(was));
+        fake.no_frames = true;
+        assert_int_equal(step_bytes(INSN_64, code[k].bytes, code[k].n), EMUL_NO_MEMORY);
+        assert_int_equal(fake.device_accesses, 0);
+        assert_memory_equal(fake.gpr, was, sizeof(was));
+        fake.no_frames = false;
+        assert_int_equal(step_bytes(INSN_64, code[k].bytes, code[k].n),
+                         code[k].n == 2 && code[k].bytes[0] == (char)0xf3 ? EMUL_AGAIN : EMUL_DONE);
+    }
+}
+
+static void test_single_step(void **state)
+{
+    (void)state;
+    start(INSN_64);
+    fake.e.rflags |= BIT(8) | BIT(16);
+    fake.gpr[7] = FAKE_DATA;
+    fake.gpr[1] = 3;
+    assert_int_equal(step_bytes(INSN_64, "\xf3\xaa", 2), EMUL_AGAIN);
+    assert_true(fake.e.single_step && (fake.e.rflags & BIT(16)) && fake.gpr[1] == 2);
+    assert_int_equal(emul_step(&fake.e), EMUL_AGAIN);
+    assert_int_equal(emul_step(&fake.e), EMUL_DONE);
+    assert_true(fake.e.single_step && !(fake.e.rflags & BIT(16)) && fake.gpr[1] == 0 &&
+                fake.gpr[7] == FAKE_DATA + 3);
+    assert_int_equal(step_bytes(INSN_64, "\xf3\xaa", 2), EMUL_DONE); /* RCX is 0: one trap */
+    assert_true(fake.e.single_step && fake.gpr[7] == FAKE_DATA + 3);
+}
+
+static void test_unknown(void **state)
+{
+    static const char *bytes[] = {"\xd9\x03",         "\xdb\x03",     "\x0f\xae\x03", "\xff\x1b",
+                                  "\x66\x0f\xfe\x03", "\x0f\x6f\x03", "\xff\xff"};
+    (void)state;
+
+    for (unsigned k = 0; k < ARRAY_LEN(bytes); k++) {
+        start(INSN_64);
+        fake.gpr[3] = FAKE_DATA;
+        assert_int_equal(step_bytes(INSN_64, bytes[k], (unsigned)strlen(bytes[k])), EMUL_UNKNOWN);
+        assert_int_equal(fake.device_accesses, 0);
+    }
+}
+
+static void test_double_faults(void **state)
+{
+    (void)state;
+    assert_int_equal(event_combine(false, 14, 14), EVENT_SECOND); /* INT 14 */
+    assert_int_equal(event_combine(true, 6, 13), EVENT_SECOND);
+    assert_int_equal(event_combine(true, 13, 14), EVENT_SECOND);
+    assert_int_equal(event_combine(true, 13, 11), EVENT_DOUBLE_FAULT);
+    assert_int_equal(event_combine(true, 0, 10), EVENT_DOUBLE_FAULT);
+    assert_int_equal(event_combine(true, 14, 14), EVENT_DOUBLE_FAULT);
+    assert_int_equal(event_combine(true, 14, 12), EVENT_DOUBLE_FAULT);
+    assert_int_equal(event_combine(true, 14, 1), EVENT_SECOND);
+    assert_int_equal(event_combine(true, 8, 13), EVENT_SHUTDOWN);
+    assert_int_equal(event_combine(true, 8, 14), EVENT_SHUTDOWN);
+    assert_int_equal(event_combine(true, 8, 1), EVENT_SECOND);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return fake_map() ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overrides),     cmocka_unit_test(test_segment_faults),
+        cmocka_unit_test(test_segment_loads), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_single_step),   cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_double_faults),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
