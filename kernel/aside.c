@@ -11,6 +11,7 @@
 #include "kernel/disks.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
+#include "kernel/step.h"
 
 /* A write that nobody flushes counts this much later at most. */
 #define COMMIT_NS UINT64_C(1000000000)
@@ -20,6 +21,7 @@ struct kept {
     const struct config_disk *disk;
     struct timer timer; /* the next commit */
     bool open;
+    bool work; /* while no VM has it: it has something to do */
     STAILQ_ENTRY(kept) link;
 };
 
@@ -49,9 +51,48 @@ static void dirty(void *ctx)
     }
 }
 
+/* ---- without a VM ---- */
+
+static void cow_wake(void *ctx)
+{
+    struct kept *k = ctx;
+
+    k->work = true;
+    sched_poke();
+}
+
+void aside_adopt(struct cow *cow)
+{
+    struct kept *k = container_of(container_of(cow, struct overlay, cow), struct kept, o);
+
+    cow->wake = cow_wake;
+    cow->wake_ctx = k;
+    k->work = true;
+}
+
+/* Flushes at the machine's end, and commits that were begun. */
+static bool work(void *ctx)
+{
+    struct deadline until = step_begin();
+    struct kept *k;
+    bool more = false;
+
+    (void)ctx;
+    STAILQ_FOREACH(k, &overlays, link)
+    {
+        if (k->work) {
+            k->work = false;
+            k->work |= k->o.cow.wake_ctx == k && cow_work(&k->o.cow, &until);
+            more |= k->work;
+        }
+    }
+    return more;
+}
+
 void aside_init(const struct config *config)
 {
     all = config;
+    sched_add_work(work, NULL);
     for (unsigned v = 0; v < config->n_vms; v++) {
         const struct config_vm *vm = &config->vms[v];
         for (unsigned i = 0; i < vm->n_disks; i++) {
@@ -88,6 +129,7 @@ static void open_one(struct kept *k)
         return;
     }
     k->open = true;
+    aside_adopt(&k->o.cow);
     k->o.dirty = dirty;
     k->o.dirty_ctx = k;
     log_info("%s: overlay of %s: %llu KiB of %llu KiB used", d->overlay, d->name,

@@ -18,6 +18,9 @@ void aside_init(const struct config *config);
 void aside_open(const struct config_host *host);
 /* The overlay of this disk of the configuration, or NULL: it could not be opened. */
 struct overlay *aside_overlay(const struct config_disk *d);
+/* An overlay's copy-on-write disk works without a VM from now on: nothing wakes the one that had
+ * it. */
+void aside_adopt(struct cow *cow);
 /* Bounds the snapshots anew. */
 void aside_configure(const struct config_host *host);
 /* Frames that the overlays hold, for `check`. */

@@ -16,11 +16,17 @@
 #include "kernel/disks_ata.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
+#include "kernel/step.h"
 
 #define MODULE_PREFIX "module:"
 #define MODULE_ID_BASE 256u /* leaf ids: ATA disks 0..3, modules from here */
-#define JOBS 256u
-#define IOS 128u
+/* What a VM's disk may have in the cache: its slots' requests and windows that are read ahead; and
+ * requests to the disk below. */
+#define JOBS_A_DISK 24u
+#define IOS_A_DISK 32u
+/* The same for what belongs to no VM. */
+#define JOBS_COMMON 64u
+#define IOS_COMMON 32u
 #define LIST_BYTES 512
 
 STAILQ_HEAD(disk_list, disk);
@@ -33,6 +39,7 @@ struct disk {
 static struct disk_list disks = STAILQ_HEAD_INITIALIZER(disks);
 static struct blkcache blkcache;
 static struct timer fault_timer, write_timer;
+static bool common_work; /* the cache's common queue has something to do */
 static struct faulty faulty;
 static char list[LIST_BYTES];
 
@@ -91,18 +98,30 @@ static void write_due(void *ctx, uint64_t now_ns)
     (void)now_ns;
 }
 
-static bool write_work(void *ctx)
+static void common_wake(void *ctx)
 {
     (void)ctx;
-    if (machine_cache.dirty == 0) {
+    common_work = true;
+    sched_poke();
+}
+
+static bool write_work(void *ctx)
+{
+    struct deadline until = step_begin();
+
+    (void)ctx;
+    if (machine_cache.dirty == 0 && !common_work) {
         return false;
     }
-    bool more = blkcache_work(&blkcache, clock_now_ns());
+    common_work = false;
+    bool more = blkcache_work(&blkcache, clock_now_ns(), &until);
+    more |= disks_memory_work(0, &until);
+    common_work |= more;
     uint64_t due = blkcache_due(&blkcache);
     if (due != UINT64_MAX && (!write_timer.armed || write_timer.deadline_ns != due)) {
         sched_arm(&write_timer, due);
     }
-    return more;
+    return common_work;
 }
 
 void disks_configure(const struct config_host *h)
@@ -191,13 +210,41 @@ static void add_ata_disks(void)
     for (unsigned i = 0; (d = disks_ata_next(&i)) != NULL; i++) {
         log_info("%s: %s, %llu MiB", d->dev.name, d->model,
                  (unsigned long long)d->dev.sectors >> 11);
-        struct blk_dev *top = with_faults(&d->dev, d->dev.name);
+        struct blk_dev *top = with_faults(disks_ata_top(d), d->dev.name);
         add_disk(top, d->dev.name);
         add_partitions(top);
     }
 }
 
 /* ---- boot modules that the configuration names as disks ------------------------------------ */
+
+struct memory_disk {
+    struct ramdisk *rd;
+    STAILQ_ENTRY(memory_disk) link;
+};
+static STAILQ_HEAD(, memory_disk) memory_disks = STAILQ_HEAD_INITIALIZER(memory_disks);
+
+static void memory_wake(void *ctx, const struct blk_req *r)
+{
+    (void)ctx;
+    if (r->account != NULL && r->account->queue != NULL) {
+        r->account->queue->wake(r->account->queue->ctx);
+    } else {
+        common_wake(NULL);
+    }
+}
+
+bool disks_memory_work(uint16_t vm, const struct deadline *until)
+{
+    struct memory_disk *m;
+    bool more = false;
+
+    STAILQ_FOREACH(m, &memory_disks, link)
+    {
+        more |= !STAILQ_EMPTY(&m->rd->waiting) && ramdisk_work(m->rd, vm, until);
+    }
+    return more;
+}
 
 static void add_module_disk(const char *name)
 {
@@ -216,6 +263,10 @@ static void add_module_disk(const char *name)
         log_error("%s: not usable as a disk: %s", name, status_name(s));
         return;
     }
+    rd->wake = memory_wake;
+    struct memory_disk *m = boot_alloc(sizeof(*m), 64);
+    m->rd = rd;
+    STAILQ_INSERT_TAIL(&memory_disks, m, link);
     if (n % BLK_SECTOR != 0) {
         log_warn("%s: its last %u bytes are no whole sector, and left out", name,
                  (unsigned)(n % BLK_SECTOR));
@@ -255,10 +306,17 @@ static void add_readers(const struct config *config)
 
 void disks_init(const struct config *config)
 {
-    void *mem = boot_alloc(blkcache_bytes(JOBS, IOS), 64);
-    enum status s = blkcache_init(&blkcache, &machine_cache, mem, JOBS, IOS);
+    uint32_t jobs = JOBS_COMMON, ios = IOS_COMMON;
+
+    for (unsigned i = 0; i < config->n_vms; i++) {
+        jobs += config->vms[i].n_disks * JOBS_A_DISK;
+        ios += config->vms[i].n_disks * IOS_A_DISK;
+    }
+    void *mem = boot_alloc(blkcache_bytes(jobs, ios), 64);
+    enum status s = blkcache_init(&blkcache, &machine_cache, mem, jobs, ios);
 
     ASSERT(s == OK);
+    blkcache.common.wake = common_wake;
     disks_set_readahead(config->host.cache_readahead);
     blkcache.curve = &machine_curve;
     blkcache.trace = config->host.cache_trace > 0 ? &machine_trace : NULL;
@@ -266,7 +324,7 @@ void disks_init(const struct config *config)
     timer_init(&write_timer, write_due, NULL);
     sched_add_work(write_work, NULL);
     disks_configure(&config->host);
-    disks_ata_find();
+    disks_ata_find(config->n_vms);
     disks_ata_slow(config);
     add_ata_disks();
     for (unsigned i = 0; i < config->n_vms; i++) {
@@ -278,6 +336,11 @@ void disks_init(const struct config *config)
         }
     }
     add_readers(config);
+}
+
+enum status disks_queue_init(struct blkcache_queue *q, void (*wake)(void *ctx), void *ctx)
+{
+    return blkcache_queue_init(q, &blkcache, JOBS_A_DISK, IOS_A_DISK, wake, ctx);
 }
 
 struct blk_dev *disks_find(const char *name)

@@ -3,7 +3,7 @@
 #ifndef KERNEL_DISKS_H
 #define KERNEL_DISKS_H
 
-#include "drivers/block/blk.h"
+#include "drivers/block/blkcache.h"
 #include "kernel/config/config.h"
 
 /* Finds the host's disks and partitions and puts the cache over each. What is broken is logged and
@@ -13,6 +13,12 @@ void disks_init(const struct config *config);
 void disks_configure(const struct config_host *host);
 /* The disk with the cache over it, or NULL. */
 struct blk_dev *disks_find(const char *name);
+/* The queue of a VM's disk in the cache: blkcache_queue_init with its share. */
+enum status disks_queue_init(struct blkcache_queue *q, void (*wake)(void *ctx),
+                             void *ctx) MUST_CHECK;
+/* Copies what a VM, by its number, reads from disks in memory and writes to them, until the
+ * deadline. True: there is more. */
+bool disks_memory_work(uint16_t vm, const struct deadline *until);
 /* Names in the log what is not on its disk at the machine's end. */
 void disks_say_lost(void);
 /* Drives the disks and their time-outs; for blk_wait at start-up. */

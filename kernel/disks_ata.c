@@ -8,11 +8,15 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/string.h"
+#include "drivers/block/elevator.h"
 #include "kernel/bootmem.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
 
 static struct ata_channel channels[2];
+/* What is above them. Disks of one channel share its time. */
+static struct elevator elevators[2];
+static struct elevator_dev tops[4];
 static unsigned n_channels;
 static struct timer timer;
 
@@ -67,7 +71,21 @@ void disks_ata_poll(uint64_t now_ns)
     ata_due(NULL, now_ns);
 }
 
-void disks_ata_find(void)
+/* Number 0 is what belongs to no VM. */
+static void add_elevator(unsigned channel, unsigned n_vms)
+{
+    struct elevator_vm *queues = boot_alloc((n_vms + 1) * sizeof(*queues), 64);
+
+    elevator_init(&elevators[channel], clock_now_ns, queues, n_vms + 1);
+    for (unsigned i = 0; i < 2; i++) {
+        struct ata_disk *d = &channels[channel].disks[i];
+        if (d->present) {
+            elevator_dev_init(&tops[2 * channel + i], &elevators[channel], &d->dev);
+        }
+    }
+}
+
+void disks_ata_find(unsigned n_vms)
 {
     struct ata_dma_mem mem[2];
 
@@ -91,7 +109,19 @@ void disks_ata_find(void)
             return;
         }
         (void)ata_probe(ch, 2 * n_channels, 0);
+        add_elevator(n_channels, n_vms);
     }
+}
+
+struct blk_dev *disks_ata_top(const struct ata_disk *d)
+{
+    unsigned i = 0;
+
+    while (tops[i].lower != &d->dev) {
+        i++;
+        ASSERT(i < ARRAY_LEN(tops));
+    }
+    return &tops[i].dev;
 }
 
 struct ata_disk *disks_ata_next(unsigned *i)

@@ -215,7 +215,7 @@ enum status vm_resume(struct vm *vm)
         return E_INVAL;
     }
     vm->state = VM_RUN;
-    vm->disk_work = true;
+    vm_disks_wake(vm);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         if (!vm->vcpus[i].halted) {
             sched_wake(&vm->vcpus[i]);
@@ -248,16 +248,8 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
 /* A step of stopping; true while there is more to do at once. */
 static bool stop_step(struct vm *vm)
 {
-    bool quiet = true, flushed = true;
-
-    for (unsigned i = 0; i < vm->n_disks; i++) {
-        quiet &= vm_disk_quiesce(&vm->disks[i]);
-    }
-    for (unsigned i = 0; quiet && i < vm->n_disks; i++) {
-        flushed &= vm_disk_flush(&vm->disks[i]);
-    }
-    if (!quiet || !flushed) {
-        return false; /* the disk's completion wakes the loop */
+    if (!vm_disks_stop(vm)) {
+        return vm->disk_work; /* if not, a disk's completion wakes the loop */
     }
     if (p2m_drop_some(&vm->p2m, DROP_PAGES)) {
         return true;
@@ -291,14 +283,7 @@ static bool stop_step(struct vm *vm)
 
 static bool disk_step(struct vm *vm)
 {
-    vm->disk_work = false;
-    for (unsigned i = 0; i < vm->n_disks; i++) {
-        struct vm_disk *d = &vm->disks[i];
-        vm->disk_work |= vm_disk_work(vm, d);
-        if (d->wants_memory) {
-            vm_wait_for_memory(vm);
-        }
-    }
+    vm_disks_work(vm);
     return vm->disk_work;
 }
 

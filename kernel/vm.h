@@ -60,7 +60,11 @@ struct vcpu {
 };
 
 struct vm_disk {
+    struct vm *vm;
     struct virtio_blk blk;
+    struct blkcache_queue queue; /* its requests in the cache */
+    bool work;                   /* some layer of it has something to do */
+    bool working;                /* it is being done */
     struct blk_dev *dev; /* the cache over a host disk, or what keeps the writes aside over it */
     struct cow *cow;     /* the latter, or NULL */
     struct snapshot snapshot;
@@ -114,7 +118,8 @@ struct vm {
     struct acpipm pm;
     unsigned n_disks;
     struct vm_disk disks[VM_DISKS];
-    bool disk_work; /* some disk asked for virtio_blk_work */
+    bool disk_work;     /* some disk has work to do, */
+    unsigned next_disk; /* and this one is the first whose turn it is */
 
     struct console_port *console; /* kernel/console.h: where the UART's bytes go */
     struct loglimit log_limit;    /* kernel/log.h: lines about it */
@@ -152,12 +157,15 @@ void vm_devices_fini(struct vm *vm);
 /* vm_disk.c: the VM's n-th disk and its PCI device. */
 enum status vm_disk_init(struct vm *vm, unsigned n) MUST_CHECK;
 void vm_disk_fini(struct vm_disk *d);
-bool vm_disk_quiesce(struct vm_disk *d); /* as virtio_blk_quiesce */
-/* Once it is quiet: what the VM wrote goes to the disk's medium. To be called until true, after
- * each turn of the loop; an error is in the log then. */
-bool vm_disk_flush(struct vm_disk *d);
-/* As virtio_blk_work; sets d->wants_memory. */
-bool vm_disk_work(struct vm *vm, struct vm_disk *d);
+/* A step of ending the disks of a VM that stops: what they have in flight ends, and what the VM
+ * wrote goes to their media; an error is in the log then. To be called until true, when
+ * vm->disk_work says so. */
+bool vm_disks_stop(struct vm *vm);
+/* A step of the disks' work: each in turn, all together as long as one step may take. Sets
+ * vm->disk_work if there is more. */
+void vm_disks_work(struct vm *vm);
+/* All of them are to look for work. */
+void vm_disks_wake(struct vm *vm);
 /* Whether the bound on snapshots, and not the machine's memory, keeps a disk waiting. */
 bool vm_disks_wait_for_pool(const struct vm *vm);
 /* A bounded step of dropping the snapshots; true: again. Nothing may be in flight. */

@@ -6,6 +6,7 @@
 #include "kernel/aside.h"
 #include "kernel/disks.h"
 #include "kernel/machine.h"
+#include "kernel/step.h"
 #include "kernel/vm.h"
 
 /* Requests in flight a disk; each slot is one page. */
@@ -17,8 +18,13 @@
 
 static void disk_wake(void *ctx)
 {
-    struct vm *vm = ctx;
+    struct vm_disk *d = ctx;
+    struct vm *vm = d->vm;
 
+    d->work = true;
+    if (d->working) {
+        return; /* it will see */
+    }
     vm->disk_work = true;
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         hvm_yield(vm->vcpus[i].hvm);
@@ -27,9 +33,9 @@ static void disk_wake(void *ctx)
 
 static void disk_arrived(void *ctx, gfn_t gfn)
 {
-    struct vm *vm = ctx;
+    struct vm_disk *d = ctx;
 
-    fold_hint(&machine_fold, &vm->p2m, gfn);
+    fold_hint(&machine_fold, &d->vm->p2m, gfn);
 }
 
 /* A VM's view of a host disk: read-only when its configuration says so, and with its name on what
@@ -99,11 +105,50 @@ static enum status find_disk(struct vm *vm, struct vm_disk *d, const struct conf
         d->cow = &d->snapshot.cow;
     }
     if (d->cow) {
-        d->cow->starving = disk_wake;
-        d->cow->starving_ctx = vm;
+        d->cow->wake = disk_wake;
+        d->cow->wake_ctx = d;
         d->dev = &d->cow->dev;
     }
     return OK;
+}
+
+/* What keeps the writes aside stays without the VM. */
+static void let_cow_go(struct vm_disk *d)
+{
+    if (d->cow != NULL && d->cow != &d->snapshot.cow) {
+        aside_adopt(d->cow);
+    }
+}
+
+/* Goes on with what the disk's layers have to do, until the deadline. True: there is more. */
+static bool work(struct vm_disk *d, const struct deadline *until)
+{
+    d->working = true;
+    if (d->cow != NULL && d->vm->state == VM_RUN) {
+        cow_retry(d->cow);
+    }
+    do {
+        d->work = false;
+        if (blkcache_queue_work(&d->queue, until) || disks_memory_work(d->vm->number, until) ||
+            (d->cow != NULL && cow_work(d->cow, until)) || virtio_blk_work(&d->blk, until)) {
+            d->work = true; /* the time was too short for one of them */
+        }
+    } while (d->work && !deadline_passed(until));
+    d->working = false;
+    d->wants_memory = d->blk.wants_memory || (d->cow != NULL && cow_is_starved(d->cow));
+    return d->work;
+}
+
+/* The guest's notification: in its own exit, as far as one step goes, unless work is left over from
+ * before. Most requests are answered before the guest goes on. */
+static void disk_kicked(void *ctx)
+{
+    struct vm_disk *d = ctx;
+    struct deadline until = step_begin();
+
+    if (d->work || d->vm->state != VM_RUN || work(d, &until) || d->wants_memory) {
+        disk_wake(d);
+    }
 }
 
 enum status vm_disk_init(struct vm *vm, unsigned n)
@@ -111,20 +156,28 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
     struct vm_disk *d = &vm->disks[n];
     const struct config_disk *c = &vm->config->disks[n];
     char serial[VIRTIO_BLK_ID_BYTES + 1];
-    enum status s = find_disk(vm, d, c);
+    enum status s;
 
+    d->vm = vm;
+    d->work = d->working = false;
+    s = find_disk(vm, d, c);
     if (s != OK) {
         return s;
+    }
+    s = disks_queue_init(&d->queue, disk_wake, d);
+    if (s != OK) {
+        goto fail_queue;
     }
     d->view = *d->dev;
     d->view.ops = &view_ops;
     d->view.read_only |= c->read_only;
-    d->account = (struct blk_account){.vm = vm->number, .group = (uint16_t)vm->group->id};
+    d->account = (struct blk_account){
+        .queue = &d->queue, .vm = vm->number, .group = (uint16_t)vm->group->id};
     d->n_slots = 0;
     d->flush = FLUSH_NONE;
     s = frames_alloc(&machine_frames, FRAME_HYP, &d->bounce);
     if (s != OK) {
-        return s;
+        goto fail_bounce;
     }
     format(serial, sizeof(serial), "%s-disk%u", vm->config->name, n);
     virtio_blk_init(&d->blk, &(struct virtio_blk_cfg){.p2m = &vm->p2m,
@@ -132,9 +185,10 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
                                                       .serial = serial,
                                                       .bounce = d->bounce,
                                                       .wake = disk_wake,
-                                                      .wake_ctx = vm,
+                                                      .kick = disk_kicked,
+                                                      .wake_ctx = d,
                                                       .arrived = disk_arrived,
-                                                      .arrived_ctx = vm});
+                                                      .arrived_ctx = d});
     while (d->n_slots < DISK_SLOTS) {
         mfn_t page;
         s = frames_alloc(&machine_frames, FRAME_HYP, &page);
@@ -153,6 +207,11 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
 fail:
     vm_disk_fini(d);
     return s;
+fail_bounce:
+    blkcache_queue_fini(&d->queue);
+fail_queue:
+    let_cow_go(d);
+    return s;
 }
 
 void vm_disk_fini(struct vm_disk *d)
@@ -161,14 +220,8 @@ void vm_disk_fini(struct vm_disk *d)
         frames_free(&machine_frames, d->slots[--d->n_slots]);
     }
     frames_free(&machine_frames, d->bounce);
-}
-
-bool vm_disk_quiesce(struct vm_disk *d)
-{
-    if (d->cow) {
-        cow_cancel(d->cow); /* writes that wait for a frame wait no longer */
-    }
-    return virtio_blk_quiesce(&d->blk);
+    blkcache_queue_fini(&d->queue);
+    let_cow_go(d);
 }
 
 static void flushed(struct blk_req *r, enum status s)
@@ -181,7 +234,8 @@ static void flushed(struct blk_req *r, enum status s)
     }
 }
 
-bool vm_disk_flush(struct vm_disk *d)
+/* True once the VM's writes are on the disk's medium, or that has failed. */
+static bool flush(struct vm_disk *d)
 {
     if (d->flush == FLUSH_NONE && !d->view.read_only) {
         d->flush = FLUSH_BUSY;
@@ -191,14 +245,70 @@ bool vm_disk_flush(struct vm_disk *d)
     return d->flush != FLUSH_BUSY;
 }
 
-bool vm_disk_work(struct vm *vm, struct vm_disk *d)
+static bool is_quiet(struct vm_disk *d)
 {
-    if (d->cow && vm->state == VM_RUN) {
-        cow_retry(d->cow);
+    if (d->cow != NULL) {
+        cow_cancel(d->cow); /* writes that wait for a frame wait no longer */
     }
-    bool more = virtio_blk_work(&d->blk);
-    d->wants_memory = d->blk.wants_memory || (d->cow && cow_is_starved(d->cow));
-    return more;
+    return virtio_blk_quiesce(&d->blk);
+}
+
+/* Does what there is to do for the disks that have not ended; true if all have. */
+static bool work_until(struct vm *vm, bool (*ended)(struct vm_disk *d))
+{
+    struct deadline until = step_begin();
+    bool all = true;
+
+    for (unsigned i = 0; i < vm->n_disks; i++) {
+        struct vm_disk *d = &vm->disks[i];
+        if (!ended(d)) {
+            (void)work(d, &until);
+            all &= ended(d);
+        }
+        vm->disk_work |= d->work;
+    }
+    return all;
+}
+
+/* Windows that were read ahead are in flight without a request of the guest's. */
+static bool is_idle(struct vm_disk *d)
+{
+    return blkcache_queue_is_idle(&d->queue);
+}
+
+bool vm_disks_stop(struct vm *vm)
+{
+    vm->disk_work = false;
+    return work_until(vm, is_quiet) && work_until(vm, flush) && work_until(vm, is_idle);
+}
+
+void vm_disks_work(struct vm *vm)
+{
+    struct deadline until = step_begin();
+    unsigned first = vm->next_disk, n = vm->n_disks;
+
+    for (unsigned i = 0; i < n && (i == 0 || !deadline_passed(&until)); i++) {
+        struct vm_disk *d = &vm->disks[(first + i) % n];
+        if (!d->work) {
+            continue;
+        }
+        (void)work(d, &until);
+        vm->next_disk = (first + i + 1) % n;
+        if (d->wants_memory) {
+            vm_wait_for_memory(vm);
+        }
+    }
+    vm->disk_work = false;
+    for (unsigned i = 0; i < n; i++) {
+        vm->disk_work |= vm->disks[i].work;
+    }
+}
+
+void vm_disks_wake(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->n_disks; i++) {
+        disk_wake(&vm->disks[i]);
+    }
 }
 
 bool vm_disks_wait_for_pool(const struct vm *vm)

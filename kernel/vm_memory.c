@@ -80,7 +80,7 @@ static void wake(struct vm *vm, const char *why)
 {
     waiting--;
     vm->state = VM_RUN;
-    vm->disk_work = true; /* a disk may be what wanted the frame */
+    vm_disks_wake(vm); /* a disk may be what wanted the frame */
     if (vm->say_memory_back) {
         vm->say_memory_back = false;
         log_info("%s: goes on: %s", vm->config->name, why);

@@ -26,8 +26,11 @@ struct blk_seg {
     uint32_t bytes;
 };
 
+struct blkcache_queue;
+
 /* On whose behalf a request is made; the cache counts there. All zero to begin with. */
 struct blk_account {
+    struct blkcache_queue *queue;      /* the cache's, for this account; NULL: the common one */
     uint16_t vm;                       /* from 1; requests without an account are nobody's */
     uint16_t group;                    /* its share group's id */
     uint64_t cache_hits, cache_misses; /* blocks of read requests */
@@ -51,6 +54,8 @@ struct blk_req {
     /* READ, FETCH: nobody waits for it, so others go first. May be cleared while the device has it,
      * by whoever comes to wait after all. */
     bool ahead;
+    /* Another request follows at once: the device need not begin before it has that, too. */
+    bool more;
     /* FETCH: NULL, or room for so many frame numbers. Frames of blocks that were asked for go
      * there, pinned, so that they are not evicted before the submitter comes for them by blk_hold;
      * it unpins them when `done` has been called. */

@@ -42,12 +42,8 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
                                              ALIGN_UP((uint64_t)n_jobs * sizeof(*jobs), 16));
     init_writing(bc, (uint8_t *)bc->ios + ALIGN_UP((uint64_t)n_ios * sizeof(*bc->ios), 16));
     STAILQ_INIT(&bc->free_ios);
-    STAILQ_INIT(&bc->finished);
     STAILQ_INIT(&bc->free_jobs);
-    STAILQ_INIT(&bc->ready);
-    STAILQ_INIT(&bc->want_io);
-    TAILQ_INIT(&bc->active);
-    STAILQ_INIT(&bc->incoming);
+    blkcache_queue_make(&bc->common, bc, n_jobs, n_ios);
     for (uint32_t i = 0; i < n_jobs; i++) {
         STAILQ_INSERT_TAIL(&bc->free_jobs, &jobs[i], queue);
     }
@@ -94,17 +90,23 @@ uint8_t blkcache_mask(uint64_t block, uint64_t from, uint64_t end)
 struct blkcache_io *blkcache_io_get(struct blkcache_job *j)
 {
     struct blkcache *bc = j->d->bc;
+    struct blkcache_queue *q = j->q;
     struct blkcache_io *io = STAILQ_FIRST(&bc->free_ios);
 
-    if (io == NULL) {
+    /* The common queue may have promised more to others than it has left. */
+    if (q->n_ios >= q->max_ios || io == NULL) {
         j->parked = true;
-        STAILQ_INSERT_TAIL(&bc->want_io, j, queue);
+        STAILQ_INSERT_TAIL(&q->want_io, j, queue);
         return NULL;
     }
     STAILQ_REMOVE_HEAD(&bc->free_ios, link);
+    q->n_ios++;
     io->job = j;
     io->n_entries = 0;
     io->given = false;
+    io->landed = false;
+    io->next = 0;
+    io->released = 0;
     STAILQ_INIT(&io->waiters);
     j->pending++;
     return io;
@@ -113,18 +115,37 @@ struct blkcache_io *blkcache_io_get(struct blkcache_job *j)
 void blkcache_io_put(struct blkcache_io *io)
 {
     io->job->pending--;
+    io->job->q->n_ios--;
     io->job = NULL;
     STAILQ_INSERT_HEAD(&io->bc->free_ios, io, link);
 }
 
-/* Maybe from inside submit: only noted here, and worked off by the loop. */
+/* Maybe from inside submit: only noted here. Those who wait for the fill may see to it themselves,
+ * should its owner come later than they. */
 static void io_done(struct blk_req *r, enum status s)
 {
     struct blkcache_io *io = r->ctx;
+    struct blkcache_queue *q = io->job->q;
+    struct blkcache_job_list waiters = STAILQ_HEAD_INITIALIZER(waiters);
+    struct blkcache_job *w;
 
     io->status = s;
-    STAILQ_INSERT_TAIL(&io->bc->finished, io, link);
-    blkcache_run(io->bc);
+    io->landed = true;
+    STAILQ_INSERT_TAIL(&q->finished, io, link);
+    STAILQ_CONCAT(&waiters, &io->waiters);
+    while ((w = STAILQ_FIRST(&waiters)) != NULL) {
+        STAILQ_REMOVE_HEAD(&waiters, queue);
+        STAILQ_INSERT_TAIL(&w->q->ready, w, queue);
+        if (w->q->wake != NULL) {
+            w->q->wake(w->q->ctx);
+        } else {
+            q = w->q; /* the common one: whichever of the two has no wake is stirred last */
+        }
+    }
+    if (q != io->job->q) {
+        blkcache_stir(io->job->q);
+    }
+    blkcache_stir(q);
 }
 
 void blkcache_io_submit(struct blkcache_io *io, enum blk_op op, const struct blk_seg *segs,
@@ -138,6 +159,7 @@ void blkcache_io_submit(struct blkcache_io *io, enum blk_op op, const struct blk
         .n_segs = n_segs,
         .done = io_done,
         .ctx = io,
+        .account = io->job->r->account,
         .ahead = io->job->r->ahead,
     };
     blk_submit(io->job->d->lower, &io->req);
@@ -148,7 +170,14 @@ void blkcache_io_submit(struct blkcache_io *io, enum blk_op op, const struct blk
 void blkcache_job_ready(struct blkcache_job *j)
 {
     j->parked = true;
-    STAILQ_INSERT_TAIL(&j->d->bc->ready, j, queue);
+    STAILQ_INSERT_TAIL(&j->q->ready, j, queue);
+    blkcache_stir(j->q);
+}
+
+void blkcache_job_again(struct blkcache_job *j)
+{
+    j->parked = true;
+    STAILQ_INSERT_HEAD(&j->q->ready, j, queue);
 }
 
 static bool is_read(const struct blkcache_job *j)
@@ -156,11 +185,10 @@ static bool is_read(const struct blkcache_job *j)
     return j->r->op == BLK_READ || j->r->op == BLK_FETCH;
 }
 
-/* Whether two jobs share a block and may not be in flight together. */
+/* Whether two jobs of one leaf share a block and may not be in flight together. */
 static bool conflicts(const struct blkcache_job *a, const struct blkcache_job *b)
 {
-    if ((is_read(a) && is_read(b)) || a->d->dev.id != b->d->dev.id || a->r->op == BLK_FLUSH ||
-        b->r->op == BLK_FLUSH) {
+    if ((is_read(a) && is_read(b)) || a->r->op == BLK_FLUSH || b->r->op == BLK_FLUSH) {
         return false;
     }
     return job_start(a) / CACHE_BLOCK_SECTORS <= (b->end - 1) / CACHE_BLOCK_SECTORS &&
@@ -206,14 +234,16 @@ void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *ac
     }
 }
 
-static void admit(struct blkcache *bc)
+void blkcache_admit(struct blkcache_queue *q)
 {
-    struct blk_req *r = STAILQ_FIRST(&bc->incoming);
+    struct blkcache *bc = q->bc;
+    struct blk_req *r = STAILQ_FIRST(&q->incoming);
     struct blkcache_job *j = STAILQ_FIRST(&bc->free_jobs), *earlier;
 
-    STAILQ_REMOVE_HEAD(&bc->incoming, link);
+    STAILQ_REMOVE_HEAD(&q->incoming, link);
     STAILQ_REMOVE_HEAD(&bc->free_jobs, queue);
-    *j = (struct blkcache_job){.d = r->dev_priv, .r = r, .is_ahead = r->ahead};
+    q->n_jobs++;
+    *j = (struct blkcache_job){.d = r->dev_priv, .q = q, .r = r, .is_ahead = r->ahead};
     if (r->account != NULL && r->account->errors_told == 0) {
         r->account->errors_told = bc->errors; /* what happened before its time is not its own */
     }
@@ -227,14 +257,14 @@ static void admit(struct blkcache *bc)
     if (is_read(j) && !r->ahead) {
         blkcache_ahead_note(j->d, r->account, first, last, true);
     }
-    TAILQ_FOREACH(earlier, &bc->active, active)
+    TAILQ_FOREACH(earlier, &j->d->leaf->active, active)
     {
         if (conflicts(earlier, j)) {
             j->blockers++;
             blkcache_ahead_hurry(earlier);
         }
     }
-    TAILQ_INSERT_TAIL(&bc->active, j, active);
+    TAILQ_INSERT_TAIL(&j->d->leaf->active, j, active);
     if (j->blockers == 0) {
         blkcache_job_ready(j);
     }
@@ -272,7 +302,11 @@ void blkcache_job_end(struct blkcache_job *j)
     enum status s = j->status;
 
     if (s != OK && r->op != BLK_READ && r->op != BLK_FETCH && r->op != BLK_FLUSH) {
-        blkcache_release_dirty(j, job_start(j), j->end, false);
+        j->ending = true;
+        if (!blkcache_release_dirty(j, job_start(j), j->end, false, &j->released)) {
+            blkcache_job_again(j);
+            return;
+        }
     }
 
     for (struct blkcache_job *later = TAILQ_NEXT(j, active); later != NULL;
@@ -281,67 +315,26 @@ void blkcache_job_end(struct blkcache_job *j)
             blkcache_job_ready(later);
         }
     }
-    TAILQ_REMOVE(&d->bc->active, j, active);
+    TAILQ_REMOVE(&d->leaf->active, j, active);
     STAILQ_INSERT_HEAD(&d->bc->free_jobs, j, queue);
+    j->q->n_jobs--;
     count(d, r, s);
     d->in_flight--;
     r->done(r, s);
 }
 
-/* Works until nothing can go on. Called again from below or above it only leaves word, so the stack
- * stays flat however the devices complete. */
-void blkcache_run(struct blkcache *bc)
-{
-    struct blkcache_io *io;
-    struct blkcache_out *o;
-    struct blkcache_job *j;
-
-    if (bc->running) {
-        return;
-    }
-    bc->running = true;
-    for (;;) {
-        if ((io = STAILQ_FIRST(&bc->finished)) != NULL) {
-            STAILQ_REMOVE_HEAD(&bc->finished, link);
-            if (io->kind == IO_PASS) {
-                blkcache_write_finished(io);
-            } else {
-                blkcache_read_finished(io);
-            }
-        } else if ((o = STAILQ_FIRST(&bc->finished_outs)) != NULL) {
-            STAILQ_REMOVE_HEAD(&bc->finished_outs, link);
-            blkcache_out_finished(o);
-        } else if ((j = STAILQ_FIRST(&bc->ready)) != NULL) {
-            STAILQ_REMOVE_HEAD(&bc->ready, queue);
-            j->parked = false;
-            if (is_read(j)) {
-                blkcache_read_step(j);
-            } else {
-                blkcache_write_step(j);
-            }
-        } else if (!STAILQ_EMPTY(&bc->want_io) && !STAILQ_EMPTY(&bc->free_ios)) {
-            /* Here and not where an io comes back: a job may need it no longer when it goes on, and
-             * then the next one in the row gets it. */
-            j = STAILQ_FIRST(&bc->want_io);
-            STAILQ_REMOVE_HEAD(&bc->want_io, queue);
-            blkcache_job_ready(j);
-        } else if (!STAILQ_EMPTY(&bc->incoming) && !STAILQ_EMPTY(&bc->free_jobs)) {
-            admit(bc);
-        } else if (!blkcache_flush_step(bc)) {
-            break;
-        }
-    }
-    bc->running = false;
-}
-
 static void blkcache_submit(struct blk_dev *dev, struct blk_req *r)
 {
     struct blkcache_dev *d = (struct blkcache_dev *)dev;
+    struct blkcache_queue *q = &d->bc->common;
 
+    if (r->account != NULL && r->account->queue != NULL) {
+        q = r->account->queue;
+    }
     r->dev_priv = d;
     d->in_flight++;
-    STAILQ_INSERT_TAIL(&d->bc->incoming, r, link);
-    blkcache_run(d->bc);
+    STAILQ_INSERT_TAIL(&q->incoming, r, link);
+    blkcache_stir(q);
 }
 
 static bool blkcache_keeps(struct blk_dev *dev, uint64_t sector)

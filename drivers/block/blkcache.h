@@ -8,10 +8,11 @@
  * cut; the entry's mask says which sectors are there.
  *
  * Order: a request that overlaps an earlier one in a block waits for it, if one of the two is not a
- * read. So of two overlapping writes the later one wins, a fill never races with a write, and a
- * read that begins after a write's completion sees it. Requests that do not overlap are in flight
- * together and complete in any order. A read that needs a block that another is reading waits for
- * that one I/O.
+ * read. Requests of one account are taken up in the order of their arrival; those of several, which
+ * are in flight at once, in any order. So of two overlapping writes of an account the later one
+ * wins, a fill never races with a write, and a read that begins after a write's completion sees it.
+ * Requests that do not overlap are in flight together and complete in any order. A read that needs
+ * a block that another is reading waits for that one I/O.
  *
  * Writes go through: a cached block is changed first, and the disk is written from the cache's own
  * frame, so that a guest that changes its buffer meanwhile cannot make the two differ. Blocks that
@@ -39,13 +40,24 @@
  *
  * Who reads from front to back has the next blocks fetched before he asks (blkcache_ahead.c).
  *
- * When there is no frame for a block, the guest's memory is read into directly. When the pool of
- * jobs is used up, requests wait in order of arrival. All completions run from a loop, never
- * nested, so `done` may submit again. Locking: as the frame table.
+ * When there is no frame for a block, the guest's memory is read into directly.
+ *
+ * Whose work it is. Each account (a VM's disk) has a queue of its own: what it has asked for, what
+ * has landed for it, and its share of the pools of jobs and ios. Submitting and completing only
+ * note what there is to do and wake the queue's owner; blkcache_queue_work does it, until a
+ * deadline, in the owner's time. The shares add up to no more than the pools, so that one queue
+ * never waits for another's requests, except where they are about the same blocks: a fill that has
+ * landed is finished by whichever reader of it comes first. Requests without an account, and
+ * writing back, are the common queue's, which blkcache_work serves. Where that queue has no `wake`
+ * (in tools and tests) its work is done inside submit and completion.
+ *
+ * `done` is called from a queue's work, never nested, so it may submit again. Locking: as the frame
+ * table.
  */
 #ifndef DRIVERS_BLOCK_BLKCACHE_H
 #define DRIVERS_BLOCK_BLKCACHE_H
 
+#include "base/deadline.h"
 #include "drivers/block/blk.h"
 #include "drivers/block/blktrace.h"
 #include "mm/cache.h"
@@ -61,6 +73,20 @@ STAILQ_HEAD(blkcache_io_list, blkcache_io);
 TAILQ_HEAD(blkcache_active, blkcache_job);
 STAILQ_HEAD(blkcache_out_list, blkcache_out);
 
+/* One account's requests in the cache's hands. */
+struct blkcache_queue {
+    struct blkcache *bc;
+    struct blk_req_list incoming;     /* no job yet */
+    struct blkcache_job_list ready;   /* to go on */
+    struct blkcache_job_list want_io; /* until one of its ios comes free */
+    struct blkcache_io_list finished; /* landed */
+    uint32_t n_jobs, n_ios, n_aheads; /* that it has; the last: windows being read ahead */
+    uint32_t max_jobs, max_ios;
+    /* There is work for blkcache_queue_work; called from anywhere. */
+    void (*wake)(void *ctx);
+    void *ctx;
+};
+
 /* How writes are carried out. */
 struct blkcache_writing {
     bool back;          /* whole blocks stay in the cache; else all writes go through */
@@ -73,6 +99,7 @@ struct blkcache_writing {
 struct blkcache_leaf {
     STAILQ_ENTRY(blkcache_leaf) link;
     STAILQ_HEAD(, blkcache_dev) devs;
+    struct blkcache_active active; /* every job in order of arrival */
     uint32_t id;
     uint32_t n_dirty;  /* its DIRTY entries */
     uint32_t n_new;    /* of these, with bytes that the disk was not given */
@@ -93,6 +120,8 @@ struct blkcache_leaf {
     bool again;     /* what the walk has left out may be had now, and a sweep waits for it */
     uint64_t error; /* blkcache.errors when one last happened here */
     unsigned failures;
+    bool giving_up;    /* it fails all the time: the sweep's blocks are being let off, */
+    uint64_t given_up; /* those below this one have been */
     uint64_t failed_blocks, failed_at; /* not yet in the log; the first's sector */
 };
 
@@ -114,9 +143,10 @@ struct blkcache_ahead {
     STAILQ_ENTRY(blkcache_ahead) link;
     struct blk_req req;
     struct blk_account account;
-    struct blkcache *bc;
+    struct blkcache_queue *queue;
 };
 #define BLKCACHE_AHEADS 16u
+#define BLKCACHE_AHEADS_A_QUEUE 4u
 #define BLKCACHE_AHEAD_MAX 256u /* blocks: the longest window that may be set */
 
 STAILQ_HEAD(blkcache_ahead_list, blkcache_ahead);
@@ -127,13 +157,12 @@ struct blkcache {
     struct mrc *curve;       /* is told each block that is read; may be NULL */
     struct blktrace *trace;  /* is told each request; may be NULL */
     struct blkcache_io *ios; /* the pool; an entry that is being read names its io by index */
-    struct blkcache_io_list free_ios, finished;
+    struct blkcache_io_list free_ios;
     struct blkcache_job_list free_jobs;
-    struct blkcache_job_list ready;   /* to go on */
-    struct blkcache_job_list want_io; /* until an io comes free */
-    struct blkcache_active active;    /* every job in order of arrival */
-    struct blk_req_list incoming;     /* no job yet */
-    bool running;
+    struct blkcache_queue common;   /* requests without an account; has what no other was given */
+    struct blkcache_queue *running; /* the one whose work is being done */
+    const struct deadline *until;   /* of that */
+    bool stirred;                   /* the common queue has work, and no wake */
     uint32_t n_ios;
     uint32_t ahead_max;              /* the longest window, in blocks; 0: nothing is read ahead */
     uint64_t ahead_clock;            /* of the streams' use */
@@ -187,12 +216,25 @@ void blkcache_set_readahead(struct blkcache *bc, uint64_t bytes);
 /* From now on writes are carried out so. What is dirty already is written out by blkcache_work. */
 void blkcache_set_writing(struct blkcache *bc, const struct blkcache_writing *w);
 /*
- * Goes on with writing back: to be called by the loop, each turn, with a clock that never goes
- * back. True: call again soon. False: not before blkcache_due, unless something else happens.
+ * Goes on with writing back and the common queue until the deadline (NULL: there is none): to be
+ * called by the loop, each turn, with a clock that never goes back. True: call again soon. False:
+ * not before blkcache_due, unless something else happens.
  */
-bool blkcache_work(struct blkcache *bc, uint64_t now_ns);
+bool blkcache_work(struct blkcache *bc, uint64_t now_ns, const struct deadline *until);
 /* UINT64_MAX: never. */
 uint64_t blkcache_due(const struct blkcache *bc);
+
+/*
+ * Makes the queue of an account, with its share of the pools. The account names it from then on;
+ * `wake` is called with `ctx` whenever there is work. E_NOMEM: that much is not left.
+ */
+enum status blkcache_queue_init(struct blkcache_queue *q, struct blkcache *bc, uint32_t max_jobs,
+                                uint32_t max_ios, void (*wake)(void *ctx), void *ctx) MUST_CHECK;
+/* Gives the share back; nothing of the account's may be in flight, nor read ahead: see is_idle. */
+void blkcache_queue_fini(struct blkcache_queue *q);
+bool blkcache_queue_is_idle(const struct blkcache_queue *q);
+/* Goes on with the queue's requests until the deadline. True: there is more to do at once. */
+bool blkcache_queue_work(struct blkcache_queue *q, const struct deadline *until);
 
 /* For the machine's end: a line in the log for each disk that has not got all that was written. */
 void blkcache_say_lost(const struct blkcache *bc);

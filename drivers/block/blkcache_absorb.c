@@ -140,15 +140,15 @@ enum blkcache_past blkcache_hold_dirty(struct blkcache_job *j, uint64_t from, ui
 {
     struct cache *c = j->d->bc->cache;
     struct blkcache_leaf *leaf = j->d->leaf;
-    uint64_t next = block_of(from);
     uint32_t e;
 
-    while (leaf->n_dirty != 0 && (e = cache_next_dirty(c, leaf->id, next)) != CACHE_NIL) {
+    /* What it has been past cannot have become dirty since: others that write there wait for j. */
+    j->held = MAX(j->held, block_of(from));
+    while (leaf->n_dirty != 0 && (e = cache_next_dirty(c, leaf->id, j->held)) != CACHE_NIL) {
         struct cache_entry *x = &c->entries[e];
         if (x->block * CACHE_BLOCK_SECTORS >= to) {
             break;
         }
-        next = x->block + 1;
         if ((x->wb & CACHE_W_OUT) != 0) {
             return wait_for_out(j); /* the disk must not see the two out of order */
         }
@@ -157,27 +157,31 @@ enum blkcache_past blkcache_hold_dirty(struct blkcache_job *j, uint64_t from, ui
         }
         leaf->n_held += (x->wb & W_HELD) == 0;
         x->wb |= W_HELD;
+        j->held = x->block + 1;
+        if (time_is_up(j->d->bc)) {
+            return PAST_MORE;
+        }
     }
     return PAST_GO;
 }
 
-void blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, bool drop)
+bool blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, bool drop,
+                            uint64_t *at)
 {
     struct blkcache *bc = j->d->bc;
     struct cache *c = bc->cache;
     struct blkcache_leaf *leaf = j->d->leaf;
-    uint64_t next = block_of(from);
+    bool any = leaf->n_held != 0, late = false;
     uint32_t e;
 
-    if (leaf->n_held == 0) {
-        return;
-    }
-    while (leaf->n_held != 0 && (e = cache_next_dirty(c, leaf->id, next)) != CACHE_NIL) {
+    *at = MAX(*at, block_of(from));
+    while (leaf->n_held != 0 && !late && (e = cache_next_dirty(c, leaf->id, *at)) != CACHE_NIL) {
         struct cache_entry *x = &c->entries[e];
         if (x->block * CACHE_BLOCK_SECTORS >= to) {
             break;
         }
-        next = x->block + 1;
+        *at = x->block + 1;
+        late = time_is_up(bc);
         if ((x->wb & W_HELD) == 0) {
             continue;
         }
@@ -189,5 +193,8 @@ void blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, 
             cache_remove(c, e);
         }
     }
-    blkcache_leaf_changed(bc, leaf);
+    if (any) {
+        blkcache_leaf_changed(bc, leaf);
+    }
+    return !late;
 }

@@ -34,14 +34,14 @@ static void ahead_done(struct blk_req *r, enum status s)
     struct blkcache_ahead *a = r->ctx;
 
     (void)s; /* who comes for the blocks finds out for himself */
-    STAILQ_INSERT_HEAD(&a->bc->free_aheads, a, link);
+    a->queue->n_aheads--;
+    STAILQ_INSERT_HEAD(&a->queue->bc->free_aheads, a, link);
 }
 
 void blkcache_ahead_init(struct blkcache *bc)
 {
     STAILQ_INIT(&bc->free_aheads);
     for (unsigned i = 0; i < BLKCACHE_AHEADS; i++) {
-        bc->aheads[i].bc = bc;
         STAILQ_INSERT_TAIL(&bc->free_aheads, &bc->aheads[i], link);
     }
 }
@@ -94,14 +94,19 @@ static uint64_t fetch(struct blkcache_dev *d, const struct blk_account *account,
 {
     struct blkcache *bc = d->bc;
     struct blkcache_ahead *a = STAILQ_FIRST(&bc->free_aheads);
+    struct blkcache_queue *q = account->queue != NULL ? account->queue : &bc->common;
     uint64_t end = (d->dev.start + d->dev.sectors) / CACHE_BLOCK_SECTORS;
 
-    if (a == NULL || from >= end || STAILQ_EMPTY(&bc->free_jobs)) {
+    if (a == NULL || from >= end || q->n_jobs >= q->max_jobs || STAILQ_EMPTY(&bc->free_jobs) ||
+        (q != &bc->common && q->n_aheads >= BLKCACHE_AHEADS_A_QUEUE)) {
         return from;
     }
     blocks = MIN(blocks, end - from);
     STAILQ_REMOVE_HEAD(&bc->free_aheads, link);
-    a->account = (struct blk_account){.vm = account->vm, .group = account->group};
+    q->n_aheads++;
+    a->queue = q;
+    a->account =
+        (struct blk_account){.queue = account->queue, .vm = account->vm, .group = account->group};
     a->req = (struct blk_req){
         .op = BLK_FETCH,
         .sector = from * CACHE_BLOCK_SECTORS - d->dev.start,

@@ -21,7 +21,7 @@
 #define TICKS_OF_AGE 4u /* as W_AGE counts */
 /* A tick where blocks do not get older, but some have failed. */
 #define RETRY_NS UINT64_C(1000000000)
-#define LOOK_MAX 512u /* blocks looked at before others have their turn */
+#define LOOK_MAX 64u /* blocks looked at in one piece of work */
 /* A disk that fails this often in a row is left alone until the next tick, and by the sweep. */
 #define FAILURES_MAX 8u
 
@@ -92,23 +92,27 @@ static void check_sweep(struct blkcache *bc, struct blkcache_leaf *leaf)
     }
 }
 
-/* The disk does not take them: what the sweep still wants has failed, untried. */
+/* The disk does not take them: what the sweep still wants has failed, untried. Some of these blocks
+ * are let off. */
 static void give_up(struct blkcache *bc, struct blkcache_leaf *leaf)
 {
     struct cache *c = bc->cache;
-    uint64_t from = 0;
-    uint32_t e;
+    uint32_t e = CACHE_NIL;
 
     leaf->pass = 0;
-    while (leaf->sweeping && leaf->n_old > 0 &&
-           (e = cache_next_dirty(c, leaf->id, from)) != CACHE_NIL) {
+    for (unsigned i = 0; i < LOOK_MAX && leaf->sweeping && leaf->n_old > 0; i++) {
+        e = cache_next_dirty(c, leaf->id, leaf->given_up);
+        if (e == CACHE_NIL) {
+            break;
+        }
         struct cache_entry *x = &c->entries[e];
         if ((x->wb & CACHE_W_NEW) != 0 && (x->wb & W_GEN) != leaf->gen) {
             x->wb ^= W_GEN;
             leaf->n_old--;
         }
-        from = x->block + 1;
+        leaf->given_up = x->block + 1;
     }
+    leaf->giving_up = leaf->sweeping && leaf->n_old > 0 && e != CACHE_NIL;
     check_sweep(bc, leaf);
 }
 
@@ -122,13 +126,18 @@ void blkcache_sweep(struct blkcache_job *j)
     if (!leaf->sweeping) {
         begin_sweep(j->d->bc, leaf);
         check_sweep(j->d->bc, leaf);
+        blkcache_stir(&j->d->bc->common);
     }
 }
 
 void blkcache_leaf_changed(struct blkcache *bc, struct blkcache_leaf *leaf)
 {
     bc->budget = LOOK_MAX;
-    if (leaf->failures >= FAILURES_MAX) {
+    if (leaf->pass != 0 || leaf->sweeping || leaf->failures >= FAILURES_MAX) {
+        blkcache_stir(&bc->common);
+    }
+    if (leaf->failures >= FAILURES_MAX && !leaf->giving_up) {
+        leaf->given_up = 0;
         give_up(bc, leaf);
     }
     check_sweep(bc, leaf);
@@ -173,6 +182,9 @@ void blkcache_dirtied(struct blkcache *bc)
     STAILQ_FOREACH(leaf, &bc->leaves, link)
     {
         start_fresh_pass(leaf, PASS_PRESSURE);
+        if (leaf->pass != 0) {
+            blkcache_stir(&bc->common);
+        }
     }
 }
 
@@ -237,6 +249,10 @@ bool blkcache_flush_step(struct blkcache *bc)
 
     STAILQ_FOREACH(leaf, &bc->leaves, link)
     {
+        if (leaf->giving_up) {
+            give_up(bc, leaf);
+            return true;
+        }
         if ((leaf->pass & PASS_PRESSURE) != 0 && healthy(bc) <= bound(bc) / 4) {
             leaf->pass &= ~PASS_PRESSURE;
         }
@@ -291,7 +307,7 @@ static void tick(struct blkcache *bc, uint64_t now_ns)
     }
 }
 
-bool blkcache_work(struct blkcache *bc, uint64_t now_ns)
+bool blkcache_work(struct blkcache *bc, uint64_t now_ns, const struct deadline *until)
 {
     struct cache *c = bc->cache;
     struct blkcache_leaf *leaf;
@@ -300,7 +316,7 @@ bool blkcache_work(struct blkcache *bc, uint64_t now_ns)
         c->starved = bc->starving = false;
         bc->tick_ns = UINT64_MAX;
         bc->more = false;
-        return false;
+        return blkcache_common_work(bc, until);
     }
     tick(bc, now_ns);
     bc->starving |= c->starved;
@@ -313,8 +329,7 @@ bool blkcache_work(struct blkcache *bc, uint64_t now_ns)
     }
     bc->budget = LOOK_MAX;
     bc->more = false;
-    blkcache_run(bc);
-    return bc->more;
+    return blkcache_common_work(bc, until) || bc->more;
 }
 
 uint64_t blkcache_due(const struct blkcache *bc)
@@ -337,6 +352,7 @@ void blkcache_leaf_join(struct blkcache_dev *d)
         leaf = &d->own_leaf;
         *leaf = (struct blkcache_leaf){.id = d->dev.id};
         STAILQ_INIT(&leaf->devs);
+        TAILQ_INIT(&leaf->active);
         STAILQ_INIT(&leaf->flushing);
         STAILQ_INIT(&leaf->to_flush);
         STAILQ_INSERT_TAIL(&bc->leaves, leaf, link);

@@ -7,7 +7,7 @@
 
 #define FILL_BLOCKS 16u /* a fill's blocks at most: 64 KiB */
 #define IO_SEGS 64u
-#define OUT_BLOCKS 64u /* blocks written out by one request, at most: 256 KiB */
+#define OUT_BLOCKS 32u /* blocks written out by one request, at most: 128 KiB */
 #define OUTS 16u       /* such requests at all disks */
 #define OUTS_A_LEAF 4u /* and at one of them: others need some, too */
 
@@ -21,15 +21,21 @@
 /* A submitter's request on its way. */
 struct blkcache_job {
     TAILQ_ENTRY(blkcache_job) active;
-    STAILQ_ENTRY(blkcache_job) queue; /* ready, want_io, or some io's waiters */
+    STAILQ_ENTRY(blkcache_job) queue; /* ready, want_io, want_out, or some io's waiters */
     struct blkcache_dev *d;
+    struct blkcache_queue *q;
     struct blk_req *r;
-    uint64_t at, end;  /* leaf sectors: READ: the next to be served; the end */
-    uint32_t blockers; /* earlier jobs that must end first */
-    uint32_t pending;  /* ios in flight */
-    bool parked;       /* in some queue, so somebody will call it on */
-    bool swept;        /* FLUSH: what was dirty is with the disk, or failed */
-    uint64_t tried;    /* WRITE: the block that was written out for it, plus one */
+    uint64_t at, end; /* leaf sectors: READ: the next to be served; the end */
+    /* Blocks behind those that a long walk over the request's range has been to: holding dirty
+     * ones, dropping clean ones, letting dirty ones go after an error. */
+    uint64_t held, dropped, released;
+    bool ending;                   /* the last of these is under way */
+    struct blkcache_io *preparing; /* it will be submitted, but the time was up */
+    uint32_t blockers;             /* earlier jobs that must end first */
+    uint32_t pending;              /* ios in flight */
+    bool parked;                   /* in some queue, so somebody will call it on */
+    bool swept;                    /* FLUSH: what was dirty is with the disk, or failed */
+    uint64_t tried;                /* WRITE: the block that was written out for it, plus one */
     bool is_ahead; /* of the cache's own, and nobody's miss; r->ahead ends when somebody waits */
     bool joining;  /* waited for another's fill: the next hit is a miss in truth */
     enum status status; /* the first error */
@@ -50,9 +56,16 @@ struct blkcache_io {
     struct blkcache_job_list waiters; /* other jobs that want a block of this fill */
     enum io_kind kind;
     enum status status;
+    bool landed;            /* it has come back, and is in the queue's list */
+    unsigned next;          /* entries that have been seen to since */
+    uint64_t released;      /* as the job's, for its own range */
     uint64_t from, sectors; /* leaf sectors of the request, rounded to blocks for a fill */
     unsigned n_entries;     /* FILL: consecutive blocks. PASS: blocks held during the write */
     bool given;             /* PASS: these are OUT, in the guest's frames, and not BUSY */
+    bool updates;           /* PASS: these are written from the cache's frames */
+    bool own_segs;          /* PASS: segs, of which there are n_segs; else the request's */
+    unsigned n_segs;
+    uint64_t seen, direct; /* PASS, while it is prepared: sectors up to here; with segments */
     uint32_t entries[IO_SEGS];
     struct blk_seg segs[IO_SEGS];
 };
@@ -66,15 +79,22 @@ struct blkcache_out {
     enum status status;
     bool waited_for; /* by a sweep */
     unsigned n;      /* consecutive blocks, whose entries are OUT */
+    unsigned next;   /* those that have been seen to since it landed */
     uint64_t block;
     uint32_t entries[OUT_BLOCKS];
     mfn_t frames[OUT_BLOCKS]; /* pinned */
     struct blk_seg segs[OUT_BLOCKS];
 };
 
-/* Serves what it can, and starts what it must; the job ends or is parked or has ios in flight. */
+/*
+ * Steps of a job end when it has ended, is parked, has ios in flight, or when the time is up: then
+ * it is the first to be ready. What finishes an io or a request of writing back returns false when
+ * the time is up; it is to be called again.
+ */
+
+/* Serves what it can, and starts what it must. */
 void blkcache_read_step(struct blkcache_job *j);
-void blkcache_read_finished(struct blkcache_io *io);
+bool blkcache_read_finished(struct blkcache_io *io) MUST_CHECK;
 /* struct blk_ops, hold and taken. */
 /* The share group whose guests the job's blocks are for, FRAME_COMMON, or FRAME_NO_GROUP. */
 uint32_t blkcache_group(const struct blkcache_job *j);
@@ -95,7 +115,7 @@ void blkcache_ahead_note(struct blkcache_dev *d, const struct blk_account *accou
 void blkcache_ahead_hurry(struct blkcache_job *j);
 
 void blkcache_write_step(struct blkcache_job *j);
-void blkcache_write_finished(struct blkcache_io *io);
+bool blkcache_write_finished(struct blkcache_io *io) MUST_CHECK;
 
 /* ---- writing back ---- */
 
@@ -114,10 +134,13 @@ enum blkcache_past {
     PAST_GO,   /* they are held until blkcache_release_dirty */
     PAST_WAIT, /* j is parked until one of them has been written out */
     PAST_FAIL, /* one that is covered in part cannot be written out */
+    PAST_MORE, /* the time is up */
 };
 enum blkcache_past blkcache_hold_dirty(struct blkcache_job *j, uint64_t from, uint64_t to);
-/* Those that are held there are superseded (drop), or as they were. */
-void blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, bool drop);
+/* Those that are held in [from, to) are superseded (drop), or as they were. *at is the block that
+ * comes next, 0 to begin with. False: the time is up. */
+bool blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, bool drop,
+                            uint64_t *at) MUST_CHECK;
 
 /* The entry became NEW; is NEW no longer, by being given to the disk or dropped. */
 void blkcache_note_new(struct blkcache_leaf *leaf, struct cache_entry *x);
@@ -127,7 +150,7 @@ void blkcache_note_not_new(struct blkcache_leaf *leaf, struct cache_entry *x);
  * disk; one of them will end. */
 bool blkcache_out_start(struct blkcache *bc, struct blkcache_leaf *leaf, uint32_t e);
 bool blkcache_out_possible(const struct blkcache *bc, const struct blkcache_leaf *leaf);
-void blkcache_out_finished(struct blkcache_out *o);
+bool blkcache_out_finished(struct blkcache_out *o) MUST_CHECK;
 
 /* FLUSH: parks j until what is dirty now has been written out. */
 void blkcache_sweep(struct blkcache_job *j);
@@ -140,8 +163,26 @@ bool blkcache_flush_step(struct blkcache *bc);
 /* Says in the log what could not be written out. */
 void blkcache_say_failed(struct blkcache_leaf *leaf);
 void blkcache_leaf_join(struct blkcache_dev *d);
-/* blkcache.c: works until nothing can go on. */
-void blkcache_run(struct blkcache *bc);
+/* The first request that came to the queue becomes a job; there is a free one. */
+void blkcache_admit(struct blkcache_queue *q);
+
+/* ---- blkcache_queue.c ---- */
+/* An empty queue that nobody wakes. */
+void blkcache_queue_make(struct blkcache_queue *q, struct blkcache *bc, uint32_t max_jobs,
+                         uint32_t max_ios);
+/* As blkcache_queue_work, for the common queue and writing back. */
+bool blkcache_common_work(struct blkcache *bc, const struct deadline *until);
+/* The queue has something to do. */
+void blkcache_stir(struct blkcache_queue *q);
+
+/* Whether the step that is running has used its time. */
+static inline bool time_is_up(const struct blkcache *bc)
+{
+    return deadline_passed(bc->until);
+}
+
+/* The job goes on where it is, as the queue's next. */
+void blkcache_job_again(struct blkcache_job *j);
 
 /* A free io for j, or NULL with j parked until there is one. */
 struct blkcache_io *blkcache_io_get(struct blkcache_job *j);

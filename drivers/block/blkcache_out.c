@@ -40,8 +40,9 @@ static void out_done(struct blk_req *r, enum status s)
     struct blkcache_out *o = r->ctx;
 
     o->status = s;
+    o->next = 0;
     STAILQ_INSERT_TAIL(&o->bc->finished_outs, o, link);
-    blkcache_run(o->bc);
+    blkcache_stir(&o->bc->common);
 }
 
 /* Adds a block to the request: its frame stays as it is until the disk has read it. */
@@ -187,24 +188,37 @@ static void note_error(struct blkcache_out *o)
     leaf->failed_blocks += o->n;
 }
 
-void blkcache_out_finished(struct blkcache_out *o)
+/* The request as a whole has come back. */
+static void landed(struct blkcache_out *o)
 {
-    struct blkcache *bc = o->bc;
     struct blkcache_leaf *leaf = o->leaf;
-    struct blkcache_job *j;
 
     if (o->status != OK) {
         note_error(o);
     } else {
         leaf->failures = 0;
-        bc->cache->stats.cleaned += o->n;
+        o->bc->cache->stats.cleaned += o->n;
+    }
+}
+
+bool blkcache_out_finished(struct blkcache_out *o)
+{
+    struct blkcache *bc = o->bc;
+    struct blkcache_leaf *leaf = o->leaf;
+    struct blkcache_job *j;
+
+    if (o->next == 0) {
+        landed(o);
+    }
+    while (o->next < o->n) {
+        frames_unpin(bc->cache->frames, o->frames[o->next]);
+        block_written(o, o->entries[o->next++]);
+        if (o->next < o->n && time_is_up(bc)) {
+            return false;
+        }
     }
     leaf->n_out--;
     leaf->n_wait -= o->waited_for;
-    for (unsigned i = 0; i < o->n; i++) {
-        frames_unpin(bc->cache->frames, o->frames[i]);
-        block_written(o, o->entries[i]);
-    }
     STAILQ_INSERT_HEAD(&bc->free_outs, o, link);
     if (leaf->n_out == 0) {
         blkcache_say_failed(leaf);
@@ -215,4 +229,5 @@ void blkcache_out_finished(struct blkcache_out *o)
     }
     blkcache_dirtied(bc); /* those that were written again meanwhile count like new ones */
     blkcache_leaf_changed(bc, leaf);
+    return true;
 }

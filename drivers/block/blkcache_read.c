@@ -53,8 +53,12 @@ static void count_use(struct blkcache_job *j, uint32_t e)
     }
 }
 
-/* Serves hits from j->at on, until a block that is not there; returns its entry if it has one. */
-static uint32_t serve_hits(struct blkcache_job *j)
+/* What serve_hits came to. */
+enum hits { HITS_ALL, HITS_MISS, HITS_TIME };
+
+/* Serves hits from j->at on, until a block that is not there (*entry: its entry if it has one), or
+ * until the time is up. */
+static enum hits serve_hits(struct blkcache_job *j, uint32_t *entry)
 {
     struct blkcache *bc = j->d->bc;
     struct cache *c = bc->cache;
@@ -64,7 +68,8 @@ static uint32_t serve_hits(struct blkcache_job *j)
         uint8_t want = blkcache_mask(block, j->at, j->end);
         uint32_t e = cache_find(c, j->d->dev.id, block);
         if (e == CACHE_NIL || cache_is_busy(c, e) || (c->entries[e].mask & want) != want) {
-            return e;
+            *entry = e;
+            return HITS_MISS;
         }
         uint64_t skip = j->at % CACHE_BLOCK_SECTORS;
         uint64_t n = MIN(CACHE_BLOCK_SECTORS - skip, j->end - j->at);
@@ -85,23 +90,32 @@ static uint32_t serve_hits(struct blkcache_job *j)
             blkcache_count_misses(j, 1);
         }
         j->at += n;
+        if (j->at < j->end && time_is_up(bc)) {
+            return HITS_TIME;
+        }
     }
-    return CACHE_NIL;
+    return HITS_ALL;
 }
 
-/*
- * Reads the missing blocks from j->at on into new frames, as many as are missing in a row and can
- * be had. False when not even one can.
- */
-static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
+/* What start_fill came to. */
+enum fill { FILL_NONE, FILL_STARTED, FILL_TIME };
+
+/* Reads the missing blocks from j->at on into new frames, as many as are missing in a row and can
+ * be had: NONE when not even one can. TIME: the io is in preparation, and j to come back. */
+static enum fill start_fill(struct blkcache_job *j, struct blkcache_io *io)
 {
     struct blkcache *bc = j->d->bc;
     struct cache *c = bc->cache;
     const struct blk_dev *lower = j->d->lower;
     uint64_t first = block_of(j->at), last = block_of(j->end - 1);
 
-    for (uint64_t b = first; b <= last && io->n_entries < FILL_BLOCKS; b++) {
+    j->preparing = NULL;
+    for (uint64_t b = first + io->n_entries; b <= last && io->n_entries < FILL_BLOCKS; b++) {
         uint32_t e;
+        if (io->n_entries > 0 && time_is_up(bc)) {
+            j->preparing = io;
+            return FILL_TIME;
+        }
         enum status s = j->is_ahead ? cache_insert_ahead(c, j->d->dev.id, b, &e)
                                     : cache_insert(c, j->d->dev.id, b, &e);
         if (s != OK) {
@@ -115,7 +129,7 @@ static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
         io->entries[io->n_entries++] = e;
     }
     if (io->n_entries == 0) {
-        return false;
+        return FILL_NONE;
     }
     /* Whole blocks, but no further than the device reaches. */
     io->kind = IO_FILL;
@@ -140,7 +154,7 @@ static bool start_fill(struct blkcache_job *j, struct blkcache_io *io)
     j->joining = false;
     j->at = MIN(end, j->end);
     blkcache_io_submit(io, BLK_READ, io->segs, io->n_entries);
-    return true;
+    return FILL_STARTED;
 }
 
 /* Reads [from, end) of j's request into the submitter's own memory, as far as one io reaches;
@@ -179,14 +193,53 @@ static uint64_t missing_end(const struct blkcache_job *j)
     return MIN(b * CACHE_BLOCK_SECTORS, j->end);
 }
 
+/* The fill that brings the block has landed, and nobody has seen to it yet. False: it has not, or
+ * the time is up. */
+static bool finish_landed(struct blkcache_io *io)
+{
+    struct blkcache_queue *q = io->job->q;
+
+    if (!io->landed) {
+        return false;
+    }
+    STAILQ_REMOVE(&q->finished, io, blkcache_io, link);
+    if (!blkcache_read_finished(io)) {
+        STAILQ_INSERT_HEAD(&q->finished, io, link);
+        return false;
+    }
+    return true;
+}
+
+/* Somebody else's fill brings the block that comes next: j waits, or sees to it. */
+static void join(struct blkcache_job *j, struct blkcache_io *io)
+{
+    j->joining = true;
+    if (finish_landed(io) || io->landed) {
+        blkcache_job_again(j);
+        return;
+    }
+    j->parked = true;
+    STAILQ_INSERT_TAIL(&io->waiters, j, queue);
+    blkcache_ahead_hurry(io->job);
+}
+
 void blkcache_read_step(struct blkcache_job *j)
 {
     struct cache *c = j->d->bc->cache;
 
+    if (j->preparing != NULL && start_fill(j, j->preparing) == FILL_TIME) {
+        blkcache_job_again(j);
+        return;
+    }
     while (j->status == OK) {
-        uint32_t e = serve_hits(j);
-        if (j->at >= j->end) {
+        uint32_t e = CACHE_NIL;
+        enum hits hits = serve_hits(j, &e);
+        if (hits == HITS_ALL) {
             break;
+        }
+        if (hits == HITS_TIME) {
+            blkcache_job_again(j);
+            return;
         }
         if (j->is_ahead && e != CACHE_NIL) {
             j->at = MIN((block_of(j->at) + 1) * CACHE_BLOCK_SECTORS, j->end);
@@ -194,10 +247,7 @@ void blkcache_read_step(struct blkcache_job *j)
         }
         if (e != CACHE_NIL && cache_is_busy(c, e)) {
             /* A fill of another job: writes that overlap this one are not in flight. */
-            struct blkcache_io *other = &j->d->bc->ios[c->entries[e].prev];
-            j->parked = j->joining = true;
-            STAILQ_INSERT_TAIL(&other->waiters, j, queue);
-            blkcache_ahead_hurry(other->job);
+            join(j, &j->d->bc->ios[c->entries[e].prev]);
             return;
         }
         struct blkcache_io *io = blkcache_io_get(j);
@@ -208,7 +258,12 @@ void blkcache_read_step(struct blkcache_job *j)
             /* Read through a device that sees less of this block: read it anew. */
             cache_remove(c, e);
         }
-        if (!j->r->past_cache && start_fill(j, io)) {
+        enum fill fill = j->r->past_cache ? FILL_NONE : start_fill(j, io);
+        if (fill == FILL_TIME) {
+            blkcache_job_again(j);
+            return;
+        }
+        if (fill == FILL_STARTED) {
             continue;
         }
         if (j->is_ahead) {
@@ -237,17 +292,17 @@ void blkcache_read_step(struct blkcache_job *j)
     }
 }
 
-/* A fill has come: what it brought is given to its own job first, then to the cache, then to those
- * who waited, before anything can be evicted again. */
-static void fill_finished(struct blkcache_io *io)
+/* A fill has come: what it brought is given to its own job first, then to the cache, block by
+ * block, before it can be evicted again. False: the time is up. */
+static bool fill_finished(struct blkcache_io *io)
 {
     struct blkcache *bc = io->bc;
     struct cache *c = bc->cache;
-    struct blkcache_job *j = io->job, *w;
+    struct blkcache_job *j = io->job;
     uint64_t end = io->from + io->sectors;
 
-    for (unsigned i = 0; i < io->n_entries; i++) {
-        uint32_t e = io->entries[i];
+    while (io->next < io->n_entries) {
+        uint32_t e = io->entries[io->next++];
         uint64_t block = c->entries[e].block;
         uint64_t base = block * CACHE_BLOCK_SECTORS;
         uint64_t lo = MAX(base, job_start(j)), hi = MIN(base + CACHE_BLOCK_SECTORS, j->end);
@@ -267,26 +322,22 @@ static void fill_finished(struct blkcache_io *io)
                           (size_t)((hi - lo) * BLK_SECTOR));
         }
         cache_publish(c, e, blkcache_mask(block, io->from, end));
-    }
-    STAILQ_FOREACH(w, &io->waiters, queue)
-    {
-        if (w->status == OK) {
-            serve_hits(w);
+        if (io->next < io->n_entries && time_is_up(bc)) {
+            return false;
         }
     }
-    while ((w = STAILQ_FIRST(&io->waiters)) != NULL) {
-        STAILQ_REMOVE_HEAD(&io->waiters, queue);
-        blkcache_job_ready(w);
-    }
+    return true;
 }
 
-void blkcache_read_finished(struct blkcache_io *io)
+bool blkcache_read_finished(struct blkcache_io *io)
 {
     struct blkcache_job *j = io->job;
     uint64_t end = io->from + io->sectors;
 
     if (io->kind == IO_FILL) {
-        fill_finished(io);
+        if (!fill_finished(io)) {
+            return false;
+        }
         if (j->r->op == BLK_FETCH) {
             io->status = OK; /* the read that is to come finds out for itself */
         }
@@ -294,13 +345,13 @@ void blkcache_read_finished(struct blkcache_io *io)
         if (io->status != OK && hi - lo < io->sectors) {
             /* The bad sector may be one that nobody asked for: read just those that were. A part
              * of a fill has at most one segment a sector, and is cut where an io ends. */
-            io->n_entries = 0;
-            STAILQ_INIT(&io->waiters);
+            io->n_entries = io->next = 0;
+            io->landed = false;
             uint64_t reached = start_bypass(j, io, lo, hi);
             if (reached < hi && j->status == OK) {
                 j->status = E_IO;
             }
-            return;
+            return true;
         }
     }
     if (io->status != OK && j->status == OK) {
@@ -310,6 +361,7 @@ void blkcache_read_finished(struct blkcache_io *io)
     if (j->pending == 0 && !j->parked) {
         blkcache_job_end(j);
     }
+    return true;
 }
 
 static bool may_have(const struct cache *c, uint32_t e, uint32_t group)

@@ -80,7 +80,7 @@ static enum cow_next piece(struct cow_job *j)
     }
 }
 
-/* Goes on until something is in flight or waited for, or the job has ended. */
+/* Goes on until something is in flight or waited for, the job has ended, or the time is up. */
 static void step(struct cow_job *j)
 {
     struct cow *c = j->c;
@@ -93,38 +93,76 @@ static void step(struct cow_job *j)
         if (piece(j) == COW_AWAY) {
             return;
         }
+        if (deadline_passed(c->until) && j->status == OK && j->at < j->end) {
+            STAILQ_INSERT_HEAD(&c->ready, j, queue);
+            return;
+        }
     }
     end(j);
 }
 
-/* Works until nothing can go on. Called again from below or above it only leaves word, so the stack
- * stays flat however the devices complete. */
-static void run(struct cow *c)
+static bool has_work(const struct cow *c)
+{
+    return !STAILQ_EMPTY(&c->landed) || !STAILQ_EMPTY(&c->ready) ||
+           (!STAILQ_EMPTY(&c->incoming) && !STAILQ_EMPTY(&c->free_jobs));
+}
+
+/* Does one thing that can go on. */
+static void run_one(struct cow *c)
 {
     struct cow_job *j;
 
+    if ((j = STAILQ_FIRST(&c->landed)) != NULL) {
+        STAILQ_REMOVE_HEAD(&c->landed, queue);
+        if (j->r->op == BLK_FLUSH) {
+            end(j);
+        } else if (cow_piece_landed(j) == COW_GO) {
+            step(j);
+        }
+    } else if ((j = STAILQ_FIRST(&c->ready)) != NULL) {
+        STAILQ_REMOVE_HEAD(&c->ready, queue);
+        step(j);
+    } else {
+        admit(c);
+    }
+}
+
+/* Works until nothing can go on, or the time is up: true then. Called again from below or above it
+ * only leaves word, so the stack stays flat however the devices complete. */
+static bool run(struct cow *c, const struct deadline *until)
+{
     if (c->running) {
-        return;
+        return true;
+    }
+    if (!has_work(c)) {
+        return false;
     }
     c->running = true;
-    for (;;) {
-        if ((j = STAILQ_FIRST(&c->landed)) != NULL) {
-            STAILQ_REMOVE_HEAD(&c->landed, queue);
-            if (j->r->op == BLK_FLUSH) {
-                end(j);
-            } else if (cow_piece_landed(j) == COW_GO) {
-                step(j);
-            }
-        } else if ((j = STAILQ_FIRST(&c->ready)) != NULL) {
-            STAILQ_REMOVE_HEAD(&c->ready, queue);
-            step(j);
-        } else if (!STAILQ_EMPTY(&c->incoming) && !STAILQ_EMPTY(&c->free_jobs)) {
-            admit(c);
-        } else {
+    c->until = until;
+    while (has_work(c)) {
+        run_one(c);
+        if (deadline_passed(until)) {
             break;
         }
     }
+    c->until = NULL;
     c->running = false;
+    return has_work(c);
+}
+
+/* Something can go on. */
+static void kick(struct cow *c)
+{
+    if (c->wake != NULL) {
+        c->wake(c->wake_ctx);
+    } else {
+        (void)run(c, NULL);
+    }
+}
+
+bool cow_work(struct cow *c, const struct deadline *until)
+{
+    return run(c, until);
 }
 
 static void cow_submit_req(struct blk_dev *d, struct blk_req *r)
@@ -133,7 +171,7 @@ static void cow_submit_req(struct blk_dev *d, struct blk_req *r)
 
     c->in_flight++;
     STAILQ_INSERT_TAIL(&c->incoming, r, link);
-    run(c);
+    kick(c);
 }
 
 static const struct blk_ops cow_blk_ops = {
@@ -147,7 +185,7 @@ static void lower_done(struct blk_req *r, enum status s)
 
     j->result = s;
     STAILQ_INSERT_TAIL(&j->c->landed, j, queue);
-    run(j->c);
+    kick(j->c);
 }
 
 enum cow_next cow_submit(struct cow_job *j, struct blk_dev *d, enum blk_op op, uint64_t sector,
@@ -192,7 +230,7 @@ static void release(struct cow *c, struct cow_job_list *queue, enum status s)
         }
     }
     STAILQ_CONCAT(&c->ready, queue);
-    run(c);
+    kick(c);
 }
 
 void cow_retry(struct cow *c)
@@ -217,7 +255,7 @@ void cow_flushed(struct cow_job *j, enum status s)
 {
     j->status = s;
     STAILQ_INSERT_TAIL(&j->c->landed, j, queue);
-    run(j->c);
+    kick(j->c);
 }
 
 /* ---- making and ending ---- */
@@ -263,6 +301,7 @@ enum status cow_init(struct cow *c, const struct cow_ops *ops, struct frames *fr
         .ops = ops,
         .frames = frames,
         .reuses = reuses,
+        .store_run = COW_RUN,
     };
     format(c->dev.name, sizeof(c->dev.name), "%s", base->name);
     STAILQ_INIT(&c->free_jobs);

@@ -19,6 +19,11 @@
  * but fetched, and the fetch waits for the write as a read does. A guest's frame that is written
  * whole is handed to the store as it is, which may keep it (blk_keeps).
  *
+ * Bounded steps. With a `wake`, requests and completions are only noted, and cow_work carries them
+ * out until its deadline: between two pieces of a request, and a piece is some chunks looked up, or
+ * store_run chunks copied where the store is memory. Without one, for tools and at start-up, all is
+ * done inside submit and completion.
+ *
  * Out of frames, a write waits (it is `starved`) until cow_retry, and nothing is lost; cow_cancel
  * fails it instead, for whoever is being stopped. The store full, a write to a chunk that has no
  * place yet fails with E_IO; everything else goes on.
@@ -28,6 +33,7 @@
 #ifndef DRIVERS_BLOCK_COW_H
 #define DRIVERS_BLOCK_COW_H
 
+#include "base/deadline.h"
 #include "drivers/block/blk.h"
 #include "drivers/block/chunkmap.h"
 
@@ -84,9 +90,12 @@ struct cow {
     struct cow_active active;    /* every job in order of arrival */
     struct blk_req_list incoming;
     uint32_t in_flight; /* requests submitted and not done */
+    unsigned store_run; /* chunks of one request to the store, at most */
     bool running;
-    void (*starving)(void *ctx); /* a job is starved; called from anywhere; may be NULL */
-    void *starving_ctx;
+    const struct deadline *until; /* of the step that is running */
+    /* There is work for cow_work, or a job is starved; called from anywhere. May be NULL. */
+    void (*wake)(void *ctx);
+    void *wake_ctx;
     struct cow_stats stats;
 };
 
@@ -101,6 +110,9 @@ enum status cow_init(struct cow *c, const struct cow_ops *ops, struct frames *fr
 void cow_fini(struct cow *c);
 /* All frames that it holds: the map's and the jobs', but not the store's. */
 uint64_t cow_frames(const struct cow *c);
+
+/* Goes on with what is possible until the deadline (NULL: there is none). True: there is more. */
+bool cow_work(struct cow *c, const struct deadline *until);
 
 /* Whether some write waits for a frame; to try again; or to fail it with E_IO. */
 bool cow_is_starved(const struct cow *c);

@@ -97,7 +97,8 @@ bool cow_keeps(struct blk_dev *d, uint64_t sector)
 enum cow_next cow_fetch_piece(struct cow_job *j)
 {
     struct cow *c = j->c;
-    uint64_t stop = cow_run_end(j, chunkmap_get(&c->map, j->at / COW_CHUNK_SECTORS)), first;
+    uint64_t stop = cow_run_end(j, chunkmap_get(&c->map, j->at / COW_CHUNK_SECTORS), COW_RUN),
+             first;
     struct blk_dev *o = owner(c, j->at / COW_CHUNK_SECTORS, &first);
 
     if (o == NULL || o->ops->hold == NULL) {

@@ -6,7 +6,8 @@
 #include "drivers/block/cow.h"
 
 #define COW_SEGS 64u
-#define COW_RUN 64u /* chunks that one piece gives places to */
+#define COW_RUN 32u     /* chunks that one piece looks up, or gives places to */
+#define COW_ZERO_RUN 8u /* chunks of zeroes that one piece of a read fills in */
 
 enum cow_stage {
     COW_PASS,  /* a read, or a write to places that count already */
@@ -57,9 +58,9 @@ void cow_taken(struct blk_dev *d, uint64_t sector, struct blk_account *account);
 /* struct blk_ops, keeps. */
 bool cow_keeps(struct blk_dev *d, uint64_t sector);
 
-/* The end of the sectors from j->at on that lie in one run: places in a row, or all of one kind.
- * `value` is the map's for the first of them. */
-uint64_t cow_run_end(const struct cow_job *j, uint32_t value);
+/* The end of the sectors from j->at on that lie in one run of `max` chunks or less: places in a
+ * row, or all of one kind. `value` is the map's for the first of them. */
+uint64_t cow_run_end(const struct cow_job *j, uint32_t value, unsigned max);
 
 /* Hands j->req's operation to a lower device, with j->segs; COW_AWAY. */
 enum cow_next cow_submit(struct cow_job *j, struct blk_dev *d, enum blk_op op, uint64_t sector,

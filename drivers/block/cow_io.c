@@ -28,12 +28,12 @@ static bool is_whole(const struct cow_job *j, uint64_t at)
     return at % COW_CHUNK_SECTORS == 0 && j->end >= chunk_end(j->c, chunk_of(at));
 }
 
-uint64_t cow_run_end(const struct cow_job *j, uint32_t value)
+uint64_t cow_run_end(const struct cow_job *j, uint32_t value, unsigned max)
 {
     const struct cow *c = j->c;
     uint64_t first = chunk_of(j->at), n = 1;
 
-    while ((first + n) * COW_CHUNK_SECTORS < j->end &&
+    while (n < max && (first + n) * COW_CHUNK_SECTORS < j->end &&
            chunkmap_get(&c->map, first + n) == (value > COW_ZERO ? value + n : value)) {
         n++;
     }
@@ -46,7 +46,8 @@ enum cow_next cow_read_piece(struct cow_job *j)
 {
     struct cow *c = j->c;
     uint32_t value = chunkmap_get(&c->map, chunk_of(j->at));
-    uint64_t bytes = (cow_run_end(j, value) - j->at) * BLK_SECTOR;
+    unsigned max = value == COW_NONE ? COW_RUN : value == COW_ZERO ? COW_ZERO_RUN : c->store_run;
+    uint64_t bytes = (cow_run_end(j, value, max) - j->at) * BLK_SECTOR;
     unsigned n_segs = 0;
 
     if (value == COW_ZERO) {
@@ -91,7 +92,7 @@ static uint64_t source(struct cow_job *j, uint64_t n, unsigned *n_segs)
 
 static enum cow_next write_in_place(struct cow_job *j, uint32_t value)
 {
-    uint64_t stop = cow_run_end(j, value);
+    uint64_t stop = cow_run_end(j, value, j->c->store_run);
     unsigned n_segs;
 
     if (is_zeroes(j) && j->c->reuses) {
@@ -112,8 +113,8 @@ static enum cow_next wait(struct cow_job *j, enum status why)
     if (why == E_NOMEM) {
         c->stats.starved++;
         STAILQ_INSERT_TAIL(&c->starved, j, queue);
-        if (c->starving != NULL) {
-            c->starving(c->starving_ctx);
+        if (c->wake != NULL) {
+            c->wake(c->wake_ctx);
         }
         return COW_AWAY;
     }
@@ -209,7 +210,7 @@ static enum cow_next write_whole(struct cow_job *j)
     uint64_t first = chunk_of(j->at), n = 1;
     unsigned n_segs;
 
-    while (n < COW_RUN && first + n < cow_chunks(c) &&
+    while (n < c->store_run && first + n < cow_chunks(c) &&
            is_whole(j, (first + n) * COW_CHUNK_SECTORS) &&
            chunkmap_get(&c->map, first + n) <= COW_ZERO) {
         n++;
@@ -254,7 +255,7 @@ enum cow_next cow_write_piece(struct cow_job *j)
     uint32_t value = chunkmap_get(&j->c->map, chunk_of(j->at));
 
     if (is_zeroes(j) && value == COW_ZERO) {
-        j->at = cow_run_end(j, value);
+        j->at = cow_run_end(j, value, COW_RUN);
         return COW_GO;
     }
     if (is_zeroes(j) && j->c->reuses && is_whole(j, j->at)) {

@@ -24,13 +24,15 @@ static enum status take(struct cow *c, uint32_t *place)
     struct overlay *o = of(c);
 
     if (o->n_taken < o->room) {
-        for (unsigned slot = 0; slot < o->room; slot++) {
-            if (!overlay_slot_taken(o, slot)) {
-                overlay_take_slot(o, slot);
-                *place = (uint32_t)(overlay_table_chunk(o->area) + 1 + slot);
-                return OK;
-            }
+        unsigned word = 0;
+        while (~o->taken[word] == 0) {
+            word++;
         }
+        unsigned slot = word * 64 + (unsigned)__builtin_ctzll(~o->taken[word]);
+        ASSERT(slot < o->room);
+        overlay_take_slot(o, slot);
+        *place = (uint32_t)(overlay_table_chunk(o->area) + 1 + slot);
+        return OK;
     }
     /* The next area is entered by the commit of a full one; a write that is on its way may still
      * fail and leave its chunk to others. */

@@ -6,35 +6,107 @@
 #include "base/format.h"
 #include "base/string.h"
 
-static enum status transfer(struct ramdisk *rd, const struct blk_req *r)
-{
-    uint8_t *disk = rd->window + rd->base.a + r->sector * BLK_SECTOR;
+/* Bytes copied or cleared between two looks at the clock. */
+#define STEP_BYTES PAGE_SIZE
 
+/* Segments that do not lie in the window fail the request before anything is done. */
+static enum status check_segs(const struct ramdisk *rd, const struct blk_req *r)
+{
     for (unsigned i = 0; i < r->n_segs; i++) {
-        const struct blk_seg *s = &r->segs[i];
-        if (!range_within(s->addr.a, s->bytes, rd->memory_bytes)) {
+        if (!range_within(r->segs[i].addr.a, r->segs[i].bytes, rd->memory_bytes)) {
             return E_RANGE;
         }
-        uint8_t *seg = rd->window + s->addr.a;
-        /* memmove: nobody forbids a segment that lies in the disk itself. */
-        memmove(r->op == BLK_READ ? seg : disk, r->op == BLK_READ ? disk : seg, s->bytes);
-        disk += s->bytes;
     }
     return OK;
+}
+
+/* Copies `bytes` from byte `off` of the request on. memmove: nobody forbids a segment that lies in
+ * the disk itself. */
+static void transfer(struct ramdisk *rd, const struct blk_req *r, uint64_t off, uint64_t bytes)
+{
+    uint8_t *disk = rd->window + rd->base.a + r->sector * BLK_SECTOR + off;
+
+    for (unsigned i = 0; i < r->n_segs && bytes > 0; i++) {
+        const struct blk_seg *s = &r->segs[i];
+        if (off >= s->bytes) {
+            off -= s->bytes;
+            continue;
+        }
+        uint64_t n = MIN(bytes, s->bytes - off);
+        uint8_t *seg = rd->window + s->addr.a + off;
+        memmove(r->op == BLK_READ ? seg : disk, r->op == BLK_READ ? disk : seg, (size_t)n);
+        disk += n;
+        bytes -= n;
+        off = 0;
+    }
+}
+
+/* Goes on with a request, of which dev_turn sectors are done. True: that was all. */
+static bool go_on(struct ramdisk *rd, struct blk_req *r, const struct deadline *until)
+{
+    bool moves = r->op == BLK_READ || r->op == BLK_WRITE;
+
+    while ((moves || r->op == BLK_ZEROES) && r->dev_turn < r->sectors) {
+        uint64_t off = (uint64_t)r->dev_turn * BLK_SECTOR;
+        uint64_t n = MIN(r->sectors * BLK_SECTOR - off, (uint64_t)STEP_BYTES);
+        if (moves) {
+            transfer(rd, r, off, n);
+        } else {
+            memset(rd->window + rd->base.a + r->sector * BLK_SECTOR + off, 0, (size_t)n);
+        }
+        r->dev_turn += (uint32_t)(n / BLK_SECTOR);
+        if (r->dev_turn < r->sectors && deadline_passed(until)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void ramdisk_submit(struct blk_dev *d, struct blk_req *r)
 {
     struct ramdisk *rd = (struct ramdisk *)d;
-    enum status s = OK;
+    enum status s = check_segs(rd, r);
 
-    if (r->op == BLK_READ || r->op == BLK_WRITE) {
-        s = transfer(rd, r);
-    } else if (r->op == BLK_ZEROES) {
-        memset(rd->window + rd->base.a + r->sector * BLK_SECTOR, 0,
-               (size_t)(r->sectors * BLK_SECTOR));
+    r->dev_turn = 0;
+    if (s == OK && rd->wake != NULL) {
+        STAILQ_INSERT_TAIL(&rd->waiting, r, link);
+        rd->wake(rd->wake_ctx, r);
+        return;
+    }
+    if (s == OK) {
+        (void)go_on(rd, r, NULL);
     }
     r->done(r, s);
+}
+
+static struct blk_req *first_of(const struct ramdisk *rd, uint16_t vm)
+{
+    struct blk_req *r;
+
+    STAILQ_FOREACH(r, &rd->waiting, link)
+    {
+        if ((r->account != NULL ? r->account->vm : 0) == vm) {
+            break;
+        }
+    }
+    return r;
+}
+
+bool ramdisk_work(struct ramdisk *rd, uint16_t vm, const struct deadline *until)
+{
+    struct blk_req *r;
+
+    while ((r = first_of(rd, vm)) != NULL) {
+        if (!go_on(rd, r, until)) {
+            return true;
+        }
+        STAILQ_REMOVE(&rd->waiting, r, blk_req, link);
+        r->done(r, OK);
+        if (deadline_passed(until)) {
+            return first_of(rd, vm) != NULL;
+        }
+    }
+    return false;
 }
 
 static const struct blk_ops ramdisk_ops = {.submit = ramdisk_submit};
@@ -42,7 +114,8 @@ static const struct blk_ops ramdisk_ops = {.submit = ramdisk_submit};
 enum status ramdisk_init(struct ramdisk *rd, const char *name, uint32_t id, void *window,
                          uint64_t memory_bytes, hpa_t base, uint64_t bytes, bool read_only)
 {
-    if (bytes < BLK_SECTOR || !range_within(base.a, bytes, memory_bytes)) {
+    if (bytes < BLK_SECTOR || bytes / BLK_SECTOR > UINT32_MAX ||
+        !range_within(base.a, bytes, memory_bytes)) {
         return E_RANGE;
     }
     *rd = (struct ramdisk){
@@ -55,6 +128,7 @@ enum status ramdisk_init(struct ramdisk *rd, const char *name, uint32_t id, void
         .base = base,
         .memory_bytes = memory_bytes,
     };
+    STAILQ_INIT(&rd->waiting);
     format(rd->dev.name, sizeof(rd->dev.name), "%s", name);
     return OK;
 }

@@ -8,6 +8,9 @@
 #include "base/string.h"
 #include "drivers/block/cow_internal.h"
 
+/* Chunks copied to or from the store in one request, which is done at once. */
+#define RUN 2u
+
 /* A written chunk may need a place and, once in a while, nodes of the map. */
 #define FRAMES_A_WRITE (1u + CHUNKMAP_LEVELS)
 
@@ -60,6 +63,7 @@ enum status snapshot_init(struct snapshot *s, struct snapshot_pool *pool, struct
     s->pool = pool;
     st = cow_init(&s->cow, &ops, f, base, &s->memory.dev, true);
     if (st == OK) {
+        s->cow.store_run = RUN;
         s->cow.map.counted = &pool->used;
         s->cow.map.bound = &pool->max;
     }

@@ -11,8 +11,8 @@
 #define PCI_DEVICE_VIRTIO_BLK 0x1042    /* 0x1040 + device type 2: 4.1.2.1 */
 #define PCI_CLASS_MASS_STORAGE 0x010000 /* SCSI, as everybody's virtio-blk says */
 
-/* Steps and requests that one call of virtio_blk_work may take. */
-#define WORK_BUDGET 64
+/* Waiting requests that a reset drops in the exit that asks for it; the rest follows as work. */
+#define RESET_DROPS 2u
 
 /* struct virtio_blk_config (5.2.4), by offset. */
 #define CFG_CAPACITY 0
@@ -84,16 +84,21 @@ static void slot_free(struct virtio_blk *d, struct virtio_blk_slot *slot)
     STAILQ_INSERT_HEAD(&d->free, slot, link);
 }
 
-/* Drops every request that the disk does not have. */
-static void drop_waiting(struct virtio_blk *d)
+/* Drops requests that the disk does not have, `max` of them or until the deadline. True: there are
+ * more. */
+static bool drop_waiting(struct virtio_blk *d, unsigned max, const struct deadline *until)
 {
     struct virtio_blk_slot *slot;
 
     STAILQ_CONCAT(&d->ready, &d->stalled);
-    while ((slot = STAILQ_FIRST(&d->ready)) != NULL) {
+    while (max-- > 0 && (slot = STAILQ_FIRST(&d->ready)) != NULL) {
         STAILQ_REMOVE_HEAD(&d->ready, link);
         slot_free(d, slot);
+        if (deadline_passed(until)) {
+            break;
+        }
     }
+    return !STAILQ_EMPTY(&d->ready);
 }
 
 void virtio_blk_slot_landed(struct blk_req *r, enum status s)
@@ -166,7 +171,7 @@ static void no_memory(struct virtio_blk *d)
     d->stats.no_memory++;
 }
 
-/* Takes one slot as far as it goes now. */
+/* Takes one slot as far as it goes now. What time does not allow comes first the next time. */
 static void run(struct virtio_blk *d, struct virtio_blk_slot *slot)
 {
     for (;;) {
@@ -181,7 +186,10 @@ static void run(struct virtio_blk *d, struct virtio_blk_slot *slot)
         }
         switch (virtio_blk_slot_step(d, slot)) {
         case NEXT_STAGE:
-            break;
+            break; /* each stage looks at the clock itself where it may take long */
+        case NEXT_MORE:
+            STAILQ_INSERT_HEAD(&d->ready, slot, link);
+            return;
         case NEXT_DISK:
             return;
         case NEXT_LATER:
@@ -220,7 +228,7 @@ static bool take(struct virtio_blk *d)
     case OK:
         STAILQ_REMOVE_HEAD(&d->free, link);
         d->n_busy++;
-        slot->stage = STAGE_START;
+        virtio_blk_slot_begin(slot);
         run(d, slot);
         return true;
     case E_NOTFOUND:
@@ -234,31 +242,39 @@ static bool take(struct virtio_blk *d)
     }
 }
 
-bool virtio_blk_work(struct virtio_blk *d)
+/* Drops what is left of a reset, or of a device that ends. True: there is more. */
+static bool drop_work(struct virtio_blk *d)
 {
-    if (d->working) {
-        return true;
+    bool more = drop_waiting(d, UINT32_MAX, d->until);
+
+    if (virtio_pci_resetting(&d->pci) && d->n_busy == 0) {
+        virtio_pci_reset_done(&d->pci);
     }
-    d->working = true;
-    d->wants_memory = false;
-    if (d->quiesced || virtio_pci_resetting(&d->pci)) {
-        drop_waiting(d);
-        if (virtio_pci_resetting(&d->pci) && d->n_busy == 0) {
-            virtio_pci_reset_done(&d->pci);
-        }
-        d->working = false;
-        return false;
-    }
+    return more;
+}
+
+static bool may_go_on(const struct virtio_blk *d)
+{
+    return !d->wants_memory &&
+           (!STAILQ_EMPTY(&d->ready) || (may_take(d) && !STAILQ_EMPTY(&d->free)));
+}
+
+/* Goes on with requests, those that are there before new ones. */
+static void serve(struct virtio_blk *d)
+{
     if (may_take(d)) {
         virtqueue_stop_kicks(&d->vq);
     }
-    for (unsigned budget = WORK_BUDGET; budget > 0 && !d->wants_memory; budget--) {
+    for (;;) {
         struct virtio_blk_slot *slot = STAILQ_FIRST(&d->ready);
 
         if (slot != NULL) {
             STAILQ_REMOVE_HEAD(&d->ready, link);
             run(d, slot);
         } else if (!take(d)) {
+            break;
+        }
+        if (!may_go_on(d) || deadline_passed(d->until)) {
             break;
         }
     }
@@ -270,12 +286,29 @@ bool virtio_blk_work(struct virtio_blk *d)
         d->stats.interrupts++;
         virtio_pci_used(&d->pci, 0);
     }
-    d->working = false;
-    return !d->wants_memory &&
-           (!STAILQ_EMPTY(&d->ready) || (may_take(d) && !STAILQ_EMPTY(&d->free)));
 }
 
-/* What the kick's budget leaves is for the VM's loop. */
+bool virtio_blk_work(struct virtio_blk *d, const struct deadline *until)
+{
+    bool more;
+
+    if (d->working) {
+        return true;
+    }
+    d->working = true;
+    d->until = until;
+    d->wants_memory = false;
+    if (d->quiesced || virtio_pci_resetting(&d->pci)) {
+        more = drop_work(d);
+    } else {
+        serve(d);
+        more = may_go_on(d);
+    }
+    d->until = NULL;
+    d->working = false;
+    return more;
+}
+
 static void kick(void *dev, unsigned queue)
 {
     struct virtio_blk *d = dev;
@@ -283,7 +316,9 @@ static void kick(void *dev, unsigned queue)
     (void)queue;
     d->stats.kicks++;
     d->kicked = true;
-    if (virtio_blk_work(d) || d->wants_memory) {
+    if (d->cfg.kick != NULL) {
+        d->cfg.kick(d->cfg.wake_ctx);
+    } else {
         d->cfg.wake(d->cfg.wake_ctx);
     }
 }
@@ -294,7 +329,9 @@ static bool reset(void *dev)
 
     d->kicked = false;
     d->wants_memory = false;
-    drop_waiting(d);
+    if (drop_waiting(d, RESET_DROPS, NULL)) {
+        d->cfg.wake(d->cfg.wake_ctx);
+    }
     virtqueue_reset(&d->vq);
     return d->n_busy == 0;
 }
@@ -339,7 +376,6 @@ bool virtio_blk_quiesce(struct virtio_blk *d)
     d->quiesced = true;
     d->kicked = false;
     d->wants_memory = false;
-    drop_waiting(d);
     virtqueue_reset(&d->vq);
     return d->n_busy == 0;
 }

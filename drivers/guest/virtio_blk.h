@@ -8,10 +8,15 @@
  * pieces of at most VIRTIO_BLK_PIECE pages. Buffers that are not whole, aligned sectors go through
  * the bounce page.
  *
- * How it is driven. A kick takes requests at once, within a budget. Everything else that becomes
- * possible later (the budget ran out, the disk completed something) is announced by cfg.wake, and
- * done when the VM's loop calls virtio_blk_work, again and again while that returns true. Used
- * entries and interrupts come from there only, so what completed together is signalled together.
+ * How it is driven. A kick only marks that the ring may hold something. A kick, and whatever else
+ * becomes possible (the disk completed something, a reset has slots to drop), is announced by
+ * cfg.kick or cfg.wake, and done when the VM's loop calls virtio_blk_work, again and again while
+ * that returns true. Used entries and interrupts come from there only, so what completed together
+ * is signalled together.
+ *
+ * Bounded steps. virtio_blk_work ends soon after its deadline: between two pages that are pinned,
+ * mapped, frozen or released, and between two buffers that are copied. What is left stays in the
+ * slot. One piece of work beyond the deadline is at most a page copied and a few walks of the p2m.
  *
  * Out of frames: nothing is lost. wants_memory is set, and the VM's loop pauses the VM and calls
  * virtio_blk_work again when frames are free (it clears the flag and tries again).
@@ -21,6 +26,7 @@
 #ifndef DRIVERS_GUEST_VIRTIO_BLK_H
 #define DRIVERS_GUEST_VIRTIO_BLK_H
 
+#include "base/deadline.h"
 #include "base/status.h"
 #include "base/types.h"
 #include "drivers/block/blk.h"
@@ -60,6 +66,9 @@ struct virtio_blk_cfg {
     /* There is work: call virtio_blk_work soon. Possibly called from inside the disk's completion,
      * more than once; must not call back into the device. */
     void (*wake)(void *ctx);
+    /* The guest has notified the device: as wake, but from the guest's own exit, so that the owner
+     * may call virtio_blk_work at once. NULL: wake is called instead. */
+    void (*kick)(void *ctx);
     void *wake_ctx;
     /* May be NULL. The disk's data has come to rest in this guest page. */
     void (*arrived)(void *ctx, gfn_t gfn);
@@ -75,6 +84,7 @@ struct virtio_blk {
     bool quiesced;                        /* no new requests, ever */
     bool working;                         /* inside virtio_blk_work: completions only queue up */
     bool kicked;                          /* the available ring may hold something */
+    const struct deadline *until;         /* of the step that is running */
     struct virtio_blk_slot *bounce_user;  /* who has the bounce page */
     uint32_t n_slots;
     uint32_t n_busy;      /* slots not free */
@@ -94,14 +104,14 @@ void virtio_blk_init(struct virtio_blk *d, const struct virtio_blk_cfg *cfg);
  * quiesced). E_NOMEM: it has VIRTIO_BLK_SLOTS already. At least one is needed. */
 enum status virtio_blk_add_slot(struct virtio_blk *d, void *page) MUST_CHECK;
 
-/* Goes on with what is possible, a bounded amount. True: call again soon (there is more, and it
- * does not wait for the disk or for memory). */
-bool virtio_blk_work(struct virtio_blk *d);
+/* Goes on with what is possible until the deadline (NULL: there is none). True: call again soon
+ * (there is more, and it does not wait for the disk or for memory). */
+bool virtio_blk_work(struct virtio_blk *d, const struct deadline *until);
 
 /*
- * For stopping the VM: no requests are taken from now on, and those waiting are dropped. True once
- * the disk has given back everything and no page of the guest is pinned by this device; until then
- * it is to be called again after each wake. The device's memory may be reused when it is true.
+ * For stopping the VM: no requests are taken from now on, and virtio_blk_work drops those that
+ * wait. True once the disk has given back everything and no page of the guest is pinned by this
+ * device. The device's memory may be reused then.
  */
 bool virtio_blk_quiesce(struct virtio_blk *d);
 

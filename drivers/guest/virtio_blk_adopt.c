@@ -121,6 +121,9 @@ bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
     unsigned n = 0;
 
     while (s == OK && n < VIRTIO_BLK_PIECE && is_whole_page(slot, slot->at, slot->left)) {
+        if (n > 0 && deadline_passed(d->until)) {
+            break;
+        }
         s = adopt_page(d, slot);
         n += s == OK;
     }
@@ -129,7 +132,7 @@ bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
     }
     if (n > 0) {
         slot->in_vain = false;
-        *next = NEXT_LATER;
+        *next = slot->left > 0 ? NEXT_LATER : NEXT_STAGE;
         return true;
     }
     if (s == E_NOTFOUND && (slot->sector >= slot->fetched || !slot->in_vain)) {

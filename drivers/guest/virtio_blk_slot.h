@@ -3,9 +3,9 @@
  * Private to the virtio-blk model: one request on its way, and the interface between taking
  * requests (virtio_blk.c) and working them off (virtio_blk_io.c).
  *
- * A slot goes START -> PIECE -> (disk) -> LANDED -> [COPY] -> PIECE ... -> FINISH, and can stay at
- * any of these stages until it can go on: everything it needs to try again is in the slot, and a
- * stage changes nothing until it is certain to succeed.
+ * A slot goes START -> [ID or ZONES] -> PIECE -> [GATHER] -> (disk) -> LANDED -> [COPY] -> PIECE
+ * ... -> FINISH, and can stay at any of these stages until it can go on: for want of memory, or
+ * because the device's deadline has passed. How far a stage has come is in the slot.
  */
 #ifndef DRIVERS_GUEST_VIRTIO_BLK_SLOT_H
 #define DRIVERS_GUEST_VIRTIO_BLK_SLOT_H
@@ -38,7 +38,10 @@
 
 enum slot_stage {
     STAGE_START,  /* the chain is known, its header is not */
+    STAGE_ID,     /* GET_ID: the name is copied */
+    STAGE_ZONES,  /* DISCARD, WRITE_ZEROES: the zones are read */
     STAGE_PIECE,  /* build and submit what comes next */
+    STAGE_GATHER, /* the bounce page is filled from the guest */
     STAGE_DISK,   /* the disk has req */
     STAGE_LANDED, /* the disk is done, `result` says how */
     STAGE_COPY,   /* the bounce page holds data for the guest */
@@ -51,6 +54,7 @@ enum slot_next {
     NEXT_STAGE,     /* go on with the stage that is set now */
     NEXT_DISK,      /* the slot is the disk's now: leave it alone */
     NEXT_LATER,     /* there is more to do, but others come first */
+    NEXT_MORE,      /* the deadline has passed: go on here the next time */
     NEXT_STALLED,   /* wait until another request gives back the bounce page or pins */
     NEXT_NO_MEMORY, /* wait for frames */
 };
@@ -95,6 +99,8 @@ struct virtio_blk_slot {
     bool in_vain;     /* and none of them was there afterwards so far */
     uint32_t written;
     struct slot_cursor at;
+    uint8_t raw[16];  /* the header, or a zone, as far as it has been read */
+    uint32_t copied;  /* bytes of the copy that is under way */
     bool wants_flush; /* a flush comes after the data (or is all there is) */
     unsigned n_zones, next_zone;
     struct slot_zone zones[VIRTIO_BLK_ZONES];
@@ -102,7 +108,9 @@ struct virtio_blk_slot {
     struct blk_req req;
     enum status result;
     uint32_t piece_bytes;
-    unsigned n_pages;
+    unsigned n_pages, n_segs; /* pinned so far, and the segments that they make */
+    bool refused;             /* its first page was asked for as a frame, in vain */
+    uint64_t keep;            /* bit i: pages[i] is still to be frozen */
     struct blk_seg segs[VIRTIO_BLK_PIECE];
     struct slot_page pages[VIRTIO_BLK_PIECE];
     /* Frames that the last fetch brought, pinned until they are taken. */
@@ -112,7 +120,9 @@ struct virtio_blk_slot {
 
 _Static_assert(sizeof(struct virtio_blk_slot) <= PAGE_SIZE, "a slot is given one page");
 
-/* Carries out the slot's stage. */
+/* A chain has been taken into the slot. */
+void virtio_blk_slot_begin(struct virtio_blk_slot *slot);
+/* Carries out the slot's stage, or a part of it if the device's deadline passes. */
 enum slot_next virtio_blk_slot_step(struct virtio_blk *d, struct virtio_blk_slot *slot);
 /* Gives back what the slot holds: pins, the bounce page. Not while the disk has it. */
 void virtio_blk_slot_release(struct virtio_blk *d, struct virtio_blk_slot *slot);
@@ -125,6 +135,27 @@ void virtio_blk_slot_advance(struct virtio_blk_slot *slot, uint32_t n);
 enum slot_next virtio_blk_slot_submit(struct virtio_blk *d, struct virtio_blk_slot *slot,
                                       enum blk_op op, uint64_t sector, uint64_t sectors,
                                       unsigned n_segs, bool past_cache);
+/* What a slot does after a status of the p2m (E_BUSY: the time is up): what can be tried again, and
+ * what is the guest's fault. */
+enum slot_next virtio_blk_no_access(struct virtio_blk_slot *slot, enum status s);
+
+/* ---- virtio_blk_direct.c ---- */
+/* Begins a piece straight to or from the guest's pages: as many as fit, at least one. If a page is
+ * refused, what came before it goes to the disk, and the page is tried again. */
+enum slot_next virtio_blk_direct(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* The same piece again, for which there was no time. */
+enum slot_next virtio_blk_direct_go_on(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* Some pages of a read that ended well are let go, each after the owner has heard of it: nobody
+ * else has had them since the disk was done. False: the time is up. */
+bool virtio_blk_let_arrived_go(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* Gives back what the piece holds: pages, or the bounce page. */
+void virtio_blk_release_piece(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* Whether the disk can read or write there by itself. */
+static inline bool virtio_blk_whole_sectors(gpa_t gpa, uint32_t bytes)
+{
+    return ((gpa.a | bytes) & (BLK_SECTOR - 1)) == 0;
+}
+
 /* The disk's completion: virtio_blk.c. */
 void virtio_blk_slot_landed(struct blk_req *r, enum status s);
 

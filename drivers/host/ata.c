@@ -374,5 +374,7 @@ void ata_submit(struct blk_dev *dev, struct blk_req *r)
     }
     r->dev_priv = d;
     ata_queue_add(ch, r);
-    start_next(ch);
+    if (!r->more) {
+        start_next(ch);
+    }
 }

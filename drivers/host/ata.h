@@ -8,6 +8,9 @@
  * ATA_RETRIES times, then the request fails with E_IO; resetting is a sequence of deadlines and
  * never waits in place. Only ata_probe polls, at start-up. ATAPI devices are ignored.
  *
+ * Which VM's requests come when is settled above (drivers/block/elevator.h): what waits here is one
+ * batch of them, unless the driver is used without it.
+ *
  * What waits is served in the order of its sectors, one sweep after the other, and requests of one
  * kind that lie in a row become one command. A request is passed by ATA_PATIENCE times at most:
  * then only those that came before it may still go first. Requests that overlap, one of them not a

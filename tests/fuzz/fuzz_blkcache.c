@@ -40,7 +40,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                             .fail_percent = data[3] % 32u,
                             .sync = data[3] >= 224,
                             .readahead = data[1] / 4u,
+                            .steps = data[0] % 2 == 0,
                             .back = data[2] >= 64};
+    if (o.steps) {
+        o.n_jobs += 2;
+        o.n_ios += 2;
+    }
     struct stream s = {data + 4, size - 4};
 
     bcw_run(&o, (struct bcw_source){stream_next, &s}, 2000);

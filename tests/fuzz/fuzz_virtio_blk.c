@@ -5,6 +5,7 @@
  * happened, the device must work again after a reset, and no frame may be left pinned.
  */
 #include "base/bits.h"
+#include "support_steps.h"
 #include "support_vblk.h"
 #include "tests/fuzz/input.h"
 
@@ -88,11 +89,18 @@ static void start(struct tvblk *r, struct input *in)
     }
 }
 
+/* Looks at the clock on the way out of a step: each loop around the one that ends has one. */
+#define LOOKS_OUT 4u
+
 static void one_step(struct tvblk *r, struct input *in)
 {
     static const uint8_t sizes[] = {1, 2, 4, 4};
-    uint32_t dev = TVBLK_SLOT << 11;
-    unsigned op = take(in, 1) % 20, a, b;
+    uint32_t dev = TVBLK_SLOT << 11, v = take(in, 1);
+    unsigned op = v % 20, a, b;
+    struct looks looks;
+
+    /* What the step may do until it is to end: little, or all there is. */
+    r->until = v / 20 < 10 ? looks_begin(&looks, 1 + v / 20) : NULL;
 
     switch (op) {
     case 0:
@@ -139,7 +147,7 @@ static void one_step(struct tvblk *r, struct input *in)
         break;
     case 10:
     case 11:
-        (void)virtio_blk_work(&r->d);
+        (void)virtio_blk_work(&r->d, r->until);
         break;
     case 12:
     case 13:
@@ -156,6 +164,8 @@ static void one_step(struct tvblk *r, struct input *in)
         request(r, in);
         break;
     }
+    require(r->until == NULL || looks.n <= looks.deadline.end_ns + LOOKS_OUT);
+    r->until = NULL;
     require(r->d.n_in_flight == r->disk.n && r->d.n_busy <= r->n_slots);
     require(r->d.n_pins <= VIRTIO_BLK_PINS && r->d.n_held <= VIRTIO_BLK_HELD);
 }

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "drivers/block/partition.h"
 #include "support_arena.h"
+#include "support_steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define LOWER_MAX 256u
 #define VMS 2u
 #define HELD 16u
+#define LOOKS_OUT 4u /* on the way out of a step */
 
 #define CHECK(cond)                                                                                \
     do {                                                                                           \
@@ -67,7 +69,9 @@ struct world {
     struct candidate cand[DISK_SECTORS][CANDIDATES];
     unsigned n_cand[DISK_SECTORS];
     uint64_t now, stamps;
-    uint64_t clock_ns; /* what blkcache_work is told */
+    uint64_t clock_ns;                 /* what blkcache_work is told */
+    struct blkcache_queue queues[VMS]; /* of the accounts, when work is done in steps */
+    struct looks looks;
     uint32_t stolen[512];
     unsigned n_stolen;
     struct blk_account accounts[VMS];
@@ -243,6 +247,18 @@ static void check_read(struct world *w, const struct slot *sl)
     }
 }
 
+/* Whether the write is in flight, and another account's: which of the two comes last is open. */
+static bool is_others(const struct world *w, const struct slot *sl, uint64_t seq)
+{
+    for (unsigned i = 0; w->o.steps && i < SLOTS; i++) {
+        const struct slot *o = &w->slots[i];
+        if (o->busy && !o->done && o->seq == seq && o->req.account != sl->req.account) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void slot_done(struct blk_req *r, enum status s)
 {
     struct slot *sl = r->ctx;
@@ -266,7 +282,8 @@ static void slot_done(struct blk_req *r, enum status s)
         /* What was submitted earlier is gone for whoever begins to read from now on. */
         for (uint64_t x = sl->first; x < sl->first + r->sectors; x++) {
             for (unsigned c = 0; c < w->n_cand[x]; c++) {
-                if (w->cand[x][c].seq < sl->seq && w->cand[x][c].dead == UINT64_MAX) {
+                if (w->cand[x][c].seq < sl->seq && w->cand[x][c].dead == UINT64_MAX &&
+                    !is_others(w, sl, w->cand[x][c].seq)) {
                     w->cand[x][c].dead = w->now;
                 }
             }
@@ -442,11 +459,52 @@ static void steal(struct world *w)
     }
 }
 
+/* A deadline that comes soon, or none. */
+static const struct deadline *until(struct world *w)
+{
+    uint32_t n = w->o.steps ? pick(w, 16) : 0;
+
+    return n != 0 ? looks_begin(&w->looks, n) : NULL;
+}
+
+static void check_looks(const struct world *w)
+{
+    CHECK(w->looks.deadline.end_ns == 0 || w->looks.n <= w->looks.deadline.end_ns + LOOKS_OUT);
+}
+
+/* Each queue's owner has a turn, in which it may get no further than a look or two. */
+static void turn(struct world *w)
+{
+    for (unsigned i = 0; w->o.steps && i < VMS; i++) {
+        w->looks = (struct looks){0};
+        (void)blkcache_queue_work(&w->queues[i], until(w));
+        check_looks(w);
+    }
+}
+
+/* Until there is nothing to do: each may leave something for the others. */
+static void work_all(struct world *w)
+{
+    for (unsigned round = 0; w->o.steps && round < 2 * SLOTS; round++) {
+        for (unsigned i = 0; i < VMS; i++) {
+            while (blkcache_queue_work(&w->queues[i], NULL)) {
+            }
+        }
+        (void)blkcache_work(&w->bc, w->clock_ns, NULL);
+    }
+}
+
+static void wake(void *ctx)
+{
+    (void)ctx; /* the turns come by anyway */
+}
+
 /* Time passes, and the loop of the kernel comes by. */
 static void work(struct world *w)
 {
     w->clock_ns += pick(w, 2) == 0 ? 1 : 30;
-    (void)blkcache_work(&w->bc, w->clock_ns);
+    (void)blkcache_work(&w->bc, w->clock_ns, until(w));
+    turn(w);
 }
 
 static void turn_writing(struct world *w)
@@ -458,6 +516,10 @@ static void turn_writing(struct world *w)
 
 static void step(struct world *w)
 {
+    if (w->o.steps && pick(w, 3) == 0) {
+        turn(w);
+        return;
+    }
     if (w->o.back && pick(w, 8) == 0) {
         if (pick(w, 8) == 0) {
             turn_writing(w);
@@ -544,6 +606,11 @@ static struct world *world_new(const struct bcw_options *o, struct bcw_source sr
     blkcache_set_readahead(&w->bc, (uint64_t)o->readahead * PAGE_SIZE);
     for (uint16_t i = 0; i < VMS; i++) {
         w->accounts[i] = (struct blk_account){.vm = (uint16_t)(i + 1)};
+        if (o->steps) {
+            uint32_t share = MAX(o->n_jobs / (VMS + 1), 1), ios = MAX(o->n_ios / (VMS + 1), 1);
+            CHECK(blkcache_queue_init(&w->queues[i], &w->bc, share, ios, wake, w) == OK);
+            w->accounts[i].queue = &w->queues[i];
+        }
     }
     w->leaf = (struct blk_dev){.ops = &leaf_ops,
                                .name = "leaf0",
@@ -578,8 +645,8 @@ static void settle(struct world *w)
     for (unsigned i = 0; w->cache.dirty != 0; i++) {
         CHECK(i < 100);
         w->clock_ns += 10;
-        (void)blkcache_work(&w->bc, w->clock_ns);
-        while (w->n_lower != 0) {
+        (void)blkcache_work(&w->bc, w->clock_ns, NULL);
+        for (work_all(w); w->n_lower != 0; work_all(w)) {
             lower_complete(w, 0);
         }
     }
@@ -593,7 +660,7 @@ struct cache_stats bcw_run(const struct bcw_options *o, struct bcw_source src, u
     while (steps-- != 0 && !w->ended) {
         step(w);
     }
-    while (w->n_lower != 0) {
+    for (work_all(w); w->n_lower != 0; work_all(w)) {
         lower_complete(w, pick(w, w->n_lower));
     }
     for (unsigned i = 0; i < SLOTS; i++) {

@@ -24,6 +24,7 @@ struct bcw_options {
     uint32_t fail_percent; /* of lower requests */
     bool sync;             /* the disk completes inside submit */
     uint32_t readahead;    /* pages, at most */
+    bool steps;            /* accounts have queues, and deadlines; pools of 3 or more then */
     bool back;             /* writes are sometimes written back; else they always go through */
 };
 

@@ -449,7 +449,7 @@ static void poll(void *ctx)
     lossy_step(&w->store);
     if (w->o.fold) {
         w->now_ns += pick(&w->picks, 2) == 0 ? 1 : 30;
-        (void)blkcache_work(&w->bc, w->now_ns);
+        (void)blkcache_work(&w->bc, w->now_ns, NULL);
     }
 }
 

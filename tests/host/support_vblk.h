@@ -22,7 +22,9 @@ struct tvblk {
     uint32_t last_message;
     bool line;
     unsigned wakes;
-    uint64_t arrived; /* bit gfn % 64: a read's data came to rest there */
+    const struct deadline *until; /* of each call of virtio_blk_work */
+    bool marks;                   /* kicks do no work */
+    uint64_t arrived;             /* bit gfn % 64: a read's data came to rest there */
 };
 
 /* A guest of ram_pages on n_frames, with a device of n_slots slots over a disk of `sectors`. */

@@ -57,6 +57,33 @@ static void test_property(void **state)
         .n_jobs = 16, .n_ios = 16, .cache_frames = 64, .cache_max = 48, .readahead = 32});
 }
 
+/* Accounts with queues of their own, which come by for a step now and then. */
+static void test_property_steps(void **state)
+{
+    (void)state;
+    property(&(struct bcw_options){.n_jobs = 18,
+                                   .n_ios = 18,
+                                   .cache_frames = 64,
+                                   .cache_max = 48,
+                                   .readahead = 32,
+                                   .steps = true});
+    property(&(struct bcw_options){.n_jobs = 9,
+                                   .n_ios = 6,
+                                   .cache_frames = 20,
+                                   .cache_max = 24,
+                                   .fail_percent = 10,
+                                   .readahead = 4,
+                                   .steps = true,
+                                   .back = true});
+    property(&(struct bcw_options){.n_jobs = 12,
+                                   .n_ios = 12,
+                                   .cache_frames = 40,
+                                   .cache_max = 40,
+                                   .sync = true,
+                                   .steps = true,
+                                   .back = true});
+}
+
 static void test_property_failing(void **state)
 {
     (void)state;
@@ -478,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_mode_switch_during_fill),
         cmocka_unit_test(test_gate),
         cmocka_unit_test(test_property),
+        cmocka_unit_test(test_property_steps),
         cmocka_unit_test(test_property_failing),
         cmocka_unit_test(test_property_tight),
         cmocka_unit_test(test_property_sync),

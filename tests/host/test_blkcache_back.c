@@ -280,7 +280,7 @@ static void step(struct rig *r)
     case 0:
     case 1:
         r->clock += pick(&r->picks, 12);
-        (void)blkcache_work(&r->bc, r->clock);
+        (void)blkcache_work(&r->bc, r->clock, NULL);
         break;
     case 2:
         if (pick(&r->picks, 8) == 0) {
@@ -604,13 +604,13 @@ static void test_slow_dead_disk(void **state)
     for (unsigned b = 0; b < 30; b++) {
         go(r, 0, BLK_WRITE, b * 16, 8, 9, NULL);
     }
-    (void)blkcache_work(&r->bc, t);
+    (void)blkcache_work(&r->bc, t, NULL);
     r->disk.fail_percent = 100;
     go(r, 0, BLK_FLUSH, 0, 0, 0, NULL);
     while (r->slots[0].busy) {
         assert_true(r->disk.n_pending > 0);
         lossy_step(&r->disk);
-        (void)blkcache_work(&r->bc, t += 10); /* a quarter of the age */
+        (void)blkcache_work(&r->bc, t += 10, NULL); /* a quarter of the age */
     }
     assert_int_equal(outcome, E_IO);
     assert_true(r->cache.stats.clean_errors < 15);
@@ -628,11 +628,11 @@ static void test_age(void **state)
     uint64_t t;
 
     (void)state;
-    (void)blkcache_work(&r->bc, 1000);
+    (void)blkcache_work(&r->bc, 1000, NULL);
     assert_int_equal(blkcache_due(&r->bc), UINT64_MAX);
     go(r, 0, BLK_WRITE, 24, 8, 4, NULL);
     for (t = 1000; r->disk.n_pending == 0; t++) {
-        (void)blkcache_work(&r->bc, t);
+        (void)blkcache_work(&r->bc, t, NULL);
         assert_true(t < 1000 + 60 && blkcache_due(&r->bc) > t);
     }
     assert_true(t >= 1000 + 30);
@@ -653,17 +653,17 @@ static void test_starving(void **state)
     blkcache_set_writing(&r->bc, &(struct blkcache_writing){.back = true, .dirty_max = 40});
     go(r, 0, BLK_WRITE, 24, 8, 4, NULL);
     for (uint64_t t = 0; t < 5 * second; t += second / 10) {
-        (void)blkcache_work(&r->bc, t);
+        (void)blkcache_work(&r->bc, t, NULL);
         assert_int_equal(r->disk.n_pending, 0);
     }
     r->disk.fail_percent = 100;
     r->cache.starved = true;
-    (void)blkcache_work(&r->bc, 5 * second);
+    (void)blkcache_work(&r->bc, 5 * second, NULL);
     assert_int_equal(r->disk.n_pending, 1);
     lossy_step(&r->disk);
     unsigned tries = 0;
     for (uint64_t t = 5 * second; t < 9 * second; t += second / 10) {
-        (void)blkcache_work(&r->bc, t);
+        (void)blkcache_work(&r->bc, t, NULL);
         tries += r->disk.n_pending;
         while (r->disk.n_pending > 0) {
             lossy_step(&r->disk);
@@ -676,7 +676,7 @@ static void test_starving(void **state)
     for (; r->disk.n_pending == 0; t += second / 10) {
         assert_true(t < 12 * second);
         r->cache.starved = true; /* whoever waits looks again each turn */
-        (void)blkcache_work(&r->bc, t);
+        (void)blkcache_work(&r->bc, t, NULL);
         assert_true(blkcache_due(&r->bc) <= t + second);
     }
     lossy_step(&r->disk);
@@ -727,7 +727,7 @@ static void test_mode_off(void **state)
     go(r, 0, BLK_READ, 24, 8, 0, NULL);
     assert_false(r->slots[0].busy);
     assert_int_equal(buffer(&r->slots[0])[5], 4);
-    (void)blkcache_work(&r->bc, 1);
+    (void)blkcache_work(&r->bc, 1, NULL);
     assert_int_equal(r->disk.n_pending, 2);
     go(r, 1, BLK_WRITE, 24, 8, 6, NULL); /* not before the older one */
     assert_int_equal(r->disk.n_pending, 2);

@@ -118,7 +118,7 @@ static void write_block(uint64_t block)
 /* The loop comes by, and no time passes. */
 static void turns(void)
 {
-    for (unsigned i = 0; i < 100 && blkcache_work(&rig->bc, rig->clock); i++) {
+    for (unsigned i = 0; i < 100 && blkcache_work(&rig->bc, rig->clock, NULL); i++) {
     }
 }
 
@@ -139,7 +139,7 @@ static void test_left_out(void **state)
     write_block(FIRST);
     while (rig->pending[0] == NULL) { /* it has become too old */
         assert_true(rig->clock < 10 * AGE);
-        (void)blkcache_work(&rig->bc, ++rig->clock);
+        (void)blkcache_work(&rig->bc, ++rig->clock, NULL);
     }
     write_block(FIRST);
     write_block(LAST);

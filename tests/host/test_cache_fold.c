@@ -368,7 +368,7 @@ static void step(struct rig *r)
     unsigned v = rnd_below(&r->rnd, VMS), g = rnd_below(&r->rnd, PAGES);
 
     if (rnd_below(&r->rnd, 6) == 0) {
-        (void)blkcache_work(&r->bc, r->clock += rnd_below(&r->rnd, 2));
+        (void)blkcache_work(&r->bc, r->clock += rnd_below(&r->rnd, 2), NULL);
         if (rnd_below(&r->rnd, 8) == 0) {
             turn_writing(r);
         }

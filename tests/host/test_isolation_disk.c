@@ -85,7 +85,7 @@ static void poll(void *ctx)
     for (unsigned i = 0; i < 2 && r->kind == OVERLAY; i++) {
         lossy_step(&r->vms[i].store);
     }
-    (void)blkcache_work(&r->bc, 0);
+    (void)blkcache_work(&r->bc, 0, NULL);
 }
 
 /* Content `n`; blocks have those below BLOCKS. A few of them are zeroes. */
