@@ -14,7 +14,7 @@ const struct key host_keys[] = {
      .help = "stay or poweroff (once every VM is off)",
      .choices = {[CONFIG_WHEN_OFF_STAY] = "stay", [CONFIG_WHEN_OFF_POWEROFF] = "poweroff"}},
     {"stats.interval", KEY_DURATION, HOST(stats_interval_ns), .min = SECOND_NS / 10,
-     .max = 3600 * SECOND_NS, .def = "1s", .help = "100ms to 3600s, or off"},
+     .max = 3600 * SECOND_NS, .def = "off", .help = "100ms to 3600s, or off"},
     {"scan.pages", KEY_COUNT, HOST(scan_pages), .min = 1, .max = 1000000, .def = "1000",
      .help = "1 to 1000000 (pages per wake-up)"},
     {"scan.sleep", KEY_DURATION, HOST(scan_sleep_ns), .min = 0, .max = 3600 * SECOND_NS, .def = "0",

@@ -79,7 +79,7 @@ static void test_defaults(void **state)
     (void)state;
     assert_int_equal(parse(""), OK);
     assert_int_equal(c.n_vms, 0);
-    assert_true(c.host.stats_interval_ns == 1000000000 && c.host.scan_pages == 1000);
+    assert_true(c.host.stats_interval_ns == 0 && c.host.scan_pages == 1000);
     assert_true(c.host.scan_sleep_ns == 0 && c.host.scan_cpu_max == 20);
     assert_true(c.host.scan_pass_ns == 1000000000);
     assert_true(c.host.fold.run && c.host.fold.zero && !c.host.fold_zero_across_groups &&

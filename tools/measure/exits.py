@@ -61,6 +61,7 @@ INIT = r"INIT-TSC (\d+)\r?\n"  # the whole line: it comes in pieces
 EXITS_CONF = """\
 ; The folder makes a whole pass at a time and then sleeps, so that the guest can measure in peace.
 [host]
+stats.interval = 1s
 scan.pages = 1000000
 scan.sleep = 10s
 scan.pass = off
@@ -80,6 +81,7 @@ disk = ata0
 
 BOOT_CONF = """\
 [host]
+stats.interval = 1s
 {host}
 [vm debian]
 memory = 256M
