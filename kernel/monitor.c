@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 #include "base/format.h"
+#include "base/string.h"
 #include "kernel/check.h"
 #include "kernel/console.h"
 #include "kernel/monitor/command.h"
@@ -11,6 +12,7 @@
 #include "kernel/power.h"
 #include "kernel/report.h"
 #include "kernel/stats.h"
+#include "kernel/vm.h"
 
 #define PROMPT "pagefold> "
 #define ESC 0x1b
@@ -41,53 +43,66 @@ static void report(void *ctx, unsigned argc, char *const *argv)
     report_print();
 }
 
+static void end_machine(bool restart, unsigned argc, char *const *argv)
+{
+    if (argc == 1) {
+        power_shut_down(restart);
+    } else if (strcmp(argv[1], "now") == 0) {
+        power_off(restart);
+    } else if (vm_find(argv[1])) {
+        console_printf("`%s` is for the whole machine; `%s %s` is for that VM\n", argv[0],
+                       restart ? "restart" : "shutdown", argv[1]);
+    } else {
+        console_printf("usage: %s [now]\n", argv[0]);
+    }
+}
+
 static void poweroff(void *ctx, unsigned argc, char *const *argv)
 {
     (void)ctx;
-    (void)argc;
-    (void)argv;
-    power_off(false);
+    end_machine(false, argc, argv);
 }
 
 static void reboot(void *ctx, unsigned argc, char *const *argv)
 {
     (void)ctx;
-    (void)argc;
-    (void)argv;
-    power_off(true);
+    end_machine(true, argc, argv);
 }
 
 static const struct command commands[] = {
-    {"help", "", "this list", 0, 0, help},
-    {"vms", "", "the VMs: state, memory, sharing", 0, 0, monitor_vms},
+    {"help", "", "this list", 0, 0, help, false},
+    {"vms", "", "the VMs: state, memory, sharing", 0, 0, monitor_vms, false},
     {"stats", "[json | every TIME]",
-     "all counters; as one JSON line; JSON lines from now on (or off)", 0, 2, monitor_stats},
-    {"top", "", "live table, until a key is pressed", 0, 0, monitor_top},
+     "all counters; as one JSON line; JSON lines from now on (or off)", 0, 2, monitor_stats, false},
+    {"top", "", "live table, until a key is pressed", 0, 0, monitor_top, false},
     {"fold", "[KEY VALUE | vm NAME on|off | unmerge | pass [N] | classes | runs]",
-     "the scanner's settings and figures; N whole passes at once", 0, 3, monitor_fold},
+     "the scanner's settings and figures; N whole passes at once", 0, 3, monitor_fold, false},
     {"classes", "[NAME [map]]", "what guests use their pages for; page by page", 0, 2,
-     monitor_classes},
+     monitor_classes, false},
     {"cache", "[KEY VALUE | trace]", "the disk cache: settings, hits, miss-ratio curve; its trace",
-     0, 2, monitor_cache},
+     0, 2, monitor_cache, false},
     {"faults", "[DISK WHAT ... | off]", "disks that fail on purpose, as in disk.fault", 0, 6,
-     monitor_faults},
+     monitor_faults, false},
     {"delays", "[DISK TIME [BLOCK-TIME] | DISK off]",
-     "disks that are slow on purpose, as in disk.delay", 0, 3, monitor_delays},
-    {"mem", "", "the machine's memory by use", 0, 0, monitor_mem},
-    {"check", "", "prove that memory, folding and cache are sound", 0, 0, check},
-    {"report", "", "what was promised, used and saved", 0, 0, report},
-    {"console", "NAME", "type at a guest; Ctrl-] returns here", 1, 1, monitor_console},
-    {"start", "NAME", "start a VM that is off", 1, 1, monitor_start},
-    {"pause", "NAME", "stop running a VM, keep its memory", 1, 1, monitor_pause},
-    {"resume", "NAME", "let a paused VM go on", 1, 1, monitor_resume},
-    {"stop", "NAME", "turn a VM off at once", 1, 1, monitor_stop},
-    {"shutdown", "NAME", "press a VM's power button", 1, 1, monitor_shutdown},
-    {"restart", "NAME", "stop a VM and start it again", 1, 1, monitor_restart},
-    {"log", "[LINES]", "the last log lines", 0, 1, monitor_log},
-    {"version", "", "what this is", 0, 0, monitor_version},
-    {"when-off", "[stay | poweroff]", "what happens once every VM is off", 0, 1, monitor_when_off},
-    {"poweroff", "", "stop all VMs, report, turn the machine off", 0, 0, poweroff},
-    {"reboot", "", "stop all VMs, report, restart the machine", 0, 0, reboot},
+     "disks that are slow on purpose, as in disk.delay", 0, 3, monitor_delays, false},
+    {"mem", "", "the machine's memory by use", 0, 0, monitor_mem, false},
+    {"check", "", "prove that memory, folding and cache are sound", 0, 0, check, false},
+    {"report", "", "what was promised, used and saved", 0, 0, report, false},
+    {"console", "NAME", "type at a guest; Ctrl-] returns here", 1, 1, monitor_console, false},
+    {"start", "NAME", "start a VM that is off", 1, 1, monitor_start, false},
+    {"pause", "NAME", "stop running a VM, keep its memory", 1, 1, monitor_pause, false},
+    {"resume", "NAME", "let a paused VM go on", 1, 1, monitor_resume, false},
+    {"stop", "NAME", "turn a VM off at once", 1, 1, monitor_stop, false},
+    {"shutdown", "NAME | all", "press a VM's power button; every VM's", 1, 1, monitor_shutdown,
+     false},
+    {"restart", "NAME", "stop a VM and start it again", 1, 1, monitor_restart, false},
+    {"log", "[LINES]", "the last log lines", 0, 1, monitor_log, false},
+    {"version", "", "what this is", 0, 0, monitor_version, false},
+    {"when-off", "[stay | poweroff]", "what happens once every VM is off", 0, 1, monitor_when_off,
+     false},
+    {"poweroff", "[now]", "shut down all VMs (or stop them at once), turn the machine off", 0, 1,
+     poweroff, true},
+    {"reboot", "[now]", "the same, and restart the machine", 0, 1, reboot, true},
 };
 
 static void help(void *ctx, unsigned argc, char *const *argv)

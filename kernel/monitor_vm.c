@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The monitor's commands for one VM. What happens to it later, the log says. */
 #include "base/log.h"
+#include "base/string.h"
+#include "kernel/config/guess.h"
 #include "kernel/console.h"
 #include "kernel/monitor.h"
+#include "kernel/power.h"
 #include "kernel/stats.h"
 #include "kernel/vm.h"
 
@@ -14,8 +17,15 @@ static struct vm *find(const char *name)
     if (vm) {
         return vm;
     }
+    struct guess g;
+    guess_init(&g, name);
+    for (unsigned i = 0; i < n_vms; i++) {
+        guess_try(&g, vms[i]->config->name);
+    }
     if (n_vms == 0) {
         console_printf("there is no VM '%.40s': the configuration has none\n", name);
+    } else if (g.best) {
+        console_printf("there is no VM '%.40s'; did you mean '%s'?\n", name, g.best);
     } else {
         console_printf("there is no VM '%.40s'; `vms` lists them\n", name);
     }
@@ -50,6 +60,10 @@ void monitor_start(void *ctx, unsigned argc, char *const *argv)
     (void)ctx;
     (void)argc;
     if (!vm) {
+        return;
+    }
+    if (power_is_coming()) {
+        console_printf("%s was not started: the machine is about to go off\n", vm->config->name);
         return;
     }
     enum status s = vm_start(vm); /* the log says how it went */
@@ -100,22 +114,46 @@ void monitor_stop(void *ctx, unsigned argc, char *const *argv)
     vm->restart = false; /* also where it was resetting */
 }
 
-void monitor_shutdown(void *ctx, unsigned argc, char *const *argv)
+/* False: it cannot be pressed now. */
+static bool press_power(struct vm *vm)
 {
-    struct vm *vm = find(argv[1]);
-
-    (void)ctx;
-    (void)argc;
-    if (!vm) {
-        return;
-    }
     if (vm->state != VM_RUN) {
-        say_state(vm, E_INVAL);
-        return;
+        return false;
     }
     acpipm_press_power(&vm->pm);
     console_printf("%s: power button pressed; a guest that does not listen needs `stop`\n",
                    vm->config->name);
+    return true;
+}
+
+static void shutdown_all(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (press_power(vms[i])) {
+            n++;
+        } else if (vms[i]->state != VM_OFF) {
+            say_state(vms[i], E_INVAL);
+        }
+    }
+    if (n == 0) {
+        console_printf("no VM is running\n");
+    }
+}
+
+void monitor_shutdown(void *ctx, unsigned argc, char *const *argv)
+{
+    (void)ctx;
+    (void)argc;
+    if (strcmp(argv[1], "all") == 0) {
+        shutdown_all();
+        return;
+    }
+    struct vm *vm = find(argv[1]);
+    if (vm && !press_power(vm)) {
+        say_state(vm, E_INVAL);
+    }
 }
 
 void monitor_restart(void *ctx, unsigned argc, char *const *argv)
@@ -127,6 +165,10 @@ void monitor_restart(void *ctx, unsigned argc, char *const *argv)
     }
     if (vm->state == VM_OFF) {
         monitor_start(ctx, argc, argv);
+        return;
+    }
+    if (power_is_coming()) {
+        console_printf("%s is not restarted: the machine is about to go off\n", vm->config->name);
         return;
     }
     stats_note_peak();

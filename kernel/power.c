@@ -4,6 +4,7 @@
 
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/poweroff.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "drivers/block/blk.h"
 #include "kernel/aside.h"
@@ -17,16 +18,21 @@
 #include "kernel/vm.h"
 
 /* A console that nobody reads, or a disk that does not answer, must not keep the machine on. */
+#define NS_PER_S UINT64_C(1000000000)
 #define PATIENCE_NS UINT64_C(30000000000)
 #define LOOK_NS UINT64_C(2000000)
 /* So often the disks are flushed, as long as not all is written. */
 #define TRIES 3u
 
-enum step { STEP_NONE, STEP_STOP, STEP_FLUSH, STEP_REPORT, STEP_DRAIN };
+/* How often it says what it waits for, and looks. */
+#define SAY_NS UINT64_C(10000000000)
+#define WAIT_LOOK_NS UINT64_C(50000000)
+
+enum step { STEP_NONE, STEP_WAIT, STEP_STOP, STEP_FLUSH, STEP_REPORT, STEP_DRAIN };
 
 static enum step step;
 static bool then_reboot, ends_when_off;
-static uint64_t deadline_ns;
+static uint64_t deadline_ns, say_ns;
 static struct timer timer;      /* wakes the loop where nothing else would */
 static struct blk_req *flushes; /* one for each disk of each VM */
 static unsigned n_busy, tries;
@@ -44,12 +50,17 @@ static void enter(enum step s)
 }
 
 /* True while the loop has to come back; keeps it from sleeping for ever. */
-static bool wait(void)
+static bool wait_ns(uint64_t ns)
 {
     if (!timer.armed) {
-        sched_arm(&timer, clock_now_ns() + LOOK_NS);
+        sched_arm(&timer, clock_now_ns() + ns);
     }
     return false;
+}
+
+static bool wait(void)
+{
+    return wait_ns(LOOK_NS);
 }
 
 static bool impatient(const char *what)
@@ -136,12 +147,68 @@ static bool look_when_off(void)
     return any;
 }
 
+/* "a, b and 7 more" */
+static const char *list_vms_on(void)
+{
+    static char list[160];
+    unsigned left = vms_on();
+    size_t n = 0;
+
+    list[0] = '\0';
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->state == VM_OFF) {
+            continue;
+        }
+        if (n + CONFIG_VM_NAME + 16 > sizeof(list)) {
+            format(list + n, sizeof(list) - n, " and %u more", left);
+            break;
+        }
+        n += format(list + n, sizeof(list) - n, "%s%s", n > 0 ? ", " : "", vms[i]->config->name);
+        left--;
+    }
+    return list;
+}
+
+static void say_awaited(void)
+{
+    uint64_t now = clock_now_ns();
+    uint64_t left_s = deadline_ns > now ? (deadline_ns - now + NS_PER_S - 1) / NS_PER_S : 0;
+
+    say_ns = now + SAY_NS;
+    log_info("%s: waiting up to %llu s for %s to shut down; `%s now` does not wait",
+             then_reboot ? "reboot" : "power-off", (unsigned long long)left_s, list_vms_on(),
+             then_reboot ? "reboot" : "poweroff");
+}
+
+/* VMs shut down; a guest that restarts instead goes off as well. */
+static bool wait_for_vms(void)
+{
+    for (unsigned i = 0; i < n_vms; i++) {
+        vms[i]->restart = false;
+    }
+    if (vms_on() > 0 && clock_now_ns() < deadline_ns) {
+        if (clock_now_ns() >= say_ns) {
+            say_awaited();
+        }
+        return wait_ns(WAIT_LOOK_NS);
+    }
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->state != VM_OFF) {
+            log_warn("%s: did not shut down in time: it is stopped", vms[i]->config->name);
+        }
+    }
+    power_off(then_reboot);
+    return true;
+}
+
 static bool power_work(void *ctx)
 {
     (void)ctx;
     switch (step) {
     case STEP_NONE:
         return look_when_off();
+    case STEP_WAIT:
+        return wait_for_vms();
     case STEP_STOP:
         if (vms_on() > 0 && !impatient("a VM does not stop")) {
             return wait();
@@ -176,9 +243,44 @@ static bool power_work(void *ctx)
     }
 }
 
+/* Asks one VM to shut down. A paused guest could not: it goes on for that. */
+static void press(struct vm *vm)
+{
+    if (vm->state == VM_PAUSED && vm_resume(vm) == OK) {
+        log_info("%s: goes on, to shut down", vm->config->name);
+    }
+    if (vm->state == VM_RUN || vm->state == VM_NO_MEMORY) {
+        acpipm_press_power(&vm->pm);
+    }
+}
+
+void power_shut_down(bool reboot)
+{
+    uint64_t wait_for_ns = machine_config.host.shutdown_wait_ns;
+
+    if (step > STEP_WAIT) {
+        return;
+    }
+    if (vms_on() == 0 || wait_for_ns == 0) {
+        power_off(reboot);
+        return;
+    }
+    then_reboot = reboot;
+    if (step == STEP_NONE) {
+        stats_note_peak();
+        step = STEP_WAIT;
+        deadline_ns = clock_now_ns() + wait_for_ns;
+        for (unsigned i = 0; i < n_vms; i++) {
+            press(vms[i]);
+        }
+    }
+    say_awaited();
+    (void)wait_ns(WAIT_LOOK_NS);
+}
+
 void power_off(bool reboot)
 {
-    if (step != STEP_NONE) {
+    if (step > STEP_WAIT) {
         return;
     }
     then_reboot = reboot;
@@ -188,12 +290,18 @@ void power_off(bool reboot)
         vms[i]->restart = false; /* also where it was resetting already */
     }
     stats_set_interval(0);
+    console_release();
     enter(STEP_STOP);
+}
+
+bool power_is_coming(void)
+{
+    return step != STEP_NONE;
 }
 
 bool power_is_ending(void)
 {
-    return step != STEP_NONE;
+    return step > STEP_WAIT;
 }
 
 void power_when_off(bool poweroff)

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* How a VM ends: `how` is 0 it does not, 1 triple fault, 2 the reset port, 3 power-off, 4 the
- * keyboard controller's pulse, 5 port 0x92. It touches `mib` MiB first and lives for `ms`
+ * keyboard controller's pulse, 5 port 0x92, 6 power-off when its power button is pressed, 7 reset
+ * then. It touches `mib` MiB first and lives for `ms`
  * milliseconds. */
 #include "kit.h"
+
+#define PM1_STATUS 0x600
+#define PM1_POWER_BUTTON 0x100
 
 void guest_main(const uint8_t *boot_params)
 {
@@ -34,5 +38,16 @@ void guest_main(const uint8_t *boot_params)
         for (;;) {
             outb(0x92, 1);
         }
+    case 6:
+    case 7:
+        while (!(inw(PM1_STATUS) & PM1_POWER_BUTTON)) {
+            kit_sleep_ms(10);
+        }
+        print("life: the power button\n");
+        kit_sleep_ms(200); /* there is always something to finish */
+        if (kit_option(boot_params, "how", 0) == 6) {
+            kit_power_off();
+        }
+        kit_reset();
     }
 }

@@ -127,6 +127,10 @@ static enum status open_vm(struct parser *p, const char *name)
                       "bad VM name '%s'; use 1 to 31 letters, digits, dots, underscores, hyphens",
                       key_quote(shown, sizeof(shown), name));
     }
+    if (strcmp(name, "all") == 0) {
+        return refuse(p, E_INVAL, p->line,
+                      "a VM cannot be called 'all', which the monitor takes for all of them");
+    }
     for (unsigned i = 0; i < c->n_vms; i++) {
         if (strcmp(c->vms[i].name, name) == 0) {
             return refuse(p, E_EXISTS, p->line,

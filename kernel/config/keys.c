@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 #include "base/string.h"
+#include "kernel/config/guess.h"
 
 #define HOST(member) .offset = offsetof(struct config_host, member)
 #define VM(member) .offset = offsetof(struct config_vm, member)
@@ -13,6 +14,9 @@ const struct key host_keys[] = {
     {"host.when_off", KEY_CHOICE, HOST(when_off), .def = "stay",
      .help = "stay or poweroff (once every VM is off)",
      .choices = {[CONFIG_WHEN_OFF_STAY] = "stay", [CONFIG_WHEN_OFF_POWEROFF] = "poweroff"}},
+    {"host.shutdown_wait", KEY_DURATION, HOST(shutdown_wait_ns), .min = SECOND_NS,
+     .max = 3600 * SECOND_NS, .def = "60s",
+     .help = "1s to 3600s (how long a power-off waits for the VMs), or off"},
     {"stats.interval", KEY_DURATION, HOST(stats_interval_ns), .min = SECOND_NS / 10,
      .max = 3600 * SECOND_NS, .def = "off", .help = "100ms to 3600s, or off"},
     {"scan.pages", KEY_COUNT, HOST(scan_pages), .min = 1, .max = 1000000, .def = "1000",
@@ -113,54 +117,13 @@ const struct key *key_find(const struct key *keys, unsigned n, const char *name)
     return NULL;
 }
 
-#define GUESS_LENGTH 24
-
-/* Edit distance with swaps of neighbours (optimal string alignment); both below GUESS_LENGTH. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[3][GUESS_LENGTH + 1];
-    unsigned *before = row[0], *last = row[1], *now = row[2];
-    size_t n = strlen(a), m = strlen(b);
-
-    for (unsigned j = 0; j <= m; j++) {
-        last[j] = j;
-        before[j] = j;
-    }
-    for (unsigned i = 1; i <= n; i++) {
-        now[0] = i;
-        for (unsigned j = 1; j <= m; j++) {
-            unsigned d = last[j - 1] + (a[i - 1] != b[j - 1]);
-
-            d = MIN(d, last[j] + 1);
-            d = MIN(d, now[j - 1] + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-                d = MIN(d, before[j - 2] + 1);
-            }
-            now[j] = d;
-        }
-        unsigned *old = before;
-        before = last;
-        last = now;
-        now = old;
-    }
-    return last[m];
-}
-
 const struct key *key_guess(const struct key *keys, unsigned n, const char *name)
 {
-    const struct key *best = NULL;
-    unsigned least = 3; /* more than two slips is another word */
+    struct guess g;
 
-    if (strlen(name) >= GUESS_LENGTH) {
-        return NULL;
-    }
+    guess_init(&g, name);
     for (unsigned i = 0; i < n; i++) {
-        unsigned d = distance(name, keys[i].name);
-
-        if (d < least && d < strlen(keys[i].name) / 2) {
-            least = d;
-            best = &keys[i];
-        }
+        guess_try(&g, keys[i].name);
     }
-    return best;
+    return g.best ? key_find(keys, n, g.best) : NULL;
 }

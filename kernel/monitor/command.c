@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"
+#include "kernel/config/guess.h"
 
 #define HELP_COLUMN 26
 
@@ -87,10 +88,33 @@ static void list_matches(const struct command *table, unsigned n, const char *na
 
     list[0] = '\0';
     for (unsigned i = 0; i < n && at < size; i++) {
-        if (strncmp(table[i].name, name, strlen(name)) == 0) {
+        if (!table[i].exact && strncmp(table[i].name, name, strlen(name)) == 0) {
             at += format(list + at, size - at, "%s%s", at > 0 ? ", " : "", table[i].name);
         }
     }
+}
+
+/* There is no command of that name, nor one that it is short for. */
+static enum status not_found(const struct command *table, unsigned n, const char *name, char *why,
+                             size_t why_size)
+{
+    struct guess g;
+
+    guess_init(&g, name);
+    for (unsigned i = 0; i < n; i++) {
+        if (name[0] != '\0' && strncmp(table[i].name, name, strlen(name)) == 0) {
+            (void)format(why, why_size, "'%.40s' is too short for %s: type it in full", name,
+                         table[i].name);
+            return E_NOTFOUND;
+        }
+        guess_try(&g, table[i].name);
+    }
+    if (g.best) {
+        (void)format(why, why_size, "unknown command '%.40s'; did you mean '%s'?", name, g.best);
+    } else {
+        (void)format(why, why_size, "unknown command '%.40s'; `help` lists them", name);
+    }
+    return E_NOTFOUND;
 }
 
 enum status command_find(const struct command *table, unsigned n, unsigned argc, char *const *argv,
@@ -110,14 +134,14 @@ enum status command_find(const struct command *table, unsigned n, unsigned argc,
             matches = 1;
             break;
         }
-        if (argv[0][0] != '\0' && strncmp(table[i].name, argv[0], strlen(argv[0])) == 0) {
+        if (argv[0][0] != '\0' && !table[i].exact &&
+            strncmp(table[i].name, argv[0], strlen(argv[0])) == 0) {
             found = &table[i];
             matches++;
         }
     }
     if (matches == 0) {
-        (void)format(why, why_size, "unknown command '%.40s'; `help` lists them", argv[0]);
-        return E_NOTFOUND;
+        return not_found(table, n, argv[0], why, why_size);
     }
     if (matches > 1) {
         list_matches(table, n, argv[0], list, sizeof(list));

@@ -3,7 +3,8 @@
  * Command lines of the monitor: splitting into words, and finding the command in a table. Pure.
  *
  * A command may be shortened as long as it stays unique; the full name always wins ("stop" beside
- * "stopall"). What is wrong comes back as a message for the user.
+ * "stopall"). One that is `exact` has to be typed in full: it does what cannot be taken back. What
+ * is wrong comes back as a message for the user.
  */
 #ifndef KERNEL_MONITOR_COMMAND_H
 #define KERNEL_MONITOR_COMMAND_H
@@ -27,6 +28,7 @@ struct command {
     const char *help;            /* one line */
     unsigned min_args, max_args; /* beyond the name */
     void (*run)(void *ctx, unsigned argc, char *const *argv); /* argv[0]: the full name's word */
+    bool exact;                                               /* not to be shortened */
 };
 
 /*

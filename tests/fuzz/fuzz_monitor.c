@@ -39,8 +39,9 @@ static void run(void *ctx, unsigned argc, char *const *argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct command table[] = {
-        {"a", "", "", 0, 9, run}, {"ab", "", "", 0, 9, run}, {"b", "X", "", 1, 1, run}};
+    static const struct command table[] = {{"a", "", "", 0, 9, run, false},
+                                           {"ab", "", "", 0, 9, run, false},
+                                           {"b", "X", "", 1, 1, run, true}};
     struct lineedit e;
 
     lineedit_init(&e, "pagefold> ", put, NULL);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/bits.h"
 #include "kernel/monitor/command.h"
 
 static char ran[64], why[200];
@@ -18,15 +19,19 @@ static void run(void *ctx, unsigned argc, char *const *argv)
 }
 
 static const struct command table[] = {
-    {"help", "", "this list", 0, 0, run},       {"stats", "[json]", "counters", 0, 1, run},
-    {"start", "NAME", "start a VM", 1, 1, run}, {"stop", "NAME", "stop a VM", 1, 1, run},
-    {"stopall", "", "stop all", 0, 0, run},
+    {"help", "", "this list", 0, 0, run, false},
+    {"stats", "[json]", "counters", 0, 1, run, false},
+    {"start", "NAME", "start a VM", 1, 1, run, false},
+    {"stop", "NAME", "stop a VM", 1, 1, run, false},
+    {"stopall", "", "stop all", 0, 0, run, false},
+    {"poweroff", "", "end", 0, 1, run, true},
+    {"pause", "NAME", "wait", 1, 1, run, false},
 };
 
 static enum status go(const char *line)
 {
     ran[0] = why[0] = '\0';
-    return command_run(table, 5, line, "ctx", why, sizeof(why));
+    return command_run(table, ARRAY_LEN(table), line, "ctx", why, sizeof(why));
 }
 
 static void test_run(void **state)
@@ -51,6 +56,29 @@ static void test_run(void **state)
     assert_int_equal(go("help me"), E_INVAL);
     assert_string_equal(why, "usage: help");
     assert_int_equal(go("stop \x1b[2J"), E_INVAL);
+    assert_string_equal(ran, "");
+}
+
+/* What ends the machine is typed in full; it does not make other words ambiguous. */
+static void test_exact(void **state)
+{
+    (void)state;
+    for (unsigned n = 2; n < 8; n++) {
+        char line[16];
+        snprintf(line, sizeof(line), "%.*s", (int)n, "poweroff");
+        assert_int_equal(go(line), E_NOTFOUND);
+        assert_string_equal(ran, "");
+        assert_non_null(strstr(why, "is too short for poweroff: type it in full"));
+    }
+    assert_int_equal(go("poweroff"), OK);
+    assert_int_equal(go("poweroff now"), OK);
+    assert_int_equal(go("p a"), OK); /* pause */
+    assert_string_equal(ran, "ctx:2:a");
+    assert_int_equal(go("powerof f"), E_NOTFOUND);
+    assert_int_equal(go("powreoff"), E_NOTFOUND);
+    assert_string_equal(why, "unknown command 'powreoff'; did you mean 'poweroff'?");
+    assert_int_equal(go("puase a"), E_NOTFOUND);
+    assert_string_equal(why, "unknown command 'puase'; did you mean 'pause'?");
     assert_string_equal(ran, "");
 }
 
@@ -92,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_run),
+        cmocka_unit_test(test_exact),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_help),
     };

@@ -80,6 +80,7 @@ static void test_defaults(void **state)
     assert_int_equal(parse(""), OK);
     assert_int_equal(c.n_vms, 0);
     assert_true(c.host.stats_interval_ns == 0 && c.host.scan_pages == 1000);
+    assert_true(c.host.shutdown_wait_ns == UINT64_C(60000000000));
     assert_true(c.host.scan_sleep_ns == 0 && c.host.scan_cpu_max == 20);
     assert_true(c.host.scan_pass_ns == 1000000000);
     assert_true(c.host.fold.run && c.host.fold.zero && !c.host.fold_zero_across_groups &&
@@ -118,6 +119,8 @@ static const struct {
     {"[host]\nscan.pages = 0\n", "config:2: scan.pages = '0': it must be 1 to"},
     {"[host]\nscan.pages = -1\n", "config:2: scan.pages = '-1'"},
     {"[host]\nscan.pages = 4294967297\n", "config:2: scan.pages = '4294967297'"},
+    {"[host]\nhost.shutdown_wait = 0\n", "config:2: host.shutdown_wait = '0': it must be 1s to"},
+    {"[vm all]\n", "config:1: a VM cannot be called 'all'"},
     {"[host]\nstats.interval = 1ms\n", "config:2: stats.interval = '1ms': it must be 100ms"},
     {"[host]\nstats.interval = 99999999999999999999s\n", "config:2: stats.interval = '9999"},
     {"[host]\nscan.pages = 1\nscan.pages = 1\n", "config:3: 'scan.pages' is set twice in [host]"},
