@@ -17,8 +17,8 @@ endif
 # ---- what is built -------------------------------------------------------------------------
 # The core, which compiles on the host as it is; and what only a machine can run.
 PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c \
-          arch/x86_64/hvm/*.c boot/multiboot2.c boot/acpi.c kernel/account.c kernel/loader.c \
-          kernel/config/*.c kernel/monitor/*.c)
+          arch/x86_64/hvm/*.c boot/multiboot2.c boot/acpi.c kernel/account.c kernel/turns.c \
+          kernel/loader.c kernel/config/*.c kernel/monitor/*.c)
 BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c boot/*.c kernel/*.c))
 ASM  := $(wildcard arch/x86_64/*.S boot/*.S)
 
@@ -277,7 +277,7 @@ soak: setup
 	$Q $(BUILD) all
 	$Q tools/soak $(or $(MINUTES),60)
 bench: setup
-	$Q $(BUILD) all build/guests/bench.elf build/guests/bench-fold.elf
+	$Q $(BUILD) all build/guests/bench.elf build/guests/bench-fold.elf build/guests/attack.elf build/guests/victim.elf
 	$Q tools/bench
 bench-fold: setup
 	$Q $(BUILD) all build/guests/bench-fold.elf

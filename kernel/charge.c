@@ -20,6 +20,14 @@ struct account *charge(struct account *to)
     return account_switch(&accounts, to, clock_now_ns());
 }
 
+uint64_t charge_at(struct account *to)
+{
+    uint64_t now = clock_now_ns();
+
+    (void)account_switch(&accounts, to, now);
+    return now;
+}
+
 struct account *charge_vm(struct vm *vm)
 {
     return charge(&vm->account);

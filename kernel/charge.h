@@ -28,6 +28,8 @@ extern struct account charge_idle;
 void charge_init(void);
 /* Opens an account; returns the one that was open. Costs one reading of the clock. */
 struct account *charge(struct account *to);
+/* Likewise, but returns the moment. */
+uint64_t charge_at(struct account *to);
 struct account *charge_vm(struct vm *vm);
 /* By struct vm's number, as struct blk_account has it; 0 is no VM's: the hypervisor. */
 struct account *charge_vm_number(uint16_t number);

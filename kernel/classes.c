@@ -23,6 +23,8 @@
 /* Pages in a piece: ten thousands of ticks at most. */
 #define SEARCH_PAGES 64u
 #define SWEEP_PAGES 32u
+/* A step ends after the piece that ends later than this. */
+#define STEP_NS (MS / 4)
 /* Time not used is not saved up beyond this. */
 #define CREDIT_MAX_NS (1 * MS)
 
@@ -112,7 +114,7 @@ uint64_t classes_step(uint64_t allowance_ns)
     unsigned idle = 0; /* VMs in a row that had nothing to do */
 
     credit_ns = MIN(credit_ns + (int64_t)MIN(allowance_ns, CREDIT_MAX_NS), (int64_t)CREDIT_MAX_NS);
-    while (credit_ns > 0 && idle < n_vms) {
+    while (credit_ns > 0 && idle < n_vms && now - start < STEP_NS) {
         idle = piece(vms[turn % n_vms], now) ? 0 : idle + 1;
         turn = (turn + 1) % n_vms;
         uint64_t end = clock_now_ns();

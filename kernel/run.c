@@ -154,17 +154,6 @@ static void make_cache(void)
     }
 }
 
-static bool all_vms_work(void *ctx)
-{
-    bool more = false;
-
-    (void)ctx;
-    for (unsigned i = 0; i < n_vms; i++) {
-        more |= vm_work(vms[i]);
-    }
-    return more;
-}
-
 static void start_vms(void)
 {
     for (unsigned i = 0; i < n_vms; i++) {
@@ -211,7 +200,6 @@ void kernel_run(const struct mb2_info *boot)
     machine_fold.classify = classes_of;
     log_info("pages are compared and hashed with %s instructions", vector_unit()->ops->name);
     sched_add_work(vm_memory_work, NULL);
-    sched_add_work(all_vms_work, NULL);
     if (n_vms == 0) {
         log_warn("the configuration has no [vm NAME] section: only the monitor runs");
     }

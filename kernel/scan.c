@@ -11,8 +11,10 @@
 #include "kernel/sched.h"
 #include "mm/pace.h"
 
-/* The longest that a guest waits behind the scanner. */
-#define BURST_NS UINT64_C(1000000)
+/* The longest that a guest is to wait behind the scanner. What pages cost varies, so the clock is
+ * looked at after each few. */
+#define BURST_NS UINT64_C(500000)
+#define CLOCK_PAGES 8u
 /* So long after the last burst, or when so many wait, hints are worth a burst of their own. */
 #define HINTS_NS UINT64_C(5000000)
 #define HINTS_ENOUGH 64u
@@ -22,9 +24,6 @@
 #define CLASSES_SINCE_MAX_NS UINT64_C(100000000)
 /* They have a turn as often as this, if they want one. */
 #define CLASSES_NS UINT64_C(10000000)
-
-/* Of whole passes at once: pages between two looks at the clock. */
-#define PASS_PAGES 64u
 
 static struct pace pace;
 static unsigned attached;
@@ -138,7 +137,7 @@ bool scan_passes_stop(void)
     return any;
 }
 
-/* At most PASS_PAGES; false when all passes have ended. */
+/* A few pages; false when all passes have ended. */
 static bool whole_step(void)
 {
     uint64_t before = machine_fold.full_scans;
@@ -147,7 +146,7 @@ static bool whole_step(void)
         whole.begun = true;
         whole.event(0);
     }
-    unsigned done = step(PASS_PAGES);
+    unsigned done = step(CLOCK_PAGES);
     if (machine_fold.full_scans != before) {
         if (whole.begun) {
             whole.ended++;
@@ -176,7 +175,7 @@ static uint64_t whole_burst(uint64_t start)
         if (!more) {
             break;
         }
-    } while (now - start < SCHED_QUANTUM_NS);
+    } while (now - start < BURST_NS);
     machine_fold.on.run = run;
     pace_drop(&pace, now);
     return now - start;
@@ -201,14 +200,23 @@ static void fold_burst(uint64_t start, unsigned flags)
 
     if (n > 0) {
         uint64_t before = machine_fold.full_scans;
-        unsigned done = step(n);
-        b.pass_over = machine_fold.full_scans != before;
+        unsigned done = 0, some;
+        do {
+            some = step(MIN(n - done, CLOCK_PAGES));
+            done += some;
+            b.pass_over = machine_fold.full_scans != before;
+        } while (some > 0 && done < n && !b.pass_over && clock_now_ns() - start < BURST_NS);
         b.progress = fold_progress(&machine_fold, PACE_WHOLE);
         end_burst(&b, done, flags);
     } else if (start >= hints_next_ns(flags)) {
         flags |= PACE_URGENT;
         n = pace_pages(&pace, start, flags);
-        end_burst(&b, fold_step_hints(&machine_fold, n), flags);
+        unsigned done = 0, some;
+        do {
+            some = fold_step_hints(&machine_fold, MIN(n - done, CLOCK_PAGES));
+            done += some;
+        } while (some > 0 && done < n && clock_now_ns() - start < BURST_NS);
+        end_burst(&b, done, flags);
     }
 }
 
@@ -235,7 +243,7 @@ uint64_t scan_step(bool busy)
     }
     fold_burst(start, flags);
     uint64_t now = clock_now_ns();
-    if (now >= classes_due_ns()) {
+    if (now >= classes_due_ns() && now - start < BURST_NS / 2) {
         classes_burst(now, flags);
     }
     return clock_now_ns() - start;

@@ -31,7 +31,8 @@ void scan_status(struct scan_status *out);
 
 /*
  * Whole passes at once, for whoever wants exact figures: without pace and pauses, and also while
- * fold.run is off. In bursts of about SCHED_QUANTUM_NS, as if the scanner were one more vCPU.
+ * fold.run is off. In bursts of half a millisecond; a guest
+ * that wants the CPU has about as much between two of them.
  *
  * `event` is called when the first pass begins (pass 0; one that is under way is finished before),
  * at each pass's end (1 to n), and if they end early, because nothing is left to scan, with

@@ -1,38 +1,56 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The scheduler's loop: see sched.h. */
+/* The scheduler's loop: see sched.h. Who runs next is kernel/turns.h's to say. */
 #include "kernel/sched.h"
 
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/irq.h"
+#include "arch/x86_64/ksyms.h"
 #include "base/bits.h"
 #include "base/log.h"
 #include "kernel/charge.h"
 #include "kernel/scan.h"
+#include "kernel/step.h"
 #include "kernel/vm.h"
 
 #define WORKS 12
 
 struct timerq sched_timers;
 
-static TAILQ_HEAD(, vcpu) run_queue;
 static struct {
     sched_work_fn *fn;
     void *ctx;
 } works[WORKS];
 static unsigned n_works;
-static struct vcpu *running;
-static uint64_t turn_end_ns;
+static struct turns turns;
+static bool poked;
 
-/* A rest of a turn shorter than this is not worth coming back for. */
-#define SLICE_MIN_NS UINT64_C(200000)
+/* The vCPU that `turn` has in its hands. Between two calls for the same turn it is NULL, though the
+ * turn goes on: turns.running. */
+static struct vcpu *in_turn;
+/* Something else is due then: another timer, the scanner, the end of the turn. */
+static uint64_t outer_ns;
+/* But the guest is left alone until then. */
+static uint64_t floor_ns;
+static volatile uint64_t deadline_tsc; /* read by hvm_run at each entry */
+static uint64_t deadline_arms;         /* how many of its VM's timers were armed when it was set */
+
+/* A guest runs at least this long between two rounds of works and others' timers. */
+#define FLOOR_NS UINT64_C(100000)
 /* A guest's turn is at least this, whatever the scanner wants. */
 #define GUEST_MIN_NS UINT64_C(1000000)
-static volatile uint64_t deadline_tsc; /* read by hvm_run at each entry */
-static uint64_t deadline_arms;         /* how many timers had been armed when it was set */
+/* From one look at the works to the next, unless somebody asks for it or the CPU is free. */
+#define LOOK_NS UINT64_C(200000)
+/* A vCPU whose timers ran and did not wake it is not looked at sooner, while another one runs. */
+#define ASLEEP_NS UINT64_C(1000000)
+/* Likewise, always, of one that halted with interrupts off. Its timers can have an effect, as an
+ * NMI, but a guest that asks for that has no claim to precision. */
+#define DEAF_NS UINT64_C(10000000)
+/* Work that could not go on is tried again, in case nothing tells of what it waits for. */
+#define WORK_NS UINT64_C(10000000)
 
 void sched_init(void)
 {
-    TAILQ_INIT(&run_queue);
+    turns_init(&turns);
     timerq_init(&sched_timers, clock_now_ns);
 }
 
@@ -43,51 +61,46 @@ void sched_add_work(sched_work_fn *fn, void *ctx)
     works[n_works++].ctx = ctx;
 }
 
-void sched_wake(struct vcpu *v)
+void sched_add_vcpu(struct vcpu *v)
 {
-    v->halted = false;
-    if (v->vm->state != VM_RUN || v->queued || v == running) {
-        return;
-    }
-    v->queued = true;
-    v->slice_ns = SCHED_QUANTUM_NS;
-    TAILQ_INSERT_TAIL(&run_queue, v, run_link);
+    turn_init(&turns, &v->turn, &v->vm->account);
 }
 
-/* It was interrupted, by a timer that may be anybody's: it keeps its place for the rest of its
- * turn. Sending it to the end would give most time to whoever's timers fire least. */
-static void go_on(struct vcpu *v)
+/* Charges what has been done since *now_ns to the open account, opens another, and moves *now_ns
+ * on. What was done was a step. */
+static void end_step(const char *what, const struct vm *vm, struct account *to, uint64_t *now_ns)
 {
-    if (v->vm->state != VM_RUN || v->slice_ns < SLICE_MIN_NS) {
-        sched_wake(v);
-        return;
-    }
-    v->queued = true;
-    TAILQ_INSERT_HEAD(&run_queue, v, run_link);
+    uint64_t begin = *now_ns;
+
+    *now_ns = charge_at(to);
+    step_note(what, vm ? vm->config->name : NULL, *now_ns - begin);
 }
 
-void sched_remove(struct vcpu *v)
-{
-    if (v->queued) {
-        v->queued = false;
-        TAILQ_REMOVE(&run_queue, v, run_link);
-    }
-}
+/* ---- when the running guest comes back ------------------------------------------------------- */
 
 static void set_deadline(void)
 {
-    uint64_t next = timerq_next(&sched_timers);
+    const struct timerq *own = &in_turn->vm->timers;
 
-    deadline_arms = sched_timers.seq;
+    deadline_arms = own->seq;
+    uint64_t others = poked ? floor_ns : MAX(outer_ns, floor_ns);
     /* One tick more than the conversion, which rounds down: at the deadline, not before it. */
-    uint64_t at = clock_ns_to_tsc(MIN(next, turn_end_ns));
+    uint64_t at = clock_ns_to_tsc(MIN(others, timerq_next(own)));
     deadline_tsc = at < UINT64_MAX ? at + 1 : at;
+}
+
+static void bring_forward(uint64_t ns)
+{
+    if (in_turn && ns < outer_ns) {
+        outer_ns = ns;
+        set_deadline();
+    }
 }
 
 void sched_timers_changed(void)
 {
     /* A timer that was only cancelled makes the deadline come too early, which harms nothing. */
-    if (sched_timers.seq != deadline_arms) {
+    if (in_turn && in_turn->vm->timers.seq != deadline_arms) {
         set_deadline();
     }
 }
@@ -95,15 +108,119 @@ void sched_timers_changed(void)
 void sched_arm(struct timer *t, uint64_t deadline_ns)
 {
     timerq_arm(&sched_timers, t, deadline_ns);
-    sched_timers_changed();
+    bring_forward(deadline_ns);
 }
 
 void sched_poke(void)
 {
-    deadline_tsc = 0;
+    if (in_turn) {
+        poked = true;
+        set_deadline();
+    }
 }
 
-/* What became of a vCPU's turn. */
+/* ---- who wants the CPU ------------------------------------------------------------------------
+ */
+
+static void want(struct vcpu *v)
+{
+    if (in_turn) {
+        charge_vm(in_turn->vm); /* how far it is counts */
+    }
+    turns_wake(&turns, &v->turn, clock_now_ns());
+    if (turns.running) {
+        bring_forward(turns_end_ns(&turns));
+    }
+}
+
+void sched_wake(struct vcpu *v)
+{
+    if (v->halted && !hvm_can_wake(v->hvm)) {
+        return;
+    }
+    v->halted = false;
+    if (v->vm->state == VM_RUN) {
+        want(v);
+    }
+}
+
+void sched_work(struct vm *vm)
+{
+    want(&vm->vcpus[0]);
+}
+
+void sched_remove(struct vcpu *v)
+{
+    turns_sleep(&turns, &v->turn);
+    if (turns.running == &v->turn && in_turn != v) { /* if it is, `turn` looks at the VM's state */
+        turns_put(&turns, false);
+    }
+}
+
+/* From when on the timers of a vCPU that sleeps have something to do. */
+static uint64_t timers_due_ns(const struct vcpu *v)
+{
+    if (v->vm->state != VM_RUN) {
+        return TIMER_NEVER; /* its clocks show the time when it goes on */
+    }
+    uint64_t next = timerq_next(&v->vm->timers);
+    bool wait = turns.running || !hvm_hears_irqs(v->hvm);
+    return wait ? MAX(next, v->later_ns) : next;
+}
+
+/* Whether a VM that has no turn wants one for its own work. */
+static bool work_due(const struct vcpu *v, uint64_t now_ns)
+{
+    const struct vm *vm = v->vm;
+
+    return v->id == 0 && vm_wants_work(vm) && (vm->disk_work || now_ns >= v->work_ns);
+}
+
+/*
+ * Has the due timers of a vCPU run that sleeps, unless the running one is to be left alone; and
+ * puts it among those that want the CPU if it has reason to. Returns when it is to be looked at.
+ */
+static uint64_t look_at(struct vcpu *v, uint64_t now_ns)
+{
+    if (v->turn.waits || turns.running == &v->turn) {
+        return TIMER_NEVER;
+    }
+    if (work_due(v, now_ns)) {
+        want(v);
+        return TIMER_NEVER;
+    }
+    uint64_t at = timers_due_ns(v);
+    if (at != TIMER_NEVER) {
+        at = turns_alarm_ns(&turns, &v->turn, at, now_ns);
+    }
+    if (at <= now_ns) {
+        struct account *before = charge_vm(v->vm);
+        uint64_t begin = clock_now_ns();
+        v->later_ns = now_ns + (hvm_hears_irqs(v->hvm) ? ASLEEP_NS : DEAF_NS);
+        timerq_run(&v->vm->timers, now_ns);
+        end_step("timers", v->vm, before, &begin);
+        at = v->turn.waits ? TIMER_NEVER : timers_due_ns(v);
+    }
+    return v->id == 0 && vm_wants_work(v->vm) ? MIN(at, v->work_ns) : at;
+}
+
+/* Likewise, all of them. */
+static uint64_t look_at_sleepers(uint64_t now_ns)
+{
+    uint64_t next = TIMER_NEVER;
+
+    for (unsigned i = 0; i < n_vms; i++) {
+        for (unsigned c = 0; c < vms[i]->n_vcpus; c++) {
+            next = MIN(next, look_at(&vms[i]->vcpus[c], now_ns));
+        }
+    }
+    return next;
+}
+
+/* ---- a turn ------------------------------------------------------------------------------------
+ */
+
+/* What became of the vCPU. */
 static void after_run(struct vcpu *v, enum hvm_exit why)
 {
     struct vm *vm = v->vm;
@@ -111,10 +228,7 @@ static void after_run(struct vcpu *v, enum hvm_exit why)
     switch (why) {
     case HVM_EXIT_DEADLINE:
     case HVM_EXIT_WORK:
-        go_on(v);
-        break;
     case HVM_EXIT_PAUSE:
-        sched_wake(v);
         break;
     case HVM_EXIT_HALT:
         v->halted = true;
@@ -134,64 +248,161 @@ static void after_run(struct vcpu *v, enum hvm_exit why)
     }
 }
 
-/* Runs v until its turn ends or something else is due. */
-static void run(struct vcpu *v)
+static bool can_run(const struct vcpu *v)
 {
-    uint64_t start = clock_now_ns();
-
-    sched_remove(v);
-    turn_end_ns = MIN(start + v->slice_ns, MAX(scan_next_ns(true), start + GUEST_MIN_NS));
-    set_deadline();
-    running = v;
-    charge_vm(v->vm);
-    enum hvm_exit why = hvm_run(v->hvm, &deadline_tsc);
-    running = NULL;
-    after_run(v, why);
-    charge(&charge_hypervisor);
-    uint64_t used = clock_now_ns() - start;
-    v->slice_ns = used < v->slice_ns ? v->slice_ns - used : 0;
+    return v->vm->state == VM_RUN && !v->halted;
 }
 
-static bool do_works(void)
+/* Runs the guest until something is due; *now_ns is moved on. */
+static enum hvm_exit enter(struct vcpu *v, uint64_t *now_ns)
+{
+    floor_ns = *now_ns + FLOOR_NS;
+    set_deadline();
+    enum hvm_exit why = hvm_run(v->hvm, &deadline_tsc);
+    *now_ns = charge_at(&v->vm->account);
+    uint64_t longest = clock_ticks_to_ns(hvm_longest_exit(v->hvm));
+    if (longest > step_max_ns()) {
+        step_note(hvm_longest_exit_name(v->hvm), v->vm->config->name, longest);
+    }
+    after_run(v, why);
+    return why;
+}
+
+/* A step of the VM's own work. Interrupts that came during it are taken before the guest is
+ * entered: else it would come back at once. */
+static bool work(struct vm *vm, uint64_t *now_ns)
+{
+    bool more = vm_work(vm);
+
+    end_step("work", vm, &charge_hypervisor, now_ns);
+    irq_window();
+    end_step("host interrupts", NULL, &vm->account, now_ns);
+    return more;
+}
+
+/*
+ * The running vCPU's turn, until it is over or something else is due: its VM's timers and work, out
+ * of its own time, and the guest.
+ */
+static void turn(struct vcpu *v)
+{
+    struct vm *vm = v->vm;
+    uint64_t now = charge_at(&vm->account);
+
+    for (in_turn = v;;) {
+        if (vm->state == VM_RUN && timerq_next(&vm->timers) <= now) {
+            timerq_run(&vm->timers, now);
+            end_step("timers", vm, &vm->account, &now);
+        }
+        bool wants = v->id == 0 && vm_wants_work(vm), more = wants && work(vm, &now);
+        if (!can_run(v)) {
+            if (!more) {
+                v->work_ns = now + WORK_NS;
+                turns_put(&turns, false);
+            }
+            break;
+        }
+        enum hvm_exit why = enter(v, &now);
+        if (why == HVM_EXIT_PAUSE && turns_yield(&turns)) {
+            turns_put(&turns, true);
+            break;
+        }
+        if (poked || now >= outer_ns ||
+            (why == HVM_EXIT_DEADLINE && now < timerq_next(&vm->timers))) {
+            break; /* the last: the host has an interrupt to take */
+        }
+    }
+    in_turn = NULL;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------
+ */
+
+static bool do_works(uint64_t *now_ns)
 {
     bool more = false;
 
     for (unsigned i = 0; i < n_works; i++) {
+        uint64_t begin = *now_ns, offset;
         more |= works[i].fn(works[i].ctx);
+        *now_ns = clock_now_ns();
+        if (*now_ns - begin > step_max_ns()) {
+            step_note(ksyms_find((uint64_t)works[i].fn, &offset), NULL, *now_ns - begin);
+        }
     }
     return more;
 }
 
-static void idle(void)
+/*
+ * What belongs to no VM: interrupts, timers, works, the scanner. True: some work has more.
+ *
+ * `payer` is the VM that gave up its turn, or NULL: it pays for the way to the next one, so that
+ * VMs that do little else than that take nothing from the others. For the same reason the works are
+ * left out when they were looked at a moment ago.
+ */
+static bool housekeeping(struct vm *payer)
 {
-    clock_arm(MIN(timerq_next(&sched_timers), scan_next_ns(false)));
+    static uint64_t looked_ns;
+    struct account *account = payer ? &payer->account : &charge_hypervisor;
+    bool busy = turns.running || turns.n_waiting > 0, more = true;
+    uint64_t now = charge_at(&charge_hypervisor);
+
+    irq_window();
+    end_step("host interrupts", NULL, account, &now);
+    if (timerq_next(&sched_timers) <= now) {
+        charge(&charge_hypervisor);
+        timerq_run(&sched_timers, now);
+        end_step("host timers", NULL, account, &now);
+    }
+    if (!busy || poked || now - looked_ns >= LOOK_NS) {
+        poked = false;
+        looked_ns = now;
+        more = do_works(&now);
+    }
+    if (scan_next_ns(busy) <= now) {
+        now = charge_at(&charge_scanner);
+        (void)scan_step(busy);
+        end_step("the page scanner", NULL, account, &now);
+    }
+    return more;
+}
+
+static void idle(uint64_t until_ns)
+{
+    clock_arm(MIN(MIN(timerq_next(&sched_timers), scan_next_ns(false)), until_ns));
     charge(&charge_idle);
     irq_idle();
     charge(&charge_hypervisor);
 }
 
+/* Goes on with the present turn, or begins the next; NULL: no vCPU wants one. *alarm_ns is when the
+ * others are to be looked at. */
+static struct vcpu *choose(uint64_t now_ns, uint64_t *alarm_ns)
+{
+    if (turns.running && now_ns >= turns_end_ns(&turns)) {
+        turns_put(&turns, true);
+    }
+    *alarm_ns = look_at_sleepers(now_ns);
+    if (!turns.running && turns_pick(&turns, now_ns)) {
+        *alarm_ns = look_at_sleepers(now_ns); /* now beside this one */
+    }
+    return turns.running ? container_of(turns.running, struct vcpu, turn) : NULL;
+}
+
 void sched_loop(void)
 {
-    for (;;) {
-        charge(&charge_hypervisor);
-        irq_window();
-        uint64_t now = clock_now_ns();
-        if (timerq_next(&sched_timers) <= now) {
-            timerq_run(&sched_timers, now);
-        }
-        bool more = do_works();
-        bool busy = !TAILQ_EMPTY(&run_queue);
-        if (scan_next_ns(busy) <= now) {
-            charge(&charge_scanner);
-            (void)scan_step(busy);
-        }
-        charge(&charge_hypervisor);
-        struct vcpu *v = TAILQ_FIRST(&run_queue);
+    for (struct vm *payer = NULL;;) {
+        bool more = housekeeping(payer);
+        uint64_t now = clock_now_ns(), alarm;
+        struct vcpu *v = choose(now, &alarm);
+        payer = NULL;
         if (v) {
-            run(v);
-        } else if (!more && scan_next_ns(false) > clock_now_ns() &&
-                   timerq_next(&sched_timers) > clock_now_ns()) {
-            idle();
+            outer_ns = MIN(MIN(turns_end_ns(&turns), timerq_next(&sched_timers)),
+                           MIN(MAX(scan_next_ns(true), now + GUEST_MIN_NS), alarm));
+            turn(v);
+            payer = turns.running ? NULL : v->vm;
+        } else if (!more && scan_next_ns(false) > now && timerq_next(&sched_timers) > now) {
+            idle(alarm);
         }
     }
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one loop that everything runs in: host interrupts, timers, VMs' work, the monitor, vCPUs in
- * turn, the page scanner when its time has come, and HLT when there is nothing to do.
+ * The one loop that everything runs in: host interrupts, timers, the monitor, the page scanner when
+ * its time has come, vCPUs in turn, and HLT when there is nothing to do.
  *
- * Nothing in it blocks and every step is bounded. Host interrupts are taken only in its windows, so
- * handlers may call anything.
+ * A turn is a VM's: its timers' expiry, the work of its devices, its starting and stopping and the
+ * guest itself are all done in it and charged to the VM (charge.h). kernel/turns.h says whose turn
+ * it is. A VM's timers wait for its turn, unless it sleeps and is behind the VM that runs.
+ *
+ * Nothing in the loop blocks and every step is bounded. Host interrupts are taken only in its
+ * windows, so handlers may call anything.
  */
 #ifndef KERNEL_SCHED_H
 #define KERNEL_SCHED_H
@@ -12,10 +16,9 @@
 #include "base/timer.h"
 
 struct vcpu;
+struct vm;
 
-#define SCHED_QUANTUM_NS UINT64_C(10000000)
-
-/* Where every timer of this CPU goes: device models', the console's, the statistics'. */
+/* The host's timers: its disks', the console's, the statistics'. A VM's devices have their VM's. */
 extern struct timerq sched_timers;
 
 /* Before anything arms a timer. */
@@ -23,15 +26,20 @@ void sched_init(void);
 /* The loop itself. */
 _Noreturn void sched_loop(void);
 
-/* The vCPU may run: puts it at the run queue's end, if its VM runs. */
+/* A vCPU's place among the others; once, when its structure is made. */
+void sched_add_vcpu(struct vcpu *v);
+/* An interrupt may have become deliverable, or its VM runs again: it wants turns from now on. No
+ * effect on one that halted and cannot take the interrupt. */
 void sched_wake(struct vcpu *v);
-/* It may not (paused, stopping): takes it off the queue. */
+/* vm_work has something to do: the VM wants a turn, whatever its state and its vCPUs'. */
+void sched_work(struct vm *vm);
+/* It may not run (paused, stopping). */
 void sched_remove(struct vcpu *v);
-/* Arms a timer and, when a guest is running, brings its next exit forward. */
+/* Arms a timer of the host's and, when a guest is running, brings its next exit forward. */
 void sched_arm(struct timer *t, uint64_t deadline_ns);
-/* Something was armed behind sched_arm's back (a device model did it). */
+/* A device model may have armed a timer of its VM. */
 void sched_timers_changed(void);
-/* Make the running guest come back as soon as it exits. */
+/* The loop has other things to do: make the running guest come back soon. */
 void sched_poke(void);
 
 /*

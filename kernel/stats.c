@@ -13,6 +13,7 @@
 #include "kernel/machine.h"
 #include "kernel/sched.h"
 #include "kernel/stats_fold.h"
+#include "kernel/step.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 /* How often the peak is looked at. */
@@ -40,6 +41,7 @@ static const struct stats_field host_fields[] = {
     FIELD(host, idle_ms, "time asleep"),
     FIELD(host, hypervisor_ms, "CPU time of the rest; with the three before, all of `t_ms`"),
     FIELD(host, console_ms, "of this, the serial line and the monitor"),
+    FIELD(host, step_max_us, "the longest that one step of the loop, or of an exit, took"),
     FIELD(host, disk_faults, "requests that failed or waited by `disk.fault`"),
     FIELD(host, disk_commands, "commands to the host's disks"),
     FIELD(host, disk_merged, "requests that came along in another's command"),
@@ -209,6 +211,7 @@ static void read_host(struct stats_host *h)
         .scan_ms = charged_ns(&charge_scanner) / NS_PER_MS,
         .idle_ms = charged_ns(&charge_idle) / NS_PER_MS,
         .console_ms = charged_ns(&charge_console) / NS_PER_MS,
+        .step_max_us = step_max_ns() / 1000,
         .disk_faults = disk.faults,
         .disk_commands = disk.commands,
         .disk_merged = disk.merged,

@@ -25,11 +25,10 @@ unsigned n_vms;
 /* From one start to the next of a VM that resets: making and loading it is one long step. */
 #define RESTART_APART_NS UINT64_C(1000000000)
 
-/* Its firing is all: the loop turns, and vm_work looks again. */
 static void restart_due(void *ctx, uint64_t now_ns)
 {
-    (void)ctx;
     (void)now_ns;
+    sched_work(ctx);
 }
 
 /* Where a VM's memory lies: below the devices' hole, and what does not fit there above 4 GiB. */
@@ -56,6 +55,7 @@ void vms_init(const struct config *config)
         vm->number = (uint16_t)(i + 1);
         vm->folds = vm->config->fold;
         timer_init(&vm->restart_timer, restart_due, vm);
+        timerq_init(&vm->timers, clock_now_ns);
         vm->group = &groups[group_number(vm->config->share)];
         vm->space = boot_alloc(hvm_space_bytes(), 64);
         vm->regions =
@@ -64,6 +64,7 @@ void vms_init(const struct config *config)
         for (unsigned c = 0; c < vm->n_vcpus; c++) {
             vm->vcpus[c].vm = vm;
             vm->vcpus[c].id = c;
+            sched_add_vcpu(&vm->vcpus[c]);
             vm->vcpus[c].hvm = boot_alloc(hvm_vcpu_bytes(), 64);
         }
         vm->console = console_port_new(vm);
@@ -241,6 +242,7 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
         sched_remove(&vm->vcpus[i]);
         hvm_yield(vm->vcpus[i].hvm);
     }
+    sched_work(vm);
     vm_fold_end(vm);
     classes_end(vm);
 }
@@ -249,7 +251,7 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
 static bool stop_step(struct vm *vm)
 {
     if (!vm_disks_stop(vm)) {
-        return vm->disk_work; /* if not, a disk's completion wakes the loop */
+        return vm->disk_work; /* if not, a disk's completion tells the scheduler */
     }
     if (p2m_drop_some(&vm->p2m, DROP_PAGES)) {
         return true;
@@ -287,24 +289,24 @@ static bool disk_step(struct vm *vm)
     return vm->disk_work;
 }
 
+bool vm_wants_work(const struct vm *vm)
+{
+    return vm->state == VM_STOPPING || (vm->disk_work && vm->state != VM_OFF) ||
+           vm_fold_wants_work(vm);
+}
+
 bool vm_work(struct vm *vm)
 {
-    bool stops = vm->state == VM_STOPPING, unfolds = vm_fold_wants_work(vm);
-    bool disks = vm->disk_work && !stops && vm->state != VM_OFF, more = false;
+    bool more = false;
 
-    if (!stops && !disks && !unfolds) {
-        return false;
+    if (vm->state == VM_STOPPING) {
+        return stop_step(vm);
     }
-    struct account *before = charge_vm(vm);
-    if (stops) {
-        more = stop_step(vm);
-    }
-    if (disks) {
+    if (vm->disk_work && vm->state != VM_OFF) {
         more = disk_step(vm);
     }
-    if (unfolds) {
+    if (vm_fold_wants_work(vm)) {
         more |= vm_fold_work(vm);
     }
-    charge(before);
     return more;
 }

@@ -9,8 +9,8 @@
  *     soonest: loading a kernel takes the others' time)
  *
  * Stopping takes time: disk requests in flight end first, and memory goes back a bounded number of
- * pages at a time. vm_work does a step of it; everything runs in the scheduler's loop (kernel/
- * sched.h), so nothing here needs a lock.
+ * pages at a time. vm_work does a step of it, in the VM's turn; everything runs in the scheduler's
+ * loop (kernel/sched.h), so nothing here needs a lock.
  */
 #ifndef KERNEL_VM_H
 #define KERNEL_VM_H
@@ -36,10 +36,9 @@
 #include "kernel/classes.h"
 #include "kernel/config/config.h"
 #include "kernel/monitor/loglimit.h"
+#include "kernel/turns.h"
 #include "mm/p2m.h"
 #include "mm/unmerge.h"
-
-#include <bsd/sys/queue.h>
 
 #define VM_VCPUS 1 /* vCPUs a VM can have today; the structures take more */
 #define VM_DISKS 8
@@ -53,10 +52,10 @@ struct vcpu {
     unsigned id;
     struct hvm_vcpu *hvm;
     struct lapic lapic;
-    bool halted;       /* in HLT: only an interrupt makes it runnable */
-    bool queued;       /* on the run queue */
-    uint64_t slice_ns; /* what is left of its turn */
-    TAILQ_ENTRY(vcpu) run_link;
+    bool halted; /* in HLT: only an interrupt makes it runnable */
+    struct turn turn;
+    /* kernel/sched.c: while it sleeps, when its timers and its VM's work are looked at again. */
+    uint64_t later_ns, work_ns;
 };
 
 struct vm_disk {
@@ -107,6 +106,7 @@ struct vm {
     unsigned n_vcpus;
     struct vcpu vcpus[VM_VCPUS];
 
+    struct timerq timers; /* of its devices; they run in its turns: kernel/sched.h */
     struct iobus pio, mmio;
     struct irq_sink irq;
     struct pic pic;
@@ -147,8 +147,10 @@ void vm_stop(struct vm *vm, bool restart, const char *why);
 /* It needs a frame and there is none: waits until there is (kernel/vm_memory.c). */
 void vm_wait_for_memory(struct vm *vm);
 
-/* One bounded step of what a VM has to do outside the guest: disks, stopping. True: call again
- * soon. */
+/* Whether there may be something for vm_work to do. */
+bool vm_wants_work(const struct vm *vm);
+/* One bounded step of what a VM has to do outside the guest: disks, stopping. To be called in the
+ * VM's turn. True: call again soon. */
 bool vm_work(struct vm *vm);
 
 /* Between vm.c and its parts. */

@@ -68,12 +68,12 @@ enum status vm_devices_init(struct vm *vm)
     iobus_init(&vm->pio);
     iobus_init(&vm->mmio);
     vm_irq_init(vm);
-    pit_init(&vm->pit, &sched_timers, &vm->irq);
-    rtc_init(&vm->rtc, &sched_timers, &vm->irq, cmos_now_s(clock_now_ns()));
+    pit_init(&vm->pit, &vm->timers, &vm->irq);
+    rtc_init(&vm->rtc, &vm->timers, &vm->irq, cmos_now_s(clock_now_ns()));
     rtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
     rtc_on_alarm(&vm->rtc, rtc_alarm, vm);
     uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);
-    acpipm_init(&vm->pm, &sched_timers, &vm->irq, &pm_ops, vm);
+    acpipm_init(&vm->pm, &vm->timers, &vm->irq, &pm_ops, vm);
     pci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);
     if ((s = pic_attach(&vm->pic, &vm->pio)) != OK ||
         (s = ioapic_attach(&vm->ioapic, &vm->mmio)) != OK ||

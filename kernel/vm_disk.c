@@ -6,6 +6,7 @@
 #include "kernel/aside.h"
 #include "kernel/disks.h"
 #include "kernel/machine.h"
+#include "kernel/sched.h"
 #include "kernel/step.h"
 #include "kernel/vm.h"
 
@@ -26,6 +27,7 @@ static void disk_wake(void *ctx)
         return; /* it will see */
     }
     vm->disk_work = true;
+    sched_work(vm);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         hvm_yield(vm->vcpus[i].hvm);
     }
@@ -229,6 +231,7 @@ static void flushed(struct blk_req *r, enum status s)
     struct vm_disk *d = r->ctx;
 
     d->flush = FLUSH_DONE;
+    sched_work(d->vm);
     if (s != OK && s != E_UNSUPPORTED) {
         log_error("%s: flushing it for the VM that stops: %s", d->view.name, status_name(s));
     }

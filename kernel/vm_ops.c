@@ -129,7 +129,7 @@ void vm_irq_init(struct vm *vm)
     ioapic_init(&vm->ioapic, &vm->irq);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
-        lapic_init(&v->lapic, i, &lapic_ops, v, &sched_timers, hvm_apic_bus_hz(), i == 0);
+        lapic_init(&v->lapic, i, &lapic_ops, v, &vm->timers, hvm_apic_bus_hz(), i == 0);
         if (i == 0) {
             lapic_virtual_wire(&v->lapic);
         }

@@ -117,6 +117,11 @@ void hvm_vcpu_boot32(struct hvm_vcpu *v, const struct hvm_boot32 *b);
 enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc);
 /* Callbacks: come back with HVM_EXIT_WORK instead of entering the guest again. */
 void hvm_yield(struct hvm_vcpu *v);
+/* Whether it can go on: false for one that halted and has no event that it takes. Another vCPU may
+ * be in the CPU. */
+bool hvm_can_wake(const struct hvm_vcpu *v);
+/* False for one that halted with interrupts off: only an NMI wakes it. */
+bool hvm_hears_irqs(const struct hvm_vcpu *v);
 /* An interrupt may have become deliverable: look before the next entry. */
 void hvm_irq_kick(struct hvm_vcpu *v);
 void hvm_nmi(struct hvm_vcpu *v);
@@ -124,6 +129,9 @@ const char *hvm_broken_reason(const struct hvm_vcpu *v);
 const uint64_t *hvm_counts(const struct hvm_vcpu *v); /* HVM_COUNTS of them */
 /* Instructions on device memory that are not emulated: the guest got #UD for each. */
 uint64_t hvm_unemulated(const struct hvm_vcpu *v);
+/* The longest that the handling of one exit took so far, in ticks, and the exit's reason. */
+uint64_t hvm_longest_exit(const struct hvm_vcpu *v);
+const char *hvm_longest_exit_name(const struct hvm_vcpu *v);
 uint64_t hvm_guest_tsc(const struct hvm_vcpu *v);
 /* The guest's CR3 while it is in long mode with paging on; else 0. */
 uint64_t hvm_guest_cr3(struct hvm_vcpu *v);

@@ -116,7 +116,8 @@ struct hvm_vcpu {
     bool nmi_pending;
     bool yield;
     bool broken;
-    bool halted; /* in HLT: nothing but an event that it takes lets it go on */
+    bool halted;               /* in HLT: nothing but an event that it takes lets it go on */
+    bool halt_irqs, halt_nmis; /* which ones: as its registers were then */
     bool told_unemulated;
     unsigned emul_elements; /* of a string instruction, since it was begun or gone on with */
     const volatile uint64_t *deadline_tsc; /* hvm_run's */
@@ -139,6 +140,8 @@ struct hvm_vcpu {
     uint64_t counts[HVM_COUNTS];
     uint64_t unemulated;
     uint64_t entries;
+    uint64_t longest_exit; /* ticks that its handling took */
+    uint32_t longest_reason;
     uint16_t vpid;
     char reason[160];
 };
@@ -183,6 +186,10 @@ void xstate_write_vector(struct hvm_vcpu *v, unsigned n, const uint8_t from[64])
 bool xstate_xcr0_valid(uint64_t value);
 /* vmx_exit.c: handles the exit of the current VMCS. True: enter again. False: *out says why not. */
 bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out);
+/* For a handler that does its work in pieces, after each: whether it is to end, so that hvm_run can
+ * come back, because its caller is wanted, the deadline has passed, or it has taken STEP_MAX_NS
+ * since `begin_tsc`. What is left is done when the guest's instruction exits again. */
+bool vmx_must_leave(const struct hvm_vcpu *v, uint64_t begin_tsc);
 /* Stops this guest with a reason (printf); returns false for use as a handler's result. */
 bool vmx_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -189,6 +189,8 @@ static bool exit_hlt(struct hvm_vcpu *v, enum hvm_exit *out)
         return true;
     }
     v->halted = true;
+    v->halt_irqs = vmcs_read(GUEST_RFLAGS) & RFLAGS_IF;
+    v->halt_nmis = !(vmcs_read(GUEST_INTERRUPTIBILITY_STATE) & BLOCKING_BY_NMI);
     *out = HVM_EXIT_HALT;
     return false;
 }

@@ -5,10 +5,6 @@
 #include "arch/x86_64/vmx.h"
 #include "arch/x86_64/vmx_mem.h"
 
-/* Elements of a REP done in one exit; the instruction is entered again for the rest, so that a
- * long one neither blocks the host nor loses an interrupt. */
-#define STRING_ELEMENTS 256u
-
 static uint64_t size_mask(unsigned size)
 {
     return size == 4 ? UINT32_MAX : BIT(8 * size) - 1;
@@ -55,6 +51,8 @@ static uint64_t advance_reg(uint64_t reg, uint64_t by, uint64_t mask)
     return mask == 0xffff ? (reg & ~mask) | ((reg + by) & mask) : (reg + by) & mask;
 }
 
+/* As much of it as there is time for. It exits again for the rest, so that a long one neither holds
+ * up the host nor loses an interrupt. */
 static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exit *out)
 {
     /* SDM vol. 3, 28.2.5: address size in the instruction information, address of the first
@@ -64,9 +62,9 @@ static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exi
     uint64_t linear = vmcs_read(GUEST_LINEAR_ADDRESS);
     unsigned index = q->in ? RDI : RSI;
     uint64_t step = (vmcs_read(GUEST_RFLAGS) & RFLAGS_DF) ? (uint64_t) - (int64_t)q->size : q->size;
-    uint64_t left = q->rep ? v->gpr[RCX] & mask : 1;
+    uint64_t left = q->rep ? v->gpr[RCX] & mask : 1, begin = rdtsc();
 
-    for (unsigned n = 0; left > 0 && n < STRING_ELEMENTS; n++, left--) {
+    while (left > 0) {
         switch (element(v, q, linear)) {
         case VMX_MEM_OK:
             break;
@@ -77,13 +75,18 @@ static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exi
             return false;
         }
         uint64_t before = v->gpr[index] & mask;
+        left--;
         linear += step;
         v->gpr[index] = advance_reg(v->gpr[index], step, mask);
         if (q->rep) {
             v->gpr[RCX] = advance_reg(v->gpr[RCX], UINT64_MAX, mask);
         }
         if ((v->gpr[index] & mask) != before + step) {
-            n = STRING_ELEMENTS; /* it wrapped: the next exit has the address anew */
+            break; /* it wrapped: the next exit has the address anew */
+        }
+        if (left > 0 && vmx_must_leave(v, begin)) {
+            *out = HVM_EXIT_DEADLINE;
+            return false;
         }
     }
     if (left == 0) {

@@ -3,6 +3,7 @@
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/vmx.h"
+#include "base/deadline.h"
 #include "base/format.h"
 #include "base/log.h"
 
@@ -130,10 +131,24 @@ static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_t
         }
         v->launched = true;
         v->entries++;
-        if (!vmx_handle_exit(v, &out)) {
+        uint64_t begin = rdtsc();
+        bool again = vmx_handle_exit(v, &out);
+        uint64_t took = rdtsc() - begin;
+        if (took > v->longest_exit) {
+            v->longest_exit = took;
+            v->longest_reason = (uint32_t)vmcs_read(EXIT_REASON) & 0xffff;
+        }
+        if (!again) {
             return out;
         }
     }
+}
+
+bool vmx_must_leave(const struct hvm_vcpu *v, uint64_t begin_tsc)
+{
+    uint64_t now = rdtsc();
+
+    return v->yield || now >= *v->deadline_tsc || now - begin_tsc >= clock_ns_to_ticks(STEP_MAX_NS);
 }
 
 enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
@@ -154,6 +169,27 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 void hvm_yield(struct hvm_vcpu *v)
 {
     v->yield = true;
+}
+
+uint64_t hvm_longest_exit(const struct hvm_vcpu *v)
+{
+    return v->longest_exit;
+}
+
+const char *hvm_longest_exit_name(const struct hvm_vcpu *v)
+{
+    return vmx_reason_name(v->longest_reason);
+}
+
+bool hvm_hears_irqs(const struct hvm_vcpu *v)
+{
+    return !v->halted || v->halt_irqs;
+}
+
+bool hvm_can_wake(const struct hvm_vcpu *v)
+{
+    return !v->halted || (v->halt_nmis && v->nmi_pending) ||
+           (v->halt_irqs && v->ops->irq_pending(v->ctx));
 }
 
 void hvm_irq_kick(struct hvm_vcpu *v)

@@ -22,9 +22,9 @@
 #define C_QUEUE_AVAIL 0x28
 #define C_QUEUE_USED 0x30
 
-static struct virtio_rings rings[4];
-static struct virtio_request requests[4];
-static uint8_t statuses[4];
+static struct virtio_rings rings[8];
+static struct virtio_request requests[8];
+static uint8_t statuses[8];
 
 static uint32_t pci_read(unsigned slot, unsigned reg)
 {
@@ -91,9 +91,9 @@ bool virtio_find(struct virtio_disk *d, unsigned n)
         }
         memset(d, 0, sizeof(*d));
         d->slot = slot;
-        d->rings = &rings[n & 3];
-        d->request = &requests[n & 3];
-        d->status = &statuses[n & 3];
+        d->rings = &rings[n & 7];
+        d->request = &requests[n & 7];
+        d->status = &statuses[n & 7];
         if (!read_capabilities(d)) {
             return false;
         }

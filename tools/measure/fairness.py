@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What one guest can take from the others: a guest that computes (guests/tests/victim.c) beside guests
+that do one greedy thing for ever (guests/tests/attack.c).
+
+The first guest measures from inside: its share of the CPU, as the time that its rounds take without
+an interruption, and its gap, the longest time between two of its RDTSCs. Beside one greedy guest it is
+to have 0.45 and no gap over 25 ms of emulated time; beside three, 0.9 of its quarter and 50 ms.
+"""
+
+import os
+import re
+
+from emu.problem import Problem
+from measure.boots import FOLDER, guest, pagefold, read_log, write
+
+# What a row wants of its greedy guests besides `how`: memory in MiB, lines of their section.
+PLAIN = (40, ())
+READS = (40, ("disk = ata0,ro",) * 8)
+ASIDE = (40, ("disk = ata0,snapshot",) * 8)
+MEMORY = (40, ("disk = module:disk",))
+INITRD = (64, ("initrd = {initrd}",))
+# name, how, what it is, the above
+ROWS = (
+    ("computes", 0, "computes as well", PLAIN),
+    ("cpuid", 1, "CPUID in a loop", PLAIN),
+    ("mmio", 2, "reads a register in memory", PLAIN),
+    ("ports", 3, "reads a port", PLAIN),
+    ("pause", 4, "PAUSE in a loop", PLAIN),
+    ("rep_in", 5, "REP INS", PLAIN),
+    ("rep_movs", 6, "REP MOVS to a device", PLAIN),
+    ("console", 7, "floods its console", PLAIN),
+    ("timers_hlt", 8, "PIT, RTC, APIC at their fastest, HLT", PLAIN),
+    ("timers_deaf", 9, "the same, interrupts off", PLAIN),
+    ("timers_masked", 10, "the same, interrupts masked", PLAIN),
+    ("timers_compute", 11, "the same, computes", PLAIN),
+    ("one_shot", 12, "sets a one-shot timer for ever", PLAIN),
+    ("naps", 13, "naps for 100 us", PLAIN),
+    ("touch_reset", 14, "touches its memory, resets", PLAIN),
+    ("reset", 15, "resets, initrd of 40 MiB", INITRD),
+    ("refold", 16, "makes all its pages equal, again and again", PLAIN),
+    ("read_4m", 17, "reads 4 MiB from each of 8 disks, cached", READS),
+    ("read_4k", 18, "reads 4 KiB from each of 8 disks, cached", READS),
+    ("discard", 19, "discards on 8 snapshots", ASIDE),
+    ("zero", 20, "zeroes 8 snapshots", ASIDE),
+    ("zero_memory", 20, "zeroes a disk in memory", MEMORY),
+    ("write_flush", 21, "writes and flushes 8 snapshots", ASIDE),
+    ("rep_kick", 22, "REP OUTS to notify, reads queued", READS),
+)
+# name of a setting -> greedy guests, lines of [host], least share in thousandths, longest gap in us
+SETTINGS = {
+    "one": (1, "fold.run = off\n", 450, 25000),
+    "one_folded": (1, "", 450, 25000),
+    "three": (3, "", 225, 50000),
+}
+HEADS = {"one": "beside one, no folding", "one_folded": "beside one", "three": "beside three"}
+DISK_BYTES = 32 << 20
+INITRD_BYTES = 40 << 20
+WAIT_MS = 500
+WINDOW_MS = 1500
+
+
+def make_file(name, size):
+    path = os.path.join(FOLDER, name)
+    with open(path + ".part", "wb") as file:
+        file.write(os.urandom(4096) * (size // 4096))
+    os.replace(path + ".part", path)
+    return path
+
+
+def conf(name, how, needs, setting):
+    n, host, *_ = SETTINGS[setting]
+    memory, lines = needs
+    text = "[host]\nstats.interval = off\n" + host
+    for i in range(n):
+        text += (f"[vm greedy{i}]\nmemory = {memory}M\nkernel = {guest('attack')}\n"
+                 f"cmdline = how={how}\n")
+        text += "".join(line.format(initrd=os.path.join(FOLDER, "initrd")) + "\n" for line in lines)
+    text += (f"[vm victim]\nmemory = 32M\nkernel = {guest('victim')}\n"
+             f"cmdline = wait={WAIT_MS} ms={WINDOW_MS}\n")
+    return write(f"fairness-{name}-{setting}.conf", text)
+
+
+def measure(row, setting, disk):
+    """share in thousandths and gap in us; None: the victim did not come to an end."""
+    name, how, _, needs = row
+    log = f"fairness-{name}-{setting}"
+    options = ["--memory", "512M"]
+    if needs in (READS, ASIDE):
+        options += ["--disk", disk + ",snapshot"]
+    elif needs is MEMORY:
+        options += ["--module", disk + "=disk"]
+    try:
+        text = pagefold(log, conf(name, how, needs, setting), r"\[victim\] TAP-", *options,
+                        "--timeout", "300")
+    except Problem:
+        text = read_log(log)
+    found = re.search(r"victim: share (\d+) gap (\d+) us", text)
+    return {"share": int(found.group(1)), "gap_us": int(found.group(2))} if found else None
+
+
+def submit(pool, _full):
+    disk = make_file("fairness.img", DISK_BYTES)
+    make_file("initrd", INITRD_BYTES)
+    return {(row[0], setting): pool.submit(measure, row, setting, disk)
+            for row in ROWS for setting in SETTINGS}
+
+
+def collect(jobs):
+    result = {}
+    for (name, setting), job in jobs.items():
+        result.setdefault(name, {})[setting] = job.result()
+    return result
+
+
+def is_missed(cell, setting):
+    _, _, share, gap_us = SETTINGS[setting]
+    return not cell or cell["share"] < share or cell["gap_us"] > gap_us
+
+
+def missed(result):
+    return [f"fairness_{name}_{setting}" for name, cells in result.items()
+            for setting, cell in cells.items() if is_missed(cell, setting)]
+
+
+def shown(cell, setting):
+    if not cell:
+        return "never"
+    text = f"{cell['share'] / 1000:.3f}, {cell['gap_us'] / 1000:.1f} ms"
+    return text + (" (missed)" if is_missed(cell, setting) else "")
+
+
+def table(result):
+    """As it stands in docs/fairness.md."""
+    yield "| the other guest | " + " | ".join(HEADS.values()) + " |"
+    yield "|---|" + "---|" * len(HEADS)
+    for name, _, what, _ in ROWS:
+        yield (f"| {what} | "
+               + " | ".join(shown(result[name][setting], setting) for setting in SETTINGS) + " |")
