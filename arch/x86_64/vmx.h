@@ -207,6 +207,9 @@ bool vmx_exit_rdmsr(struct hvm_vcpu *v, enum hvm_exit *out);
 bool vmx_exit_wrmsr(struct hvm_vcpu *v, enum hvm_exit *out);
 mfn_t vmx_msr_bitmap(void);
 enum status vmx_msr_init(struct frames *f) MUST_CHECK;
+bool vmx_exit_task_switch(struct hvm_vcpu *v, enum hvm_exit *out);
+/* The four top entries of PAE paging, into the VMCS. False: an illegal one, or no memory. */
+bool vmx_load_pdptes(struct hvm_vcpu *v, uint64_t cr3, bool *no_memory);
 bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out);
 bool vmx_exit_io(struct hvm_vcpu *v, enum hvm_exit *out);
 bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out);

@@ -31,7 +31,7 @@ static void set_gpr(struct hvm_vcpu *v, unsigned n, uint64_t value)
 }
 
 /* With EPT, entry takes the PDPTEs of PAE paging from the VMCS (SDM vol. 3, 27.3.2.4). */
-static bool load_pdptes(struct hvm_vcpu *v, uint64_t cr3, bool *no_memory)
+bool vmx_load_pdptes(struct hvm_vcpu *v, uint64_t cr3, bool *no_memory)
 {
     uint64_t pdpte[4];
     enum status s = p2m_read(v->p2m, GPA(cr3 & 0xffffffe0u), pdpte, sizeof(pdpte));
@@ -71,7 +71,7 @@ static bool guest_write_cr0(struct hvm_vcpu *v, uint64_t value, enum hvm_exit *o
         vmx_set_efer(efer | EFER_LMA);
     } else if (pg_on && (cr4 & CR4_PAE)) {
         bool no_memory;
-        if (!load_pdptes(v, vmcs_read(GUEST_CR3), &no_memory)) {
+        if (!vmx_load_pdptes(v, vmcs_read(GUEST_CR3), &no_memory)) {
             if (no_memory) {
                 *out = HVM_EXIT_NO_MEMORY;
                 return false;
@@ -115,7 +115,7 @@ static bool guest_write_cr4(struct hvm_vcpu *v, uint64_t value, enum hvm_exit *o
         return vmx_inject_gp(v);
     }
     if (!long_mode && (vmcs_read(GUEST_CR0) & CR0_PG) && (value & CR4_PAE) &&
-        (changed & CR4_PAGING) && !load_pdptes(v, cr3, &no_memory)) {
+        (changed & CR4_PAGING) && !vmx_load_pdptes(v, cr3, &no_memory)) {
         if (no_memory) {
             *out = HVM_EXIT_NO_MEMORY;
             return false;

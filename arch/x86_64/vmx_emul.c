@@ -104,6 +104,19 @@ static void set_vector(void *ctx, unsigned n, const uint8_t from[EMUL_VECTOR_BYT
     xstate_write_vector(ctx, n, from);
 }
 
+static enum status load_cr3(void *ctx, uint64_t cr3)
+{
+    struct hvm_vcpu *v = ctx;
+    bool pae = vmcs_read(GUEST_CR4) & CR4_PAE, no_memory;
+
+    if (pae && !vmx_load_pdptes(v, cr3, &no_memory)) {
+        return E_INVAL;
+    }
+    vmcs_write(GUEST_CR3, cr3);
+    vmx_flush_vpid(v);
+    return OK;
+}
+
 /* After enough elements, when the turn ends, and before an interrupt that an element may have
  * raised. */
 static bool stop(void *ctx)
@@ -124,6 +137,7 @@ static const struct emul_ops ops = {
     .device_write = device_write,
     .get_vector = get_vector,
     .set_vector = set_vector,
+    .load_cr3 = load_cr3,
     .stop = stop,
 };
 

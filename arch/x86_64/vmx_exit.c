@@ -258,13 +258,6 @@ static bool exit_xsetbv(struct hvm_vcpu *v, enum hvm_exit *out)
     return true;
 }
 
-static bool exit_task_switch(struct hvm_vcpu *v, enum hvm_exit *out)
-{
-    v->counts[HVM_N_OTHER]++;
-    return vmx_break(v, out, "hardware task switch at rip %#llx: not supported",
-                     (unsigned long long)vmcs_read(GUEST_RIP));
-}
-
 static bool exit_ept_misconfiguration(struct hvm_vcpu *v, enum hvm_exit *out)
 {
     uint64_t gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
@@ -292,7 +285,7 @@ static const struct exit_entry exits[] = {
     [2] = {exit_triple_fault, false},
     [7] = {exit_window, false},
     [8] = {exit_window, false},
-    [9] = {exit_task_switch, true},
+    [9] = {vmx_exit_task_switch, true},
     [10] = {vmx_exit_cpuid, false},
     [11] = UNDEFINED, /* GETSEC */
     [12] = {exit_hlt, false},

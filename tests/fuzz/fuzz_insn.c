@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arch/x86_64/decode/emul.h"
+#include "arch/x86_64/decode/task.h"
 #include "base/bits.h"
 #include "input.h"
 
@@ -115,6 +116,13 @@ static void set_vector(void *ctx, unsigned n, const uint8_t from[EMUL_VECTOR_BYT
     require(n < 16);
 }
 
+static enum status load_cr3(void *ctx, uint64_t cr3)
+{
+    (void)ctx;
+    (void)cr3;
+    return take(&in, 1) & 1 ? OK : E_INVAL;
+}
+
 static bool stop(void *ctx)
 {
     (void)ctx;
@@ -130,6 +138,7 @@ static const struct emul_ops ops = {.get_segment = get_segment,
                                     .device_write = device_write,
                                     .get_vector = get_vector,
                                     .set_vector = set_vector,
+                                    .load_cr3 = load_cr3,
                                     .stop = stop};
 
 static void decode(const uint8_t *bytes, size_t n)
@@ -201,6 +210,29 @@ static void emulate(void)
     require(r != EMUL_AGAIN || (e.insn.repe || e.insn.repne));
 }
 
+/* Any descriptors and any TSS. */
+static void switch_task(void)
+{
+    uint64_t gpr[16] = {0};
+    struct emul e = {.ops = &ops, .gpr = gpr, .mode = INSN_32, .cr0 = 1, .rflags = 2};
+    struct task_switch t = {.selector = (uint16_t)take(&in, 2),
+                            .source = (enum task_source)take(&in, 1) & 3,
+                            .return_eip = take(&in, 4),
+                            .has_error = take(&in, 1) & 1};
+
+    work = stops = 0;
+    out_of_memory = false;
+    e.rflags |= take(&in, 4) & 0x254dd5;
+    enum emul_result r = task_switch(&e, &t);
+    require(work < 1500 && (e.rflags & 2) && !(e.rflags & ~UINT64_C(0x3f7fd7)));
+    require(r == EMUL_DONE || r == EMUL_FAULT || (r == EMUL_NO_MEMORY && out_of_memory));
+    require(t.switched || r != EMUL_DONE);
+    require(!t.switched || r != EMUL_NO_MEMORY);
+    for (unsigned n = 0; n < 16; n++) {
+        require(t.switched || gpr[n] == 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 64) {
@@ -208,5 +240,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     in = (struct input){data, size};
     emulate();
+    in = (struct input){data, size};
+    switch_task();
     return 0;
 }

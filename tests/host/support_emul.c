@@ -110,6 +110,13 @@ static void set_vector(void *ctx, unsigned n, const uint8_t from[EMUL_VECTOR_BYT
     memcpy(fake.ymm[n], from, EMUL_VECTOR_BYTES);
 }
 
+static enum status load_cr3(void *ctx, uint64_t cr3)
+{
+    (void)ctx;
+    fake.cr3 = cr3;
+    return fake.bad_cr3 ? E_INVAL : OK;
+}
+
 static bool stop(void *ctx)
 {
     (void)ctx;
@@ -125,6 +132,7 @@ static const struct emul_ops ops = {.get_segment = get_segment,
                                     .device_write = device_write,
                                     .get_vector = get_vector,
                                     .set_vector = set_vector,
+                                    .load_cr3 = load_cr3,
                                     .stop = stop};
 
 bool host_has(uint32_t leaf, unsigned reg, unsigned bit)

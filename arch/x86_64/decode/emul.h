@@ -94,6 +94,8 @@ struct emul_ops {
     void (*device_write)(void *ctx, gpa_t at, unsigned size, uint64_t value);
     void (*get_vector)(void *ctx, unsigned n, uint8_t to[EMUL_VECTOR_BYTES]);
     void (*set_vector)(void *ctx, unsigned n, const uint8_t from[EMUL_VECTOR_BYTES]);
+    /* Loads CR3 by a task switch: E_INVAL if what it points to is illegal (PAE). */
+    enum status (*load_cr3)(void *ctx, uint64_t cr3);
     /* Whether a string instruction is to stop here, because others want the CPU. */
     bool (*stop)(void *ctx);
 };

@@ -79,8 +79,10 @@ void emul_reg_add(uint64_t *reg, uint64_t by, unsigned address_size);
 /* One family each; RIP is the caller's to advance, but where they set it themselves. */
 enum emul_result emul_string(struct emul *e);               /* emul_string.c */
 enum emul_result emul_stack(struct emul *e, uint64_t *rip); /* emul_stack.c */
-enum emul_result emul_vector(struct emul *e);               /* emul_vector.c */
-enum emul_result emul_system(struct emul *e);               /* emul_system.c */
+/* Pushes `size` bytes on the stack of the present mode. */
+enum emul_result emul_push(struct emul *e, uint64_t value, unsigned size) MUST_CHECK;
+enum emul_result emul_vector(struct emul *e); /* emul_vector.c */
+enum emul_result emul_system(struct emul *e); /* emul_system.c */
 
 /* emul_segment.c: loads segment register `which` as MOV or POP would; faults as they do. */
 enum emul_result emul_load_segment(struct emul *e, unsigned which, uint16_t selector) MUST_CHECK;

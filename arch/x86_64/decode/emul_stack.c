@@ -39,7 +39,7 @@ static enum emul_result finish_push(struct emul *e, const struct push *p, uint64
     return EMUL_DONE;
 }
 
-static enum emul_result push(struct emul *e, uint64_t value, unsigned size)
+enum emul_result emul_push(struct emul *e, uint64_t value, unsigned size)
 {
     struct push p;
 
@@ -236,15 +236,15 @@ static enum emul_result frame(struct emul *e)
     unsigned levels = i->sub & 31u, width = stack_size(e);
     uint64_t bp = e->gpr[R_BP], value = 0;
 
-    TRY(push(e, bp, i->size));
+    TRY(emul_push(e, bp, i->size));
     uint64_t top = e->gpr[R_SP];
     for (unsigned n = 1; n < levels; n++) {
         emul_reg_add(&bp, 0 - (uint64_t)i->size, width);
         TRY(emul_load(e, SEG_SS, bp & emul_address_mask(width), i->size, &value));
-        TRY(push(e, value, i->size));
+        TRY(emul_push(e, value, i->size));
     }
     if (levels > 0) {
-        TRY(push(e, top, i->size));
+        TRY(emul_push(e, top, i->size));
     }
     emul_reg_write(e, R_BP, i->size, true, top);
     emul_reg_add(&e->gpr[R_SP], 0 - i->imm, width);
@@ -293,7 +293,7 @@ enum emul_result emul_stack(struct emul *e, uint64_t *rip)
     case INSN_PUSHF:
         /* RF and VM are pushed as 0. */
         return v86_denies(e) ? emul_raise(e, EXC_GP, true, 0)
-                             : push(e, e->rflags & ~(RF_RF | RF_VM), e->insn.size);
+                             : emul_push(e, e->rflags & ~(RF_RF | RF_VM), e->insn.size);
     case INSN_POPF:
         return do_popf(e);
     case INSN_PUSHA:
