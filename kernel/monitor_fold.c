@@ -28,6 +28,23 @@ static void print_cost(const struct stats_fold *f)
                    U(f->metadata_bytes) >> 10);
 }
 
+/* Names the VMs whose folding is off, if there are any. */
+static void print_unfolded(void)
+{
+    const char *before = "not folded: ";
+
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (!vms[i]->folds) {
+            console_printf("%s%s%s", before, vms[i]->config->name,
+                           vms[i]->unmerge.on ? " (its folds are being undone)" : "");
+            before = ", ";
+        }
+    }
+    if (before[0] == ',') {
+        console_printf("\n");
+    }
+}
+
 void monitor_fold_figures(void)
 {
     struct stats s;
@@ -39,6 +56,7 @@ void monitor_fold_figures(void)
     console_printf("advisor: %s binds; the last pass took %llu ms, and %llu ms of CPU time\n",
                    f->advisor_binds, U(f->pass_ms), U(f->pass_scan_ms));
     print_cost(f);
+    print_unfolded();
 }
 
 void monitor_fold_classes(void)
