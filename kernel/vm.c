@@ -203,6 +203,7 @@ enum status vm_pause(struct vm *vm)
         return E_INVAL;
     }
     vm_memory_leave(vm);
+    vm_clock_stop(vm);
     vm->state = VM_PAUSED;
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         sched_remove(&vm->vcpus[i]);
@@ -216,6 +217,7 @@ enum status vm_resume(struct vm *vm)
         return E_INVAL;
     }
     vm->state = VM_RUN;
+    vm_clock_go(vm);
     vm_disks_wake(vm);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         if (!vm->vcpus[i].halted) {
@@ -292,7 +294,7 @@ static bool disk_step(struct vm *vm)
 bool vm_wants_work(const struct vm *vm)
 {
     return vm->state == VM_STOPPING || (vm->disk_work && vm->state != VM_OFF) ||
-           vm_fold_wants_work(vm);
+           vm_fold_wants_work(vm) || vm->clock.pv.owed;
 }
 
 bool vm_work(struct vm *vm)
@@ -301,6 +303,9 @@ bool vm_work(struct vm *vm)
 
     if (vm->state == VM_STOPPING) {
         return stop_step(vm);
+    }
+    if (vm->state == VM_RUN) {
+        vm_clock_work(vm);
     }
     if (vm->disk_work && vm->state != VM_OFF) {
         more = disk_step(vm);

@@ -37,6 +37,7 @@
 #include "kernel/config/config.h"
 #include "kernel/monitor/loglimit.h"
 #include "kernel/turns.h"
+#include "kernel/vm_clock.h"
 #include "mm/p2m.h"
 #include "mm/unmerge.h"
 
@@ -102,6 +103,7 @@ struct vm {
     struct unmerge unmerge;
     bool said_unmerge_waits;
     uint64_t unmerged; /* pages that were given frames because folding was turned off */
+    struct vm_clock clock;
 
     unsigned n_vcpus;
     struct vcpu vcpus[VM_VCPUS];

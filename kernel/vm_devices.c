@@ -55,6 +55,7 @@ static void stop_timers(struct vm *vm)
     pit_stop(&vm->pit);
     rtc_stop(&vm->rtc);
     acpipm_stop(&vm->pm);
+    vm_clock_fini(vm);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         lapic_stop(&vm->vcpus[i].lapic);
     }
@@ -63,13 +64,15 @@ static void stop_timers(struct vm *vm)
 enum status vm_devices_init(struct vm *vm)
 {
     uint64_t low = MIN(vm->config->memory_bytes, LOADER_LOW_RAM_MAX);
+    uint64_t wall_s = cmos_now_s(clock_now_ns());
     enum status s;
 
     iobus_init(&vm->pio);
     iobus_init(&vm->mmio);
     vm_irq_init(vm);
     pit_init(&vm->pit, &vm->timers, &vm->irq);
-    rtc_init(&vm->rtc, &vm->timers, &vm->irq, cmos_now_s(clock_now_ns()));
+    rtc_init(&vm->rtc, &vm->timers, &vm->irq, wall_s);
+    vm_clock_init(vm, wall_s);
     rtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
     rtc_on_alarm(&vm->rtc, rtc_alarm, vm);
     uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);

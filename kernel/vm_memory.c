@@ -33,6 +33,7 @@ void vm_wait_for_memory(struct vm *vm)
         return;
     }
     vm->state = VM_NO_MEMORY;
+    vm_clock_stop(vm);
     vm->waits_cleaned = machine_cache.n_cleaned;
     vm->waits_pinned = machine_frames.pinned;
     vm->waits_unpinned = machine_frames.n_unpinned;
@@ -80,6 +81,7 @@ static void wake(struct vm *vm, const char *why)
 {
     waiting--;
     vm->state = VM_RUN;
+    vm_clock_go(vm);
     vm_disks_wake(vm); /* a disk may be what wanted the frame */
     if (vm->say_memory_back) {
         vm->say_memory_back = false;

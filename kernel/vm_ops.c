@@ -243,10 +243,25 @@ static enum status op_apic_msr_write(void *ctx, uint32_t msr, uint64_t value)
     return s;
 }
 
-static void op_tsc_moved(void *ctx)
+static enum status op_pv_msr_read(void *ctx, uint32_t msr, uint64_t *value)
+{
+    const struct vcpu *v = ctx;
+
+    return pvclock_msr_read(&v->vm->clock.pv, msr, value);
+}
+
+static enum status op_pv_msr_write(void *ctx, uint32_t msr, uint64_t value)
 {
     struct vcpu *v = ctx;
 
+    return pvclock_msr_write(&v->vm->clock.pv, msr, value);
+}
+
+static void op_tsc_moved(void *ctx, uint64_t by)
+{
+    struct vcpu *v = ctx;
+
+    pvclock_tsc_moved(&v->vm->clock.pv, by);
     lapic_tsc_moved(&v->lapic);
     after_apic_access(v);
 }
@@ -279,6 +294,8 @@ const struct hvm_ops vm_hvm_ops = {
     .mmio_write = op_mmio_write,
     .apic_msr_read = op_apic_msr_read,
     .apic_msr_write = op_apic_msr_write,
+    .pv_msr_read = op_pv_msr_read,
+    .pv_msr_write = op_pv_msr_write,
     .tsc_moved = op_tsc_moved,
     .get_cr8 = op_get_cr8,
     .set_cr8 = op_set_cr8,

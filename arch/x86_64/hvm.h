@@ -35,8 +35,12 @@ struct hvm_ops {
     /* The local APIC's MSRs: IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800-0x8ff. Failure is #GP. */
     enum status (*apic_msr_read)(void *ctx, uint32_t msr, uint64_t *value);
     enum status (*apic_msr_write)(void *ctx, uint32_t msr, uint64_t value);
-    /* The guest has set its TSC: an armed TSC deadline may be due, or later than it was. */
-    void (*tsc_moved)(void *ctx);
+    /* KVM's paravirtual MSRs, 0x4b564d00-0x4b564dff. As above; E_NOMEM: the access is retried. */
+    enum status (*pv_msr_read)(void *ctx, uint32_t msr, uint64_t *value);
+    enum status (*pv_msr_write)(void *ctx, uint32_t msr, uint64_t value);
+    /* The guest has added `by` to its TSC: an armed TSC deadline may be due, or later than it was.
+     */
+    void (*tsc_moved)(void *ctx, uint64_t by);
     uint8_t (*get_cr8)(void *ctx);
     void (*set_cr8)(void *ctx, uint8_t value);
     /* Whether an external interrupt wants delivery, and its acknowledge (-1: it went away). */
@@ -133,6 +137,8 @@ uint64_t hvm_unemulated(const struct hvm_vcpu *v);
 uint64_t hvm_longest_exit(const struct hvm_vcpu *v);
 const char *hvm_longest_exit_name(const struct hvm_vcpu *v);
 uint64_t hvm_guest_tsc(const struct hvm_vcpu *v);
+/* Adds to the vCPU's TSC, modulo 2^64, without a trace in its IA32_TSC_ADJUST. */
+void hvm_tsc_skip(struct hvm_vcpu *v, uint64_t by);
 /* The guest's CR3 while it is in long mode with paging on; else 0. */
 uint64_t hvm_guest_cr3(struct hvm_vcpu *v);
 /* Registers and stack in short, to the log: for `vms`-level diagnosis of a stopped guest. */

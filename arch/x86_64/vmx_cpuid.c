@@ -3,9 +3,10 @@
  * What CPUID tells a guest: the host's leaves, less what a guest cannot have here, plus the
  * hypervisor leaves. Computed once, because asking the CPU costs an exit when we are nested.
  *
- * Leaf 0x40000000 carries KVM's signature with no paravirtual feature offered but "no port 0x80
- * delays": Linux takes it as leave to use the x2APIC without interrupt remapping. Pagefold's own
- * signature is at 0x40000100, as several hypervisors do that speak more than one dialect.
+ * Leaf 0x40000000 carries KVM's signature: Linux takes it as leave to use the x2APIC without
+ * interrupt remapping. Two paravirtual features are offered: "no port 0x80 delays", and the clock
+ * page, which tells a guest that it was stopped (drivers/guest/pvclock.h). Pagefold's own signature
+ * is at 0x40000100, as several hypervisors do that speak more than one dialect.
  */
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
@@ -258,7 +259,8 @@ static void hypervisor_leaf(uint32_t leaf, uint32_t r[4])
         r[0] = HYP_BASE + 1;
         memcpy(&r[1], KVM_SIGNATURE, 12);
     } else if (leaf == HYP_BASE + 1) {
-        r[0] = KVM_FEATURE_NOP_IO_DELAY;
+        r[0] = KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 |
+               KVM_FEATURE_CLOCKSOURCE_STABLE_BIT;
     } else if (leaf == HYP_OWN) {
         r[0] = HYP_OWN;
         memcpy(&r[1], "Pagefold\0\0\0\0", 12);

@@ -6,6 +6,7 @@
  * in the VMCS guest area, and those that xstate.c swaps with the vCPU.
  */
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm/kvm.h"
 #include "arch/x86_64/vmx.h"
 #include "base/log.h"
 #include "base/string.h"
@@ -81,55 +82,66 @@ static bool is_apic(uint32_t msr)
            (msr >= MSR_X2APIC_BASE && msr <= MSR_X2APIC_BASE + 0xff);
 }
 
+static bool is_pv(uint32_t msr)
+{
+    return (msr & ~0xffu) == KVM_MSR_BASE;
+}
+
 static void move_tsc(struct hvm_vcpu *v, uint64_t by)
 {
     v->tsc_offset += by;
     v->tsc_adjust += by;
     vmcs_write(TSC_OFFSET, v->tsc_offset);
-    v->ops->tsc_moved(v->ctx);
+    v->ops->tsc_moved(v->ctx, by);
 }
 
-static bool read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value)
+static enum status read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value)
 {
     if (is_apic(msr)) {
-        return v->ops->apic_msr_read(v->ctx, msr, value) == OK;
+        return v->ops->apic_msr_read(v->ctx, msr, value);
+    }
+    if (is_pv(msr)) {
+        return v->ops->pv_msr_read(v->ctx, msr, value);
     }
     switch (msr) {
     case MSR_IA32_EFER:
         *value = vmcs_read(GUEST_IA32_EFER);
-        return true;
+        return OK;
     case MSR_IA32_TSC_ADJUST:
         *value = v->tsc_adjust;
-        return true;
+        return OK;
     case MSR_IA32_DEBUGCTL:
         *value = vmcs_read(GUEST_IA32_DEBUGCTL);
-        return true;
+        return OK;
     default:
-        return guest_msrs_read(&v->msrs, msr, value) == OK;
+        return guest_msrs_read(&v->msrs, msr, value);
     }
 }
 
-static bool write_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t value)
+static enum status write_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t value)
 {
     if (msr == MSR_IA32_APIC_BASE && !guest_msrs_apic_base_fits(&v->msrs, value)) {
-        return false;
+        return E_FAULT;
     }
     if (is_apic(msr)) {
-        return v->ops->apic_msr_write(v->ctx, msr, value) == OK;
+        return v->ops->apic_msr_write(v->ctx, msr, value);
+    }
+    if (is_pv(msr)) {
+        return v->ops->pv_msr_write(v->ctx, msr, value);
     }
     switch (msr) {
     case MSR_IA32_EFER:
-        return write_efer(v, value);
+        return write_efer(v, value) ? OK : E_FAULT;
     case MSR_IA32_TSC: /* SDM vol. 3, 18.17.3: the same is added to both */
         move_tsc(v, value - hvm_guest_tsc(v));
-        return true;
+        return OK;
     case MSR_IA32_TSC_ADJUST:
         move_tsc(v, value - v->tsc_adjust);
-        return true;
+        return OK;
     case MSR_IA32_DEBUGCTL:
-        return value == 0; /* no last-branch or branch-trace facilities */
+        return value == 0 ? OK : E_FAULT; /* no last-branch or branch-trace facilities */
     default:
-        return guest_msrs_write(&v->msrs, msr, value) == OK;
+        return guest_msrs_write(&v->msrs, msr, value);
     }
 }
 
@@ -157,7 +169,7 @@ bool vmx_exit_rdmsr(struct hvm_vcpu *v, enum hvm_exit *out)
 
     (void)out;
     v->counts[HVM_N_MSR]++;
-    if (!read_msr(v, msr, &value)) {
+    if (read_msr(v, msr, &value) != OK) {
         log_unknown("RDMSR", msr);
         return vmx_inject_gp(v);
     }
@@ -172,9 +184,13 @@ bool vmx_exit_wrmsr(struct hvm_vcpu *v, enum hvm_exit *out)
     uint32_t msr = (uint32_t)v->gpr[RCX];
     uint64_t value = (uint32_t)v->gpr[RAX] | v->gpr[RDX] << 32;
 
-    (void)out;
     v->counts[HVM_N_MSR]++;
-    if (!write_msr(v, msr, value)) {
+    enum status s = write_msr(v, msr, value);
+    if (s == E_NOMEM) {
+        *out = HVM_EXIT_NO_MEMORY;
+        return false;
+    }
+    if (s != OK) {
         log_unknown("WRMSR", msr);
         return vmx_inject_gp(v);
     }

@@ -223,6 +223,13 @@ uint64_t hvm_guest_tsc(const struct hvm_vcpu *v)
     return rdtsc() + v->tsc_offset;
 }
 
+void hvm_tsc_skip(struct hvm_vcpu *v, uint64_t by)
+{
+    vmx_make_current(v);
+    v->tsc_offset += by;
+    vmcs_write(TSC_OFFSET, v->tsc_offset);
+}
+
 uint64_t hvm_guest_cr3(struct hvm_vcpu *v)
 {
     vmx_make_current(v);

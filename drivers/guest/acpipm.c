@@ -29,7 +29,9 @@
 
 static uint64_t now_ticks(const struct acpipm *p)
 {
-    return ticks_from_ns(p->q->now_ns(), ACPIPM_TMR_HZ);
+    uint64_t now = p->frozen ? p->frozen_ns : p->q->now_ns();
+
+    return ticks_from_ns(now - p->skipped_ns, ACPIPM_TMR_HZ);
 }
 
 /* Takes notice of the timer's carry. */
@@ -47,9 +49,9 @@ static void update(struct acpipm *p)
 {
     bool level = (p->status & p->enable & PM1_ENABLE_BITS) != 0 && p->control & CNT_SCI_EN;
 
-    if (p->enable & PM1_TMR && !(p->status & PM1_TMR)) {
+    if (p->enable & PM1_TMR && !(p->status & PM1_TMR) && !p->frozen) {
         uint64_t next = ((p->seen_ticks >> TMR_CARRY_SHIFT) + 1) << TMR_CARRY_SHIFT;
-        timerq_arm(p->q, &p->timer, ticks_to_ns(next, ACPIPM_TMR_HZ));
+        timerq_arm(p->q, &p->timer, ticks_to_ns(next, ACPIPM_TMR_HZ) + p->skipped_ns);
     } else {
         timerq_cancel(p->q, &p->timer);
     }
@@ -217,6 +219,21 @@ void acpipm_rtc_alarm(struct acpipm *p)
 {
     p->status |= PM1_RTC;
     settle(p);
+    update(p);
+}
+
+void acpipm_freeze(struct acpipm *p)
+{
+    settle(p);
+    timerq_cancel(p->q, &p->timer);
+    p->frozen = true;
+    p->frozen_ns = p->q->now_ns();
+}
+
+void acpipm_thaw(struct acpipm *p)
+{
+    p->frozen = false;
+    p->skipped_ns += p->q->now_ns() - p->frozen_ns;
     update(p);
 }
 

@@ -36,6 +36,8 @@ struct acpipm {
     struct irq_sink irqs;
     struct timerq *q;
     struct timer timer; /* the PM timer's carry, armed only while its interrupt is enabled */
+    bool frozen;
+    uint64_t frozen_ns, skipped_ns; /* since when; what its clock is behind the queue's */
     uint64_t seen_ticks;
     uint16_t status, enable, control;
     uint8_t reset_control, port92;
@@ -51,6 +53,9 @@ enum status acpipm_attach(struct acpipm *p, struct iobus *ports) MUST_CHECK;
 void acpipm_press_power(struct acpipm *p);
 /* The RTC's alarm has come (ACPI 6.4, 4.8.3.1): wakes a guest that enabled it. */
 void acpipm_rtc_alarm(struct acpipm *p);
+/* The PM timer stands still until acpipm_thaw; events still come. */
+void acpipm_freeze(struct acpipm *p);
+void acpipm_thaw(struct acpipm *p);
 /* Takes its timer off the queue. */
 void acpipm_stop(struct acpipm *p);
 

@@ -117,6 +117,8 @@ enum status lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value) MUST_
 
 /* The vCPU's TSC was set: an armed TSC deadline is worked out anew (SDM vol. 3, 11.5.4.1). */
 void lapic_tsc_moved(struct lapic *l);
+/* After lapic_stop, ns ago: the timer goes on as if that time had not been. */
+void lapic_skip(struct lapic *l, uint64_t ns);
 
 /* ---- interrupts from elsewhere ---- */
 /* For irq_sink.message: routes an MSI over the VM's n APICs. Malformed ones are dropped. */

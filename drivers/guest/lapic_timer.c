@@ -179,3 +179,9 @@ void lapic_tsc_moved(struct lapic *l)
         lapic_timer_settle(l);
     }
 }
+
+void lapic_skip(struct lapic *l, uint64_t ns)
+{
+    l->timer_start_ns += ns;
+    lapic_timer_update(l);
+}

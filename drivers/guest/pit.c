@@ -237,3 +237,18 @@ void pit_stop(struct pit *p)
 {
     timerq_cancel(p->q, &p->timer);
 }
+
+void pit_skip(struct pit *p, uint64_t ns)
+{
+    uint64_t now = p->q->now_ns();
+    uint64_t tick = ticks_from_ns(now, PIT_HZ), by = tick - ticks_from_ns(now - ns, PIT_HZ);
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct pit_channel *c = &p->ch[i];
+        c->start += by;
+        if (c->next_start != UINT64_MAX) { /* that one waits for a trigger */
+            c->next_start += by;
+        }
+    }
+    arm(p, tick, 0);
+}

@@ -47,6 +47,8 @@ struct pit {
 void pit_init(struct pit *p, struct timerq *q, const struct irq_sink *irqs);
 /* Ports 0x40..0x43 and 0x61. */
 enum status pit_attach(struct pit *p, struct iobus *ports) MUST_CHECK;
+/* After pit_stop, ns ago: the channels go on as if that time had not been. */
+void pit_skip(struct pit *p, uint64_t ns);
 /* Takes its timer off the queue; before the VM goes away or the PIT is made anew. */
 void pit_stop(struct pit *p);
 

@@ -114,12 +114,41 @@ static void test_keyboard_ports(void **state)
     }
 }
 
+/* The PM timer stands still while the VM is stopped; a press of the power button meanwhile does not
+ * count its time either. */
+static void test_skip(void **state)
+{
+    (void)state;
+    fake_advance(&q, UINT64_C(1234567890));
+    unsigned before = get(ACPIPM_TMR_PORT, 4);
+    put(ACPIPM_EVT_PORT + 2, 2, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        acpipm_freeze(&pm);
+        fake_advance(&q, UINT64_C(700000000000)); /* more than the carry's 600 s */
+        if (i == 1) {
+            acpipm_press_power(&pm);
+        }
+        acpipm_thaw(&pm);
+        assert_int_equal(get(ACPIPM_TMR_PORT, 4), before);
+    }
+    put(ACPIPM_EVT_PORT, 2, 0xffff);
+    assert_false(irqs.level[ACPIPM_SCI]);
+    /* The carry comes when the timer itself gets there. */
+    uint64_t left = (UINT64_C(0x80000000) - before) * UINT64_C(1000000000) / ACPIPM_TMR_HZ;
+    fake_advance(&q, left - 1000000);
+    assert_false(irqs.level[ACPIPM_SCI]);
+    fake_advance(&q, 2000000);
+    assert_true(irqs.level[ACPIPM_SCI]);
+    assert_int_equal(get(ACPIPM_EVT_PORT, 2), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_events, begin),
         cmocka_unit_test_setup(test_power_off, begin),
         cmocka_unit_test_setup(test_keyboard_ports, begin),
+        cmocka_unit_test_setup(test_skip, begin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

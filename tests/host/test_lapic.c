@@ -567,6 +567,28 @@ static void test_mode_changes(void **state)
     assert_int_equal(get(0x390), 1000000);
 }
 
+/* 100 ms in which the VM was stopped, and its timer off the queue, do not count. */
+static void test_skip(void **state)
+{
+    (void)state;
+    for (uint32_t mode = 0; mode <= 0x20000; mode += 0x20000) {
+        put(0x3e0, 0xb);
+        put(0x320, mode | 0x40);
+        put(0x380, 1000000);
+        fake_advance(&q, 3 * MS / 10);
+        lapic_stop(l);
+        fake_advance(&q, 100 * MS);
+        lapic_skip(l, 100 * MS);
+        assert_int_equal(get(0x390), 700000);
+        fake_advance(&q, 7 * MS / 10 - 1);
+        assert_false(pending(l, 0x40));
+        fake_advance(&q, 1);
+        assert_true(pending(l, 0x40));
+        lapic_ack(l, 0x40);
+        put(0xb0, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,6 +599,7 @@ int main(void)
         cmocka_unit_test_setup(test_deadline, setup),
         cmocka_unit_test_setup(test_tsc_moves, setup),
         cmocka_unit_test_setup(test_mode_changes, setup),
+        cmocka_unit_test_setup(test_skip, setup),
         cmocka_unit_test_setup(test_wires, setup),
         cmocka_unit_test_setup(test_errors, setup),
         cmocka_unit_test_setup(test_messages, setup),

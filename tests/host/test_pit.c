@@ -266,12 +266,40 @@ static void test_reload(void **state)
     assert_int_equal(read_latched(0), 49);
 }
 
+/* A stop of the VM, its timer off the queue, is no time for the channels. */
+static void test_skip(void **state)
+{
+    uint64_t t = now_tick() + 1;
+
+    (void)state;
+    program(0, 2, 1000);
+    program(2, 0, 50000);
+    out(0x61, 1);
+    go_to(t + 300);
+    unsigned two = read_latched(2);
+    out(0x40, 50); /* takes over at the end of the period */
+    out(0x40, 0);
+    unsigned rises = irqs.rises[0];
+    pit_stop(&p);
+    go_to(t + 1000300);
+    assert_int_equal(irqs.rises[0], rises);
+    pit_skip(&p, ticks_to_ns(t + 1000300, PIT_HZ) - ticks_to_ns(t + 300, PIT_HZ));
+    assert_int_equal(read_latched(0), 700);
+    assert_int_equal(read_latched(2), two);
+    go_to(t + 1000999);
+    assert_int_equal(irqs.rises[0], rises);
+    assert_int_equal(read_latched(0), 1);
+    fake_advance(&q, 1000000000 / PIT_HZ + 1);
+    assert_int_equal(irqs.rises[0], rises + 1);
+    assert_int_equal(read_latched(0), 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_counting, setup), cmocka_unit_test_setup(test_latch, setup),
         cmocka_unit_test_setup(test_gate, setup),     cmocka_unit_test_setup(test_irq, setup),
-        cmocka_unit_test_setup(test_reload, setup),
+        cmocka_unit_test_setup(test_reload, setup),   cmocka_unit_test_setup(test_skip, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
