@@ -134,10 +134,13 @@ static bool look_when_off(void)
 {
     bool any = false;
 
-    if (!ends_when_off || vms_on() > 0) {
+    if (!ends_when_off) {
         return false;
     }
     for (unsigned i = 0; i < n_vms; i++) {
+        if (!vm_has_ended(vms[i])) {
+            return false;
+        }
         any |= vms[i]->boots > 0 || vms[i]->config->start;
     }
     if (any) {

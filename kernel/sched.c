@@ -225,6 +225,9 @@ static void after_run(struct vcpu *v, enum hvm_exit why)
 {
     struct vm *vm = v->vm;
 
+    if (why != HVM_EXIT_HALT) {
+        vm_dead_ran(vm);
+    }
     switch (why) {
     case HVM_EXIT_DEADLINE:
     case HVM_EXIT_WORK:
@@ -232,6 +235,9 @@ static void after_run(struct vcpu *v, enum hvm_exit why)
         break;
     case HVM_EXIT_HALT:
         v->halted = true;
+        if (hvm_halt_is_final(v->hvm)) {
+            vm_dead_halted(vm);
+        }
         break;
     case HVM_EXIT_NO_MEMORY:
         vm_wait_for_memory(vm);

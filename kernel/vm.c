@@ -88,7 +88,14 @@ const char *vm_state_name(const struct vm *vm)
         [VM_PAUSED] = "paused",     [VM_NO_MEMORY] = "no-memory",
         [VM_STOPPING] = "stopping",
     };
-    return names[vm->state];
+    static const char *const ends[] = {[VM_HALTED] = "halted", [VM_PANICKED] = "panicked"};
+
+    return vm->state == VM_RUN && vm->end.dead != VM_ALIVE ? ends[vm->end.dead] : names[vm->state];
+}
+
+bool vm_has_ended(const struct vm *vm)
+{
+    return vm->state == VM_OFF || (vm->state == VM_RUN && vm->end.dead != VM_ALIVE);
 }
 
 static enum status init_memory(struct vm *vm)
@@ -294,7 +301,7 @@ static bool disk_step(struct vm *vm)
 bool vm_wants_work(const struct vm *vm)
 {
     return vm->state == VM_STOPPING || (vm->disk_work && vm->state != VM_OFF) ||
-           vm_fold_wants_work(vm) || vm->clock.pv.owed;
+           vm_fold_wants_work(vm) || (vm->state == VM_RUN && vm->clock.pv.owed);
 }
 
 bool vm_work(struct vm *vm)

@@ -29,6 +29,7 @@
 #include "drivers/guest/pci.h"
 #include "drivers/guest/pic.h"
 #include "drivers/guest/pit.h"
+#include "drivers/guest/pvpanic.h"
 #include "drivers/guest/rtc.h"
 #include "drivers/guest/uart.h"
 #include "drivers/guest/virtio_blk.h"
@@ -38,6 +39,7 @@
 #include "kernel/monitor/loglimit.h"
 #include "kernel/turns.h"
 #include "kernel/vm_clock.h"
+#include "kernel/vm_dead.h"
 #include "mm/p2m.h"
 #include "mm/unmerge.h"
 
@@ -104,6 +106,7 @@ struct vm {
     bool said_unmerge_waits;
     uint64_t unmerged; /* pages that were given frames because folding was turned off */
     struct vm_clock clock;
+    struct vm_end end;
 
     unsigned n_vcpus;
     struct vcpu vcpus[VM_VCPUS];
@@ -118,6 +121,7 @@ struct vm {
     struct uart uart;
     struct pci_bus pci;
     struct acpipm pm;
+    struct pvpanic panic_port;
     unsigned n_disks;
     struct vm_disk disks[VM_DISKS];
     bool disk_work;     /* some disk has work to do, */
@@ -136,6 +140,8 @@ extern unsigned n_vms;
 void vms_init(const struct config *config);
 struct vm *vm_find(const char *name);
 const char *vm_state_name(const struct vm *vm);
+/* Off, or at an end as good as that: see vm_dead.h. */
+bool vm_has_ended(const struct vm *vm);
 
 /* Builds the machine and starts it. E_BUSY when it is not off; otherwise the failure has been
  * logged with what to do about it, and the VM is off again. */

@@ -123,5 +123,8 @@ void vm_clock_work(struct vm *vm)
 {
     if (vm->clock.pv.owed) {
         pvclock_settle(&vm->clock.pv);
+        if (vm->clock.pv.owed) {
+            vm_wait_for_memory(vm);
+        }
     }
 }

@@ -50,12 +50,18 @@ static void rtc_alarm(void *ctx)
 
 static const struct acpipm_ops pm_ops = {.power_off = power_off, .reset = reset};
 
+static void panic_event(void *ctx, unsigned event)
+{
+    vm_dead_panicked(ctx, event);
+}
+
 static void stop_timers(struct vm *vm)
 {
     pit_stop(&vm->pit);
     rtc_stop(&vm->rtc);
     acpipm_stop(&vm->pm);
     vm_clock_fini(vm);
+    vm_dead_fini(vm);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         lapic_stop(&vm->vcpus[i].lapic);
     }
@@ -77,12 +83,15 @@ enum status vm_devices_init(struct vm *vm)
     rtc_on_alarm(&vm->rtc, rtc_alarm, vm);
     uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);
     acpipm_init(&vm->pm, &vm->timers, &vm->irq, &pm_ops, vm);
+    vm->panic_port = (struct pvpanic){.event = panic_event, .ctx = vm};
+    vm_dead_init(vm);
     pci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);
     if ((s = pic_attach(&vm->pic, &vm->pio)) != OK ||
         (s = ioapic_attach(&vm->ioapic, &vm->mmio)) != OK ||
         (s = pit_attach(&vm->pit, &vm->pio)) != OK || (s = rtc_attach(&vm->rtc, &vm->pio)) != OK ||
         (s = uart_attach(&vm->uart, &vm->pio)) != OK ||
-        (s = acpipm_attach(&vm->pm, &vm->pio)) != OK || (s = pci_attach(&vm->pci)) != OK) {
+        (s = acpipm_attach(&vm->pm, &vm->pio)) != OK ||
+        (s = pvpanic_attach(&vm->panic_port, &vm->pio)) != OK || (s = pci_attach(&vm->pci)) != OK) {
         goto fail;
     }
     for (unsigned line = 10; line <= 11; line++) {

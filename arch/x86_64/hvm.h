@@ -129,6 +129,8 @@ bool hvm_hears_irqs(const struct hvm_vcpu *v);
 /* An interrupt may have become deliverable: look before the next entry. */
 void hvm_irq_kick(struct hvm_vcpu *v);
 void hvm_nmi(struct hvm_vcpu *v);
+/* Whether it is in HLT with interrupts off and no NMI pending: only an NMI yet to come wakes it. */
+bool hvm_halt_is_final(struct hvm_vcpu *v);
 const char *hvm_broken_reason(const struct hvm_vcpu *v);
 const uint64_t *hvm_counts(const struct hvm_vcpu *v); /* HVM_COUNTS of them */
 /* Instructions on device memory that are not emulated: the guest got #UD for each. */

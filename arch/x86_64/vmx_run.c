@@ -203,6 +203,15 @@ void hvm_nmi(struct hvm_vcpu *v)
     v->irq_check = true;
 }
 
+bool hvm_halt_is_final(struct hvm_vcpu *v)
+{
+    if (!v->halted) {
+        return false;
+    }
+    vmx_make_current(v);
+    return !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) && !vmx_can_wake(v);
+}
+
 const char *hvm_broken_reason(const struct hvm_vcpu *v)
 {
     return v->reason;

@@ -17,6 +17,7 @@
 
 #define ENTRY_VECTOR UINT64_C(0xff)
 #define ENTRY_MODE(e) ((e) >> 8 & 7)
+#define MODE_NMI 4u
 #define MODE_EXTINT 7u
 #define ENTRY_LOGICAL BIT(11)
 #define ENTRY_REMOTE_IRR BIT(14)
@@ -92,6 +93,16 @@ bool ioapic_passes_intr(const struct ioapic *a, uint32_t *dest, bool *logical)
     *dest = ENTRY_DEST(e) == 0xff ? UINT32_MAX : (uint32_t)ENTRY_DEST(e);
     *logical = e & ENTRY_LOGICAL;
     return intr_open(a);
+}
+
+bool ioapic_sends_nmi(const struct ioapic *a)
+{
+    for (unsigned n = 0; n < IOAPIC_INPUTS; n++) {
+        if (!(a->entries[n] & ENTRY_MASKED) && ENTRY_MODE(a->entries[n]) == MODE_NMI) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void ioapic_eoi(struct ioapic *a, uint8_t vector)

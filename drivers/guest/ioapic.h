@@ -38,6 +38,8 @@ void ioapic_set_line(struct ioapic *a, unsigned line, bool level);
 void ioapic_set_intr(struct ioapic *a, bool level);
 /* Whether INTR goes through as ExtINT, and to which local APICs: for lapic_matches. */
 bool ioapic_passes_intr(const struct ioapic *a, uint32_t *dest, bool *logical);
+/* Whether some input would be delivered as an NMI. */
+bool ioapic_sends_nmi(const struct ioapic *a);
 /* A local APIC has ended the interrupt of this vector, which came as level-triggered. */
 void ioapic_eoi(struct ioapic *a, uint8_t vector);
 

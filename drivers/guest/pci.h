@@ -156,6 +156,8 @@ bool pci_msix_enabled(const struct pci_dev *d);
  * off: the caller uses INTx instead.
  */
 bool pci_msix_notify(struct pci_dev *d, unsigned vector);
+/* Whether the guest has given some vector on the bus the delivery mode NMI. */
+bool pci_msix_sends_nmi(const struct pci_bus *b);
 /* Sets the level of INTA#; it does not reach the line while MSI-X is on or the guest forbids it. */
 void pci_set_intx(struct pci_dev *d, bool level);
 

@@ -11,6 +11,8 @@
 #define CONTROL_MASK_ALL 0x4000u
 #define ENTRY_BYTES 16
 #define ENTRY_MASKED 1u
+#define DATA_MODE(data) ((data) >> 8 & 7u)
+#define MODE_NMI 4u
 #define MSIX_BAR_BYTES 4096
 #define PBA_OFFSET 0x800
 
@@ -184,4 +186,17 @@ enum status pci_add_msix(struct pci_dev *d, unsigned bar, unsigned n)
     store_le16(&d->write_mask[d->msix.cap + CAP_CONTROL], CONTROL_ENABLE | CONTROL_MASK_ALL);
     pci_msix_reset(d);
     return OK;
+}
+
+bool pci_msix_sends_nmi(const struct pci_bus *b)
+{
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+        const struct pci_dev *d = b->slots[slot];
+        for (unsigned v = 0; d != NULL && v < d->msix.n; v++) {
+            if (pci_msix_enabled(d) && DATA_MODE(d->msix.table[v].data) == MODE_NMI) {
+                return true;
+            }
+        }
+    }
+    return false;
 }

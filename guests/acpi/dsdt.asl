@@ -115,6 +115,16 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "PGFOLD", "PGFDSDT", 0x00000001)
             })
         }
 
+        /* A guest's kernel tells of its panic here: drivers/guest/pvpanic.h. */
+        Device (PEVT)
+        {
+            Name (_HID, "QEMU0001")
+            Name (_CRS, ResourceTemplate ()
+            {
+                IO (Decode16, 0x0505, 0x0505, 0x01, 0x01)
+            })
+        }
+
         /* Ports of the board that no driver may take: fast reset and the PM registers. */
         Device (SYSR)
         {

@@ -38,6 +38,9 @@
 
 enum config_when_off { CONFIG_WHEN_OFF_STAY, CONFIG_WHEN_OFF_POWEROFF };
 
+/* What happens to a VM whose guest has come to an end by itself. */
+enum config_on { CONFIG_ON_STOP, CONFIG_ON_RESTART, CONFIG_ON_STAY };
+
 enum config_write { CONFIG_WRITE_THROUGH, CONFIG_WRITE_BACK };
 
 struct config_delay {
@@ -92,6 +95,7 @@ struct config_vm {
     char share[CONFIG_VM_NAME];
     bool fold;  /* whether its memory is folded */
     bool start; /* at boot; otherwise by the monitor */
+    enum config_on on_panic, on_halt;
     unsigned cpus;
 };
 

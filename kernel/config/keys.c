@@ -9,6 +9,9 @@
 #define HOST(member) .offset = offsetof(struct config_host, member)
 #define VM(member) .offset = offsetof(struct config_vm, member)
 #define SECOND_NS UINT64_C(1000000000)
+#define ON_CHOICES                                                                                 \
+    .choices = {                                                                                   \
+        [CONFIG_ON_STOP] = "stop", [CONFIG_ON_RESTART] = "restart", [CONFIG_ON_STAY] = "stay"}
 
 const struct key host_keys[] = {
     {"host.when_off", KEY_CHOICE, HOST(when_off), .def = "stay",
@@ -103,6 +106,10 @@ const struct key vm_keys[] = {
      .help = "1 to 31 letters, digits, dots, underscores and hyphens"},
     {"fold", KEY_SWITCH, VM(fold), .def = "on", .help = "on or off"},
     {"start", KEY_SWITCH, VM(start), .def = "on", .help = "on or off"},
+    {"on_panic", KEY_CHOICE, VM(on_panic), .def = "stop",
+     .help = "stop, restart or stay (when its kernel has panicked)", ON_CHOICES},
+    {"on_halt", KEY_CHOICE, VM(on_halt), .def = "stop",
+     .help = "stop, restart or stay (when it has halted for good)", ON_CHOICES},
     {"cpus", KEY_COUNT, VM(cpus), .min = 1, .max = 1, .def = "1", .help = "1"},
 };
 const unsigned n_vm_keys = ARRAY_LEN(vm_keys);

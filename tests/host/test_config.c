@@ -49,6 +49,8 @@ static void test_example(void **state)
                            "share = none-of.it_1\n"
                            "start = off\n"
                            "fold = off\n"
+                           "on_panic = restart\n"
+                           "on_halt = stay\n"
                            "[ vm  web2 ]\n"
                            "kernel = vmlinuz"),
                      OK);
@@ -67,6 +69,10 @@ static void test_example(void **state)
     assert_string_equal(c.vms[0].disks[1].name, "module:data");
     assert_string_equal(c.vms[0].share, "none-of.it_1");
     assert_false(c.vms[0].start || c.vms[0].fold);
+    assert_int_equal(c.vms[0].on_panic, CONFIG_ON_RESTART);
+    assert_int_equal(c.vms[0].on_halt, CONFIG_ON_STAY);
+    assert_int_equal(c.vms[1].on_panic, CONFIG_ON_STOP);
+    assert_int_equal(c.vms[1].on_halt, CONFIG_ON_STOP);
     assert_string_equal(c.vms[1].name, "web2");
     assert_string_equal(c.vms[1].share, "default");
     assert_string_equal(c.vms[1].initrd, "");
@@ -151,6 +157,9 @@ static const struct {
     {VM "memory = 64 M\n", "config:3: memory = '64 M'"},
     {VM "cpus = 2\n", "config:3: cpus = '2': it must be 1"},
     {VM "fold = 0\n", "config:3: fold = '0': it must be on or off"},
+    {VM "on_halt = off\n",
+     "config:3: on_halt = 'off': it must be stop, restart or stay (when it has "
+     "halted for good)"},
     {VM "start = yes\n", "config:3: start = 'yes': it must be on or off"},
     {VM "share = a/b\n", "config:3: share = 'a/b'"},
     {VM "disk = ata0,rw\n", "config:3: disk 'ata0': unknown suffix ',rw'; there are `,ro`, "},

@@ -52,10 +52,12 @@ cache.mode = off
 memory = 80M
 kernel = {guest}
 cmdline = vm=0 {words}{words_a}
+on_halt = stay
 [vm b]
 memory = 80M
 kernel = {guest}
 cmdline = vm=1 {words}
+on_halt = stay
 """
 
 # Of latency: pages of the recipe in each guest, equal blocks made one after the other, and for each
