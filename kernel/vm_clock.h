@@ -36,8 +36,8 @@ void vm_clock_fini(struct vm *vm);
 /* The VM is kept from running from now on (again: no effect), and runs again. */
 void vm_clock_stop(struct vm *vm);
 void vm_clock_go(struct vm *vm);
-/* Writes the guest's clock page if there was no memory for that earlier; still without, the VM waits
- * for it. */
+/* Writes the guest's clock page if there was no memory for that earlier; still without, the VM
+ * waits for it. */
 void vm_clock_work(struct vm *vm);
 
 #endif
