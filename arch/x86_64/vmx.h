@@ -119,7 +119,7 @@ struct hvm_vcpu {
     bool halted;               /* in HLT: nothing but an event that it takes lets it go on */
     bool halt_irqs, halt_nmis; /* which ones: as its registers were then */
     bool told_unemulated;
-    unsigned emul_elements; /* of a string instruction, since it was begun or gone on with */
+    uint64_t emul_begin_tsc;               /* of the instruction that is emulated */
     const volatile uint64_t *deadline_tsc; /* hvm_run's */
     uint32_t reinject_info, reinject_error,
         reinject_len; /* an event whose delivery was cut short */
@@ -195,6 +195,9 @@ bool vmx_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void vmx_advance(void);               /* past the instruction that exited */
 void vmx_advance_by(unsigned length); /* likewise, where the exit does not tell the length */
+/* After an element of a REP that is not the last: whether a single step traps here, which has been
+ * made pending then. */
+bool vmx_end_element(void);
 void vmx_inject(struct hvm_vcpu *v, unsigned vector, bool has_error, uint32_t error);
 bool vmx_inject_gp(struct hvm_vcpu *v); /* always true */
 /* Whether something that wakes it from HLT can be delivered. */

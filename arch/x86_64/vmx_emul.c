@@ -7,9 +7,6 @@
 #include "base/format.h"
 #include "mm/p2m.h"
 
-/* Elements of a REP that are done in one exit. */
-#define STRING_ELEMENTS 32u
-
 struct segment_fields {
     enum vmcs_field selector, base, limit, rights;
 };
@@ -117,14 +114,12 @@ static enum status load_cr3(void *ctx, uint64_t cr3)
     return OK;
 }
 
-/* After enough elements, when the turn ends, and before an interrupt that an element may have
- * raised. */
+/* When the step or the turn is over, and before an interrupt that an element may have raised. */
 static bool stop(void *ctx)
 {
-    struct hvm_vcpu *v = ctx;
+    const struct hvm_vcpu *v = ctx;
 
-    return ++v->emul_elements >= STRING_ELEMENTS || v->yield || v->irq_check ||
-           rdtsc() >= *v->deadline_tsc;
+    return v->irq_check || vmx_must_leave(v, v->emul_begin_tsc);
 }
 
 static const struct emul_ops ops = {
@@ -160,7 +155,7 @@ void vmx_emul_begin(struct hvm_vcpu *v, struct emul *e)
         has_lzcnt = cpuid(0x80000001, 0).ecx & BIT32(5);
     }
     v->gpr[RSP_UNUSED] = vmcs_read(GUEST_RSP); /* lent to the register file */
-    v->emul_elements = 0;
+    v->emul_begin_tsc = rdtsc();
     e->ops = &ops;
     e->ctx = v;
     e->gpr = v->gpr;

@@ -49,6 +49,20 @@ void vmx_advance_by(unsigned length)
     }
 }
 
+bool vmx_end_element(void)
+{
+    uint64_t flags = vmcs_read(GUEST_RFLAGS);
+
+    if (!(flags & RFLAGS_TF)) {
+        return false;
+    }
+    /* The trap's frame has RF, as any between two elements: SDM vol. 3, 18.3.1.1. */
+    vmcs_write(GUEST_RFLAGS, flags | RFLAGS_RF);
+    vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS,
+               vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) | BIT(14)); /* BS */
+    return true;
+}
+
 void vmx_inject(struct hvm_vcpu *v, unsigned vector, bool has_error, uint32_t error)
 {
     /* In real mode exceptions push no error code: SDM vol. 3, 27.2.1.3. */

@@ -84,6 +84,9 @@ static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exi
         if ((v->gpr[index] & mask) != before + step) {
             break; /* it wrapped: the next exit has the address anew */
         }
+        if (left > 0 && vmx_end_element()) {
+            return true;
+        }
         if (left > 0 && vmx_must_leave(v, begin)) {
             *out = HVM_EXIT_DEADLINE;
             return false;

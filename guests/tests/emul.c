@@ -287,6 +287,9 @@ static void single_steps(void)
     ram = STEPS("lock incl (%%rdi); bsf (%%rsi), %%eax; push (%%rsi); pop (%%rdi)", KIT_HEAP);
     device = STEPS("lock incl (%%rdi); bsf (%%rsi), %%eax; push (%%rsi); pop (%%rdi)", EMPTY);
     tap_ok(device == ram, "steps in four others: %lu, in RAM %lu", device, ram);
+    device = STEPS("rep movsl", KIT_HEAP);
+    ram = STEPS("mov $0x3ff, %%edx; rep outsb", KIT_HEAP);
+    tap_ok(ram == device + 1, "steps in MOV and REP OUTSB: %lu, REP MOVSL %lu", ram, device);
     kit_on_trap = NULL;
 }
 
