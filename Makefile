@@ -18,7 +18,7 @@ endif
 # The core, which compiles on the host as it is; and what only a machine can run.
 PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c \
           arch/x86_64/hvm/*.c boot/multiboot2.c boot/acpi.c kernel/account.c kernel/turns.c \
-          kernel/loader.c kernel/config/*.c kernel/monitor/*.c)
+          kernel/loader.c kernel/loader_put.c kernel/config/*.c kernel/monitor/*.c)
 BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c boot/*.c kernel/*.c))
 ASM  := $(wildcard arch/x86_64/*.S boot/*.S)
 

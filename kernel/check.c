@@ -6,6 +6,7 @@
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
 #include "kernel/console.h"
+#include "kernel/images.h"
 #include "kernel/machine.h"
 #include "kernel/vm.h"
 #include "mm/audit.h"
@@ -46,10 +47,19 @@ static void report(void *ctx, const char *line)
     console_printf("check: %s\n", line);
 }
 
-/* Each VM's memory is given back whole when it goes off, tables included. */
+/* What holds frames besides the VMs. */
+static void references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
+{
+    (void)ctx;
+    cache_references(&machine_cache, found, arg);
+    images_references(found, arg);
+}
+
+/* Each VM's memory is given back whole when it goes off, tables included. Boot modules' frames are
+ * the hypervisor's until VMs may map them. */
 static unsigned check_leaks(unsigned live)
 {
-    uint64_t hyp = machine_frames.by_state[FRAME_HYP] - aside_frames();
+    uint64_t hyp = machine_frames.by_state[FRAME_HYP] + images_counts().owned - aside_frames();
 
     if (live > 0) {
         return 0;
@@ -80,7 +90,7 @@ static unsigned check_tables(const struct vm *vm)
 /* A VM whose folding is off shares nothing, once its folds have been undone. */
 static unsigned check_unfolded(const struct vm *vm)
 {
-    if (vm->folds || vm->unmerge.on || vm->state == VM_STOPPING || vm->p2m.shared_maps == 0) {
+    if (vm->folds || vm->unmerge.on || !vm_is_up(vm) || vm->p2m.shared_maps == 0) {
         return 0;
     }
     console_printf("check: %s: its folding is off, and it maps %llu shared frames\n",
@@ -145,8 +155,7 @@ unsigned check_run(void)
                       .n_groups = n_groups,
                       .fold = &machine_fold,
                       .scratch = scratch,
-                      .others = cache_references,
-                      .others_ctx = &machine_cache,
+                      .others = references,
                       .report = report};
     uint64_t entries = 0;
     unsigned bad = 0;
@@ -156,7 +165,7 @@ unsigned check_run(void)
         group_list[i] = &groups[i];
     }
     for (unsigned i = 0; i < n_vms; i++) {
-        if (vms[i]->state != VM_OFF) {
+        if (vm_has_memory(vms[i])) {
             maps[a.n_maps++] = &vms[i]->p2m;
             entries += vms[i]->p2m.present;
             bad += check_tables(vms[i]);

@@ -78,7 +78,7 @@ static bool piece(struct vm *vm, uint64_t now_ns)
 {
     struct vm_classes *c = &vm->classes;
 
-    if (vm->state == VM_OFF || vm->state == VM_STOPPING) {
+    if (!vm_is_up(vm)) {
         return false;
     }
     if (now_ns >= c->search_ns) {
@@ -100,7 +100,7 @@ uint64_t classes_next_ns(void)
 
     for (unsigned i = 0; i < n_vms; i++) {
         const struct vm_classes *c = &vms[i]->classes;
-        if (vms[i]->state != VM_OFF && vms[i]->state != VM_STOPPING) {
+        if (vm_is_up(vms[i])) {
             next = MIN(next, c->search_ns);
             next = c->pages.known ? MIN(next, c->sweep_ns) : next;
         }

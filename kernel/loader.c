@@ -34,11 +34,6 @@
 #define E820_RESERVED 2u
 #define E820_ACPI 3u
 
-struct image {
-    uint64_t end;     /* guest-physical, incl. what it needs while it unpacks itself */
-    uint64_t low_end; /* end of RAM below the hole */
-};
-
 #define FAIL(status, ...)                                                                          \
     do {                                                                                           \
         format(why, why_size, __VA_ARGS__);                                                        \
@@ -50,50 +45,12 @@ static uint64_t low_ram_end(const struct p2m *p)
     return p->runs[0].pages << PAGE_SHIFT;
 }
 
-static enum status put(struct p2m *p, uint64_t to, const void *from, uint64_t n, const char *what,
-                       char *why, size_t why_size)
+static bool is_elf(const struct loader_input *in)
 {
-    enum status s = p2m_write(p, GPA(to), from, n);
-
-    if (s != OK) {
-        FAIL(s, "loading the %s: %s", what, status_name(s));
-    }
-    return OK;
+    return in->kernel_bytes >= 64 && load_le32(in->kernel) == 0x464c457f && in->kernel[4] == 2;
 }
 
-/* GDT with flat 64-bit and 32-bit segments at the selectors that hvm.h names, a page table that
- * maps the first 4 GiB one to one with 2 MiB pages. */
-static enum status put_boot_tables(struct p2m *p, bool long_mode, char *why, size_t why_size)
-{
-    static const uint64_t gdt64[] = {0, 0, UINT64_C(0x00af9b000000ffff),
-                                     UINT64_C(0x00cf93000000ffff), UINT64_C(0x008f8b000000ffff)};
-    static const uint64_t gdt32[] = {0, 0, UINT64_C(0x00cf9b000000ffff),
-                                     UINT64_C(0x00cf93000000ffff), UINT64_C(0x008f8b000000ffff)};
-    uint64_t table[512] = {0};
-    enum status s;
-
-    s = put(p, LOADER_GDT, long_mode ? gdt64 : gdt32, sizeof(gdt64), "boot GDT", why, why_size);
-    if (s != OK) {
-        return s;
-    }
-    table[0] = (LOADER_PAGE_TABLES + PAGE_SIZE) | 3;
-    s = put(p, LOADER_PAGE_TABLES, table, sizeof(table), "boot page tables", why, why_size);
-    for (unsigned i = 0; i < 4 && s == OK; i++) {
-        table[i] = (LOADER_PAGE_TABLES + (2 + i) * (uint64_t)PAGE_SIZE) | 3;
-    }
-    if (s == OK) {
-        s = put(p, LOADER_PAGE_TABLES + PAGE_SIZE, table, sizeof(table), "boot page tables", why,
-                why_size);
-    }
-    for (uint64_t pd = 0; pd < 4 && s == OK; pd++) {
-        for (uint64_t i = 0; i < 512; i++) {
-            table[i] = (pd << 30 | i << 21) | 0x83;
-        }
-        s = put(p, LOADER_PAGE_TABLES + (2 + pd) * PAGE_SIZE, table, sizeof(table),
-                "boot page tables", why, why_size);
-    }
-    return s;
-}
+/* ---- the zero page ------------------------------------------------------------------------- */
 
 static void e820_add(uint8_t *zero, uint64_t base, uint64_t len, uint32_t type)
 {
@@ -120,60 +77,76 @@ static void fill_memory_map(const struct p2m *p, uint8_t *zero)
     }
 }
 
-/* The initrd goes as high as it may, page-aligned, above the kernel. */
-static enum status put_initrd(struct p2m *p, const struct loader_input *in,
-                              const struct image *image, uint64_t max, uint64_t *at, char *why,
-                              size_t why_size)
+/* What the kernel's own header says, or for ELF, which has none, that there is one. */
+static void copy_header(const struct loader_input *in, uint8_t *zero)
 {
-    uint64_t top = MIN(image->low_end, max + 1);
+    const uint8_t *k = in->kernel;
 
-    *at = 0;
-    if (in->initrd_bytes == 0) {
-        return OK;
+    if (is_elf(in)) {
+        store_le16(zero + 0x1fe, 0xaa55);
+        store_le32(zero + HDR_MAGIC, MAGIC_HDRS);
+        store_le16(zero + HDR_VERSION, 0x20c);
+        return;
     }
-    if (in->initrd_bytes > top || ALIGN_DOWN(top - in->initrd_bytes, PAGE_SIZE) < image->end) {
-        FAIL(E_RANGE,
-             "the initrd (%llu KiB) does not fit above the kernel; give the VM more memory",
-             (unsigned long long)in->initrd_bytes >> 10);
-    }
-    *at = ALIGN_DOWN(top - in->initrd_bytes, PAGE_SIZE);
-    return put(p, *at, in->initrd, in->initrd_bytes, "initrd", why, why_size);
+    uint64_t end = MIN(0x202u + k[0x201], (uint32_t)HDR_END);
+    memcpy(zero + HDR_SETUP_SECTS, k + HDR_SETUP_SECTS, end - HDR_SETUP_SECTS);
+    store_le16(zero + 0x1fa, 0xffff); /* vid_mode: normal */
 }
 
-static enum status finish(struct p2m *p, const struct loader_input *in, uint8_t *zero,
-                          const struct image *image, uint64_t initrd_max, uint64_t cmdline_max,
-                          char *why, size_t why_size)
+void loader_zero_page(const struct loader_job *j, uint8_t zero[PAGE_SIZE])
 {
-    uint64_t initrd, len = strlen(in->cmdline);
-    enum status s;
+    memset(zero, 0, PAGE_SIZE);
+    copy_header(&j->in, zero);
+    if (!is_elf(&j->in)) {
+        store_le32(zero + HDR_CODE32_START, (uint32_t)j->parts[0].at);
+    }
+    zero[HDR_LOADER_TYPE] = 0xff; /* a loader without an assigned number */
+    store_le32(zero + HDR_RAMDISK_IMAGE, (uint32_t)j->initrd_at);
+    store_le32(zero + HDR_RAMDISK_SIZE, (uint32_t)j->in.initrd_bytes);
+    store_le32(zero + HDR_CMDLINE_PTR, LOADER_CMDLINE);
+    store_le64(zero + ZP_RSDP, j->in.rsdp.a);
+    fill_memory_map(j->p, zero);
+}
+
+/* ---- the plan ------------------------------------------------------------------------------ */
+
+/* The initrd goes as high as it may, page-aligned, above the kernel. */
+static enum status place_initrd(struct loader_job *j, uint64_t max, char *why, size_t why_size)
+{
+    uint64_t bytes = j->in.initrd_bytes, top = MIN(low_ram_end(j->p), max + 1);
+
+    j->initrd_at = 0;
+    if (bytes == 0) {
+        return OK;
+    }
+    if (bytes > top || ALIGN_DOWN(top - bytes, PAGE_SIZE) < j->end) {
+        FAIL(E_RANGE,
+             "the initrd (%llu KiB) does not fit above the kernel; give the VM more memory",
+             (unsigned long long)bytes >> 10);
+    }
+    j->initrd_at = ALIGN_DOWN(top - bytes, PAGE_SIZE);
+    return OK;
+}
+
+static enum status place_rest(struct loader_job *j, uint64_t initrd_max, uint64_t cmdline_max,
+                              char *why, size_t why_size)
+{
+    uint64_t len = strlen(j->in.cmdline);
 
     if (len > cmdline_max || len >= LOADER_LOW_END - LOADER_CMDLINE) {
         FAIL(E_RANGE, "the command line has %llu characters, this kernel takes %llu",
              (unsigned long long)len, (unsigned long long)cmdline_max);
     }
-    s = put_initrd(p, in, image, initrd_max, &initrd, why, why_size);
-    if (s != OK) {
-        return s;
-    }
-    zero[HDR_LOADER_TYPE] = 0xff; /* a loader without an assigned number */
-    store_le32(zero + HDR_RAMDISK_IMAGE, (uint32_t)initrd);
-    store_le32(zero + HDR_RAMDISK_SIZE, (uint32_t)in->initrd_bytes);
-    store_le32(zero + HDR_CMDLINE_PTR, LOADER_CMDLINE);
-    store_le64(zero + ZP_RSDP, in->rsdp.a);
-    fill_memory_map(p, zero);
-    s = put(p, LOADER_CMDLINE, in->cmdline, len + 1, "command line", why, why_size);
-    return s != OK ? s : put(p, LOADER_ZERO_PAGE, zero, PAGE_SIZE, "zero page", why, why_size);
+    return place_initrd(j, initrd_max, why, why_size);
 }
 
-static enum status load_bzimage(struct p2m *p, const struct loader_input *in,
-                                struct loader_entry *out, char *why, size_t why_size)
+static enum status plan_bzimage(struct loader_job *j, char *why, size_t why_size)
 {
+    const struct loader_input *in = &j->in;
     const uint8_t *k = in->kernel;
-    uint8_t zero[PAGE_SIZE] = {0};
     uint32_t version = load_le16(k + HDR_VERSION);
     uint64_t setup = ((k[HDR_SETUP_SECTS] ? k[HDR_SETUP_SECTS] : 4u) + 1u) * UINT64_C(512);
-    struct image image = {.low_end = low_ram_end(p)};
-    enum status s;
+    uint64_t low_end = low_ram_end(j->p);
 
     if (version < 0x20a) {
         FAIL(E_INVAL, "the kernel's boot protocol %u.%02u is older than 2.10", version >> 8,
@@ -183,14 +156,14 @@ static enum status load_bzimage(struct p2m *p, const struct loader_input *in,
         FAIL(E_INVAL, "the kernel image is truncated");
     }
     uint64_t body = in->kernel_bytes - setup;
-    out->long_mode = version >= 0x20c && (load_le16(k + HDR_XLOADFLAGS) & XLF_KERNEL_64);
-    if (out->long_mode && body <= ENTRY64_OFFSET) {
+    j->entry.long_mode = version >= 0x20c && (load_le16(k + HDR_XLOADFLAGS) & XLF_KERNEL_64);
+    if (j->entry.long_mode && body <= ENTRY64_OFFSET) {
         FAIL(E_INVAL, "the kernel image is truncated");
     }
     uint64_t align = load_le32(k + HDR_ALIGNMENT), pref = load_le64(k + HDR_PREF_ADDRESS);
     uint64_t need = MAX(load_le32(k + HDR_INIT_SIZE), body), want = pref;
     bool relocatable = k[HDR_RELOCATABLE] && align && !(align & (align - 1)) && align <= BIT(30);
-    if (!out->long_mode || want < 0x100000) {
+    if (!j->entry.long_mode || want < 0x100000) {
         want = load_le32(k + HDR_CODE32_START);
     }
     if (relocatable && want < 0x100000) {
@@ -199,36 +172,28 @@ static enum status load_bzimage(struct p2m *p, const struct loader_input *in,
     /* A relocatable kernel moves itself up to its preferred address, whatever is there, so nothing
      * is won by loading it lower (the boot protocol on init_size). */
     uint64_t run = relocatable ? MAX(want, pref) : want;
-    if (relocatable && run < image.low_end) {
+    if (relocatable && run < low_end) {
         run = ALIGN_UP(run, align);
     }
-    if (want < 0x100000 || !range_within(run, need, image.low_end) ||
-        !range_within(want, body, image.low_end)) {
+    if (want < 0x100000 || !range_within(run, need, low_end) ||
+        !range_within(want, body, low_end)) {
         FAIL(E_RANGE, "the kernel needs %llu KiB at %#llx; the VM's memory ends at %#llx",
-             (unsigned long long)need >> 10, (unsigned long long)run,
-             (unsigned long long)image.low_end);
+             (unsigned long long)need >> 10, (unsigned long long)run, (unsigned long long)low_end);
     }
-    image.end = run + need;
-    uint64_t hdr_end = MIN(0x202u + k[0x201], (uint32_t)HDR_END);
-    memcpy(zero + HDR_SETUP_SECTS, k + HDR_SETUP_SECTS, hdr_end - HDR_SETUP_SECTS);
-    store_le32(zero + HDR_CODE32_START, (uint32_t)want);
-    store_le16(zero + 0x1fa, 0xffff); /* vid_mode: normal */
-    s = put(p, want, k + setup, body, "kernel", why, why_size);
-    if (s == OK) {
-        uint32_t cmdline_max = load_le32(k + HDR_CMDLINE_SIZE);
-        s = finish(p, in, zero, &image, load_le32(k + HDR_INITRD_MAX),
-                   cmdline_max ? cmdline_max : 255, why, why_size);
-    }
-    out->rip = want + (out->long_mode ? ENTRY64_OFFSET : 0);
-    return s;
+    j->end = run + need;
+    j->n_parts = 1;
+    j->parts[0] = (struct image_part){.at = want, .from = setup, .bytes = body};
+    j->entry.rip = want + (j->entry.long_mode ? ENTRY64_OFFSET : 0);
+    uint32_t cmdline_max = load_le32(k + HDR_CMDLINE_SIZE);
+    return place_rest(j, load_le32(k + HDR_INITRD_MAX), cmdline_max ? cmdline_max : 255, why,
+                      why_size);
 }
 
-static enum status load_elf(struct p2m *p, const struct loader_input *in, struct loader_entry *out,
-                            char *why, size_t why_size)
+static enum status plan_elf(struct loader_job *j, char *why, size_t why_size)
 {
+    const struct loader_input *in = &j->in;
     const uint8_t *k = in->kernel;
-    uint8_t zero[PAGE_SIZE] = {0};
-    struct image image = {.low_end = low_ram_end(p)};
+    uint64_t low_end = low_ram_end(j->p);
     uint64_t phoff = load_le64(k + 32), copied = 0;
     unsigned phentsize = load_le16(k + 54), phnum = load_le16(k + 56);
 
@@ -251,58 +216,107 @@ static enum status load_elf(struct p2m *p, const struct loader_input *in, struct
         if (copied > in->kernel_bytes) {
             FAIL(E_INVAL, "the kernel's segments overlap in its file");
         }
-        if (pa < 0x100000 || !range_within(pa, memsz, image.low_end)) {
+        if (pa < 0x100000 || !range_within(pa, memsz, low_end)) {
             FAIL(E_RANGE, "segment %u of the kernel (%#llx, %llu KiB) is outside the VM's memory",
                  i, (unsigned long long)pa, (unsigned long long)memsz >> 10);
         }
-        /* The rest of memsz is zero: memory that was never touched reads so. */
-        enum status s = put(p, pa, k + offset, filesz, "kernel", why, why_size);
-        if (s != OK) {
-            return s;
+        if (filesz > 0 && j->n_parts == IMAGE_PARTS) {
+            FAIL(E_INVAL, "the kernel has more than %u segments to load", IMAGE_PARTS);
         }
-        image.end = MAX(image.end, pa + memsz);
+        /* The rest of memsz is zero: memory that was never touched reads so. */
+        if (filesz > 0) {
+            j->parts[j->n_parts++] = (struct image_part){.at = pa, .from = offset, .bytes = filesz};
+        }
+        j->end = MAX(j->end, pa + memsz);
     }
-    if (image.end == 0) {
+    if (j->end == 0) {
         FAIL(E_INVAL, "the kernel is an ELF file without anything to load");
     }
-    out->long_mode = true;
-    out->rip = load_le64(k + 24);
+    j->entry.long_mode = true;
+    j->entry.rip = load_le64(k + 24);
     /* Some builds of vmlinux name their entry by its virtual address; only physical ones work. */
-    if (out->rip >= image.low_end) {
+    if (j->entry.rip >= low_end) {
         FAIL(E_INVAL, "the kernel's entry point %#llx is not in the VM's memory",
-             (unsigned long long)out->rip);
+             (unsigned long long)j->entry.rip);
     }
-    store_le16(zero + 0x1fe, 0xaa55);
-    store_le32(zero + HDR_MAGIC, MAGIC_HDRS);
-    store_le16(zero + HDR_VERSION, 0x20c);
-    return finish(p, in, zero, &image, 0x7fffffff, 65535, why, why_size);
+    return place_rest(j, 0x7fffffff, 65535, why, why_size);
+}
+
+/* Whether two of the kernel's parts want the same byte: which would win depends on their order. */
+static bool parts_overlap(const struct loader_job *j)
+{
+    for (unsigned i = 0; i < j->n_parts; i++) {
+        for (unsigned k = 0; k < i; k++) {
+            const struct image_part *a = &j->parts[i], *b = &j->parts[k];
+
+            if (a->at < b->at + b->bytes && b->at < a->at + a->bytes) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static enum status plan(struct loader_job *j, char *why, size_t why_size)
+{
+    if (low_ram_end(j->p) < 0x400000) {
+        FAIL(E_RANGE, "a VM needs at least 4 MiB of memory");
+    }
+    if (is_elf(&j->in)) {
+        return plan_elf(j, why, why_size);
+    }
+    if (j->in.kernel_bytes >= 1024 && load_le32(j->in.kernel + HDR_MAGIC) == MAGIC_HDRS) {
+        return plan_bzimage(j, why, why_size);
+    }
+    FAIL(E_INVAL, "the kernel is neither a Linux bzImage nor an ELF64 executable");
+}
+
+/* An image that would have another layout than the guest wants is not used. */
+static void settle_image(struct loader_frames *f, const struct image_part *parts, unsigned n)
+{
+    if (f->image && (n == 0 || image_set_parts(f->image, parts, n) != OK)) {
+        f->image = NULL;
+    }
+}
+
+enum status loader_begin(struct loader_job *j, struct p2m *p, const struct loader_input *in,
+                         struct loader_frames kernel, struct loader_frames initrd, char *why,
+                         size_t why_size)
+{
+    *j = (struct loader_job){.p = p, .in = *in, .kernel = kernel, .initrd = initrd};
+    enum status s = plan(j, why, why_size);
+
+    if (s != OK) {
+        return s;
+    }
+    if (parts_overlap(j)) {
+        FAIL(E_INVAL, "the kernel's segments overlap in memory");
+    }
+    const struct image_part whole = {.bytes = in->initrd_bytes};
+    settle_image(&j->kernel, j->parts, j->n_parts);
+    settle_image(&j->initrd, &whole, in->initrd_bytes > 0);
+    j->entry.gdt_base = LOADER_GDT;
+    j->entry.gdt_limit = 5 * 8 - 1;
+    j->entry.cr3 = LOADER_PAGE_TABLES;
+    j->entry.rsp = LOADER_STACK;
+    j->entry.rsi = LOADER_ZERO_PAGE;
+    return OK;
 }
 
 enum status loader_load(struct p2m *p, const struct loader_input *in, struct loader_entry *out,
                         char *why, size_t why_size)
 {
-    const uint8_t *k = in->kernel;
-    enum status s;
+    const struct loader_frames none = {0};
+    struct loader_job j;
+    enum status s = loader_begin(&j, p, in, none, none, why, why_size);
 
-    memset(out, 0, sizeof(*out));
-    if (low_ram_end(p) < 0x400000) {
-        FAIL(E_RANGE, "a VM needs at least 4 MiB of memory");
-    }
-    if (in->kernel_bytes >= 64 && load_le32(k) == 0x464c457f && k[4] == 2) {
-        s = load_elf(p, in, out, why, why_size);
-    } else if (in->kernel_bytes >= 1024 && load_le32(k + HDR_MAGIC) == MAGIC_HDRS) {
-        s = load_bzimage(p, in, out, why, why_size);
-    } else {
-        FAIL(E_INVAL, "the kernel is neither a Linux bzImage nor an ELF64 executable");
-    }
     if (s != OK) {
         return s;
     }
-    s = put_boot_tables(p, out->long_mode, why, why_size);
-    out->gdt_base = LOADER_GDT;
-    out->gdt_limit = 5 * 8 - 1;
-    out->cr3 = LOADER_PAGE_TABLES;
-    out->rsp = LOADER_STACK;
-    out->rsi = LOADER_ZERO_PAGE;
-    return s;
+    s = loader_step(&j, NULL);
+    if (s != OK) {
+        FAIL(s, "loading the kernel: %s", status_name(s));
+    }
+    *out = j.entry;
+    return OK;
 }

@@ -13,7 +13,7 @@
 
 static bool is_on(const struct vm *vm)
 {
-    return vm->state != VM_OFF && vm->state != VM_STOPPING;
+    return vm_is_up(vm);
 }
 
 static void print_head(void)

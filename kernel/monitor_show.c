@@ -6,6 +6,7 @@
 #include "kernel/aside.h"
 #include "kernel/check.h"
 #include "kernel/console.h"
+#include "kernel/images.h"
 #include "kernel/log.h"
 #include "kernel/machine.h"
 #include "kernel/monitor.h"
@@ -109,7 +110,7 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
     }
     print_frames("total", f->count, "");
     for (unsigned i = 0; i < n_vms; i++) {
-        if (vms[i]->state != VM_OFF) {
+        if (vm_has_memory(vms[i])) {
             tables += hvm_space_tables(vms[i]->space);
             promised += vms[i]->config->memory_bytes >> PAGE_SHIFT;
             present += vms[i]->p2m.present;
@@ -118,7 +119,10 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
     }
     print_frames("ept tables", tables, "of the hypervisor's, by VMs that are not off");
     print_frames("notes", notes, "likewise, folding's notes on guest pages, one frame for 512");
-    print_frames("snapshots", aside_pool.used, "likewise, written to `,snapshot` disks");
+    const struct images_counts images = images_counts();
+    print_frames("modules", images.owned, "of the shared ones, boot modules' own that VMs may map");
+    print_frames("images", images.held, "likewise, copies of pages of boot modules");
+    print_frames("snapshots", aside_pool.used, "of the hypervisor's, written to `,snapshot` disks");
     print_frames("overlays", aside_frames(), "likewise, the maps and buffers of `,overlay` disks");
     print_frames("pinned", f->pinned, "in use by a device at the moment");
     print_frames("promised", promised, "to VMs that are not off");

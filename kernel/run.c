@@ -17,6 +17,7 @@
 #include "kernel/classes.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
+#include "kernel/images.h"
 #include "kernel/machine.h"
 #include "kernel/monitor.h"
 #include "kernel/scan.h"
@@ -154,6 +155,15 @@ static void make_cache(void)
     }
 }
 
+/* The cache's blocks first: what an image gives has to be copied again. */
+static uint64_t reclaim(void *ctx, uint64_t want)
+{
+    (void)ctx;
+    uint64_t got = cache_reclaim(&machine_cache, want);
+
+    return got < want ? got + images_reclaim(want - got) : got;
+}
+
 static void start_vms(void)
 {
     for (unsigned i = 0; i < n_vms; i++) {
@@ -182,12 +192,12 @@ void kernel_run(const struct mb2_info *boot)
     disks_init(&machine_config);
     aside_init(&machine_config);
     vms_init(&machine_config);
+    images_init(&machine_config);
     stats_init(&machine_config);
     monitor_init(&machine_config);
 
     bootmem_finish(&machine_frames); /* no boot_alloc below */
-    machine_frames.reclaim = cache_reclaim;
-    machine_frames.reclaim_ctx = &machine_cache;
+    machine_frames.reclaim = reclaim;
     init_groups();
     fold_init(&machine_fold, &machine_frames, rdtsc, &secrets, roots);
     machine_fold.cache = &machine_cache;

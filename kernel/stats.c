@@ -10,6 +10,7 @@
 #include "kernel/check.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
+#include "kernel/images.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
 #include "kernel/stats_fold.h"
@@ -36,6 +37,8 @@ static const struct stats_field host_fields[] = {
     FIELD(host, frames_cache, "held by the disk cache alone"),
     FIELD(host, frames_pinned, "of all these, in use by a device at the moment"),
     FIELD(host, frames_snapshot, "of the hypervisor's, written to `,snapshot` disks"),
+    FIELD(host, images_copied, "pages of kernels and initrds copied, once for a share group"),
+    FIELD(host, images_mapped, "pages of them mapped into VMs instead"),
     FIELD(host, guest_ms, "CPU time charged to VMs: the sum of their `run_ms`"),
     FIELD(host, scan_ms, "CPU time of the page scanner"),
     FIELD(host, idle_ms, "time asleep"),
@@ -196,6 +199,7 @@ static void read_host(struct stats_host *h)
     const struct frames *f = &machine_frames;
     const struct disks_counts disk = disks_counts();
     uint64_t guest_ns = 0;
+    const struct images_counts images = images_counts();
 
     *h = (struct stats_host){
         .frames_total = f->count,
@@ -208,6 +212,8 @@ static void read_host(struct stats_host *h)
         .frames_cache = f->by_state[FRAME_CACHE],
         .frames_pinned = f->pinned,
         .frames_snapshot = aside_pool.used,
+        .images_copied = images.copied,
+        .images_mapped = images.mapped,
         .scan_ms = charged_ns(&charge_scanner) / NS_PER_MS,
         .idle_ms = charged_ns(&charge_idle) / NS_PER_MS,
         .console_ms = charged_ns(&charge_console) / NS_PER_MS,

@@ -70,7 +70,7 @@ static uint64_t metadata_bytes(void)
     uint64_t notes = 0;
 
     for (unsigned i = 0; i < n_vms; i++) {
-        notes += vms[i]->state != VM_OFF ? vms[i]->p2m.n_notes : 0;
+        notes += vm_has_memory(vms[i]) ? vms[i]->p2m.n_notes : 0;
     }
     return (notes << PAGE_SHIFT) +
            (by[FRAME_PRIVATE] + by[FRAME_SHARED] + by[FRAME_ZERO]) * sizeof(struct frame);

@@ -10,36 +10,23 @@
 #include "kernel/bootmem.h"
 #include "kernel/charge.h"
 #include "kernel/console.h"
-#include "kernel/loader.h"
 #include "kernel/machine.h"
 #include "kernel/scan.h"
 #include "kernel/sched.h"
+#include "kernel/step.h"
 #include "kernel/vm_fold.h"
 #include "kernel/vm_memory.h"
 
 struct vm **vms;
 unsigned n_vms;
 
-/* Pages given back in one step of stopping: a few hundred microseconds at most. */
-#define DROP_PAGES 512u
-/* From one start to the next of a VM that resets: making and loading it is one long step. */
+/* From one start to the next of a VM that resets: each reset is some lines of log. */
 #define RESTART_APART_NS UINT64_C(1000000000)
 
 static void restart_due(void *ctx, uint64_t now_ns)
 {
     (void)now_ns;
     sched_work(ctx);
-}
-
-/* Where a VM's memory lies: below the devices' hole, and what does not fit there above 4 GiB. */
-static unsigned memory_runs(const struct config_vm *config, struct p2m_run runs[2])
-{
-    uint64_t pages = config->memory_bytes >> PAGE_SHIFT;
-    uint64_t low = MIN(pages, LOADER_LOW_RAM_MAX >> PAGE_SHIFT);
-
-    runs[0] = (struct p2m_run){GFN(0), low};
-    runs[1] = (struct p2m_run){GFN(LOADER_HIGH_RAM >> PAGE_SHIFT), pages - low};
-    return pages > low ? 2 : 1;
 }
 
 void vms_init(const struct config *config)
@@ -58,8 +45,8 @@ void vms_init(const struct config *config)
         timerq_init(&vm->timers, clock_now_ns);
         vm->group = &groups[group_number(vm->config->share)];
         vm->space = boot_alloc(hvm_space_bytes(), 64);
-        vm->regions =
-            boot_alloc(sizeof(*vm->regions) * p2m_regions(runs, memory_runs(vm->config, runs)), 64);
+        vm->regions = boot_alloc(
+            sizeof(*vm->regions) * p2m_regions(runs, vm_memory_runs(vm->config, runs)), 64);
         vm->n_vcpus = VM_VCPUS;
         for (unsigned c = 0; c < vm->n_vcpus; c++) {
             vm->vcpus[c].vm = vm;
@@ -84,9 +71,8 @@ struct vm *vm_find(const char *name)
 const char *vm_state_name(const struct vm *vm)
 {
     static const char *const names[] = {
-        [VM_OFF] = "off",           [VM_RUN] = "running",
-        [VM_PAUSED] = "paused",     [VM_NO_MEMORY] = "no-memory",
-        [VM_STOPPING] = "stopping",
+        [VM_OFF] = "off",       [VM_STARTING] = "starting",   [VM_RUN] = "running",
+        [VM_PAUSED] = "paused", [VM_NO_MEMORY] = "no-memory", [VM_STOPPING] = "stopping",
     };
     static const char *const ends[] = {[VM_HALTED] = "halted", [VM_PANICKED] = "panicked"};
 
@@ -98,114 +84,75 @@ bool vm_has_ended(const struct vm *vm)
     return vm->state == VM_OFF || (vm->state == VM_RUN && vm->end.dead != VM_ALIVE);
 }
 
-static enum status init_memory(struct vm *vm)
+/* ---- starting ------------------------------------------------------------------------------ */
+
+enum status vm_start(struct vm *vm)
 {
-    struct p2m_run runs[2];
-    unsigned n_runs = memory_runs(vm->config, runs);
-    enum status s = hvm_space_init(vm->space, &machine_frames);
-
-    if (s != OK) {
-        return s;
-    }
-    s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group, vm->number, runs,
-                 n_runs, vm->regions);
-    if (s != OK) {
-        hvm_space_fini(vm->space);
-    }
-    return s;
-}
-
-static void fini_memory(struct vm *vm)
-{
-    p2m_drop_all(&vm->p2m); /* what vm_work left, if anything */
-    hvm_space_fini(vm->space);
-}
-
-static void fini_vcpus(struct vm *vm, unsigned n)
-{
-    while (n > 0) {
-        hvm_vcpu_fini(vm->vcpus[--n].hvm);
-    }
-}
-
-static enum status init_vcpus(struct vm *vm)
-{
-    for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        struct vcpu *v = &vm->vcpus[i];
-        enum status s = hvm_vcpu_init(v->hvm, vm->space, &vm->p2m, &vm_hvm_ops, v, i);
-        if (s != OK) {
-            fini_vcpus(vm, i);
-            return s;
-        }
-        v->halted = i > 0;
-    }
-    return OK;
-}
-
-static enum status start(struct vm *vm)
-{
-    enum status s;
-
     if (vm->state != VM_OFF) {
         return E_BUSY;
     }
+    ASSERT(vm->built == VM_NOTHING);
     vm->restart = false;
+    vm->pause_first = false;
     vm->stop_reason[0] = '\0';
-    s = init_memory(vm);
-    if (s != OK) {
-        goto fail;
-    }
-    s = init_vcpus(vm);
-    if (s != OK) {
-        goto fail_memory;
-    }
-    s = vm_devices_init(vm);
-    if (s != OK) {
-        goto fail_vcpus;
-    }
-    s = vm_load(vm);
-    if (s != OK) {
-        goto fail_devices;
-    }
+    vm->state = VM_STARTING;
+    sched_work(vm);
+    return OK;
+}
+
+/* The machine is whole and its memory is filled. */
+static void begin_to_run(struct vm *vm)
+{
     classes_begin(vm);
     vm_fold_begin(vm);
-    vm->state = VM_RUN;
+    vm->state = vm->pause_first ? VM_PAUSED : VM_RUN;
+    if (vm->pause_first) {
+        vm_clock_stop(vm);
+    }
     vm->boots++;
     vm->started_ns = clock_now_ns();
     sched_wake(&vm->vcpus[0]);
     log_info("%s: started, %llu MiB, %u disk%s", vm->config->name,
              (unsigned long long)vm->config->memory_bytes >> 20, vm->n_disks,
              vm->n_disks == 1 ? "" : "s");
-    return OK;
+}
 
-fail_devices:
-    vm_devices_fini(vm);
-fail_vcpus:
-    fini_vcpus(vm, vm->n_vcpus);
-fail_memory:
-    fini_memory(vm);
-fail:
+/* A step of starting; true while there is more to do at once. */
+static bool start_step(struct vm *vm)
+{
+    struct deadline d = step_begin();
+    enum status s = vm_build(vm, &d);
+
+    if (s == OK && vm->built == VM_WHOLE) {
+        begin_to_run(vm);
+        return false;
+    }
+    if (s == OK) {
+        return true;
+    }
+    if (s == E_NOMEM && vm_memory_may_come(vm)) {
+        vm_wait_for_memory(vm);
+        return false;
+    }
     if (s == E_NOMEM) {
         log_error("%s: not started: out of memory (%llu frames free)", vm->config->name,
                   (unsigned long long)machine_frames.by_state[FRAME_FREE]);
+    } else {
+        log_error("%s: not started: %s", vm->config->name, status_name(s));
     }
-    while (vm_disks_drop_some(vm)) {
-    }
-    format(vm->stop_reason, sizeof(vm->stop_reason), "could not be started: %s", status_name(s));
-    return s;
-}
-
-enum status vm_start(struct vm *vm)
-{
-    struct account *before = charge_vm(vm);
-    enum status s = start(vm);
-
-    charge(before);
-    return s;
+    char why[64];
+    format(why, sizeof(why), "could not be started: %s", status_name(s));
+    vm_stop(vm, false, why);
+    vm->restart = false;
+    return true;
 }
 
 enum status vm_pause(struct vm *vm)
 {
+    if (vm->state == VM_STARTING) {
+        vm->pause_first = true;
+        return OK;
+    }
     if (vm->state != VM_RUN && vm->state != VM_NO_MEMORY) {
         return E_INVAL;
     }
@@ -220,6 +167,10 @@ enum status vm_pause(struct vm *vm)
 
 enum status vm_resume(struct vm *vm)
 {
+    if (vm->state == VM_STARTING && vm->pause_first) {
+        vm->pause_first = false;
+        return OK;
+    }
     if (vm->state != VM_PAUSED) {
         return E_INVAL;
     }
@@ -247,47 +198,57 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
     vm_memory_leave(vm);
     vm->state = VM_STOPPING;
     format(vm->stop_reason, sizeof(vm->stop_reason), "%s", why);
-    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+    for (unsigned i = 0; vm->built > VM_MEMORY && i < vm->n_vcpus; i++) {
         sched_remove(&vm->vcpus[i]);
         hvm_yield(vm->vcpus[i].hvm);
     }
     sched_work(vm);
-    vm_fold_end(vm);
-    classes_end(vm);
+    if (vm->built == VM_WHOLE) {
+        vm_fold_end(vm);
+        classes_end(vm);
+    }
+}
+
+/* ---- stopping ------------------------------------------------------------------------------ */
+
+/* A VM that resets at once waits. */
+static bool must_wait(struct vm *vm)
+{
+    uint64_t again_ns = vm->started_ns + RESTART_APART_NS;
+
+    if (!vm->restart || clock_now_ns() >= again_ns) {
+        timerq_cancel(&sched_timers, &vm->restart_timer);
+        return false;
+    }
+    if (!vm->restart_timer.armed) {
+        sched_arm(&vm->restart_timer, again_ns);
+    }
+    return true;
 }
 
 /* A step of stopping; true while there is more to do at once. */
 static bool stop_step(struct vm *vm)
 {
-    if (!vm_disks_stop(vm)) {
+    if (vm->built >= VM_DEVICES && !vm_disks_stop(vm)) {
         return vm->disk_work; /* if not, a disk's completion tells the scheduler */
     }
-    if (p2m_drop_some(&vm->p2m, DROP_PAGES)) {
+    struct deadline d = step_begin();
+    if (vm_take_down(vm, &d)) {
         return true;
     }
     /* A restart is no stop: what was written aside is there when it comes up again. */
     if (!vm->restart && vm_disks_drop_some(vm)) {
         return true;
     }
-    uint64_t again_ns = vm->started_ns + RESTART_APART_NS;
-    if (vm->restart && clock_now_ns() < again_ns) {
-        if (!vm->restart_timer.armed) {
-            sched_arm(&vm->restart_timer, again_ns);
-        }
+    if (must_wait(vm)) {
         return false;
     }
-    timerq_cancel(&sched_timers, &vm->restart_timer);
-    vm_devices_fini(vm);
-    fini_vcpus(vm, vm->n_vcpus);
-    fini_memory(vm);
     vm->state = VM_OFF;
     console_port_end(vm->console);
     log_info("%s: off (%s)", vm->config->name, vm->stop_reason);
     if (vm->restart) {
         enum status s = vm_start(vm);
-        if (s != OK) {
-            log_error("%s: not restarted: %s", vm->config->name, status_name(s));
-        }
+        ASSERT(s == OK);
     }
     return false;
 }
@@ -300,14 +261,18 @@ static bool disk_step(struct vm *vm)
 
 bool vm_wants_work(const struct vm *vm)
 {
-    return vm->state == VM_STOPPING || (vm->disk_work && vm->state != VM_OFF) ||
-           vm_fold_wants_work(vm) || (vm->state == VM_RUN && vm->clock.pv.owed);
+    return (vm->state == VM_STARTING && !vm->waits) || vm->state == VM_STOPPING ||
+           (vm->disk_work && vm_is_up(vm)) || vm_fold_wants_work(vm) ||
+           (vm->state == VM_RUN && vm->clock.pv.owed);
 }
 
 bool vm_work(struct vm *vm)
 {
     bool more = false;
 
+    if (vm->state == VM_STARTING) {
+        return !vm->waits && start_step(vm);
+    }
     if (vm->state == VM_STOPPING) {
         return stop_step(vm);
     }

@@ -2,14 +2,15 @@
 /*
  * A virtual machine: its memory, its vCPUs, its devices, and its life.
  *
- *     OFF --start--> RUN <--pause/resume--> PAUSED
+ *     OFF --start--> STARTING --built, loaded--> RUN <--pause/resume--> PAUSED
  *                    RUN <--no frame / frames free again--> NO_MEMORY
- *     RUN|PAUSED|NO_MEMORY --stop, power-off, broken--> STOPPING --quiesced, freed--> OFF
- *     (reset: STOPPING with `restart`, then started again, a second after the last start at the
- *     soonest: loading a kernel takes the others' time)
+ *     any but OFF --stop, power-off, broken, cannot be started--> STOPPING --quiesced, freed--> OFF
+ *     (reset: STOPPING with `restart`, then STARTING again, a second after the last start at the
+ *     soonest: each reset is some lines of log)
  *
- * Stopping takes time: disk requests in flight end first, and memory goes back a bounded number of
- * pages at a time. vm_work does a step of it, in the VM's turn; everything runs in the scheduler's
+ * Starting and stopping take time: memory is filled and given back some pages at a time, and disk
+ * requests in flight end first. vm_work does a step of it, of at most STEP_MAX_NS, in the VM's
+ * turn; `built` says what there is of the machine meanwhile. Everything runs in the scheduler's
  * loop (kernel/sched.h), so nothing here needs a lock.
  */
 #ifndef KERNEL_VM_H
@@ -36,6 +37,7 @@
 #include "kernel/account.h"
 #include "kernel/classes.h"
 #include "kernel/config/config.h"
+#include "kernel/loader.h"
 #include "kernel/monitor/loglimit.h"
 #include "kernel/turns.h"
 #include "kernel/vm_clock.h"
@@ -46,7 +48,10 @@
 #define VM_VCPUS 1 /* vCPUs a VM can have today; the structures take more */
 #define VM_DISKS 8
 
-enum vm_state { VM_OFF, VM_RUN, VM_PAUSED, VM_NO_MEMORY, VM_STOPPING };
+enum vm_state { VM_OFF, VM_STARTING, VM_RUN, VM_PAUSED, VM_NO_MEMORY, VM_STOPPING };
+
+/* What there is of it, in the order in which it is made; each needs what stands before it. */
+enum vm_built { VM_NOTHING, VM_MEMORY, VM_CPUS, VM_DEVICES, VM_LOADING, VM_WHOLE };
 
 struct vm;
 
@@ -85,10 +90,14 @@ struct vm {
     const struct config_vm *config;
     uint16_t number; /* index in `vms`, from 1: 0 is nobody's */
     enum vm_state state;
+    enum vm_built built;
+    bool pause_first; /* STARTING: it is to be PAUSED then, and not RUN */
+    struct loader_job load;
     bool restart;          /* start again once it is off */
     char stop_reason[192]; /* why it went off, for `vms` */
     uint64_t started_ns;
     struct timer restart_timer; /* a guest that resets at once waits its turn */
+    bool waits;                 /* for a frame, RUN as NO_MEMORY or STARTING */
     uint64_t said_no_memory_ns; /* kernel/vm_memory.c: when the console last heard */
     bool say_memory_back;
     /* When it began to: blocks cleaned, frames pinned and unpinned; and when that was. */
@@ -143,10 +152,11 @@ const char *vm_state_name(const struct vm *vm);
 /* Off, or at an end as good as that: see vm_dead.h. */
 bool vm_has_ended(const struct vm *vm);
 
-/* Builds the machine and starts it. E_BUSY when it is not off; otherwise the failure has been
- * logged with what to do about it, and the VM is off again. */
+/* Begins to build the machine, which runs once its memory is filled. E_BUSY when it is not off.
+ * What goes wrong later is logged with what to do about it, and the VM is off again. */
 enum status vm_start(struct vm *vm) MUST_CHECK;
-/* E_INVAL when the state does not allow it. */
+/* E_INVAL when the state does not allow it. One that is starting is paused before its first
+ * instruction. */
 enum status vm_pause(struct vm *vm) MUST_CHECK;
 enum status vm_resume(struct vm *vm) MUST_CHECK;
 /* Begins to stop it; `why` is kept for `vms`. No effect when it is off or stopping already, but
@@ -157,11 +167,32 @@ void vm_wait_for_memory(struct vm *vm);
 
 /* Whether there may be something for vm_work to do. */
 bool vm_wants_work(const struct vm *vm);
-/* One bounded step of what a VM has to do outside the guest: disks, stopping. To be called in the
+/* One bounded step of what a VM has to do outside the guest: disks, starting,
+ * stopping. To be called in the
  * VM's turn. True: call again soon. */
 bool vm_work(struct vm *vm);
 
+/* Whether its p2m is there. */
+static inline bool vm_has_memory(const struct vm *vm)
+{
+    return vm->built >= VM_MEMORY;
+}
+/* Whether all of it is there and not about to go: it runs, or could. */
+static inline bool vm_is_up(const struct vm *vm)
+{
+    return vm->state == VM_RUN || vm->state == VM_PAUSED || vm->state == VM_NO_MEMORY;
+}
+
 /* Between vm.c and its parts. */
+/* vm_build.c: where a VM's memory lies: below the devices' hole, and what does not fit there above
+ * 4 GiB. Returns how many runs there are. */
+unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2]);
+/* Makes what comes next, or goes on with it; done when vm->built is VM_WHOLE. E_NOMEM: call it
+ * again when there are frames. Other failures have been logged, if there is more to say than their
+ * name. */
+enum status vm_build(struct vm *vm, const struct deadline *d) MUST_CHECK;
+/* Takes away what was made last. Disks must be quiet. True: call it again. */
+bool vm_take_down(struct vm *vm, const struct deadline *d);
 enum status vm_devices_init(struct vm *vm) MUST_CHECK; /* vm_devices.c */
 void vm_devices_fini(struct vm *vm);
 /* vm_disk.c: the VM's n-th disk and its PCI device. */
@@ -182,6 +213,10 @@ bool vm_disks_wait_for_pool(const struct vm *vm);
 bool vm_disks_drop_some(struct vm *vm);
 extern const struct hvm_ops vm_hvm_ops; /* vm_ops.c; ctx is the struct vcpu */
 void vm_irq_init(struct vm *vm);
-enum status vm_load(struct vm *vm) MUST_CHECK; /* vm_load.c: kernel into memory, registers set */
+/* vm_load.c: kernel into memory, and registers, in steps. E_NOMEM from either: call it again when
+ * there are frames. Once begun, an end is due, whether done or not. */
+enum status vm_load_begin(struct vm *vm) MUST_CHECK;
+enum status vm_load_step(struct vm *vm, const struct deadline *d, bool *done) MUST_CHECK;
+void vm_load_end(struct vm *vm);
 
 #endif

@@ -112,7 +112,7 @@ fail_disks:
     }
 fail:
     stop_timers(vm);
-    if (s != E_NOTFOUND) {
+    if (s != E_NOTFOUND && s != E_NOMEM) {
         log_error("%s: making its devices: %s", vm->config->name, status_name(s));
     }
     return s;

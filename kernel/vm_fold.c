@@ -29,11 +29,6 @@ static unsigned long long mib(uint64_t frames)
     return (frames + 255) >> 8;
 }
 
-static bool is_live(const struct vm *vm)
-{
-    return vm->state != VM_OFF && vm->state != VM_STOPPING;
-}
-
 /* Once no VM's folds are being undone any more. */
 static void end_all(void)
 {
@@ -69,6 +64,8 @@ void vm_fold_begin(struct vm *vm)
     vm->p2m.fold_off = !vm->folds;
     if (vm->folds) {
         scan_attach(&vm->p2m);
+    } else if (vm->p2m.shared_maps > 0) {
+        begin_walk(vm); /* turned off while it was being loaded */
     }
 }
 
@@ -86,7 +83,7 @@ void vm_fold_set(struct vm *vm, bool on)
         return;
     }
     vm->folds = on;
-    if (!is_live(vm)) {
+    if (!vm_is_up(vm)) {
         return;
     }
     vm->p2m.fold_off = !on;
@@ -122,7 +119,7 @@ void vms_unmerge(void)
     given_at_all = 0;
     all_under_way = true;
     for (unsigned i = 0; i < n_vms; i++) {
-        if (is_live(vms[i]) && vms[i]->folds) {
+        if (vm_is_up(vms[i]) && vms[i]->folds) {
             begin_walk(vms[i]);
         }
     }
@@ -149,7 +146,7 @@ static void say_it_waits(struct vm *vm)
 
 bool vm_fold_wants_work(const struct vm *vm)
 {
-    return vm->unmerge.on && is_live(vm) &&
+    return vm->unmerge.on && vm_is_up(vm) &&
            (!vm->said_unmerge_waits || unmerge_room(&machine_frames) > reserve());
 }
 

@@ -2,6 +2,7 @@
 /* Fills a new VM's memory: ACPI tables, kernel, initrd; and sets its first vCPU's registers. */
 #include "base/log.h"
 #include "drivers/guest/acpi_tables.h"
+#include "kernel/images.h"
 #include "kernel/loader.h"
 #include "kernel/machine.h"
 #include "kernel/vm.h"
@@ -35,11 +36,36 @@ static enum status put_bios_data(struct vm *vm)
     return s == OK ? p2m_write(&vm->p2m, GPA(LOADER_LOW_END), &ebda_kib, 1) : s;
 }
 
-enum status vm_load(struct vm *vm)
+/* The frames of a file for the VM's share group; a VM that is not to share any copies its bytes. */
+static struct loader_frames frames_of(const struct vm *vm, const char *module, bool initrd)
+{
+    struct loader_frames f = {.image = images_find(module, initrd)};
+
+    if (f.image && !vm->p2m.fold_off) {
+        f.set = image_set_of(f.image, vm->group);
+        ASSERT(f.set);
+    }
+    return f;
+}
+
+static void use_images(const struct vm *vm, bool use)
+{
+    const char *const modules[] = {vm->config->kernel, vm->config->initrd};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct image *im = modules[i][0] ? images_find(modules[i], i == 1) : NULL;
+
+        if (im) {
+            image_use(image_set_of(im, vm->group), use);
+        }
+    }
+}
+
+enum status vm_load_begin(struct vm *vm)
 {
     const struct config_vm *c = vm->config;
     struct loader_input in = {.cmdline = c->cmdline};
-    struct loader_entry e;
+    struct loader_frames kernel, initrd = {0};
     char why[160] = "";
     enum status s;
 
@@ -59,28 +85,63 @@ enum status vm_load(struct vm *vm)
     if (s == OK) {
         s = put_acpi(vm, &in.rsdp);
     }
+    if (s == E_NOMEM) {
+        return s;
+    }
     if (s != OK) {
         log_error("%s: writing what its firmware leaves: %s", c->name, status_name(s));
         return s;
     }
-    s = loader_load(&vm->p2m, &in, &e, why, sizeof(why));
+    kernel = frames_of(vm, c->kernel, false);
+    if (c->initrd[0]) {
+        initrd = frames_of(vm, c->initrd, true);
+    }
+    /* Modules of equal content are read where the image is: the others' bytes serve for nothing. */
+    if (kernel.image) {
+        in.kernel = kernel.image->source;
+    }
+    s = loader_begin(&vm->load, &vm->p2m, &in, kernel, initrd, why, sizeof(why));
     if (s != OK) {
         log_error("%s: cannot load %s: %s", c->name, c->kernel, why);
         return s;
     }
-    if (e.long_mode) {
-        hvm_vcpu_boot64(vm->vcpus[0].hvm, &(struct hvm_boot64){.rip = e.rip,
-                                                               .rsp = e.rsp,
-                                                               .rsi = e.rsi,
-                                                               .cr3 = e.cr3,
-                                                               .gdt_base = e.gdt_base,
-                                                               .gdt_limit = e.gdt_limit});
-    } else {
-        hvm_vcpu_boot32(vm->vcpus[0].hvm, &(struct hvm_boot32){.rip = (uint32_t)e.rip,
-                                                               .esp = (uint32_t)e.rsp,
-                                                               .esi = (uint32_t)e.rsi,
-                                                               .gdt_base = e.gdt_base,
-                                                               .gdt_limit = e.gdt_limit});
-    }
+    use_images(vm, true);
     return OK;
+}
+
+void vm_load_end(struct vm *vm)
+{
+    use_images(vm, false);
+}
+
+static void set_registers(struct vm *vm)
+{
+    const struct loader_entry *e = &vm->load.entry;
+
+    if (e->long_mode) {
+        hvm_vcpu_boot64(vm->vcpus[0].hvm, &(struct hvm_boot64){.rip = e->rip,
+                                                               .rsp = e->rsp,
+                                                               .rsi = e->rsi,
+                                                               .cr3 = e->cr3,
+                                                               .gdt_base = e->gdt_base,
+                                                               .gdt_limit = e->gdt_limit});
+    } else {
+        hvm_vcpu_boot32(vm->vcpus[0].hvm, &(struct hvm_boot32){.rip = (uint32_t)e->rip,
+                                                               .esp = (uint32_t)e->rsp,
+                                                               .esi = (uint32_t)e->rsi,
+                                                               .gdt_base = e->gdt_base,
+                                                               .gdt_limit = e->gdt_limit});
+    }
+}
+
+enum status vm_load_step(struct vm *vm, const struct deadline *d, bool *done)
+{
+    enum status s = loader_step(&vm->load, d);
+
+    *done = vm->load.stage == LOADER_DONE;
+    if (s == OK && *done) {
+        images_mapped(vm->load.mapped);
+        set_registers(vm);
+    }
+    return s;
 }

@@ -29,11 +29,14 @@ static unsigned waiting;
 
 void vm_wait_for_memory(struct vm *vm)
 {
-    if (vm->state != VM_RUN) {
+    if (vm->waits || (vm->state != VM_RUN && vm->state != VM_STARTING)) {
         return;
     }
-    vm->state = VM_NO_MEMORY;
-    vm_clock_stop(vm);
+    vm->waits = true;
+    if (vm->state == VM_RUN) {
+        vm->state = VM_NO_MEMORY;
+        vm_clock_stop(vm);
+    }
     vm->waits_cleaned = machine_cache.n_cleaned;
     vm->waits_pinned = machine_frames.pinned;
     vm->waits_unpinned = machine_frames.n_unpinned;
@@ -62,9 +65,20 @@ void vm_wait_for_memory(struct vm *vm)
 
 void vm_memory_leave(struct vm *vm)
 {
-    if (vm->state == VM_NO_MEMORY) {
+    if (vm->waits) {
+        vm->waits = false;
         waiting--;
     }
+}
+
+bool vm_memory_may_come(const struct vm *vm)
+{
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i] != vm && vms[i]->state != VM_OFF) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whether some device has done since what may be all that the VM waits for. Where others' requests
@@ -80,15 +94,19 @@ static bool may_try_again(const struct vm *vm)
 static void wake(struct vm *vm, const char *why)
 {
     waiting--;
-    vm->state = VM_RUN;
-    vm_clock_go(vm);
-    vm_disks_wake(vm); /* a disk may be what wanted the frame */
+    vm->waits = false;
+    if (vm->state == VM_NO_MEMORY) {
+        vm->state = VM_RUN;
+        vm_clock_go(vm);
+        vm_disks_wake(vm); /* a disk may be what wanted the frame */
+    }
+    sched_work(vm);
     if (vm->say_memory_back) {
         vm->say_memory_back = false;
         log_info("%s: goes on: %s", vm->config->name, why);
     }
     for (unsigned c = 0; c < vm->n_vcpus; c++) {
-        if (!vm->vcpus[c].halted) {
+        if (vm->state == VM_RUN && !vm->vcpus[c].halted) {
             sched_wake(&vm->vcpus[c]);
         }
     }
@@ -106,8 +124,7 @@ bool vm_memory_work(void *ctx)
     bool enough = machine_frames.by_state[FRAME_FREE] >= WAKE_FREE;
     for (unsigned i = 0; i < n_vms && waiting > 0; i++) {
         struct vm *vm = vms[i];
-        if (vm->state == VM_NO_MEMORY && !vm_disks_wait_for_pool(vm) &&
-            (enough || may_try_again(vm))) {
+        if (vm->waits && !vm_disks_wait_for_pool(vm) && (enough || may_try_again(vm))) {
             woke = true;
             wake(vm, enough ? "memory is free again" : "its disk has what it waited for");
         }

@@ -7,7 +7,9 @@
 
 /* For the loop: lets waiting VMs go on when there are frames. */
 bool vm_memory_work(void *ctx);
-/* The VM is about to leave VM_NO_MEMORY for another state than VM_RUN. */
+/* Whether waiting may help: others hold memory too. */
+bool vm_memory_may_come(const struct vm *vm);
+/* The VM is about to go, or to be paused: it waits no longer. */
 void vm_memory_leave(struct vm *vm);
 
 #endif

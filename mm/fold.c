@@ -68,20 +68,26 @@ void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void),
 
 /* ---- attaching ----------------------------------------------------------------------------- */
 
+void fold_know(struct fold *f, struct share_group *g)
+{
+    struct share_group **at = &f->groups;
+
+    while (*at && *at != g) {
+        ASSERT((*at)->id != g->id);
+        at = &(*at)->fold_next;
+    }
+    if (!*at) {
+        g->fold_next = NULL;
+        *at = g;
+    }
+}
+
 void fold_attach(struct fold *f, struct p2m *p)
 {
-    struct share_group **g = &f->groups;
     struct p2m **end = &f->maps;
 
     ASSERT(!p->fold_attached);
-    while (*g && *g != p->group) {
-        ASSERT((*g)->id != p->group->id);
-        g = &(*g)->fold_next;
-    }
-    if (!*g) {
-        p->group->fold_next = NULL;
-        *g = p->group;
-    }
+    fold_know(f, p->group);
     while (*end) {
         end = &(*end)->fold_next;
     }
@@ -206,7 +212,7 @@ void fold_bracket(struct fold *f)
     }
 }
 
-static void close_bracket(struct fold *f)
+void fold_bracket_end(struct fold *f)
 {
     if (f->bracket) {
         f->unit->end();
@@ -315,7 +321,7 @@ unsigned fold_step(struct fold *f, unsigned budget)
         }
         done++;
     }
-    close_bracket(f);
+    fold_bracket_end(f);
     if (f->ticks) {
         f->scan_ticks += f->ticks() - start;
     }
@@ -335,7 +341,7 @@ unsigned fold_step_hints(struct fold *f, unsigned budget)
     for (uint32_t i = 0; i < n; i++) {
         take_hint(f);
     }
-    close_bracket(f);
+    fold_bracket_end(f);
     if (f->ticks) {
         f->scan_ticks += f->ticks() - start;
     }
@@ -365,7 +371,9 @@ static uint64_t estimate_unshared(const struct fold *f)
 
 void fold_read(const struct fold *f, struct fold_counters *out)
 {
-    uint64_t shared_maps = 0, shared = f->frames->by_state[FRAME_SHARED] - f->frames->shared_gone;
+    const struct frames *frames = f->frames;
+    uint64_t shared_maps = 0;
+    uint64_t shared = frames->by_state[FRAME_SHARED] - frames->shared_gone - frames->shared_given;
 
     *out = (struct fold_counters){
         .pages_shared = shared,

@@ -129,7 +129,7 @@ mfn_t fold_block(struct fold *f, struct share_group *g, mfn_t x)
             /* Nobody maps that one: it is the one to go, and no guest has to follow. */
             cache_move(f->cache, MFN(n), x);
             (void)find_stable(f, &b);
-        } else if (fr->refs < UINT32_MAX) {
+        } else if (fr->refs < FRAME_REFS_MAX) {
             if (is_cached(f, x)) {
                 cache_move(f->cache, x, MFN(n));
             }
@@ -147,7 +147,7 @@ void fold_block_follow(struct fold *f, mfn_t x, mfn_t into)
     const struct frame *fr = frame_of(f->frames, x);
 
     if ((fr->flags & FRAME_F_CACHED) && (fr->flags & FRAME_F_NEW) && fr->pins == 0 &&
-        frame_of(f->frames, into)->refs < UINT32_MAX) {
+        frame_of(f->frames, into)->refs < FRAME_REFS_MAX) {
         cache_move(f->cache, x, into);
     }
 }

@@ -132,7 +132,7 @@ static bool enter_hash(struct fold *f, struct share_group *g, mfn_t mfn, uint64_
     return true;
 }
 
-static void leave_out(struct fold *f, struct share_group *g, mfn_t mfn)
+void fold_index_leave_out(struct fold *f, struct share_group *g, mfn_t mfn)
 {
     frame_of(f->frames, mfn)->flags |= FRAME_F_LEFT_OUT;
     f->left_out++;
@@ -149,7 +149,7 @@ void fold_index_hash_stable(struct fold *f, struct share_group *g, mfn_t mfn, ui
     if (enter_hash(f, g, mfn, hash, FRAME_F_STABLE)) {
         f->stable++;
     } else {
-        leave_out(f, g, mfn);
+        fold_index_leave_out(f, g, mfn);
         f->collisions++;
     }
 }
@@ -261,7 +261,7 @@ static void move_stable(struct fold *f, mfn_t mfn)
     if (at.match == FRAME_NIL) {
         fold_index_add_stable(f, g, mfn, &at);
     } else {
-        leave_out(f, g, mfn); /* an equal one was made while this one was in no index */
+        fold_index_leave_out(f, g, mfn); /* an equal one was made while this one was in no index */
     }
 }
 

@@ -42,6 +42,8 @@ uint32_t fold_index_find_hash(struct fold *f, const struct share_group *g, uint6
  */
 void fold_index_hash_stable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash);
 bool fold_index_hash_unstable(struct fold *f, struct share_group *g, mfn_t mfn, uint64_t hash);
+/* A SHARED frame whose place in the index another has. */
+void fold_index_leave_out(struct fold *f, struct share_group *g, mfn_t mfn);
 /* Takes a frame out of whichever tree holds it: struct frames' unindex. `ctx` is the struct fold.
  */
 void fold_index_remove(void *ctx, mfn_t mfn);

@@ -63,7 +63,7 @@ static void refresh_place(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t into)
 
 bool fold_merge_stable(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, mfn_t into)
 {
-    if (frame_of(f->frames, into)->refs == UINT32_MAX) {
+    if (frame_of(f->frames, into)->refs == FRAME_REFS_MAX) {
         return false;
     }
     freeze(p, gfn);
@@ -81,7 +81,7 @@ bool fold_merge_twin_of_block(struct fold *f, struct p2m *owner, mfn_t twin, mfn
     const struct frame *fr = frame_of(f->frames, twin);
     gfn_t gfn = GFN(fr->gfn);
 
-    if (frame_of(f->frames, block)->refs == UINT32_MAX) {
+    if (frame_of(f->frames, block)->refs == FRAME_REFS_MAX) {
         return false;
     }
     freeze(owner, gfn);
@@ -99,7 +99,7 @@ bool fold_merge_twin_of_block(struct fold *f, struct p2m *owner, mfn_t twin, mfn
 
 bool fold_merge_block(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t block, mfn_t into)
 {
-    if (frame_of(f->frames, into)->refs == UINT32_MAX || !merge(f, p, gfn, block, into)) {
+    if (frame_of(f->frames, into)->refs == FRAME_REFS_MAX || !merge(f, p, gfn, block, into)) {
         return false;
     }
     if (f->on.lookahead && frame_of(f->frames, into)->state == FRAME_SHARED) {

@@ -34,5 +34,9 @@ struct p2m *fold_map_of(const struct fold *f, uint16_t vm);
 void fold_again(struct p2m *p, gfn_t gfn);
 /* Before the first use of unit->ops in a step. */
 void fold_bracket(struct fold *f);
+/* At the end of the step. */
+void fold_bracket_end(struct fold *f);
+/* The engine may find frames of the group from now on. */
+void fold_know(struct fold *f, struct share_group *g);
 
 #endif

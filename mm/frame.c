@@ -100,7 +100,7 @@ void frames_get(struct frames *f, mfn_t mfn)
 {
     struct frame *fr = frame_of(f, mfn);
 
-    ASSERT(fr->refs < UINT32_MAX);
+    ASSERT(fr->refs < FRAME_REFS_MAX);
     fr->refs++;
     if (fr->state == FRAME_CACHE && (fr->flags & FRAME_F_CACHED) != 0) {
         state_move(f, fr, FRAME_SHARED);

@@ -106,6 +106,7 @@ struct frames {
     uint64_t pinned;                 /* frames with pins > 0 */
     uint64_t n_unpinned;             /* so often a frame's last pin has gone */
     uint64_t shared_gone;            /* SHARED, and nothing but pins keeps them */
+    uint64_t shared_given; /* SHARED, and there whether guests map them or not (mm/image) */
     /* Called when a frame is wanted and none is free: give back up to `want` frames, return how
      * many. Set by the cache's owner; may be NULL. Must not allocate. */
     uint64_t (*reclaim)(void *ctx, uint64_t want);
@@ -135,7 +136,10 @@ void frames_mark_hyp(struct frames *f, mfn_t first, uint64_t n);
 enum status frames_alloc(struct frames *f, enum frame_state state, mfn_t *out) MUST_CHECK;
 /* A HYP frame back to FREE. */
 void frames_free(struct frames *f, mfn_t mfn);
-void frames_get(struct frames *f, mfn_t mfn); /* one more reference */
+/* One more reference, where there are less than FRAME_REFS_MAX: a caller on a guest's behalf looks
+ * first. 2^32 entries can map one zero page, so the count can be used up. */
+#define FRAME_REFS_MAX UINT32_MAX
+void frames_get(struct frames *f, mfn_t mfn);
 /* One reference less; at zero the frame is taken out of the index and goes free (ZERO stays). */
 void frames_put(struct frames *f, mfn_t mfn);
 /* At most FRAME_PINS_MAX pins at a time: who pins on a guest's behalf looks at `pins` first. */

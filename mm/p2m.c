@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A VM's memory: first touch, copy-on-write, merging of one entry, and giving everything back. */
+/* A VM's memory: first touch, copy-on-write, and merging of one entry. */
 #include "mm/p2m.h"
 
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/page.h"
+#include "mm/p2m_count.h"
 #include "mm/p2m_notes.h"
-
-/* How many frames p2m_drop_some releases behind one flush. */
-#define DROP_BATCH 64
 
 enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
                      struct share_group *group, uint16_t vm, const struct p2m_run *runs,
@@ -39,7 +37,6 @@ enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct
         .ram_pages = ram_pages,
         .regions = regions,
         .n_regions = p2m_regions(runs, n_runs),
-        .drop_next = runs[0].first,
     };
     for (unsigned i = 0; i < n_runs; i++) {
         p->runs[i] = runs[i];
@@ -60,42 +57,7 @@ bool p2m_is_ram(const struct p2m *p, gfn_t gfn)
     return false;
 }
 
-/* ---- counting what the entries map --------------------------------------------------------- */
-
-static inline void count_gain(struct p2m *p, gfn_t gfn, enum frame_state state)
-{
-    p->present++;
-    if (state == FRAME_ZERO) {
-        p->zero_maps++;
-        p->group->zero_maps++;
-    } else if (state == FRAME_SHARED) {
-        p->shared_maps++;
-        p->group->shared_maps++;
-    } else {
-        return;
-    }
-    p->group->class_folded[p2m_page(p, gfn)->class]++;
-}
-
-static inline void count_lose(struct p2m *p, gfn_t gfn, enum frame_state state)
-{
-    p->present--;
-    if (state == FRAME_ZERO) {
-        p->zero_maps--;
-        p->group->zero_maps--;
-    } else if (state == FRAME_SHARED) {
-        p->shared_maps--;
-        p->group->shared_maps--;
-    } else {
-        return;
-    }
-    p->group->class_folded[p2m_page(p, gfn)->class]--;
-}
-
-static inline enum frame_state state_of(const struct p2m *p, mfn_t mfn)
-{
-    return (enum frame_state)frame_of(p->frames, mfn)->state;
-}
+/* ---- what the entries map ------------------------------------------------------------------ */
 
 void p2m_set_class(struct p2m *p, gfn_t gfn, enum page_class class)
 {
@@ -106,7 +68,7 @@ void p2m_set_class(struct p2m *p, gfn_t gfn, enum page_class class)
         return;
     }
     if (p->ops->lookup(p->ctx, gfn, &e) == OK &&
-        (state_of(p, e.mfn) == FRAME_SHARED || state_of(p, e.mfn) == FRAME_ZERO)) {
+        (p2m_state_of(p, e.mfn) == FRAME_SHARED || p2m_state_of(p, e.mfn) == FRAME_ZERO)) {
         p->group->class_folded[page->class]--;
         p->group->class_folded[class]++;
     }
@@ -142,6 +104,8 @@ static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
     if (s != OK) {
         return s;
     }
+    /* A zero page that as many map as can be counted serves no further one. */
+    write |= frame_of(p->frames, p->group->zero)->refs == FRAME_REFS_MAX;
     if (write) {
         s = alloc_private(p, gfn, &mfn);
         if (s != OK) {
@@ -157,7 +121,7 @@ static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
         frames_put(p->frames, mfn);
         return s;
     }
-    count_gain(p, gfn, write ? FRAME_PRIVATE : FRAME_ZERO);
+    p2m_count_gain(p, gfn, write ? FRAME_PRIVATE : FRAME_ZERO);
     if (write) {
         p->demand_zero++;
         p2m_mark_written(p, gfn);
@@ -186,9 +150,9 @@ static enum status take_over(struct p2m *p, gfn_t gfn, mfn_t mfn)
         return s;
     }
     p2m_mark_written(p, gfn);
-    if (state_of(p, mfn) != FRAME_PRIVATE) {
-        count_lose(p, gfn, state_of(p, mfn));
-        count_gain(p, gfn, FRAME_PRIVATE);
+    if (p2m_state_of(p, mfn) != FRAME_PRIVATE) {
+        p2m_count_lose(p, gfn, p2m_state_of(p, mfn));
+        p2m_count_gain(p, gfn, FRAME_PRIVATE);
         note_break(p, gfn);
         p->takeovers++;
         frames_set_state(p->frames, mfn, FRAME_PRIVATE);
@@ -218,7 +182,7 @@ static bool take_from_cache(struct p2m *p, mfn_t mfn)
 /* A frame of its own for a page that is mapped read-only. */
 static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
 {
-    enum frame_state was = state_of(p, old);
+    enum frame_state was = p2m_state_of(p, old);
     mfn_t mfn;
 
     if (is_last(frame_of(p->frames, old))) {
@@ -246,8 +210,8 @@ static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
         return s;
     }
     p->ops->flush(p->ctx);
-    count_lose(p, gfn, was);
-    count_gain(p, gfn, FRAME_PRIVATE);
+    p2m_count_lose(p, gfn, was);
+    p2m_count_gain(p, gfn, FRAME_PRIVATE);
     p2m_mark_written(p, gfn);
     note_break(p, gfn);
     if (was == FRAME_ZERO) {
@@ -266,7 +230,7 @@ static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
  * nothing to do with it: a read of a hole maps the zero page too. */
 static enum status break_sharing(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
 {
-    bool folds = state_of(p, old) != FRAME_ZERO || (p2m_page(p, gfn)->flags & GPAGE_F_FOLDED);
+    bool folds = p2m_state_of(p, old) != FRAME_ZERO || (p2m_page(p, gfn)->flags & GPAGE_F_FOLDED);
     uint64_t start = p->ticks ? p->ticks() : 0;
     enum status s = give_own(p, gfn, old, out);
 
@@ -337,7 +301,8 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
         p2m_mark_written(p, gfn);
         return OK;
     }
-    if (!hole && state_of(p, old.mfn) == FRAME_PRIVATE && frame_of(p->frames, old.mfn)->pins > 0) {
+    if (fr->refs == FRAME_REFS_MAX || (!hole && p2m_state_of(p, old.mfn) == FRAME_PRIVATE &&
+                                       frame_of(p->frames, old.mfn)->pins > 0)) {
         return E_BUSY;
     }
     enum status s = p2m_region_make(p, gfn);
@@ -354,9 +319,9 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
     frames_get(p->frames, mfn);
     if (!hole) {
         p->ops->flush(p->ctx);
-        count_lose(p, gfn, state_of(p, old.mfn));
+        p2m_count_lose(p, gfn, p2m_state_of(p, old.mfn));
     }
-    count_gain(p, gfn, state_of(p, mfn));
+    p2m_count_gain(p, gfn, p2m_state_of(p, mfn));
     p2m_mark_written(p, gfn);
     note_break(p, gfn);
     if (!hole) {
@@ -368,7 +333,7 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
 /* Whether the entry is the guest's own page, with no device at it but the one that asks. */
 static bool can_freeze(const struct p2m *p, gfn_t gfn, struct p2m_entry *e)
 {
-    return p->ops->lookup(p->ctx, gfn, e) == OK && state_of(p, e->mfn) == FRAME_PRIVATE &&
+    return p->ops->lookup(p->ctx, gfn, e) == OK && p2m_state_of(p, e->mfn) == FRAME_PRIVATE &&
            frame_of(p->frames, e->mfn)->pins == 1;
 }
 
@@ -376,8 +341,8 @@ static bool can_freeze(const struct p2m *p, gfn_t gfn, struct p2m_entry *e)
 static void become_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
     frames_set_state(p->frames, mfn, FRAME_SHARED);
-    count_lose(p, gfn, FRAME_PRIVATE);
-    count_gain(p, gfn, FRAME_SHARED);
+    p2m_count_lose(p, gfn, FRAME_PRIVATE);
+    p2m_count_gain(p, gfn, FRAME_SHARED);
 }
 
 void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
@@ -411,17 +376,20 @@ void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
 
 void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
-    ASSERT(state_of(p, mfn) == FRAME_PRIVATE && frame_of(p->frames, mfn)->gfn == gfn.n);
+    ASSERT(p2m_state_of(p, mfn) == FRAME_PRIVATE && frame_of(p->frames, mfn)->gfn == gfn.n);
     become_shared(p, gfn, mfn);
     p2m_page(p, gfn)->flags |= GPAGE_F_FOLDED;
 }
 
 enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
 {
-    bool zero = state_of(p, into) == FRAME_ZERO;
+    bool zero = p2m_state_of(p, into) == FRAME_ZERO;
 
     if (!zero) {
         ASSERT(p2m_may_adopt(frame_of(p->frames, into), p->group->id));
+    }
+    if (frame_of(p->frames, into)->refs == FRAME_REFS_MAX) {
+        return E_BUSY;
     }
     if (p->logs) {
         (void)p2m_harvest_page(p, gfn); /* the new entry's dirty bit starts clear */
@@ -435,8 +403,8 @@ enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
     }
     frames_get(p->frames, into);
     p->ops->flush(p->ctx);
-    count_lose(p, gfn, state_of(p, old));
-    count_gain(p, gfn, zero ? FRAME_ZERO : FRAME_SHARED);
+    p2m_count_lose(p, gfn, p2m_state_of(p, old));
+    p2m_count_gain(p, gfn, zero ? FRAME_ZERO : FRAME_SHARED);
     p2m_page(p, gfn)->flags |= GPAGE_F_FOLDED;
     if (zero) {
         p->zero_merges++;
@@ -447,51 +415,4 @@ enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
     }
     frames_put(p->frames, old);
     return OK;
-}
-
-/* ---- giving memory back -------------------------------------------------------------------- */
-
-bool p2m_drop_some(struct p2m *p, uint64_t budget)
-{
-    const struct p2m_run *last = &p->runs[p->n_runs - 1];
-    gfn_t end = GFN(last->first.n + last->pages);
-    gfn_t first = p->runs[0].first, at = p->drop_next;
-    mfn_t batch[DROP_BATCH];
-
-    while (budget > 0 && p->present > 0) {
-        uint64_t n = 0;
-        struct p2m_entry e;
-
-        while (n < MIN(budget, (uint64_t)DROP_BATCH) &&
-               p->ops->next(p->ctx, at, end, &at, &e) == OK) {
-            p->ops->unmap(p->ctx, at);
-            count_lose(p, at, state_of(p, e.mfn));
-            batch[n++] = e.mfn;
-            at.n++;
-        }
-        if (n == 0 && at.n == first.n) {
-            break;
-        }
-        if (n == 0) {
-            at = first; /* what is left was touched after that had been dropped */
-            continue;
-        }
-        p->ops->flush(p->ctx);
-        for (uint64_t i = 0; i < n; i++) {
-            frames_put(p->frames, batch[i]);
-        }
-        budget -= n;
-    }
-    if (p->present == 0) {
-        p2m_regions_drop(p);
-        at = first;
-    }
-    p->drop_next = at;
-    return p->present > 0;
-}
-
-void p2m_drop_all(struct p2m *p)
-{
-    p2m_drop_some(p, UINT64_MAX);
-    ASSERT(p->present == 0);
 }

@@ -24,6 +24,7 @@
 #ifndef MM_P2M_H
 #define MM_P2M_H
 
+#include "base/deadline.h"
 #include "base/status.h"
 #include "base/types.h"
 #include "mm/frame.h"
@@ -183,10 +184,13 @@ uint32_t p2m_regions(const struct p2m_run *runs, unsigned n_runs);
 enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
                      struct share_group *group, uint16_t vm, const struct p2m_run *runs,
                      unsigned n_runs, struct p2m_region *regions) MUST_CHECK;
-/* Drops every reference, and the notes, leaving an empty map. Slow for big guests; p2m_drop_some is
- * the bounded form: releases up to `budget` pages, returns whether any are left. */
+/*
+ * Drops every reference, and the notes, leaving an empty map. Slow for big guests; p2m_drop_some is
+ * the bounded form: releases up to `budget` pages, looks at the clock after each few, and returns
+ * whether anything is left.
+ */
 void p2m_drop_all(struct p2m *p);
-bool p2m_drop_some(struct p2m *p, uint64_t budget);
+bool p2m_drop_some(struct p2m *p, uint64_t budget, const struct deadline *d);
 
 /* Whether gfn is this guest's RAM. */
 bool p2m_is_ram(const struct p2m *p, gfn_t gfn);
@@ -216,7 +220,8 @@ void p2m_put(struct p2m *p, mfn_t mfn);
  * Maps a disk block's frame (CACHE, SHARED, or the group's zero page) read-only at gfn in place of
  * whatever is there: a page is read from a disk without a copy. The caller has it pinned, and no
  * guest of another share group maps it (p2m_may_adopt). E_FAULT: not RAM. E_BUSY: a device is
- * writing to the guest's own page there. E_NOMEM: no memory for tables. Nothing has changed then.
+ * writing to the guest's own page there, or the frame's references are all used. E_NOMEM: no memory
+ * for tables. Nothing has changed then.
  */
 enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn) MUST_CHECK;
 /* Whether guests of share group `id` may map the CACHE or SHARED frame: only one group does at a
@@ -283,7 +288,8 @@ void p2m_log_collect(struct p2m *p);
  *
  * p2m_merge wants gfn to map such a frame or a SHARED one, and replaces it by `into` (SHARED or
  * CACHE of its group, or the group's zero page) read-only, flushes, and drops the old frame's
- * reference; an error from ops->map is returned and nothing has changed then.
+ * reference. E_BUSY: no reference to `into` is left. That, or an error from ops->map, is returned
+ * and nothing has changed then.
  */
 void p2m_make_shared(struct p2m *p, gfn_t gfn, mfn_t mfn);
 enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into) MUST_CHECK;

@@ -37,15 +37,11 @@ enum status p2m_region_make(struct p2m *p, gfn_t gfn)
     return OK;
 }
 
-void p2m_regions_drop(struct p2m *p)
+void p2m_region_drop(struct p2m *p, uint32_t region)
 {
-    for (uint32_t i = 0; i < p->n_regions && p->n_notes > 0; i++) {
-        if (p->regions[i].notes != FRAME_NIL) {
-            frames_free(p->frames, MFN(p->regions[i].notes));
-            p->regions[i].notes = FRAME_NIL;
-            p->n_notes--;
-        }
-    }
+    frames_free(p->frames, MFN(p->regions[region].notes));
+    p->regions[region].notes = FRAME_NIL;
+    p->n_notes--;
 }
 
 /* ---- writes -------------------------------------------------------------------------------- */

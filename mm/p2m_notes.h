@@ -9,8 +9,8 @@
 enum status p2m_region_make(struct p2m *p, gfn_t gfn) MUST_CHECK;
 /* Tells the logs alone that the page was or may be written. */
 void p2m_log_written(struct p2m *p, gfn_t gfn);
-/* Gives all notes back. */
-void p2m_regions_drop(struct p2m *p);
+/* Gives a region's notes back; nothing may be mapped there. */
+void p2m_region_drop(struct p2m *p, uint32_t region);
 /* mm/fold is to look at the page again, though nobody writes it: in the next pass, or when its rest
  * is over. */
 void p2m_look_again(struct p2m *p, gfn_t gfn);

@@ -76,6 +76,64 @@ static void table_free(struct hvm_space *s, mfn_t table, unsigned level)
     s->tables--;
 }
 
+/* Tables freed between two looks at the clock. */
+#define TRIM_TABLES 32u
+
+/* Frees some of what a table of level 2 leads to; true when nothing is left. */
+static bool trim_directory(struct hvm_space *s, uint64_t *t)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (!(t[i] & EPT_PRESENT)) {
+            continue;
+        }
+        if (n++ == TRIM_TABLES) {
+            return false;
+        }
+        table_free(s, MFN((t[i] & EPT_ADDRESS) >> PAGE_SHIFT), 1);
+        t[i] = 0;
+    }
+    return true;
+}
+
+/* The first entry that leads to a table of level 2, or NULL. */
+static uint64_t *first_directory(struct hvm_space *s)
+{
+    uint64_t *top = frame_bytes(s->frames, s->root);
+
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (!(top[i] & EPT_PRESENT)) {
+            continue;
+        }
+        uint64_t *t = table_at(s, top[i]);
+        for (unsigned k = 0; k < ENTRIES; k++) {
+            if (t[k] & EPT_PRESENT) {
+                return &t[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+bool hvm_space_trim(struct hvm_space *s, const struct deadline *d)
+{
+    uint64_t *e;
+
+    s->leaf_block = NO_BLOCK;
+    s->stale = true;
+    while ((e = first_directory(s)) != NULL) {
+        if (trim_directory(s, table_at(s, *e))) {
+            table_free(s, MFN((*e & EPT_ADDRESS) >> PAGE_SHIFT), 1);
+            *e = 0;
+        }
+        if (deadline_passed(d)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void hvm_space_fini(struct hvm_space *s)
 {
     table_free(s, s->root, LEVELS);

@@ -11,6 +11,7 @@
 #ifndef ARCH_HVM_H
 #define ARCH_HVM_H
 
+#include "base/deadline.h"
 #include "base/status.h"
 #include "base/types.h"
 #include "mm/p2m.h"
@@ -82,8 +83,10 @@ uint64_t hvm_apic_bus_hz(void);
 struct hvm_space;
 size_t hvm_space_bytes(void);
 enum status hvm_space_init(struct hvm_space *s, struct frames *f) MUST_CHECK;
-/* Frees the tables; the p2m over it must be empty. */
+/* Frees the tables; the p2m over it must be empty. hvm_space_trim is the bounded form: frees tables
+ * until the time is over, and returns whether any but a few are left. */
 void hvm_space_fini(struct hvm_space *s);
+bool hvm_space_trim(struct hvm_space *s, const struct deadline *d);
 const struct p2m_ops *hvm_space_ops(void); /* ctx: the struct hvm_space */
 /* Table frames in use, for the audit. */
 uint64_t hvm_space_tables(const struct hvm_space *s);

@@ -178,7 +178,7 @@ static void vm_destroy(struct world *w, unsigned i, bool in_steps)
     struct world_vm *v = &w->vms[i];
 
     fold_detach(&w->fold, &v->p2m);
-    while (in_steps && p2m_drop_some(&v->p2m, 3)) {
+    while (in_steps && p2m_drop_some(&v->p2m, 3, NULL)) {
         if (!w->starving) { /* the free list is hidden then */
             world_audit(w);
         }

@@ -253,7 +253,7 @@ static void test_frames_leave_during_teardown(void **state)
         fold_step(&w.fold, steps);
         /* From the high end: the teardown comes from the low one. */
         for (unsigned vm = 3; vm-- > 0;) {
-            while (p2m_drop_some(&w.vms[vm].p2m, 1)) {
+            while (p2m_drop_some(&w.vms[vm].p2m, 1, NULL)) {
                 world_audit(&w);
             }
             memset(w.vms[vm].oracle, 0, (WORLD_PAGES + 2) * PAGE_SIZE);

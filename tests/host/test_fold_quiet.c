@@ -130,7 +130,7 @@ static void guest_down(struct scene *s, unsigned i)
     }
     fold_detach(&s->fold, &g->p2m);
     g->map.race = NULL;
-    while (p2m_drop_some(&g->p2m, 5)) {
+    while (p2m_drop_some(&g->p2m, 5, NULL)) {
     }
     fake_map_fini(&g->map);
 }

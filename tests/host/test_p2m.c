@@ -316,7 +316,7 @@ static void test_drop_is_bounded_and_respects_pins(void **state)
     assert_int_equal(p2m_get_write(&w.vm[0], GFN(3), &m), OK);
     fold_detach(&w.fold, &w.vm[0]);
     unsigned rounds = 1;
-    while (p2m_drop_some(&w.vm[0], 5)) {
+    while (p2m_drop_some(&w.vm[0], 5, NULL)) {
         rounds++;
         world_check(&w);
     }
@@ -355,9 +355,9 @@ static void test_drop_walks_the_map_once(void **state)
         assert_int_equal(p2m_fault(&vm, GFN(g), g % 2), OK);
     }
     walked = 0;
-    assert_true(p2m_drop_some(&vm, 1000));
+    assert_true(p2m_drop_some(&vm, 1000, NULL));
     assert_int_equal(p2m_fault(&vm, GFN(3), true), OK); /* touched again behind it */
-    while (p2m_drop_some(&vm, 1)) {
+    while (p2m_drop_some(&vm, 1, NULL)) {
     }
     assert_int_equal(vm.present, 0);
     assert_in_range(walked, run.pages, 3 * run.pages);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a map's entries lead to, counted as they come and go. Private to mm/p2m. */
+#ifndef MM_P2M_COUNT_H
+#define MM_P2M_COUNT_H
+
+#include "mm/p2m.h"
+
+static inline enum frame_state p2m_state_of(const struct p2m *p, mfn_t mfn)
+{
+    return (enum frame_state)frame_of(p->frames, mfn)->state;
+}
+
+/* gfn, a hole until now, maps a frame of this state. */
+static inline void p2m_count_gain(struct p2m *p, gfn_t gfn, enum frame_state state)
+{
+    p->present++;
+    if (state == FRAME_ZERO) {
+        p->zero_maps++;
+        p->group->zero_maps++;
+    } else if (state == FRAME_SHARED) {
+        p->shared_maps++;
+        p->group->shared_maps++;
+    } else {
+        return;
+    }
+    p->group->class_folded[p2m_page(p, gfn)->class]++;
+}
+
+/* gfn, which mapped a frame of this state, is a hole. */
+static inline void p2m_count_lose(struct p2m *p, gfn_t gfn, enum frame_state state)
+{
+    p->present--;
+    if (state == FRAME_ZERO) {
+        p->zero_maps--;
+        p->group->zero_maps--;
+    } else if (state == FRAME_SHARED) {
+        p->shared_maps--;
+        p->group->shared_maps--;
+    } else {
+        return;
+    }
+    p->group->class_folded[p2m_page(p, gfn)->class]--;
+}
+
+#endif
