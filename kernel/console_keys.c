@@ -62,7 +62,7 @@ void console_keys_note_echo(void)
 
 bool console_can_take(const struct vm *vm)
 {
-    return vm->state != VM_OFF && vm->state != VM_STOPPING;
+    return vm_is_up(vm);
 }
 
 /* Gives the attached guest what was typed, as far as it takes it. */

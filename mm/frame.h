@@ -23,6 +23,8 @@
  * says so, and one of the references is the cache's. Such a frame goes from CACHE to SHARED with
  * the first guest that maps it, and back to CACHE with the last.
  *
+ * A boot image (mm/image) holds SHARED frames too, by a reference like any guest's.
+ *
  * What is indexed may be SHARED or CACHE (stable), or PRIVATE (unstable).
  *
  * A pin keeps a frame from being merged or reused while a device may still access it: a frame whose
