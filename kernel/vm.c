@@ -103,8 +103,6 @@ enum status vm_start(struct vm *vm)
 /* The machine is whole and its memory is filled. */
 static void begin_to_run(struct vm *vm)
 {
-    classes_begin(vm);
-    vm_fold_begin(vm);
     vm->state = vm->pause_first ? VM_PAUSED : VM_RUN;
     if (vm->pause_first) {
         vm_clock_stop(vm);
@@ -203,7 +201,7 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
         hvm_yield(vm->vcpus[i].hvm);
     }
     sched_work(vm);
-    if (vm->built == VM_WHOLE) {
+    if (vm_has_memory(vm)) {
         vm_fold_end(vm);
         classes_end(vm);
     }

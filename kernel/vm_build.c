@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "kernel/machine.h"
 #include "kernel/vm.h"
+#include "kernel/vm_fold.h"
 
 unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2])
 {
@@ -29,7 +30,10 @@ static enum status init_memory(struct vm *vm)
     if (s != OK) {
         hvm_space_fini(vm->space);
     }
-    vm->p2m.fold_off = !vm->folds;
+    if (s == OK) {
+        classes_begin(vm);
+        vm_fold_begin(vm); /* before there is any page that would have to be noted */
+    }
     return s;
 }
 

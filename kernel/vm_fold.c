@@ -64,8 +64,6 @@ void vm_fold_begin(struct vm *vm)
     vm->p2m.fold_off = !vm->folds;
     if (vm->folds) {
         scan_attach(&vm->p2m);
-    } else if (vm->p2m.shared_maps > 0) {
-        begin_walk(vm); /* turned off while it was being loaded */
     }
 }
 
@@ -83,7 +81,7 @@ void vm_fold_set(struct vm *vm, bool on)
         return;
     }
     vm->folds = on;
-    if (!vm_is_up(vm)) {
+    if (!vm_has_memory(vm) || vm->state == VM_STOPPING) {
         return;
     }
     vm->p2m.fold_off = !on;

@@ -22,7 +22,7 @@ void fold_scan_to(struct fold *f, struct p2m *p)
 
 void fold_scan_all(struct p2m *p)
 {
-    for (uint32_t r = 0; r < p->n_regions; r++) {
+    for (uint32_t r = 0; r < p->n_regions && p->n_notes > 0; r++) {
         struct p2m_notes *notes = p2m_notes(p, GFN((uint64_t)r * P2M_REGION_PAGES));
         for (unsigned i = 0; notes && i < P2M_REGION_PAGES; i++) {
             notes->pages[i].rests = 0;
