@@ -21,7 +21,8 @@ static enum status map_frame(struct loader_job *j, gfn_t gfn, mfn_t mfn)
     frames_unpin(j->p->frames, mfn);
     if (s == OK) {
         j->mapped++;
-        if (fr->vm == 0) { /* lookahead of those that fold with it later begins here */
+        p2m_no_look(j->p, gfn); /* it is in the stable index already */
+        if (fr->vm == 0) {      /* lookahead of those that fold with it later begins here */
             fr->vm = j->p->vm;
             fr->gfn = (uint32_t)gfn.n;
         }

@@ -12,6 +12,7 @@
 #include "kernel/monitor.h"
 #include "kernel/stats.h"
 #include "kernel/vm.h"
+#include "kernel/vm_memory.h"
 
 #ifndef PAGEFOLD_VERSION
 #define PAGEFOLD_VERSION "0.1"
@@ -34,12 +35,13 @@ static bool vms_job(void)
     }
     const struct vm *vm = vms[next_vm++];
     stats_read_vm(vm, &s);
-    bool ended = vm->stop_reason[0] && (vm->state == VM_OFF || vm->state == VM_STOPPING);
+    bool ended = vm->state == VM_OFF || vm->state == VM_STOPPING;
+    const char *why = ended ? vm->stop_reason : vm_memory_reason(vm);
     console_printf("%-16s %-10s %6lluM %9llu %9llu %9llu %6llu  %s%s%s%s\n", vm->config->name,
                    vm_state_name(vm), (unsigned long long)s.memory_mib,
                    (unsigned long long)s.present, (unsigned long long)s.shared,
                    (unsigned long long)s.zero, (unsigned long long)s.boots, vm->config->share,
-                   ended ? "  (" : "", ended ? vm->stop_reason : "", ended ? ")" : "");
+                   why[0] ? "  (" : "", why, why[0] ? ")" : "");
     return true;
 }
 
@@ -126,6 +128,7 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
     print_frames("overlays", aside_frames(), "likewise, the maps and buffers of `,overlay` disks");
     print_frames("pinned", f->pinned, "in use by a device at the moment");
     print_frames("promised", promised, "to VMs that are not off");
+    print_frames("kept free", f->kept, "of the free ones, for their memory.min");
     print_frames("present", present, "pages that they have touched");
     print_bytes("frame table", f->count * sizeof(struct frame), "32 bytes a frame");
     console_printf(

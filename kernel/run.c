@@ -192,6 +192,7 @@ void kernel_run(const struct mb2_info *boot)
     disks_init(&machine_config);
     aside_init(&machine_config);
     vms_init(&machine_config);
+    vm_memory_init();
     images_init(&machine_config);
     stats_init(&machine_config);
     monitor_init(&machine_config);

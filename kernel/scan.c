@@ -9,6 +9,7 @@
 #include "kernel/classes.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
+#include "kernel/vm_memory.h"
 #include "mm/pace.h"
 
 /* The longest that a guest is to wait behind the scanner. What pages cost varies, so the clock is
@@ -25,11 +26,18 @@
 /* They have a turn as often as this, if they want one. */
 #define CLASSES_NS UINT64_C(10000000)
 
+/* While VMs wait for frames, pages that rest are looked at too, after 256 passes at the latest:
+ * with so many that merged nothing, no page is left that could be folded. */
+#define FRUITLESS_PASSES 300u
+
 static struct pace pace;
 static unsigned attached;
 static uint64_t classes_paid_ns; /* up to then the page classes have had their share */
 static uint64_t burst_ns;        /* the end of the last burst */
 static bool under_way;           /* a pass has begun and not ended */
+/* Passes in a row that merged nothing, and the merges up to the last one's end. */
+static unsigned fruitless;
+static uint64_t merges_then;
 /* Whole passes at once; none while n is 0. */
 static struct {
     unsigned n, ended;
@@ -74,6 +82,30 @@ static bool is_on(void)
     return attached > 0 && machine_fold.on.run;
 }
 
+/* How the scanner stands: `busy`, and whether frames are waited for that it may find. */
+static unsigned pace_flags(bool busy)
+{
+    bool wanted = vm_memory_is_short() && fruitless < FRUITLESS_PASSES;
+
+    return (busy ? 0 : PACE_IDLE) | (wanted ? PACE_WANTED : 0);
+}
+
+bool scan_is_fruitless(void)
+{
+    return !is_on() || fruitless >= FRUITLESS_PASSES;
+}
+
+static void note_pass(void)
+{
+    uint64_t merges = 0;
+
+    for (unsigned c = 0; c < PAGE_CLASSES; c++) {
+        merges += machine_fold.by_class[c].merges;
+    }
+    fruitless = merges == merges_then && vm_memory_is_short() ? fruitless + 1 : 0;
+    merges_then = merges;
+}
+
 /* ---- when ---------------------------------------------------------------------------------- */
 
 static uint64_t hints_next_ns(unsigned flags)
@@ -91,7 +123,7 @@ static uint64_t classes_due_ns(void)
 
 uint64_t scan_next_ns(bool busy)
 {
-    unsigned flags = busy ? 0 : PACE_IDLE;
+    unsigned flags = pace_flags(busy);
 
     if (whole.n > 0) {
         return 0;
@@ -109,6 +141,9 @@ static unsigned step(unsigned budget)
     unsigned done = fold_step(&machine_fold, budget);
 
     under_way = machine_fold.full_scans == before && (under_way || done > 0);
+    if (machine_fold.full_scans != before) {
+        note_pass();
+    }
     return done;
 }
 
@@ -233,7 +268,7 @@ static void classes_burst(uint64_t now_ns, unsigned flags)
 uint64_t scan_step(bool busy)
 {
     uint64_t start = clock_now_ns();
-    unsigned flags = busy ? 0 : PACE_IDLE;
+    unsigned flags = pace_flags(busy);
 
     if (whole.n > 0) {
         return whole_burst(start);

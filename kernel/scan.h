@@ -21,6 +21,9 @@ uint64_t scan_step(bool busy);
 /* Likewise, after the monitor has changed *host. */
 enum status scan_configure(const struct config_host *host) MUST_CHECK;
 
+/* While VMs wait for frames: whether nothing is left that could be folded. */
+bool scan_is_fruitless(void);
+
 /* What the advisor holds, and the last complete pass: from its begin to its end, and the CPU time
  * that it took. */
 struct scan_status {

@@ -15,6 +15,8 @@
 #include "kernel/sched.h"
 #include "kernel/stats_fold.h"
 #include "kernel/step.h"
+#include "kernel/vm_memory.h"
+#include "mm/promise.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 /* How often the peak is looked at. */
@@ -37,6 +39,7 @@ static const struct stats_field host_fields[] = {
     FIELD(host, frames_cache, "held by the disk cache alone"),
     FIELD(host, frames_pinned, "of all these, in use by a device at the moment"),
     FIELD(host, frames_snapshot, "of the hypervisor's, written to `,snapshot` disks"),
+    FIELD(host, frames_kept, "of the free ones, kept for VMs' `memory.min`"),
     FIELD(host, images_copied, "pages of kernels and initrds copied, once for a share group"),
     FIELD(host, images_mapped, "pages of them mapped into VMs instead"),
     FIELD(host, guest_ms, "CPU time charged to VMs: the sum of their `run_ms`"),
@@ -101,6 +104,7 @@ static const struct stats_field vm_fields[] = {
     FIELD(vm, present, "pages it has touched, whatever they map"),
     FIELD(vm, shared, "of these, mapping a folded frame"),
     FIELD(vm, zero, "of these, mapping the zero page"),
+    FIELD(vm, held, "frames it holds alone: pages, tables, what its `,snapshot` disks keep"),
     FIELD(vm, demand_zero, "pages given on first touch"),
     FIELD(vm, cow_breaks, "copies made for writes to folded pages"),
     FIELD(vm, zero_breaks, "frames given for writes to the zero page"),
@@ -212,6 +216,7 @@ static void read_host(struct stats_host *h)
         .frames_cache = f->by_state[FRAME_CACHE],
         .frames_pinned = f->pinned,
         .frames_snapshot = aside_pool.used,
+        .frames_kept = f->kept,
         .images_copied = images.copied,
         .images_mapped = images.mapped,
         .scan_ms = charged_ns(&charge_scanner) / NS_PER_MS,
@@ -335,6 +340,7 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
     out->present = p->present;
     out->shared = p->shared_maps;
     out->zero = p->zero_maps;
+    out->held = vm_has_memory(vm) ? promise_held(p) + vm_memory_aside(vm) : 0;
     out->demand_zero = p->demand_zero;
     out->cow_breaks = p->cow_breaks;
     out->zero_breaks = p->zero_breaks;

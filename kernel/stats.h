@@ -20,7 +20,7 @@
 struct stats_host {
     uint64_t frames_total, frames_reserved, frames_free, frames_hyp, frames_private, frames_shared,
         frames_zero, frames_cache, frames_pinned, frames_snapshot;
-    uint64_t images_copied, images_mapped;
+    uint64_t frames_kept, images_copied, images_mapped;
     uint64_t guest_ms, scan_ms, idle_ms, hypervisor_ms, console_ms;
     uint64_t step_max_us;
     uint64_t disk_faults; /* injected */
@@ -59,7 +59,7 @@ struct stats_cache {
 
 struct stats_vm {
     uint64_t memory_mib, boots, run_ms;
-    uint64_t present, shared, zero;
+    uint64_t present, shared, zero, held;
     uint64_t demand_zero, cow_breaks, zero_breaks, takeovers, merges, zero_merges;
     uint64_t fold, unmerged;
     uint64_t exits[HVM_COUNTS], unemulated;

@@ -96,6 +96,7 @@ enum status vm_start(struct vm *vm)
     vm->pause_first = false;
     vm->stop_reason[0] = '\0';
     vm->state = VM_STARTING;
+    vm_memory_join(vm);
     sched_work(vm);
     return OK;
 }
@@ -118,6 +119,9 @@ static void begin_to_run(struct vm *vm)
 /* A step of starting; true while there is more to do at once. */
 static bool start_step(struct vm *vm)
 {
+    if (vm->built == VM_NOTHING && !vm_memory_admits(vm)) {
+        return false;
+    }
     struct deadline d = step_begin();
     enum status s = vm_build(vm, &d);
 
@@ -195,6 +199,9 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
     }
     vm_memory_leave(vm);
     vm->state = VM_STOPPING;
+    if (vm_has_memory(vm)) {
+        vm_memory_release(vm);
+    }
     format(vm->stop_reason, sizeof(vm->stop_reason), "%s", why);
     for (unsigned i = 0; vm->built > VM_MEMORY && i < vm->n_vcpus; i++) {
         sched_remove(&vm->vcpus[i]);
@@ -242,6 +249,7 @@ static bool stop_step(struct vm *vm)
         return false;
     }
     vm->state = VM_OFF;
+    vm_memory_part(vm);
     console_port_end(vm->console);
     log_info("%s: off (%s)", vm->config->name, vm->stop_reason);
     if (vm->restart) {

@@ -43,6 +43,7 @@
 #include "kernel/vm_clock.h"
 #include "kernel/vm_dead.h"
 #include "mm/p2m.h"
+#include "mm/ration.h"
 #include "mm/unmerge.h"
 
 #define VM_VCPUS 1 /* vCPUs a VM can have today; the structures take more */
@@ -52,6 +53,16 @@ enum vm_state { VM_OFF, VM_STARTING, VM_RUN, VM_PAUSED, VM_NO_MEMORY, VM_STOPPIN
 
 /* What there is of it, in the order in which it is made; each needs what stands before it. */
 enum vm_built { VM_NOTHING, VM_MEMORY, VM_CPUS, VM_DEVICES, VM_LOADING, VM_WHOLE };
+
+/* What keeps a VM waiting (kernel/vm_memory.h). */
+enum vm_waits {
+    VM_WAITS_NOT,
+    VM_WAITS_FRAMES, /* the machine has no frame for it */
+    VM_WAITS_TURN,   /* the ones that are free are for VMs that started before */
+    VM_WAITS_START,  /* likewise, and it has not been built yet */
+    VM_WAITS_BOUND,  /* memory.max */
+    VM_WAITS_POOL,   /* snapshot.max */
+};
 
 struct vm;
 
@@ -97,7 +108,8 @@ struct vm {
     char stop_reason[192]; /* why it went off, for `vms` */
     uint64_t started_ns;
     struct timer restart_timer; /* a guest that resets at once waits its turn */
-    bool waits;                 /* for a frame, RUN as NO_MEMORY or STARTING */
+    enum vm_waits waits;        /* for a frame, as NO_MEMORY or STARTING */
+    struct ration_growth growth;
     uint64_t said_no_memory_ns; /* kernel/vm_memory.c: when the console last heard */
     bool say_memory_back;
     /* When it began to: blocks cleaned, frames pinned and unpinned; and when that was. */

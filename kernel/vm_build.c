@@ -5,6 +5,7 @@
 #include "kernel/machine.h"
 #include "kernel/vm.h"
 #include "kernel/vm_fold.h"
+#include "kernel/vm_memory.h"
 
 unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2])
 {
@@ -27,6 +28,9 @@ static enum status init_memory(struct vm *vm)
     }
     s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group, vm->number, runs,
                  n_runs, vm->regions);
+    if (s == OK) {
+        s = vm_memory_promise(vm);
+    }
     if (s != OK) {
         hvm_space_fini(vm->space);
     }

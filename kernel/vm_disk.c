@@ -9,6 +9,8 @@
 #include "kernel/sched.h"
 #include "kernel/step.h"
 #include "kernel/vm.h"
+#include "kernel/vm_memory.h"
+#include "mm/promise.h"
 
 /* Requests in flight a disk; each slot is one page. */
 #define DISK_SLOTS 16
@@ -71,6 +73,18 @@ static bool view_keeps(struct blk_dev *view, uint64_t sector)
 static const struct blk_ops view_ops = {
     .submit = view_submit, .hold = view_hold, .taken = view_taken, .keeps = view_keeps};
 
+/* memory.max covers what snapshots hold. */
+static bool may_hold(void *ctx, uint64_t n)
+{
+    struct vm *vm = ctx;
+
+    if (!vm_has_memory(vm)) {
+        return true; /* what is on its way when the VM stops is let through */
+    }
+    vm->p2m.aside = vm_memory_aside(vm);
+    return promise_may_hold(&vm->p2m, n);
+}
+
 /* Finds what the configuration names, and puts the snapshot or overlay over it. A snapshot that a
  * VM brought over a restart goes on. */
 static enum status find_disk(struct vm *vm, struct vm_disk *d, const struct config_disk *c)
@@ -102,6 +116,8 @@ static enum status find_disk(struct vm *vm, struct vm_disk *d, const struct conf
             if (s != OK) {
                 return s;
             }
+            d->snapshot.may_hold = may_hold;
+            d->snapshot.may_hold_ctx = vm;
             d->has_snapshot = true;
         }
         d->cow = &d->snapshot.cow;

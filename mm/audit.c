@@ -319,6 +319,27 @@ static void check_groups(struct audit *a)
     }
 }
 
+/* What is kept for promises is what they need, and is there. */
+static void check_promises(struct audit *a)
+{
+    uint64_t kept = 0;
+
+    for (unsigned i = 0; i < a->n_maps; i++) {
+        const struct p2m *p = a->maps[i];
+        uint64_t own = p->present - p->zero_maps - p->shared_maps;
+
+        kept += p->kept;
+        if (p->kept < (p->min_pages > own ? p->min_pages - own : 0)) {
+            audit_fail(a, "vm %u: has %llu pages of %llu promised, and %llu frames are kept", p->vm,
+                       ull(own), ull(p->min_pages), ull(p->kept));
+        }
+    }
+    if (kept != a->frames->kept || kept > a->frames->by_state[FRAME_FREE]) {
+        audit_fail(a, "%llu frames are kept for promises, counted %llu; %llu are free", ull(kept),
+                   ull(a->frames->kept), ull(a->frames->by_state[FRAME_FREE]));
+    }
+}
+
 static void check_names(struct audit *a)
 {
     for (unsigned i = 0; i < a->n_maps; i++) {
@@ -344,5 +365,6 @@ unsigned audit_run(struct audit *a)
     check_free_list(a);
     check_groups(a);
     check_names(a);
+    check_promises(a);
     return a->violations;
 }

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "mm/fold_index.h"
 #include "mm/fold_page.h"
+#include "mm/promise.h"
 
 static const void *bytes(const struct fold *f, mfn_t mfn)
 {
@@ -175,6 +176,10 @@ bool fold_merge_twins(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, struc
         return true;
     }
     if (found != FRAME_NIL && f->on.index == FOLD_TREE) {
+        return false;
+    }
+    if (!promise_can_share(owner)) {
+        fold_again(p, gfn); /* there may be a frame to spare later */
         return false;
     }
     p2m_make_shared(owner, twin_gfn, twin);

@@ -71,10 +71,16 @@ void frames_mark_hyp(struct frames *f, mfn_t first, uint64_t n)
     }
 }
 
+/* Whether a frame is free, for this purpose. */
+static bool may_take(const struct frames *f)
+{
+    return f->free_head != FRAME_NIL && (f->draws || f->by_state[FRAME_FREE] > f->kept);
+}
+
 enum status frames_alloc(struct frames *f, enum frame_state state, mfn_t *out)
 {
-    if (f->free_head == FRAME_NIL) {
-        if (!f->reclaim || f->reclaim(f->reclaim_ctx, 1) == 0 || f->free_head == FRAME_NIL) {
+    if (!may_take(f)) {
+        if (!f->reclaim || f->reclaim(f->reclaim_ctx, 1) == 0 || !may_take(f)) {
             return E_NOMEM;
         }
     }

@@ -109,6 +109,8 @@ struct frames {
     uint64_t n_unpinned;             /* so often a frame's last pin has gone */
     uint64_t shared_gone;            /* SHARED, and nothing but pins keeps them */
     uint64_t shared_given; /* SHARED, and there whether guests map them or not (mm/image) */
+    uint64_t kept;         /* free frames that are kept for who was promised them (mm/promise) */
+    bool draws;            /* what is allocated now may be of these */
     /* Called when a frame is wanted and none is free: give back up to `want` frames, return how
      * many. Set by the cache's owner; may be NULL. Must not allocate. */
     uint64_t (*reclaim)(void *ctx, uint64_t want);
@@ -132,8 +134,9 @@ void frames_add_free(struct frames *f, mfn_t first, uint64_t n);
 void frames_mark_hyp(struct frames *f, mfn_t first, uint64_t n);
 
 /*
- * Takes a free frame (asking `reclaim` when there is none) into `state`, refs 1 (0 for HYP).
- * Its bytes are not cleared. E_NOMEM when nothing could be had; *out is untouched then.
+ * Takes a free frame (asking `reclaim` when there is none but the kept ones) into `state`, refs 1
+ * (0 for HYP). Its bytes are not cleared. E_NOMEM when nothing could be had; *out is untouched
+ * then.
  */
 enum status frames_alloc(struct frames *f, enum frame_state state, mfn_t *out) MUST_CHECK;
 /* A HYP frame back to FREE. */

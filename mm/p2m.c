@@ -37,6 +37,7 @@ enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct
         .ram_pages = ram_pages,
         .regions = regions,
         .n_regions = p2m_regions(runs, n_runs),
+        .max_frames = PROMISE_NO_BOUND,
     };
     for (unsigned i = 0; i < n_runs; i++) {
         p->runs[i] = runs[i];
@@ -96,7 +97,7 @@ static enum status alloc_private(struct p2m *p, gfn_t gfn, mfn_t *out)
     return s;
 }
 
-static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
+static enum status fill(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
 {
     mfn_t mfn;
     enum status s = p2m_region_make(p, gfn);
@@ -104,8 +105,6 @@ static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
     if (s != OK) {
         return s;
     }
-    /* A zero page that as many map as can be counted serves no further one. */
-    write |= frame_of(p->frames, p->group->zero)->refs == FRAME_REFS_MAX;
     if (write) {
         s = alloc_private(p, gfn, &mfn);
         if (s != OK) {
@@ -128,6 +127,19 @@ static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
     }
     *out = mfn;
     return OK;
+}
+
+static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
+{
+    /* A zero page that as many map as can be counted serves no further one. */
+    write |= frame_of(p->frames, p->group->zero)->refs == FRAME_REFS_MAX;
+    enum status s = promise_begin(p, gfn, write);
+
+    if (s == OK) {
+        s = fill(p, gfn, write, out);
+        promise_end(p);
+    }
+    return s;
 }
 
 /* A write has ended a fold. */
@@ -185,13 +197,23 @@ static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
     enum frame_state was = p2m_state_of(p, old);
     mfn_t mfn;
 
-    if (is_last(frame_of(p->frames, old))) {
+    if (was == FRAME_PRIVATE) {
         *out = old;
         return take_over(p, gfn, old);
     }
-
-    enum status s = alloc_private(p, gfn, &mfn);
-    if (s == E_NOMEM && take_from_cache(p, old)) {
+    if (is_last(frame_of(p->frames, old))) {
+        if (!promise_may_hold(p, 1)) {
+            return E_NOMEM;
+        }
+        *out = old;
+        return take_over(p, gfn, old);
+    }
+    enum status s = promise_begin(p, gfn, true);
+    if (s == OK) {
+        s = alloc_private(p, gfn, &mfn);
+        promise_end(p);
+    }
+    if (s == E_NOMEM && p->refused != PROMISE_BOUND && take_from_cache(p, old)) {
         *out = old;
         return take_over(p, gfn, old);
     }
@@ -305,10 +327,14 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
                                        frame_of(p->frames, old.mfn)->pins > 0)) {
         return E_BUSY;
     }
-    enum status s = p2m_region_make(p, gfn);
+    enum status s = promise_begin(p, gfn, false);
+    if (s == OK) {
+        s = p2m_region_make(p, gfn);
+    }
     if (s == OK) {
         s = p->ops->map(p->ctx, gfn, mfn, false);
     }
+    promise_end(p);
     if (s != OK) {
         return s;
     }
@@ -330,11 +356,12 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
     return OK;
 }
 
-/* Whether the entry is the guest's own page, with no device at it but the one that asks. */
+/* Whether the entry is the guest's own page, with no device at it but the one that asks, and need
+ * not stay its own. */
 static bool can_freeze(const struct p2m *p, gfn_t gfn, struct p2m_entry *e)
 {
     return p->ops->lookup(p->ctx, gfn, e) == OK && p2m_state_of(p, e->mfn) == FRAME_PRIVATE &&
-           frame_of(p->frames, e->mfn)->pins == 1;
+           frame_of(p->frames, e->mfn)->pins == 1 && promise_can_share(p);
 }
 
 /* The guest's own frame, write-protected and flushed, is SHARED where it is. */

@@ -57,6 +57,8 @@ struct p2m_ops {
     bool (*harvest)(void *ctx, gfn_t first, uint64_t *bits);
     /* When it returns, no CPU uses a translation older than the calls before it. */
     void (*flush)(void *ctx);
+    /* Frames that the map itself takes up; NULL: none. */
+    uint64_t (*tables)(void *ctx);
     /* Whether dirty bits exist. */
     bool has_dirty;
 };
@@ -161,6 +163,13 @@ struct p2m {
     gfn_t drop_next;      /* where p2m_drop_some goes on */
     uint32_t n_notes;     /* frames of notes in use, for the audit and `mem` */
     struct p2m_log *logs; /* who else wants to know about writes */
+    /* mm/promise: what it may have. */
+    uint64_t min_pages;  /* promised */
+    uint64_t kept;       /* free frames kept for that: its part of frames->kept */
+    uint64_t max_frames; /* it may hold alone, what it keeps aside included */
+    uint64_t aside;      /* frames that it holds in `,snapshot` disks; their owner's to set */
+    uint64_t keep_free;  /* frames that it leaves to VMs that go first; set by mm/ration */
+    uint8_t refused;     /* enum promise_refusal */
     /* Live statistics, in pages. */
     uint64_t present;     /* entries, whatever they map */
     uint64_t zero_maps;   /* of those, mapping the group's zero page */
@@ -265,6 +274,8 @@ static inline struct gpage *p2m_page(const struct p2m *p, gfn_t gfn)
 
 /* What kind of page gfn, which is or was mapped, is; counted with what is folded. */
 void p2m_set_class(struct p2m *p, gfn_t gfn, enum page_class class);
+/* mm/fold need not look at the page, which has just come to map a frame of a stable index. */
+void p2m_no_look(struct p2m *p, gfn_t gfn);
 /* Tells every consumer that the page was or may be written: for writes that set no dirty bit. */
 void p2m_mark_written(struct p2m *p, gfn_t gfn);
 /* Moves the dirty bits of gfn's region into the consumers' bitmaps. False: no more than one look

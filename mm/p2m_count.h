@@ -3,7 +3,7 @@
 #ifndef MM_P2M_COUNT_H
 #define MM_P2M_COUNT_H
 
-#include "mm/p2m.h"
+#include "mm/promise.h"
 
 static inline enum frame_state p2m_state_of(const struct p2m *p, mfn_t mfn)
 {
@@ -20,10 +20,13 @@ static inline void p2m_count_gain(struct p2m *p, gfn_t gfn, enum frame_state sta
     } else if (state == FRAME_SHARED) {
         p->shared_maps++;
         p->group->shared_maps++;
-    } else {
-        return;
     }
-    p->group->class_folded[p2m_page(p, gfn)->class]++;
+    if (state == FRAME_ZERO || state == FRAME_SHARED) {
+        p->group->class_folded[p2m_page(p, gfn)->class]++;
+    }
+    if (p->min_pages > 0) {
+        promise_settle(p);
+    }
 }
 
 /* gfn, which mapped a frame of this state, is a hole. */
@@ -36,10 +39,13 @@ static inline void p2m_count_lose(struct p2m *p, gfn_t gfn, enum frame_state sta
     } else if (state == FRAME_SHARED) {
         p->shared_maps--;
         p->group->shared_maps--;
-    } else {
-        return;
     }
-    p->group->class_folded[p2m_page(p, gfn)->class]--;
+    if (state == FRAME_ZERO || state == FRAME_SHARED) {
+        p->group->class_folded[p2m_page(p, gfn)->class]--;
+    }
+    if (p->min_pages > 0) {
+        promise_settle(p);
+    }
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/page.h"
+#include "mm/promise.h"
 
 uint32_t p2m_regions(const struct p2m_run *runs, unsigned n_runs)
 {
@@ -34,6 +35,7 @@ enum status p2m_region_make(struct p2m *p, gfn_t gfn)
     page_zero(frame_bytes(p->frames, mfn));
     r->notes = (uint32_t)mfn.n;
     p->n_notes++;
+    promise_settle(p);
     return OK;
 }
 
@@ -42,6 +44,7 @@ void p2m_region_drop(struct p2m *p, uint32_t region)
     frames_free(p->frames, MFN(p->regions[region].notes));
     p->regions[region].notes = FRAME_NIL;
     p->n_notes--;
+    promise_settle(p);
 }
 
 /* ---- writes -------------------------------------------------------------------------------- */
@@ -55,6 +58,14 @@ void p2m_mark_written(struct p2m *p, gfn_t gfn)
     notes->written[i / 64] |= BIT(i % 64);
     notes->pages[i].flags &= (uint8_t)~GPAGE_F_FROM_DISK;
     p2m_log_written(p, gfn);
+}
+
+void p2m_no_look(struct p2m *p, gfn_t gfn)
+{
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+    unsigned i = gfn.n % P2M_REGION_PAGES;
+
+    notes->written[i / 64] &= ~BIT(i % 64);
 }
 
 void p2m_look_again(struct p2m *p, gfn_t gfn)

@@ -68,7 +68,8 @@ enum status pace_set(struct pace *p, const struct pace_config *config)
 
 uint64_t pace_next(const struct pace *p, unsigned flags)
 {
-    uint64_t at = p->awake_ns;
+    bool wanted = flags & PACE_WANTED;
+    uint64_t at = wanted && (flags & PACE_IDLE) ? 0 : p->awake_ns;
 
     if (!(flags & PACE_IDLE)) {
         at = MAX(at, p->cap_ns);
@@ -77,9 +78,10 @@ uint64_t pace_next(const struct pace *p, unsigned flags)
         return at;
     }
     if (!p->in_pass) {
-        return MAX(at, add_clamped(p->begin_ns, MAX(p->config.pass_ns, LEAST_NS)));
+        uint64_t pass = wanted ? LEAST_NS : MAX(p->config.pass_ns, LEAST_NS);
+        return MAX(at, add_clamped(p->begin_ns, pass));
     }
-    return flags & PACE_IDLE ? at : MAX(at, p->due_ns);
+    return flags & PACE_IDLE || wanted ? at : MAX(at, p->due_ns);
 }
 
 uint32_t pace_pages(const struct pace *p, uint64_t now_ns, unsigned flags)

@@ -34,6 +34,9 @@ struct pace_config {
 /* How the caller stands. */
 #define PACE_IDLE 1u   /* no guest wants the CPU: cpu_max does not bind, and work is not put off */
 #define PACE_URGENT 2u /* there is work that no pass should wait for */
+/* Guests wait for the frames that folding may find: passes follow one another, as fast as cpu_max
+ * lets them, and with PACE_IDLE without any pause. */
+#define PACE_WANTED 4u
 
 /* What kept the last pass from being quicker; of one that is late already, what keeps it. */
 enum pace_why {

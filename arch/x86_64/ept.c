@@ -374,6 +374,11 @@ static void ept_flush(void *ctx)
     (void)ctx;
 }
 
+static uint64_t ept_tables(void *ctx)
+{
+    return hvm_space_tables(ctx);
+}
+
 static struct p2m_ops ops = {
     .lookup = ept_lookup,
     .next = ept_next,
@@ -383,6 +388,7 @@ static struct p2m_ops ops = {
     .test_clear_dirty = ept_test_clear_dirty,
     .harvest = ept_harvest,
     .flush = ept_flush,
+    .tables = ept_tables,
 };
 
 const struct p2m_ops *hvm_space_ops(void)

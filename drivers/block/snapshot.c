@@ -26,15 +26,17 @@ static struct snapshot *of(struct cow *c)
 
 static enum status take(struct cow *c, uint32_t *place)
 {
-    struct snapshot_pool *pool = of(c)->pool;
+    const struct snapshot *s = of(c);
+    struct snapshot_pool *pool = s->pool;
     mfn_t mfn;
 
-    if (snapshot_pool_is_full(pool)) {
+    if (snapshot_pool_is_full(pool) ||
+        (s->may_hold && !s->may_hold(s->may_hold_ctx, FRAMES_A_WRITE))) {
         return E_NOMEM;
     }
-    enum status s = frames_alloc(c->frames, FRAME_HYP, &mfn);
-    if (s != OK) {
-        return s;
+    enum status st = frames_alloc(c->frames, FRAME_HYP, &mfn);
+    if (st != OK) {
+        return st;
     }
     ASSERT(mfn.n > COW_ZERO && mfn.n <= UINT32_MAX);
     *place = (uint32_t)mfn.n;
@@ -61,6 +63,7 @@ enum status snapshot_init(struct snapshot *s, struct snapshot_pool *pool, struct
         return st;
     }
     s->pool = pool;
+    s->may_hold = NULL;
     st = cow_init(&s->cow, &ops, f, base, &s->memory.dev, true);
     if (st == OK) {
         s->cow.store_run = RUN;

@@ -23,6 +23,9 @@ struct snapshot {
     struct cow cow;        /* must be first: submit to cow.dev */
     struct ramdisk memory; /* the store: all of memory, of which the places are frames */
     struct snapshot_pool *pool;
+    /* Whether its owner may hold `n` frames more; NULL: any number. Set after snapshot_init. */
+    bool (*may_hold)(void *ctx, uint64_t n);
+    void *may_hold_ctx;
 };
 
 /* As cow_init. `base` is not written, and must not be by anybody else while this lives. */

@@ -87,6 +87,28 @@ static char *unquote(char *value)
     return value;
 }
 
+/* Whether a VM's promise and bound fit its memory, and one another. */
+static enum status check_memory(struct parser *p)
+{
+    const struct config_vm *vm = p->vm;
+
+    if (vm->memory_min > vm->memory_bytes) {
+        return refuse(p, E_INVAL, vm->line, "[vm %s]: memory.min is more than its memory",
+                      vm->name);
+    }
+    if (vm->memory_max > 0 && vm->memory_max < CONFIG_VM_BOUND_MIN) {
+        return refuse(p, E_INVAL, vm->line, "[vm %s]: memory.max must be 1M or more, or 0",
+                      vm->name);
+    }
+    /* Its tables take a 200th of a big VM's memory, a few frames of a small one's. */
+    if (vm->memory_max > 0 && vm->memory_max < vm->memory_min + vm->memory_min / 128 + 65536) {
+        return refuse(p, E_INVAL, vm->line,
+                      "[vm %s]: memory.max must be memory.min and 1%% more, for the VM's tables",
+                      vm->name);
+    }
+    return OK;
+}
+
 /* A section has ended: did it have what it needs? */
 static enum status close_section(struct parser *p)
 {
@@ -96,7 +118,7 @@ static enum status close_section(struct parser *p)
                           p->vm->name, vm_keys[i].name, vm_keys[i].name);
         }
     }
-    return OK;
+    return p->vm != NULL ? check_memory(p) : OK;
 }
 
 static enum status set_defaults(const struct key *keys, unsigned n, void *section)

@@ -34,6 +34,7 @@
 #define CONFIG_DELAY_NAME 5 /* "ata0" */
 #define CONFIG_VALUE 64     /* enough for any [host] value as text */
 #define CONFIG_VM_MEMORY_MIN (UINT64_C(4) << 20)
+#define CONFIG_VM_BOUND_MIN (UINT64_C(1) << 20) /* of memory.max */
 #define CONFIG_VM_MEMORY_MAX (UINT64_C(1) << 39)
 
 enum config_when_off { CONFIG_WHEN_OFF_STAY, CONFIG_WHEN_OFF_POWEROFF };
@@ -56,6 +57,7 @@ struct config_host {
     uint64_t scan_sleep_ns;        /* between wake-ups */
     unsigned scan_cpu_max;         /* percent, 1 to 100 */
     uint64_t scan_pass_ns;         /* the target time for a pass; 0: none */
+    bool memory_order; /* when frames get short, VMs get them in the order of their starts */
     struct fold_switches fold;
     bool fold_zero_across_groups;
     enum cache_mode cache_mode;
@@ -87,6 +89,8 @@ struct config_vm {
     char name[CONFIG_VM_NAME];
     unsigned line;         /* of its section, for messages */
     uint64_t memory_bytes; /* a multiple of PAGE_SIZE */
+    uint64_t memory_min;   /* likewise: of these, what is always there for it */
+    uint64_t memory_max;   /* likewise: what it may hold alone; 0: any number */
     char kernel[CONFIG_NAME];
     char initrd[CONFIG_NAME]; /* "": none */
     char cmdline[CONFIG_CMDLINE];

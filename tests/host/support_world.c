@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "mm/cache_dirty.h"
+#include "mm/promise.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -177,6 +178,10 @@ static void vm_destroy(struct world *w, unsigned i, bool in_steps)
 {
     struct world_vm *v = &w->vms[i];
 
+    uint64_t wanted;
+    enum status s = promise_make(&v->p2m, 0, &wanted);
+
+    ASSERT(s == OK);
     fold_detach(&w->fold, &v->p2m);
     while (in_steps && p2m_drop_some(&v->p2m, 3, NULL)) {
         if (!w->starving) { /* the free list is hidden then */
@@ -221,7 +226,7 @@ static bool is_evictable(const struct world *w)
 /* No frame and no table page at all is the only excuse. */
 void world_excuse(const struct world *w, enum status s)
 {
-    bool none = w->f.by_state[FRAME_FREE] == 0 && !is_evictable(w);
+    bool none = w->f.by_state[FRAME_FREE] <= w->f.kept && !is_evictable(w);
 
     if (s != OK && (s != E_NOMEM || (!w->starving && !none))) {
         panic("%s without a reason in operation %u", status_name(s), w->ops);
@@ -248,6 +253,10 @@ static void op_guest(struct world *w, unsigned vm, bool write)
     unsigned offset = pick_offset(w);
     uint8_t value = 0;
     enum status s;
+    /* A page within what the VM was promised is there, whatever has happened. */
+    const struct p2m *p = &v->p2m;
+    bool promised =
+        p->min_pages > 0 && (!write || p->present - p->zero_maps - p->shared_maps < p->min_pages);
 
     if (write) {
         value = (uint8_t)(how >> 2 & 1);
@@ -260,6 +269,10 @@ static void op_guest(struct world *w, unsigned vm, bool write)
         if (s == OK) {
             expect(w, vm, gfn, offset, value);
         }
+    }
+    if (promised && !w->starving && s != OK) {
+        panic("operation %u: vm %u has %llu pages promised, and gets none", w->ops, vm,
+              (unsigned long long)p->min_pages);
     }
     world_excuse(w, s);
 }
@@ -349,6 +362,10 @@ static void op_vm(struct world *w, unsigned vm)
 
     if (how % 4 == 0) {
         vm_destroy(w, vm, how & 64);
+    } else if (how % 4 == 1) {
+        uint64_t wanted, free = w->f.by_state[FRAME_FREE];
+        enum status s = promise_make(&v->p2m, how >> 4, &wanted);
+        ASSERT(s == OK || (s == E_NOMEM && wanted > v->p2m.kept && w->f.kept <= free));
     } else if (v->p2m.fold_attached) {
         fold_detach(&w->fold, &v->p2m);
     } else if (!v->p2m.fold_off) {
@@ -624,6 +641,10 @@ void world_settle(struct world *w)
     }
     world_disk_arrive(w);
     for (unsigned i = 0; i < WORLD_VMS; i++) {
+        uint64_t wanted; /* what is kept for promises can keep two pages from being one */
+        if (w->vms[i].live && promise_make(&w->vms[i].p2m, 0, &wanted) != OK) {
+            panic("no promise costs %llu frames", (unsigned long long)wanted);
+        }
         w->vms[i].p2m.fold_off = w->vms[i].unmerge.on = false;
         if (w->vms[i].live && !w->vms[i].p2m.fold_attached) {
             fold_attach(&w->fold, &w->vms[i].p2m);

@@ -562,6 +562,32 @@ static void test_far_values(void **state)
     assert_true(pace_next(&p, 0) >= UINT64_MAX - 5); /* no wrap */
 }
 
+/* Guests wait for what the scanner may find: no pause between passes, nor in them, but for the
+ * share of guests that do run. */
+static void test_wanted(void **state)
+{
+    const struct pace_config c = {
+        .pages = 100, .sleep_ns = 50 * MS, .cpu_max = 20, .burst_ns = 1 * MS, .pass_ns = 1000 * MS};
+    struct pace p;
+    struct pace_burst b = {.start_ns = 0, .end_ns = MS, .pages = 100, .pass_over = true};
+
+    (void)state;
+    assert_int_equal(pace_init(&p, &c), OK);
+    pace_done(&p, &b);
+    assert_int_equal(pace_next(&p, 0), SECOND);
+    assert_int_equal(pace_next(&p, PACE_IDLE), SECOND);
+    assert_int_equal(pace_next(&p, PACE_IDLE | PACE_WANTED), MS);
+    assert_int_equal(pace_next(&p, PACE_WANTED), 51 * MS); /* scan.sleep; the share: 5 ms */
+    assert_true(pace_pages(&p, MS, PACE_IDLE | PACE_WANTED) > 0);
+    assert_int_equal(pace_pages(&p, MS, PACE_IDLE), 0);
+    b = (struct pace_burst){
+        .start_ns = 60 * MS, .end_ns = 61 * MS, .pages = 10, .progress = PACE_WHOLE / 2};
+    pace_done(&p, &b);
+    assert_true(pace_next(&p, 0) > 66 * MS); /* its work is spread */
+    assert_int_equal(pace_next(&p, PACE_WANTED), 65 * MS);
+    assert_true(pace_next(&p, PACE_IDLE | PACE_WANTED) <= 61 * MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_bad_values_change_nothing),
         cmocka_unit_test(test_no_overflow),
         cmocka_unit_test(test_far_values),
+        cmocka_unit_test(test_wanted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Promises of memory, also after folding, and bounds; that no sequence of operations breaks one is
+ * support_world's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bits.h"
+#include "mm/promise.h"
+#include "support_p2m.h"
+
+#define PAGES 40u
+#define VMS 3u
+#define ROOTS 8u
+
+static struct frames f;
+static struct fold fold;
+static struct share_group group;
+static uint32_t roots[ROOTS];
+static struct {
+    struct fake_map map;
+    struct p2m p2m;
+} vms[VMS];
+
+static void begin(uint64_t frames)
+{
+    const struct p2m_run run = {GFN(0), PAGES};
+
+    fake_frames_init(&f, frames);
+    assert_true(fold_roots(f.count) <= ROOTS);
+    fold_init(&fold, &f, NULL, &(struct random){.key = {3}}, roots);
+    assert_int_equal(share_group_init(&group, &f, "g", 0), OK);
+    for (unsigned i = 0; i < VMS; i++) {
+        fake_map_init(&vms[i].map, &f, PAGES);
+        assert_int_equal(p2m_init(&vms[i].p2m, &fake_map_ops, &vms[i].map, &f, &group,
+                                  (uint16_t)(i + 1), &run, 1, vms[i].map.regions),
+                         OK);
+        fold_attach(&fold, &vms[i].p2m);
+    }
+}
+
+static void check(void)
+{
+    struct p2m *maps[VMS];
+    struct share_group *groups[] = {&group};
+
+    for (unsigned i = 0; i < VMS; i++) {
+        maps[i] = &vms[i].p2m;
+    }
+    fake_check(&f, maps, VMS, groups, 1, &fold);
+}
+
+static void end(void)
+{
+    check();
+    for (unsigned i = 0; i < VMS; i++) {
+        uint64_t wanted;
+
+        assert_int_equal(promise_make(&vms[i].p2m, 0, &wanted), OK);
+        fold_detach(&fold, &vms[i].p2m);
+        p2m_drop_all(&vms[i].p2m);
+        fake_map_fini(&vms[i].map);
+    }
+    assert_int_equal(f.kept, 0);
+    fake_frames_fini(&f);
+}
+
+static enum status write_page(unsigned vm, uint64_t gfn, uint8_t value)
+{
+    uint8_t page[64];
+
+    memset(page, value, sizeof(page));
+    return p2m_write(&vms[vm].p2m, gfn_to_gpa(GFN(gfn)), page, sizeof(page));
+}
+
+static void scan(void)
+{
+    for (unsigned i = 0; i < 40; i++) {
+        (void)fold_step(&fold, 50);
+    }
+}
+
+/* Others take all there is; what was promised is there, page by page, and no more than that. */
+static void test_kept(void **state)
+{
+    uint64_t wanted, gfn = 0;
+
+    (void)state;
+    begin(60);
+    assert_int_equal(promise_make(&vms[0].p2m, 20, &wanted), OK);
+    assert_int_equal(wanted, 20 + promise_tables_max(&vms[0].p2m));
+    assert_int_equal(f.kept, wanted);
+    while (write_page(1, gfn, (uint8_t)(gfn + 1)) == OK) {
+        gfn++;
+    }
+    assert_int_equal(vms[1].p2m.refused, PROMISE_EMPTY);
+    assert_true(gfn > 10);
+    assert_int_equal(f.by_state[FRAME_FREE], f.kept);
+    assert_int_equal(write_page(2, 0, 1), E_NOMEM);
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_int_equal(write_page(0, i, (uint8_t)(100 + i)), OK);
+        check();
+    }
+    assert_int_equal(write_page(0, 20, 1), E_NOMEM);
+    end();
+}
+
+/* What is folded is there again when it is written, though others took all that folding gave. */
+static void test_after_folding(void **state)
+{
+    uint64_t wanted, gfn = 0;
+
+    (void)state;
+    begin(70);
+    assert_int_equal(promise_make(&vms[0].p2m, 20, &wanted), OK);
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_int_equal(write_page(0, i, (uint8_t)(1 + i % 4)), OK);
+        assert_int_equal(write_page(1, i, (uint8_t)(1 + i % 4)), OK);
+    }
+    scan();
+    assert_true(vms[0].p2m.shared_maps > 15);
+    check();
+    while (write_page(2, gfn, (uint8_t)(200 + gfn % 50)) == OK && gfn < PAGES - 1) {
+        gfn++;
+    }
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_int_equal(write_page(0, i, (uint8_t)(50 + i)), OK);
+        check();
+    }
+    end();
+}
+
+/* Two promised pages become one only where a frame comes free for it, or there is one to spare. */
+static void test_no_merge_on_credit(void **state)
+{
+    uint64_t wanted;
+    mfn_t taken;
+
+    (void)state;
+    begin(80);
+    assert_int_equal(promise_make(&vms[0].p2m, 4, &wanted), OK);
+    assert_int_equal(promise_make(&vms[1].p2m, 4, &wanted), OK);
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(write_page(0, i, (uint8_t)(1 + i)), OK);
+        assert_int_equal(write_page(1, i, (uint8_t)(1 + i)), OK);
+    }
+    while (frames_alloc(&f, FRAME_HYP, &taken) == OK) {
+    }
+    scan();
+    check();
+    assert_int_equal(vms[0].p2m.shared_maps + vms[1].p2m.shared_maps, 0);
+    frames_free(&f, taken);
+    scan();
+    check();
+    assert_true(vms[0].p2m.shared_maps + vms[1].p2m.shared_maps > 0);
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(write_page(0, i, (uint8_t)(70 + i)), OK);
+        assert_int_equal(write_page(1, i, (uint8_t)(80 + i)), OK);
+        check();
+    }
+    end();
+}
+
+/* More than there is cannot be promised, and nothing is changed by asking. */
+static void test_refused(void **state)
+{
+    uint64_t wanted, kept;
+
+    (void)state;
+    begin(60);
+    assert_int_equal(promise_make(&vms[0].p2m, 30, &wanted), OK);
+    kept = f.kept;
+    assert_int_equal(promise_make(&vms[1].p2m, 30, &wanted), E_NOMEM);
+    assert_int_equal(wanted, 30 + promise_tables_max(&vms[1].p2m));
+    assert_int_equal(f.kept, kept);
+    assert_int_equal(vms[1].p2m.min_pages, 0);
+    assert_int_equal(promise_make(&vms[0].p2m, 0, &wanted), OK);
+    assert_int_equal(promise_make(&vms[1].p2m, 30, &wanted), OK);
+    end();
+}
+
+/* At its bound a VM gets nothing, whatever is free; what is folded does not count. */
+static void test_bound(void **state)
+{
+    struct p2m *p = &vms[0].p2m;
+
+    (void)state;
+    begin(90);
+    promise_bound(p, 12);
+    uint64_t gfn = 0;
+    while (write_page(0, gfn, 9) == OK) {
+        gfn++;
+        assert_true(promise_held(p) <= 12);
+    }
+    assert_int_equal(p->refused, PROMISE_BOUND);
+    assert_int_equal(promise_held(p), 12);
+    scan();
+    assert_true(promise_held(p) < 12); /* all pages of it are equal */
+    assert_int_equal(write_page(0, gfn, 10), OK);
+    p->aside = 11; /* what `,snapshot` disks hold counts too */
+    assert_int_equal(write_page(0, gfn + 1, 11), E_NOMEM);
+    assert_int_equal(write_page(0, 0, 11), E_NOMEM); /* a folded page would be its own */
+    assert_int_equal(p->refused, PROMISE_BOUND);
+    promise_bound(p, PROMISE_NO_BOUND);
+    assert_int_equal(write_page(0, 0, 11), OK);
+    end();
+}
+
+/* Frames that are left to others. */
+static void test_turn(void **state)
+{
+    struct p2m *p = &vms[0].p2m;
+    uint64_t wanted;
+
+    (void)state;
+    begin(90);
+    assert_int_equal(write_page(0, 0, 1), OK);
+    p->keep_free = promise_spare(&f) - 1;
+    assert_int_equal(write_page(0, 1, 1), OK);
+    assert_int_equal(write_page(0, 2, 1), E_NOMEM);
+    assert_int_equal(p->refused, PROMISE_TURN);
+    assert_int_equal(p2m_fault(p, GFN(3), false), OK); /* wants no frame */
+    assert_int_equal(write_page(1, 2, 1), OK);
+    assert_int_equal(promise_make(p, 4, &wanted), OK);
+    assert_int_equal(write_page(0, 2, 1), OK); /* what it was promised comes before any order */
+    assert_int_equal(write_page(0, 3, 1), OK);
+    assert_int_equal(write_page(0, 4, 1), E_NOMEM);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_after_folding),
+        cmocka_unit_test(test_no_merge_on_credit),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_turn),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
