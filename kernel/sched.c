@@ -309,6 +309,12 @@ static void turn(struct vcpu *v)
             break;
         }
         enum hvm_exit why = enter(v, &now);
+        if (why == HVM_EXIT_WORK) {
+            /* One that does nothing but exit may never let the CPU look for them. */
+            charge(&charge_hypervisor);
+            irq_window();
+            end_step("host interrupts", NULL, &vm->account, &now);
+        }
         if (why == HVM_EXIT_PAUSE && turns_yield(&turns)) {
             turns_put(&turns, true);
             break;

@@ -132,6 +132,7 @@ struct vm {
     unsigned n_vcpus;
     struct vcpu vcpus[VM_VCPUS];
 
+    struct tick_floor floor;
     struct timerq timers; /* of its devices; they run in its turns: kernel/sched.h */
     struct iobus pio, mmio;
     struct irq_sink irq;

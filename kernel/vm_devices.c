@@ -6,6 +6,7 @@
 #include "drivers/host/cmos.h"
 #include "kernel/console.h"
 #include "kernel/loader.h"
+#include "kernel/machine.h"
 #include "kernel/sched.h"
 #include "kernel/vm.h"
 
@@ -79,6 +80,12 @@ enum status vm_devices_init(struct vm *vm)
     pit_init(&vm->pit, &vm->timers, &vm->irq);
     rtc_init(&vm->rtc, &vm->timers, &vm->irq, wall_s);
     vm_clock_init(vm, wall_s);
+    vm->floor = (struct tick_floor){.min_ns = machine_config.host.timer_floor_ns};
+    vm->pit.floor = &vm->floor;
+    vm->rtc.floor = &vm->floor;
+    for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        vm->vcpus[i].lapic.floor = &vm->floor;
+    }
     rtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
     rtc_on_alarm(&vm->rtc, rtc_alarm, vm);
     uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);

@@ -88,7 +88,7 @@ static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exi
             return true;
         }
         if (left > 0 && vmx_must_leave(v, begin)) {
-            *out = HVM_EXIT_DEADLINE;
+            *out = HVM_EXIT_WORK;
             return false;
         }
     }

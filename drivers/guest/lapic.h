@@ -15,12 +15,14 @@
 #include "base/status.h"
 #include "base/timer.h"
 #include "base/types.h"
+#include "drivers/guest/tickfloor.h"
 
 #define LAPIC_DEFAULT_BASE 0xfee00000u
 #define LAPIC_MSR_BASE 0x1bu /* IA32_APIC_BASE */
 #define LAPIC_MSR_TSC_DEADLINE 0x6e0u
 #define LAPIC_MSR_X2APIC 0x800u /* .. 0x8ff */
-/* A periodic timer fires at most this often: missed periods are coalesced, the phase is kept. */
+/* Without a floor (tickfloor.h) a periodic timer fires at most this often: missed periods are
+ * coalesced. The phase is kept. */
 #define LAPIC_MIN_PERIOD_NS 50000u
 
 /* Delivery modes, as in ICR, LVT and MSI data bits 10:8. */
@@ -65,8 +67,10 @@ struct lapic {
     uint32_t svr, ldr, dfr, esr, esr_pending;
     uint32_t lvt[6]; /* timer, thermal, performance, LINT0, LINT1, error */
     uint32_t divide, initial;
-    uint64_t timer_start_ns; /* when the present period began */
-    bool timer_done;         /* a one-shot has expired: nothing counts until a count is written */
+    uint64_t timer_start_ns;  /* when the present period began */
+    bool timer_done;          /* a one-shot has expired: nothing counts until a count is written */
+    struct tick_floor *floor; /* the VM's, or NULL; to be set after lapic_init */
+    uint64_t ticks_given;     /* periods since timer_start_ns that need no interrupt any more */
     uint64_t bus_hz;
     bool bsp;
     struct timerq *q;

@@ -43,6 +43,13 @@ uint32_t lapic_timer_count(const struct lapic *l)
     return passed < l->initial ? l->initial - (uint32_t)passed : 0;
 }
 
+static uint64_t periods_passed(const struct lapic *l, uint64_t now_ns)
+{
+    uint64_t period = period_ticks(l);
+
+    return period > 0 ? elapsed_ticks(l, now_ns) / period : 0;
+}
+
 /* When a counting timer expires next after now, or TIMER_NEVER. */
 static uint64_t next_expiry(const struct lapic *l, uint64_t now_ns)
 {
@@ -79,6 +86,7 @@ void lapic_timer_update(struct lapic *l)
         if (!(l->lvt[LVT_TIMER] & LVT_MASKED)) {
             ns = next_expiry(l, l->q->now_ns());
         }
+        l->ticks_given = periods_passed(l, l->q->now_ns()); /* only what comes now can be owed */
         break;
     case TIMER_DEADLINE:
         if (l->tsc_deadline != 0) {
@@ -91,12 +99,36 @@ void lapic_timer_update(struct lapic *l)
     arm_at(l, ns);
 }
 
+/* One expiry of a periodic timer: whether it interrupts, and when the next one is. A tick is still
+ * owed while the interrupt of the one before is not delivered. */
+static bool fire_above_floor(struct lapic *l, uint64_t now_ns)
+{
+    uint64_t passed = periods_passed(l, now_ns);
+    uint8_t vector = (uint8_t)(l->lvt[LVT_TIMER] & LVT_VECTOR);
+    bool pending = l->irr[vector / 64] & BIT(vector % 64);
+
+    if (passed - l->ticks_given > TICKS_OWED_MAX) {
+        l->ticks_given = passed - TICKS_OWED_MAX;
+    }
+    if (!pending && passed > l->ticks_given) {
+        l->ticks_given++;
+    }
+    tick_floor_pass(l->floor, now_ns);
+    uint64_t next = passed > l->ticks_given ? now_ns : next_expiry(l, now_ns);
+    arm_at(l, next == TIMER_NEVER ? next : tick_floor_after(l->floor, next));
+    return !pending;
+}
+
 void lapic_timer_fired(void *ctx, uint64_t now_ns)
 {
     struct lapic *l = ctx;
 
     if (mode_of(l) == TIMER_DEADLINE) {
         l->tsc_deadline = 0;
+    } else if (mode_of(l) == TIMER_PERIODIC && tick_floor_is_on(l->floor)) {
+        if (!fire_above_floor(l, now_ns)) {
+            return;
+        }
     } else if (mode_of(l) == TIMER_PERIODIC) {
         /* However many periods were missed, one interrupt; and not more than the host can bear. */
         uint64_t next = next_expiry(l, now_ns);

@@ -34,11 +34,29 @@ static void arm(struct pit *p, uint64_t tick, uint64_t soonest_ns)
         return;
     }
     ns = ticks_to_ns(edge, PIT_HZ);
-    if (ns < soonest_ns) { /* too fast: the first edge at or after that moment */
+    p->next_tick = edge;
+    if (tick_floor_is_on(p->floor)) {
+        ns = tick_floor_after(p->floor, p->owed > 0 ? 0 : ns);
+    } else if (ns < soonest_ns) { /* too fast: the first edge at or after that moment */
         edge = pit_next_edge(&later, ticks_from_ns(soonest_ns, PIT_HZ));
         ns = edge == UINT64_MAX ? soonest_ns : ticks_to_ns(edge, PIT_HZ);
     }
     timerq_arm(p->q, &p->timer, ns);
+}
+
+/* Counts the edges up to now as owed, less the one that is delivered now. */
+static void count_owed(struct pit *p, uint64_t tick, uint64_t now_ns)
+{
+    const struct pit_channel *c = &p->ch[0];
+    uint64_t edges = 0;
+
+    if (tick >= p->next_tick) {
+        bool periodic = c->mode == 2 || c->mode == 3;
+        edges = 1 + (periodic && c->count != 0 ? (tick - p->next_tick) / c->count : 0);
+    }
+    p->owed = (uint32_t)MIN(p->owed + edges, TICKS_OWED_MAX);
+    p->owed -= p->owed > 0;
+    tick_floor_pass(p->floor, now_ns);
 }
 
 static void timer_fired(void *ctx, uint64_t now_ns)
@@ -47,8 +65,11 @@ static void timer_fired(void *ctx, uint64_t now_ns)
     uint64_t tick = ticks_from_ns(now_ns, PIT_HZ);
 
     pit_settle(&p->ch[0], tick);
-    /* One edge, however many were missed. OUT stays high afterwards: its low time is short in the
-     * modes that matter, and the PIC looks at the edge only. */
+    if (tick_floor_is_on(p->floor)) {
+        count_owed(p, tick, now_ns);
+    }
+    /* One edge, however many were missed; the floor has counted them. OUT stays high afterwards:
+     * its low time is short in the modes that matter, and the PIC looks at the edge only. */
     p->irqs.set_line(p->irqs.ctx, PIT_IRQ, false);
     p->irqs.set_line(p->irqs.ctx, PIT_IRQ, true);
     arm(p, tick, now_ns + PIT_MIN_FIRE_NS);
@@ -60,6 +81,7 @@ static void load_count(struct pit *p, unsigned n, uint16_t value)
 
     pit_load(&p->ch[n], tick, value);
     if (n == 0) {
+        p->owed = 0;
         arm(p, tick, 0);
     }
 }

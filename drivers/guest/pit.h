@@ -3,9 +3,9 @@
  * The 8254 interval timer, port 0x61 (speaker gate, refresh toggle) and IRQ 0.
  *
  * Counts are computed from the queue's clock when they are read; a timer is armed for channel 0
- * only. When a guest was not run for several periods it gets one tick for them all; the phase is
- * kept. Periods shorter than PIT_MIN_FIRE_NS are likewise coalesced, so that no guest can make its
- * host do nothing else.
+ * only. Ticks that come too fast, or while the guest is not run, are owed (tickfloor.h). Without a
+ * floor one tick stands for all that were missed, and for those closer than PIT_MIN_FIRE_NS. The
+ * phase is kept.
  */
 #ifndef DRIVERS_GUEST_PIT_H
 #define DRIVERS_GUEST_PIT_H
@@ -15,6 +15,7 @@
 #include "base/types.h"
 #include "drivers/guest/iobus.h"
 #include "drivers/guest/irq.h"
+#include "drivers/guest/tickfloor.h"
 
 #define PIT_HZ 1193182u
 #define PIT_IRQ 0
@@ -40,6 +41,9 @@ struct pit {
     struct timerq *q;
     struct timer timer;
     struct irq_sink irqs;
+    struct tick_floor *floor; /* the VM's, or NULL; to be set after pit_init */
+    uint64_t next_tick;       /* of channel 0's edges, the first that is not counted in `owed` */
+    uint32_t owed;
     uint8_t speaker; /* bits 0, 1 of port 0x61 as written */
 };
 

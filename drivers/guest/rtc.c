@@ -104,6 +104,7 @@ static uint64_t next_event(const struct rtc *r, uint64_t now, uint8_t sources)
     if (wanted & C_PF && shift != 0) {
         uint64_t tick = ((ticks_from_ns(now, PERIODIC_HZ) >> shift) + 1) << shift;
         next = ticks_to_ns(tick, PERIODIC_HZ);
+        next = tick_floor_is_on(r->floor) ? tick_floor_after(r->floor, next) : next;
     }
     if (is_running(r)) {
         uint64_t second_ns = now + NS_PER_S - (now - r->base_ns) % NS_PER_S;
@@ -153,6 +154,9 @@ static void timer_fired(void *ctx, uint64_t now_ns)
     uint64_t now = MAX(now_ns, r->seen_ns); /* the guest may have looked since */
 
     settle(r, now);
+    if (tick_floor_is_on(r->floor)) {
+        tick_floor_pass(r->floor, now);
+    }
     update(r, now);
 }
 

@@ -13,6 +13,7 @@
 #include "base/types.h"
 #include "drivers/guest/iobus.h"
 #include "drivers/guest/irq.h"
+#include "drivers/guest/tickfloor.h"
 
 #define RTC_PORT 0x70
 #define RTC_IRQ 8
@@ -26,6 +27,7 @@ struct rtc {
     struct timerq *q;
     struct timer timer;
     struct irq_sink irqs;
+    struct tick_floor *floor; /* the VM's, or NULL; to be set after rtc_init */
     void (*alarm)(void *ctx); /* an enabled alarm has come; NULL: nobody listens */
     void *alarm_ctx;
 };

@@ -53,6 +53,7 @@ struct config_host {
     enum config_when_off when_off; /* what to do once every VM is off */
     uint64_t shutdown_wait_ns;     /* how long a power-off waits for VMs; 0: not at all */
     uint64_t stats_interval_ns;    /* 0: none are printed */
+    uint64_t timer_floor_ns;       /* between two expiries of a VM's periodic timers; 0: none */
     uint32_t scan_pages;           /* per wake-up, at least 1 */
     uint64_t scan_sleep_ns;        /* between wake-ups */
     unsigned scan_cpu_max;         /* percent, 1 to 100 */

@@ -22,6 +22,8 @@ const struct key host_keys[] = {
      .help = "1s to 3600s (how long a power-off waits for the VMs), or off"},
     {"stats.interval", KEY_DURATION, HOST(stats_interval_ns), .min = SECOND_NS / 10,
      .max = 3600 * SECOND_NS, .def = "off", .help = "100ms to 3600s, or off"},
+    {"timer.floor", KEY_DURATION, HOST(timer_floor_ns), .min = SECOND_NS / 20000,
+     .max = SECOND_NS / 100, .def = "200us", .help = "50us to 10ms, or off", .boot_only = true},
     {"scan.pages", KEY_COUNT, HOST(scan_pages), .min = 1, .max = 1000000, .def = "1000",
      .help = "1 to 1000000 (pages per wake-up)"},
     {"scan.sleep", KEY_DURATION, HOST(scan_sleep_ns), .min = 0, .max = 3600 * SECOND_NS, .def = "0",

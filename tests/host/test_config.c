@@ -88,7 +88,7 @@ static void test_defaults(void **state)
     assert_true(c.host.stats_interval_ns == 0 && c.host.scan_pages == 1000);
     assert_true(c.host.shutdown_wait_ns == UINT64_C(60000000000));
     assert_true(c.host.scan_sleep_ns == 0 && c.host.scan_cpu_max == 20);
-    assert_true(c.host.scan_pass_ns == 1000000000);
+    assert_true(c.host.scan_pass_ns == 1000000000 && c.host.timer_floor_ns == 200000);
     assert_true(c.host.fold.run && c.host.fold.zero && !c.host.fold_zero_across_groups &&
                 c.host.cache_mode == CACHE_FOLD);
     assert_true(c.host.fold.lookahead && c.host.fold.backoff);
@@ -99,6 +99,11 @@ static void test_defaults(void **state)
     assert_int_equal(parse("[host]\nstats.interval = off\nscan.sleep = 0\nscan.pass = off\n"), OK);
     assert_true(c.host.stats_interval_ns == 0 && c.host.scan_sleep_ns == 0);
     assert_true(c.host.scan_pass_ns == 0);
+    assert_int_equal(parse("[host]\ntimer.floor = off\n"), OK);
+    assert_true(c.host.timer_floor_ns == 0);
+    assert_int_equal(parse("[host]\ntimer.floor = 50us\n"), OK);
+    assert_true(c.host.timer_floor_ns == 50000);
+    assert_int_equal(parse("[host]\ntimer.floor = 49us\n"), E_INVAL);
 }
 
 #define VM "[vm a]\nkernel = k\n"
@@ -274,7 +279,7 @@ static void test_run_time(void **state)
     for (i = 0; config_host_get(&h, i, &key, value, sizeof(value)); i++) {
         bool boot_only = strcmp(key, "fold.zero_across_groups") == 0 ||
                          strcmp(key, "cache.trace") == 0 || strcmp(key, "disk.fault") == 0 ||
-                         strcmp(key, "disk.delay") == 0;
+                         strcmp(key, "disk.delay") == 0 || strcmp(key, "timer.floor") == 0;
         assert_int_equal(config_host_set(&again, key, value, why, sizeof(why)),
                          boot_only ? E_UNSUPPORTED : OK);
         assert_non_null(config_host_help(i));

@@ -313,6 +313,54 @@ static void test_timer(void **state)
     assert_true(pending(l, 0x42));
 }
 
+/* With a floor, what was missed is owed: delivered one by one, none before the one before it, and
+ * lost beyond a bound. */
+static void test_floor(void **state)
+{
+    struct tick_floor floor = {.min_ns = 200000};
+    unsigned n = 0;
+    (void)state;
+
+    l->floor = &floor;
+    put(0xf0, 0x1ff);
+    put(0x3e0, 0xb); /* divide by 1 */
+    put(0x320, 0x20041);
+    put(0x380, MS);
+    fake_ns += 10 * MS + MS / 2; /* the VM was not run: ten ticks */
+    timerq_run(&q, fake_ns);
+    assert_true(pending(l, 0x41));
+    fake_advance(&q, 100 * floor.min_ns / 100); /* not taken: the others wait */
+    for (unsigned i = 0; i < 10; i++) {
+        if (pending(l, 0x41)) {
+            lapic_ack(l, 0x41);
+            n++;
+        }
+        fake_advance(&q, floor.min_ns);
+    }
+    assert_in_range(n, 10, 11);
+    fake_ns += 1000 * MS;
+    for (n = 0; n < 100; n++) {
+        fake_advance(&q, floor.min_ns);
+        if (!pending(l, 0x41)) {
+            break;
+        }
+        lapic_ack(l, 0x41);
+    }
+    assert_in_range(n, TICKS_OWED_MAX, TICKS_OWED_MAX + 10);
+    put(0x380, 10); /* a flood */
+    kicks[0] = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        fake_advance(&q, 10000);
+        if (pending(l, 0x41)) {
+            lapic_ack(l, 0x41);
+        }
+    }
+    assert_in_range(kicks[0], 40, 10 * MS / floor.min_ns + 2);
+    put(0x380, 0);
+    assert_int_equal(timerq_next(&q), TIMER_NEVER);
+    l->floor = NULL;
+}
+
 static void test_deadline(void **state)
 {
     uint64_t v;
@@ -596,6 +644,7 @@ int main(void)
         cmocka_unit_test_setup(test_modes, setup),
         cmocka_unit_test_setup(test_x2apic_faults, setup),
         cmocka_unit_test_setup(test_timer, setup),
+        cmocka_unit_test_setup(test_floor, setup),
         cmocka_unit_test_setup(test_deadline, setup),
         cmocka_unit_test_setup(test_tsc_moves, setup),
         cmocka_unit_test_setup(test_mode_changes, setup),

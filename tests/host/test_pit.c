@@ -244,6 +244,44 @@ static void test_irq(void **state)
     assert_int_equal(timerq_next(&q), TIMER_NEVER);
 }
 
+/* With a floor, what was missed is owed, delivered one by one, and lost beyond a bound. */
+static void test_floor(void **state)
+{
+    struct tick_floor floor = {.min_ns = 200000};
+    unsigned rises;
+
+    (void)state;
+    p.floor = &floor;
+    program(0, 2, 11932); /* about 10 ms */
+    fake_advance(&q, 20000000);
+    rises = irqs.rises[0];
+    fake_ns += 105000000; /* the VM was not run */
+    timerq_run(&q, fake_ns);
+    timerq_run(&q, fake_ns);
+    assert_int_equal(irqs.rises[0], rises + 1);
+    assert_int_equal(timerq_next(&q), fake_ns + floor.min_ns);
+    fake_advance(&q, 10 * floor.min_ns);
+    assert_int_equal(irqs.rises[0], rises + 11); /* all that it missed */
+    assert_true(timerq_next(&q) > fake_ns + floor.min_ns);
+    rises = irqs.rises[0];
+    fake_advance(&q, 10 * NS_PER_S); /* and no tick is lost after that */
+    assert_in_range(irqs.rises[0] - rises, 999, 1001);
+    rises = irqs.rises[0];
+    fake_ns += 10 * NS_PER_S;
+    fake_advance(&q, 40 * floor.min_ns);
+    assert_in_range(irqs.rises[0] - rises, TICKS_OWED_MAX, TICKS_OWED_MAX + 2);
+    program(0, 2, 2); /* a flood */
+    rises = irqs.rises[0];
+    fake_advance(&q, 100 * floor.min_ns);
+    assert_in_range(irqs.rises[0] - rises, 99, 101);
+    /* Another timer of the VM expires: this one keeps away from it. */
+    tick_floor_pass(&floor, fake_ns + floor.min_ns);
+    fake_advance(&q, floor.min_ns);
+    timerq_run(&q, fake_ns);
+    assert_true(timerq_next(&q) >= floor.free_ns);
+    pit_stop(&p);
+}
+
 /* A new count in mode 2 waits for the end of the period. */
 static void test_reload(void **state)
 {
@@ -300,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup(test_counting, setup), cmocka_unit_test_setup(test_latch, setup),
         cmocka_unit_test_setup(test_gate, setup),     cmocka_unit_test_setup(test_irq, setup),
         cmocka_unit_test_setup(test_reload, setup),   cmocka_unit_test_setup(test_skip, setup),
+        cmocka_unit_test_setup(test_floor, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,12 +240,35 @@ static void test_memory(void **state)
     assert_int_equal(get(RTC_REG_D), 0x80);
 }
 
+/* With a floor, 8192 Hz is more than the guest gets. */
+static void test_floor(void **state)
+{
+    struct tick_floor floor = {.min_ns = 200000};
+    unsigned n = 0;
+
+    (void)state;
+    start(0);
+    r.floor = &floor;
+    put(0x0a, 0x23);
+    put(0x0b, 0x42);
+    (void)get(0x0c);
+    for (unsigned i = 0; i < 10000; i++) {
+        fake_advance(&q, 10000);
+        if (irqs.level[8]) {
+            assert_true(get(0x0c) & 0x40);
+            n++;
+        }
+    }
+    assert_in_range(n, 400, 501); /* of 819 in 100 ms */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calendar),   cmocka_unit_test(test_set),
-        cmocka_unit_test(test_interrupts), cmocka_unit_test(test_alarm),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_alarm_listener),
+        cmocka_unit_test(test_calendar),       cmocka_unit_test(test_set),
+        cmocka_unit_test(test_interrupts),     cmocka_unit_test(test_alarm),
+        cmocka_unit_test(test_floor),          cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_alarm_listener),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

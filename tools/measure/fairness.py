@@ -11,13 +11,13 @@ import os
 import re
 
 from emu.problem import Problem
-from measure.boots import FOLDER, guest, pagefold, read_log, write
+from measure.boots import FOLDER, ROOT, command, guest, pagefold, read_log, write
 
 # What a row wants of its greedy guests besides `how`: memory in MiB, lines of their section.
 PLAIN = (40, ())
-READS = (40, ("disk = ata0,ro",) * 8)
-ASIDE = (40, ("disk = ata0,snapshot",) * 8)
-MEMORY = (40, ("disk = module:disk",))
+READS = (40, tuple(f"disk = ata0p{i},ro" for i in range(1, 9)))
+ASIDE = (40, tuple(f"disk = ata0p{i},snapshot" for i in range(1, 9)))
+MEMORY = (40, ("disk = module:{disk}",))
 INITRD = (64, ("initrd = {initrd}",))
 # name, how, what it is, the above
 ROWS = (
@@ -53,7 +53,8 @@ SETTINGS = {
     "three": (3, "", 225, 50000),
 }
 HEADS = {"one": "beside one, no folding", "one_folded": "beside one", "three": "beside three"}
-DISK_BYTES = 32 << 20
+PARTITION = "8M"
+MEMORY_DISK_BYTES = 32 << 20
 INITRD_BYTES = 40 << 20
 WAIT_MS = 500
 WINDOW_MS = 1500
@@ -67,6 +68,16 @@ def make_file(name, size):
     return path
 
 
+def memory_disk(n):
+    return os.path.join(FOLDER, f"memory{n}.img")
+
+
+def make_disk():
+    path = os.path.join(FOLDER, "parts.img")
+    command([os.path.join(ROOT, "tools", "mkdisk"), path] + [PARTITION] * 8, path)
+    return path
+
+
 def conf(name, how, needs, setting):
     n, host, *_ = SETTINGS[setting]
     memory, lines = needs
@@ -74,7 +85,8 @@ def conf(name, how, needs, setting):
     for i in range(n):
         text += (f"[vm greedy{i}]\nmemory = {memory}M\nkernel = {guest('attack')}\n"
                  f"cmdline = how={how}\n")
-        text += "".join(line.format(initrd=os.path.join(FOLDER, "initrd")) + "\n" for line in lines)
+        text += "".join(line.format(initrd=os.path.join(FOLDER, "initrd"), disk=memory_disk(i)) + "\n"
+                        for line in lines)
     text += (f"[vm victim]\nmemory = 32M\nkernel = {guest('victim')}\n"
              f"cmdline = wait={WAIT_MS} ms={WINDOW_MS}\n")
     return write(f"fairness-{name}-{setting}.conf", text)
@@ -87,8 +99,6 @@ def measure(row, setting, disk):
     options = ["--memory", "512M"]
     if needs in (READS, ASIDE):
         options += ["--disk", disk + ",snapshot"]
-    elif needs is MEMORY:
-        options += ["--module", disk + "=disk"]
     try:
         text = pagefold(log, conf(name, how, needs, setting), r"\[victim\] TAP-", *options,
                         "--timeout", "300")
@@ -99,8 +109,10 @@ def measure(row, setting, disk):
 
 
 def submit(pool, _full):
-    disk = make_file("fairness.img", DISK_BYTES)
+    disk = make_disk()
     make_file("initrd", INITRD_BYTES)
+    for n in range(max(setting[0] for setting in SETTINGS.values())):
+        make_file(os.path.basename(memory_disk(n)), MEMORY_DISK_BYTES)
     return {(row[0], setting): pool.submit(measure, row, setting, disk)
             for row in ROWS for setting in SETTINGS}
 
