@@ -21,7 +21,7 @@
 /* From the end of a sweep to the next. */
 #define SWEEP_NS (5000 * MS)
 /* Pages in a piece: ten thousands of ticks at most. */
-#define SEARCH_PAGES 64u
+#define SEARCH_PAGES 16u
 #define SWEEP_PAGES 32u
 /* A step ends after the piece that ends later than this. */
 #define STEP_NS (MS / 4)

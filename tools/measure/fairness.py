@@ -15,10 +15,11 @@ from measure.boots import FOLDER, ROOT, command, guest, pagefold, read_log, writ
 
 # What a row wants of its greedy guests besides `how`: memory in MiB, lines of their section.
 PLAIN = (40, ())
-READS = (40, tuple(f"disk = ata0p{i},ro" for i in range(1, 9)))
+# In memory, so that they are in the cache at once.
+READS = (40, tuple("disk = module:{folder}/read%d.img,ro" % i for i in range(8)))
 ASIDE = (40, tuple(f"disk = ata0p{i},snapshot" for i in range(1, 9)))
-MEMORY = (40, ("disk = module:{disk}",))
-INITRD = (64, ("initrd = {initrd}",))
+MEMORY = (40, ("disk = module:{folder}/memory{n}.img",))
+INITRD = (64, ("initrd = {folder}/initrd",))
 # name, how, what it is, the above
 ROWS = (
     ("computes", 0, "computes as well", PLAIN),
@@ -55,6 +56,7 @@ SETTINGS = {
 HEADS = {"one": "beside one, no folding", "one_folded": "beside one", "three": "beside three"}
 PARTITION = "8M"
 MEMORY_DISK_BYTES = 32 << 20
+READ_DISK_BYTES = 4 << 20
 INITRD_BYTES = 40 << 20
 WAIT_MS = 500
 WINDOW_MS = 1500
@@ -66,10 +68,6 @@ def make_file(name, size):
         file.write(os.urandom(4096) * (size // 4096))
     os.replace(path + ".part", path)
     return path
-
-
-def memory_disk(n):
-    return os.path.join(FOLDER, f"memory{n}.img")
 
 
 def make_disk():
@@ -85,8 +83,7 @@ def conf(name, how, needs, setting):
     for i in range(n):
         text += (f"[vm greedy{i}]\nmemory = {memory}M\nkernel = {guest('attack')}\n"
                  f"cmdline = how={how}\n")
-        text += "".join(line.format(initrd=os.path.join(FOLDER, "initrd"), disk=memory_disk(i)) + "\n"
-                        for line in lines)
+        text += "".join(line.format(folder=FOLDER, n=i) + "\n" for line in lines)
     text += (f"[vm victim]\nmemory = 32M\nkernel = {guest('victim')}\n"
              f"cmdline = wait={WAIT_MS} ms={WINDOW_MS}\n")
     return write(f"fairness-{name}-{setting}.conf", text)
@@ -97,7 +94,7 @@ def measure(row, setting, disk):
     name, how, _, needs = row
     log = f"fairness-{name}-{setting}"
     options = ["--memory", "512M"]
-    if needs in (READS, ASIDE):
+    if needs is ASIDE:
         options += ["--disk", disk + ",snapshot"]
     try:
         text = pagefold(log, conf(name, how, needs, setting), r"\[victim\] TAP-", *options,
@@ -112,7 +109,9 @@ def submit(pool, _full):
     disk = make_disk()
     make_file("initrd", INITRD_BYTES)
     for n in range(max(setting[0] for setting in SETTINGS.values())):
-        make_file(os.path.basename(memory_disk(n)), MEMORY_DISK_BYTES)
+        make_file(f"memory{n}.img", MEMORY_DISK_BYTES)
+    for n in range(8):
+        make_file(f"read{n}.img", READ_DISK_BYTES)
     return {(row[0], setting): pool.submit(measure, row, setting, disk)
             for row in ROWS for setting in SETTINGS}
 
