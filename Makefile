@@ -304,6 +304,7 @@ lint: $(GEN)
 	$Q clang-format --dry-run -Werror $(FORMATTED)
 	$Q tools/lint-layers
 	$Q tools/lint-docs
+	$Q tests/fuzz/coverage --names
 	@echo "lint: clean"
 format:
 	$Q clang-format -i $(FORMATTED)

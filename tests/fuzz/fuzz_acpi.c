@@ -5,10 +5,9 @@
 #include "base/log.h"
 #include "base/string.h"
 #include "boot/acpi.h"
+#include "work.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct memory {
     const uint8_t *bytes;
@@ -42,7 +41,7 @@ static const void *view(void *ctx, uint64_t at, uint64_t len)
     return m->view;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     struct acpi_info info;
     const char *why;
@@ -62,3 +61,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT((s == OK || why) && info.n_ioapics <= ACPI_MAX_IOAPICS);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 20000, 600)

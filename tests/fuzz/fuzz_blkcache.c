@@ -2,8 +2,7 @@
 /* Sequences of operations on the cached block device, checked by the oracle of the property test.
  */
 #include "support_blkcache.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "work.h"
 
 struct stream {
     const uint8_t *data;
@@ -28,7 +27,7 @@ static bool stream_next(void *ctx, uint32_t n, uint32_t *out)
     return true;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     if (size < 4) {
         return 0;
@@ -51,3 +50,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bcw_run(&o, (struct bcw_source){stream_next, &s}, 2000);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 30000, 400)

@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "kernel/config/config.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "work.h"
 
 static void require(bool ok)
 {
@@ -30,7 +29,7 @@ static void check(const struct config *c)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     static struct config c;
     char why[120] = "";
@@ -45,3 +44,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 60000, 1200)

@@ -13,10 +13,9 @@
 #include "records.h"
 
 #include "kernel/monitor/conmux.h"
+#include "work.h"
 
 #include <stdio.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define PORTS 3u
 #define OUT_BYTES 4096u
@@ -279,7 +278,7 @@ static void step(struct input *in)
     require(work <= allowed);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     static const char *const names[PORTS] = {"a", "b.c", "a-long-name-of-a-vm"};
     struct input in = {data, size}, record;
@@ -311,3 +310,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 200000, 40000)

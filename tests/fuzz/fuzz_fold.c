@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Operation sequences on frames, p2ms and folding, against the oracle that never shares. */
 #include "support_world.h"
+#include "work.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     struct world w;
 
@@ -24,3 +23,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_fini(&w);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 200000, 4000)

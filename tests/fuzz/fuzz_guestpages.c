@@ -10,10 +10,9 @@
 #define RECORD_HEAD 1u
 #define RECORD_BYTES 12u
 #include "records.h"
+#include "work.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What an operation may look up in the p2m at most. */
 #define LOOKS_CLASS 100u
@@ -180,7 +179,7 @@ static void step(struct linux_guest *g, struct input *in)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     static struct linux_guest g;
     struct input in = {data, size};
@@ -204,3 +203,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     linux_fini(&g);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 200000, 20000)

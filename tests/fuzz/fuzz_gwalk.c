@@ -5,8 +5,7 @@
 
 #include "arch/x86_64/decode/gwalk.h"
 #include "base/bits.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "work.h"
 
 struct input {
     const uint8_t *bytes;
@@ -35,7 +34,7 @@ static enum status read_input(void *ctx, gpa_t at, void *to, unsigned n)
     return OK;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     if (size < 48) {
         return 0;
@@ -68,3 +67,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(in.reads <= 5);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 1000, 10)

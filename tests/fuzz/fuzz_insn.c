@@ -11,8 +11,7 @@
 #include "arch/x86_64/decode/task.h"
 #include "base/bits.h"
 #include "input.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "work.h"
 
 static struct input in;
 static unsigned work, stops;
@@ -233,7 +232,7 @@ static void switch_task(void)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     if (size < 64) {
         decode(data, size);
@@ -244,3 +243,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     switch_task();
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 30000, 4000)

@@ -6,8 +6,7 @@
 #include "base/bits.h"
 #include "kernel/loader.h"
 #include "support_guest.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "work.h"
 
 static void require(bool ok)
 {
@@ -16,7 +15,7 @@ static void require(bool ok)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     static const uint8_t initrd[9000];
     struct tguest g;
@@ -47,3 +46,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tguest_fini(&g);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 100000, 300)

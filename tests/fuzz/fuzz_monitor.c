@@ -6,8 +6,7 @@
 #include "kernel/monitor/command.h"
 #include "kernel/monitor/json.h"
 #include "kernel/monitor/lineedit.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "work.h"
 
 static void require(bool ok)
 {
@@ -37,7 +36,7 @@ static void run(void *ctx, unsigned argc, char *const *argv)
     require(argv[argc] == NULL && json_finish(&j));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     static const struct command table[] = {{"a", "", "", 0, 9, run, false},
                                            {"ab", "", "", 0, 9, run, false},
@@ -56,3 +55,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 20000, 1500)

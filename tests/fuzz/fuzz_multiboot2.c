@@ -5,8 +5,7 @@
 
 #include "base/bits.h"
 #include "boot/multiboot2.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "work.h"
 
 static void require(bool ok)
 {
@@ -44,7 +43,7 @@ static void check(const struct mb2_info *m)
     require(m->rsdp_len == 0 || m->rsdp_len == 20 || m->rsdp_len == 36);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     static struct mb2_info info;
     uint8_t *copy = malloc(size + 24);
@@ -68,3 +67,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(copy);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 20000, 300)

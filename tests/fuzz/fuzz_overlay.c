@@ -12,10 +12,9 @@
 #include "drivers/block/overlay.h"
 #include "input.h"
 #include "support_arena.h"
+#include "work.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- operations ---- */
 
@@ -271,7 +270,7 @@ static void hostile(struct input *in, bool fold)
     free(h);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
     uint32_t kind = take(&in, 1);
@@ -283,3 +282,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 8000000, 30000)

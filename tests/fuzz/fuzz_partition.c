@@ -6,13 +6,12 @@
 #include "base/bits.h"
 #include "base/status.h"
 #include "drivers/block/partition.h"
+#include "work.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define SECTORS 64u /* of input; half of them at the beginning, half at the end */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint8_t bytes[SECTORS * 512];
 static uint64_t disk_sectors;
@@ -67,7 +66,7 @@ static void mend_gpt(void)
     store_le32(h + 16, crc(h, 92));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     static struct partition_table t;
 
@@ -102,3 +101,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 25000000, 4000)

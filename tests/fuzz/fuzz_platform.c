@@ -17,10 +17,9 @@
 #include "drivers/guest/rtc.h"
 #include "drivers/guest/uart.h"
 #include "support_platform.h"
+#include "work.h"
 
 #define CPUS 2
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct platform {
     struct iobus ports, mmio;
@@ -296,7 +295,7 @@ static void operate(const uint8_t *op)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     start();
     for (size_t i = 0; i + 8 <= size && i < 8 * 4096; i += 8) {
@@ -313,3 +312,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT(timerq_next(&p.q) == TIMER_NEVER);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 10000, 300)

@@ -8,6 +8,7 @@
 #include "support_steps.h"
 #include "support_vblk.h"
 #include "tests/fuzz/input.h"
+#include "work.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -170,8 +171,7 @@ static void one_step(struct tvblk *r, struct input *in)
     require(r->d.n_pins <= VIRTIO_BLK_PINS && r->d.n_held <= VIRTIO_BLK_HELD);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
     struct tvblk *r = calloc(1, sizeof(*r));
@@ -205,3 +205,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(r);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 20000, 800)

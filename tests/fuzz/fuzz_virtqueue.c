@@ -7,6 +7,7 @@
 #include "drivers/guest/virtqueue.h"
 #include "support_guest.h"
 #include "tests/fuzz/input.h"
+#include "work.h"
 
 #include <string.h>
 
@@ -101,8 +102,7 @@ static void one_step(struct input *in, struct tguest *g, struct virtqueue *q)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int one_input(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
     struct virtqueue q;
@@ -117,3 +117,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tguest_fini(&g);
     return 0;
 }
+
+FUZZ_ENTRY(one_input, 10000, 600)

@@ -6,6 +6,7 @@
 #include "drivers/block/partition.h"
 #include "support_arena.h"
 #include "support_steps.h"
+#include "support_work.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,7 @@ static void leaf_submit(struct blk_dev *d, struct blk_req *r)
 {
     struct world *w = container_of(d, struct world, leaf);
 
+    work_disk_sectors += 1 + r->sectors;
     CHECK(range_within(r->sector, r->sectors, DISK_SECTORS) && w->n_lower < LOWER_MAX);
     check_overlap(w, r);
     unsigned i = w->n_lower++;
@@ -408,7 +410,7 @@ static void client_scribble(struct world *w)
 
 /* ---- the machine around ---- */
 
-static void audit(struct world *w)
+static void audit_all(struct world *w)
 {
     char why[160];
     bool writing = false;
@@ -438,6 +440,13 @@ static void audit(struct world *w)
             }
         }
     }
+}
+
+static void audit(struct world *w)
+{
+    work_oracle_begin();
+    audit_all(w);
+    work_oracle_end();
 }
 
 static void give_back(struct world *w)

@@ -7,6 +7,7 @@
 #include "drivers/block/overlay.h"
 #include "drivers/block/snapshot.h"
 #include "support_arena.h"
+#include "support_work.h"
 
 #include <string.h>
 
@@ -624,7 +625,7 @@ static void steal(struct world *w)
     }
 }
 
-static void audit(struct world *w)
+static void audit_all(struct world *w)
 {
     uint64_t hyp = w->frames.by_state[FRAME_HYP], others = fixed_frames(w) + w->n_stolen;
     char why[160];
@@ -648,6 +649,13 @@ static void audit(struct world *w)
     REQUIRE(w->pool.used + others + 1 + w->cow->n_frames == hyp);
     REQUIRE(w->cow->in_flight != 0 || w->pool.used == w->cow->map.nodes + w->cow->stats.chunks);
     REQUIRE(w->pool.used <= w->pool.max);
+}
+
+static void audit(struct world *w)
+{
+    work_oracle_begin();
+    audit_all(w);
+    work_oracle_end();
 }
 
 static void drain(struct world *w)

@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 #include "support_arena.h"
+#include "support_work.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -320,6 +321,7 @@ static void disk_submit(struct blk_dev *dev, struct blk_req *r)
 
     assert(d->n < TDISK_MAX);
     d->seen++;
+    work_disk_sectors += 1 + r->sectors;
     d->flushed += r->op == BLK_FLUSH;
     d->waiting[d->n++] = r;
     if (d->immediate) {

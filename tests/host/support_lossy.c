@@ -3,6 +3,7 @@
 #include "support_lossy.h"
 
 #include "base/bits.h"
+#include "support_work.h"
 
 #include <string.h>
 
@@ -130,6 +131,7 @@ static void submit(struct blk_dev *dev, struct blk_req *r)
 {
     struct lossy *d = (struct lossy *)dev;
 
+    work_disk_sectors += 1 + r->sectors;
     REQUIRE(range_within(r->sector, r->sectors, d->dev.sectors) && d->n_pending < LOSSY_PENDING);
     for (unsigned i = 0; i < d->n_pending; i++) {
         const struct blk_req *q = d->pending[i];

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "mm/cache_dirty.h"
 #include "mm/promise.h"
+#include "support_work.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -85,7 +86,7 @@ static void check_isolation(const struct world *w)
     free(user);
 }
 
-void world_audit(struct world *w)
+static void audit_all(struct world *w)
 {
     struct p2m *maps[WORLD_VMS];
     struct share_group *groups[WORLD_GROUPS];
@@ -117,6 +118,13 @@ void world_audit(struct world *w)
     if (violations > 0) {
         panic("%u violations after operation %u", violations, w->ops);
     }
+}
+
+void world_audit(struct world *w)
+{
+    work_oracle_begin();
+    audit_all(w);
+    work_oracle_end();
 }
 
 /* ---- VMs ----------------------------------------------------------------------------------- */
