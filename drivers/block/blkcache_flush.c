@@ -21,7 +21,8 @@
 #define TICKS_OF_AGE 4u /* as W_AGE counts */
 /* A tick where blocks do not get older, but some have failed. */
 #define RETRY_NS UINT64_C(1000000000)
-#define LOOK_MAX 64u /* blocks looked at in one piece of work */
+#define LOOK_MAX 512u /* blocks looked at in one go, if the time is not up before */
+#define GIVE_UP 16u   /* blocks that are let off in one piece of work */
 /* A disk that fails this often in a row is left alone until the next tick, and by the sweep. */
 #define FAILURES_MAX 8u
 
@@ -100,7 +101,7 @@ static void give_up(struct blkcache *bc, struct blkcache_leaf *leaf)
     uint32_t e = CACHE_NIL;
 
     leaf->pass = 0;
-    for (unsigned i = 0; i < LOOK_MAX && leaf->sweeping && leaf->n_old > 0; i++) {
+    for (unsigned i = 0; i < GIVE_UP && leaf->sweeping && leaf->n_old > 0; i++) {
         e = cache_next_dirty(c, leaf->id, leaf->given_up);
         if (e == CACHE_NIL) {
             break;
@@ -218,7 +219,7 @@ static void end_pass(struct blkcache_leaf *leaf)
 /* The next block that the walk takes; CACHE_NIL when it has ended, or must be put off. */
 static uint32_t next_wanted(struct blkcache *bc, struct blkcache_leaf *leaf)
 {
-    while (leaf->pass != 0) {
+    for (unsigned looks = 0; leaf->pass != 0; looks++) {
         uint32_t e = cache_next_dirty(bc->cache, leaf->id, leaf->at);
 
         if (e == CACHE_NIL || (leaf->wrapped && entry(bc, e)->block >= leaf->pass_end)) {
@@ -230,7 +231,7 @@ static uint32_t next_wanted(struct blkcache *bc, struct blkcache_leaf *leaf)
             }
             continue;
         }
-        if (bc->budget == 0) {
+        if (bc->budget == 0 || (looks > 0 && time_is_up(bc))) {
             bc->more = true;
             break;
         }

@@ -7,7 +7,7 @@
 
 #define COW_SEGS 64u
 #define COW_RUN 32u     /* chunks that one piece looks up, or gives places to */
-#define COW_ZERO_RUN 8u /* chunks of zeroes that one piece of a read fills in */
+#define COW_ZERO_RUN 4u /* chunks of zeroes that one piece of a read fills in */
 
 enum cow_stage {
     COW_PASS,  /* a read, or a write to places that count already */
