@@ -34,6 +34,8 @@ static uint64_t floor_ns;
 static volatile uint64_t deadline_tsc; /* read by hvm_run at each entry */
 static uint64_t deadline_arms;         /* how many of its VM's timers were armed when it was set */
 
+/* A VM's work goes on for so long before its guest has the CPU for FLOOR_NS. */
+#define WORK_RUN_NS UINT64_C(1000000)
 /* A guest runs at least this long between two rounds of works and others' timers. */
 #define FLOOR_NS UINT64_C(100000)
 /* A guest's turn is at least this, whatever the scanner wants. */
@@ -83,7 +85,8 @@ static void set_deadline(void)
     const struct timerq *own = &in_turn->vm->timers;
 
     deadline_arms = own->seq;
-    uint64_t others = poked ? floor_ns : MAX(outer_ns, floor_ns);
+    bool soon = poked || vm_wants_work(in_turn->vm);
+    uint64_t others = soon ? floor_ns : MAX(outer_ns, floor_ns);
     /* One tick more than the conversion, which rounds down: at the deadline, not before it. */
     uint64_t at = clock_ns_to_tsc(MIN(others, timerq_next(own)));
     deadline_tsc = at < UINT64_MAX ? at + 1 : at;
@@ -274,6 +277,12 @@ static enum hvm_exit enter(struct vcpu *v, uint64_t *now_ns)
     return why;
 }
 
+static void take_interrupts(struct vm *vm, uint64_t *now_ns)
+{
+    irq_window();
+    end_step("host interrupts", NULL, &vm->account, now_ns);
+}
+
 /* A step of the VM's own work. Interrupts that came during it are taken before the guest is
  * entered: else it would come back at once. */
 static bool work(struct vm *vm, uint64_t *now_ns)
@@ -281,8 +290,19 @@ static bool work(struct vm *vm, uint64_t *now_ns)
     bool more = vm_work(vm);
 
     end_step("work", vm, &charge_hypervisor, now_ns);
-    irq_window();
-    end_step("host interrupts", NULL, &vm->account, now_ns);
+    take_interrupts(vm, now_ns);
+    return more;
+}
+
+/* Steps of it: its guest mostly waits for them, so it does not come in between each two. */
+static bool work_some(struct vm *vm, uint64_t *now_ns)
+{
+    uint64_t end = MIN(*now_ns + WORK_RUN_NS, outer_ns);
+    bool more;
+
+    do {
+        more = work(vm, now_ns);
+    } while (more && *now_ns < end && !poked);
     return more;
 }
 
@@ -300,7 +320,7 @@ static void turn(struct vcpu *v)
             timerq_run(&vm->timers, now);
             end_step("timers", vm, &vm->account, &now);
         }
-        bool wants = v->id == 0 && vm_wants_work(vm), more = wants && work(vm, &now);
+        bool more = v->id == 0 && vm_wants_work(vm) && work_some(vm, &now);
         if (!can_run(v)) {
             if (!more) {
                 v->work_ns = now + WORK_NS;
@@ -319,8 +339,13 @@ static void turn(struct vcpu *v)
             turns_put(&turns, true);
             break;
         }
+        if (why == HVM_EXIT_PAUSE) {
+            /* Where each PAUSE exits, a guest may never be in long enough to be interrupted. */
+            charge(&charge_hypervisor);
+            take_interrupts(vm, &now);
+        }
         if (poked || now >= outer_ns ||
-            (why == HVM_EXIT_DEADLINE && now < timerq_next(&vm->timers))) {
+            (why == HVM_EXIT_DEADLINE && now < timerq_next(&vm->timers) && !vm_wants_work(vm))) {
             break; /* the last: the host has an interrupt to take */
         }
     }
