@@ -12,6 +12,7 @@
 #define ZONE_SECTORS 65536u /* of a zone, at most */
 
 static uint64_t ram_end;
+static uint64_t nap_ms; /* between two looks at its disks; 0: it looks all the time */
 
 /* ---- exits ---- */
 
@@ -283,6 +284,9 @@ static void keep_busy(uint32_t type, uint32_t other, uint64_t bytes)
                 virtio_kick(&disks[d]);
             }
         }
+        if (nap_ms) {
+            kit_sleep_ms(nap_ms);
+        }
     }
 }
 
@@ -366,6 +370,7 @@ void guest_main(const uint8_t *boot_params)
     uint64_t how = kit_option(boot_params, "how", 0);
 
     ram_end = kit_ram_end(boot_params);
+    nap_ms = kit_option(boot_params, "nap", 0);
     apic_init();
     __asm__ volatile("sti");
     if (tap_ok(how < sizeof(ways) / sizeof(*ways), "how=%lu is known", how)) {
