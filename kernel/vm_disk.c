@@ -85,6 +85,24 @@ static bool may_hold(void *ctx, uint64_t n)
     return promise_may_hold(&vm->p2m, n);
 }
 
+/* Whether no VM that is on may write what this one is about to write; says it if one may. */
+static bool is_free(const struct vm *vm, const struct config_disk *c)
+{
+    for (unsigned i = 0; i < n_vms; i++) {
+        const struct config_vm *other = vms[i]->config;
+        for (unsigned k = 0; vms[i] != vm && vms[i]->state != VM_OFF && k < other->n_disks; k++) {
+            if (config_disks_clash(c, &other->disks[k])) {
+                log_error("%s: disk '%s' may be written by VM '%s' too (its '%s'), which is on: "
+                          "give both `,shared` if their file systems can bear it, or one of them "
+                          "`,ro` or `,snapshot`",
+                          vm->config->name, c->name, other->name, other->disks[k].name);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Finds what the configuration names, and puts the snapshot or overlay over it. A snapshot that a
  * VM brought over a restart goes on. */
 static enum status find_disk(struct vm *vm, struct vm_disk *d, const struct config_disk *c)
@@ -92,6 +110,9 @@ static enum status find_disk(struct vm *vm, struct vm_disk *d, const struct conf
     char why[160];
 
     d->cow = NULL;
+    if (!is_free(vm, c)) {
+        return E_EXISTS;
+    }
     d->dev = disks_find(c->name);
     if (!d->dev) {
         log_error("%s: there is no disk '%s'; this machine has: %s", vm->config->name, c->name,

@@ -84,6 +84,7 @@ struct config_disk {
     bool read_only;
     bool snapshot;             /* writes stay in memory, and are dropped when the VM goes off */
     char overlay[CONFIG_NAME]; /* the disk that keeps the writes; "": none */
+    bool shared;               /* other VMs may write it too */
 };
 
 struct config_vm {
@@ -150,6 +151,11 @@ void config_print_fault(const struct faulty_rule *rule, char *buf, size_t size);
 bool config_parse_delay(const char *text, struct config_delay *out);
 /* The text that parses to the same; bounded as format(). */
 void config_print_delay(const struct config_delay *delay, char *buf, size_t size);
+
+/* Whether two VMs that are on at the same time, one with disk a and one with disk b, could ruin
+ * what is on it: both may write it, or one of them a partition of the other's, and not both are
+ * `,shared`. */
+bool config_disks_clash(const struct config_disk *a, const struct config_disk *b);
 
 /* cache.dirty_max in bytes, where cache.max is cache_bytes. */
 uint64_t config_dirty_bytes(const struct config_host *h, uint64_t cache_bytes);

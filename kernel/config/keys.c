@@ -108,8 +108,8 @@ const struct key vm_keys[] = {
     {"cmdline", KEY_TEXT, VM(cmdline), .max = CONFIG_CMDLINE, .def = "",
      .help = "at most 1023 printable characters"},
     {"disk", KEY_DISK, VM(disks), .def = "",
-     .help = "a disk or partition (ata0, ata0p1) or module:NAME, with `,ro`, `,snapshot` or "
-             "`,overlay=DISK`"},
+     .help = "a disk or partition (ata0, ata0p1) or module:NAME, with `,ro`, `,snapshot`, "
+             "`,overlay=DISK` or `,shared`"},
     {"share", KEY_IDENT, VM(share), .max = CONFIG_VM_NAME, .def = "default",
      .help = "1 to 31 letters, digits, dots, underscores and hyphens"},
     {"fold", KEY_SWITCH, VM(fold), .def = "on", .help = "on or off"},

@@ -59,12 +59,14 @@ static enum status set_suffix(struct config_disk *d, const char *suffix, size_t 
         d->read_only = true;
     } else if (equals(suffix, n, "snapshot")) {
         d->snapshot = true;
+    } else if (equals(suffix, n, "shared")) {
+        d->shared = true;
     } else if (n >= skip && strncmp(suffix, OVERLAY, skip) == 0) {
         return set_overlay(d, suffix + skip, n - skip, why, why_size);
     } else {
         (void)format(why, why_size,
-                     "disk '%s': unknown suffix ',%s'; there are `,ro`, `,snapshot` and "
-                     "`,overlay=DISK`",
+                     "disk '%s': unknown suffix ',%s'; there are `,ro`, `,snapshot`, "
+                     "`,overlay=DISK` and `,shared`",
                      d->name, key_quote(shown, MIN(sizeof(shown), n + 1), suffix));
         return E_INVAL;
     }
@@ -95,6 +97,13 @@ enum status key_add_disk(const struct key *k, struct config_vm *vm, const char *
     if (d.snapshot && d.overlay[0] != '\0') {
         (void)format(why, why_size,
                      "disk '%s': `,snapshot` drops what `,overlay` keeps; remove one", d.name);
+        return E_INVAL;
+    }
+    if (d.shared && (d.read_only || d.snapshot || d.overlay[0] != '\0')) {
+        (void)format(why, why_size,
+                     "disk '%s': `,shared` is for a disk that several VMs write; remove it, or the "
+                     "other suffix",
+                     d.name);
         return E_INVAL;
     }
     for (unsigned i = 0; i < vm->n_disks; i++) {
@@ -158,13 +167,35 @@ static enum status check_pair(const struct named *a, const struct named *b, bool
                      a->name, (a->use == USE_WRITE ? a : b)->vm->name);
         return E_EXISTS;
     }
-    /* A file system that several machines may write exists, but rarely is one meant. */
-    if ((a->use == USE_WRITE || b->use == USE_WRITE) && !*warned) {
+    /* Two that may write are a matter of which VMs are on at a time: config_disks_clash. */
+    if ((a->use == USE_WRITE) != (b->use == USE_WRITE) && !*warned) {
         *warned = true;
         log_warn("config:%u: disk '%s' is also %s's, and may be written; `,ro` on both is safe",
                  a->vm->line, a->name, b->vm->name);
     }
     return OK;
+}
+
+/* Whether one of them is a partition of the other, or both are the same. */
+static bool overlaps(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+    const char *longer = n > m ? a : b;
+
+    if (strncmp(a, b, MIN(n, m)) != 0) {
+        return false;
+    }
+    return n == m || (!is_module(longer) && longer[MIN(n, m)] == 'p');
+}
+
+static bool may_write(const struct config_disk *d)
+{
+    return !d->read_only && !d->snapshot && d->overlay[0] == '\0';
+}
+
+bool config_disks_clash(const struct config_disk *a, const struct config_disk *b)
+{
+    return may_write(a) && may_write(b) && !(a->shared && b->shared) && overlaps(a->name, b->name);
 }
 
 enum status key_check_disks(const struct config *c, unsigned *line, char *why, size_t why_size)
@@ -177,7 +208,7 @@ enum status key_check_disks(const struct config *c, unsigned *line, char *why, s
         for (unsigned j = 0; a.use != USE_NONE && j < i; j++) {
             struct named b = use_at(c, j);
 
-            if (b.use == USE_NONE || strcmp(a.name, b.name) != 0) {
+            if (b.use == USE_NONE || !overlaps(a.name, b.name)) {
                 continue;
             }
             enum status s = check_pair(&a, &b, &warned, why, why_size);

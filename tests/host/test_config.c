@@ -131,6 +131,9 @@ static const struct {
     {"[host]\nscan.pages = -1\n", "config:2: scan.pages = '-1'"},
     {"[host]\nscan.pages = 4294967297\n", "config:2: scan.pages = '4294967297'"},
     {"[host]\nhost.shutdown_wait = 0\n", "config:2: host.shutdown_wait = '0': it must be 1s to"},
+    {"[vm a]\nkernel=k\ndisk=ata0,shared,ro\n", "config:3: disk 'ata0': `,shared` is for a disk"},
+    {"[vm a]\nkernel=k\ndisk=ata0,snapshot\n[vm b]\nkernel=k\ndisk=ata0p1\n",
+     "config:4: disk 'ata0p1' is the base"},
     {"[vm all]\n", "config:1: a VM cannot be called 'all'"},
     {"[host]\nstats.interval = 1ms\n", "config:2: stats.interval = '1ms': it must be 100ms"},
     {"[host]\nstats.interval = 99999999999999999999s\n", "config:2: stats.interval = '9999"},
@@ -339,13 +342,53 @@ static void test_values(void **state)
     assert_false(value_parse_count("0x10000000000000000", &v));
 }
 
+static struct config_disk disk_of(const char *text)
+{
+    char config[200], message[256];
+
+    snprintf(config, sizeof(config), "[vm a]\nkernel=k\ndisk=%s\n", text);
+    assert_int_equal(config_parse(config, strlen(config), &c, message, sizeof(message)), OK);
+    return c.vms[0].disks[0];
+}
+
+static void test_clash(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool clash;
+    } cases[] = {
+        {"ata0", "ata0", true},
+        {"ata0", "ata1", false},
+        {"ata0p1", "ata0p1", true},
+        {"ata0p1", "ata0p2", false},
+        {"ata0p1", "ata0p10", false},
+        {"ata0", "ata0p1", true},
+        {"ata0,ro", "ata0p1", false},
+        {"ata0,snapshot", "ata0", false},
+        {"ata0,overlay=ata1", "ata0", false},
+        {"ata0,shared", "ata0", true},
+        {"ata0,shared", "ata0,shared", false},
+        {"ata0,shared", "ata0p3,shared", false},
+        {"module:d", "module:d", true},
+        {"module:d", "module:dp1", false},
+        {"module:p", "module:pp", false},
+    };
+    (void)state;
+
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct config_disk a = disk_of(cases[i].a), b = disk_of(cases[i].b);
+        assert_int_equal(config_disks_clash(&a, &b), cases[i].clash);
+        assert_int_equal(config_disks_clash(&b, &a), cases[i].clash);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example),  cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_disks),
         cmocka_unit_test(test_limits),   cmocka_unit_test(test_run_time),
-        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_clash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
