@@ -343,9 +343,34 @@ static void poll_due(void *ctx, uint64_t now_ns)
     }
 }
 
-void console_init(void)
+/* The word console.token=TOKEN of the hypervisor's command line. */
+static void take_token(const char *cmdline)
+{
+    static char token[CONMUX_TOKEN], mark[CONMUX_MARK];
+    static const char key[] = "console.token=";
+    size_t n = 0;
+
+    while (*cmdline && strncmp(cmdline, key, sizeof(key) - 1) != 0) {
+        cmdline++;
+    }
+    if (!*cmdline) {
+        return;
+    }
+    cmdline += sizeof(key) - 1;
+    while (*cmdline > ' ' && n < sizeof(token) - 1) {
+        token[n++] = *cmdline++;
+    }
+    if (n > 0) {
+        console_mux.token = token;
+        (void)conmux_mark(mark, sizeof(mark), token, NULL);
+        early_uart_set_mark(mark);
+    }
+}
+
+void console_init(const char *cmdline)
 {
     mux_once();
+    take_token(cmdline);
     timer_init(&settle_timer, settle_due, NULL);
     timer_init(&poll_timer, poll_due, NULL);
     console_keys_init();

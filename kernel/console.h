@@ -25,8 +25,9 @@
 struct vm;
 struct console_port;
 
-/* Opens COM1, or does without one, and takes over the log. */
-void console_init(void);
+/* Opens COM1, or does without one, and takes over the log. With console.token=TOKEN in the
+ * hypervisor's command line, marks with this token tell what an attached guest writes. */
+void console_init(const char *cmdline);
 
 /* ---- for VMs -------------------------------------------------------------------------------- */
 

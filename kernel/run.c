@@ -185,7 +185,7 @@ void kernel_run(const struct mb2_info *boot)
                 window(HPA(0)));
     charge_init();
     sched_init();
-    console_init(); /* interrupts on the serial line from here */
+    console_init(boot->cmdline); /* interrupts on the serial line from here */
     make_secrets();
     make_groups();
     make_cache();

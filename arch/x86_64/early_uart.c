@@ -17,6 +17,7 @@
 #define POLLS 200000 /* far more than a character takes at 115200 baud */
 
 static bool present;
+static const char *own_mark = "";
 
 void early_uart_init(void)
 {
@@ -64,4 +65,14 @@ void early_uart_drain(void)
     if (present) {
         wait_for(LSR_TEMT);
     }
+}
+
+void early_uart_set_mark(const char *mark)
+{
+    own_mark = mark;
+}
+
+void early_uart_mark(void)
+{
+    early_uart_puts(own_mark);
 }

@@ -121,6 +121,7 @@ static void begin(void)
     }
     panicking = true;
     early_uart_init(); /* the console's driver may have been anywhere */
+    early_uart_mark();
 }
 
 static _Noreturn void end(void)

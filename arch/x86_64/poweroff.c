@@ -89,6 +89,7 @@ void machine_exit(int code)
 
     cpu_cli();
     format(line, sizeof(line), "\nPAGEFOLD-EXIT %d\n", code);
+    early_uart_mark();
     early_uart_puts(line);
     stop(code == 0);
 }

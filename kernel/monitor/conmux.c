@@ -3,8 +3,22 @@
 #include "kernel/monitor/conmux.h"
 
 #include "base/bits.h"
+#include "base/format.h"
 #include "base/string.h"
 #include "kernel/monitor/conmux_internal.h"
+
+/*
+ * A terminal as a guest should have found it, whatever it did to it: an unfinished sequence is
+ * cancelled; then keyboard unlocked, no local echo; overwriting, line feed as it is; normal keys,
+ * colours, origin, wrapping; no mouse reports, focus reports or bracketed paste; the main screen,
+ * without margins; ASCII; no attributes; the cursor to be seen, on the last line. (ECMA-48, DEC
+ * VT510 and xterm's control sequences.)
+ */
+#define RESET_TERMINAL                                                                             \
+    "\030\033\\\033[!p\033[2l\033[12h\033[4l\033[20l\033[?1l\033>\033[?5l\033[?6l\033[?7h"         \
+    "\033[?9l\033[?1000l\033[?1001l\033[?1002l\033[?1003l\033[?1004l\033[?1005l\033[?1006l"        \
+    "\033[?1015l\033[?2004l\033[?1047l\033[?69l\033[r\017\033(B\033)B\033[>4m\033[0m\033[?25h"     \
+    "\033[999;1H\r\n"
 
 /* A blocked port goes on when this much is free, so that it does not stop at every byte. */
 #define RESUME_ROOM 512u
@@ -270,6 +284,9 @@ uint64_t conmux_back(struct conmux *m)
 {
     if (m->attached) {
         m->attached->scanned = m->attached->sent;
+        for (const char *c = RESET_TERMINAL; *c; c++) {
+            ring_put(&m->reply, *c);
+        }
     }
     m->attached = NULL;
     m->mode = CONMUX_MONITOR;
@@ -278,13 +295,42 @@ uint64_t conmux_back(struct conmux *m)
 
 /* ---- the wire ------------------------------------------------------------------------------- */
 
+/* ECMA-48: an application program command, which terminals do not show. */
+size_t conmux_mark(char *buf, size_t size, const char *token, const char *guest)
+{
+    return format(buf, size, "\033_pagefold %s %s%s\033\\", token, guest ? "guest " : "host",
+                  guest ? guest : "");
+}
+
+/* Whether a mark is to go out before what is on the stage. */
+static void make_mark(struct conmux *m)
+{
+    struct conmux_port *origin = m->stage_raw ? m->attached : NULL;
+
+    if (!m->token || origin == m->origin) {
+        return;
+    }
+    m->origin = origin;
+    m->mark_at = 0;
+    m->mark_n = MIN(conmux_mark(m->mark, sizeof(m->mark), m->token, origin ? origin->name : NULL),
+                    sizeof(m->mark) - 1);
+}
+
 size_t conmux_pull(struct conmux *m, char *buf, size_t max)
 {
     size_t n = 0;
 
     while (n < max) {
-        if (m->stage_at == m->stage_n && !conmux_compose(m)) {
-            break;
+        if (m->mark_at < m->mark_n) {
+            buf[n++] = m->mark[m->mark_at++];
+            continue;
+        }
+        if (m->stage_at == m->stage_n) {
+            if (!conmux_compose(m)) {
+                break;
+            }
+            make_mark(m);
+            continue;
         }
         size_t piece = MIN(max - n, m->stage_n - m->stage_at);
         memcpy(buf + n, m->stage + m->stage_at, piece);

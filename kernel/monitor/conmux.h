@@ -37,6 +37,8 @@
 #define CONMUX_ECHO_BYTES 4096u    /* a power of two */
 #define CONMUX_LINE 1024u          /* longer lines of guests are cut in pieces */
 #define CONMUX_STAGE (CONMUX_LINE + 256u)
+#define CONMUX_MARK 160u
+#define CONMUX_TOKEN 64u   /* longest, its NUL included */
 #define CONMUX_BURST 1024u /* of other output, at a time while a line is being typed */
 
 enum conmux_mode { CONMUX_MONITOR, CONMUX_ATTACHED, CONMUX_SCREEN };
@@ -89,6 +91,13 @@ struct conmux {
     uint64_t hidden_lines; /* not shown in the other modes, since that mode was entered */
     uint64_t lost, lost_said;
     uint64_t guest_bytes, stats_bytes; /* staged, to share the wire fairly */
+    /* Known to the far end of the wire alone: with it in a mark, it is told where an attached
+     * guest's bytes begin and end. NULL: no marks. */
+    const char *token;
+    struct conmux_port *origin; /* whose bytes are on the wire, by the last mark; NULL: our own */
+    bool stage_raw;             /* the stage has an attached guest's bytes */
+    char mark[CONMUX_MARK];
+    size_t mark_n, mark_at;
     /* The prompt with the line typed so far; returns the length, cut to size. */
     size_t (*render)(void *ctx, char *buf, size_t size);
     void *render_ctx;
@@ -147,6 +156,8 @@ void conmux_screen(struct conmux *m);
 /* Back to MONITOR. Returns how many lines of guests were not shown meanwhile. */
 uint64_t conmux_back(struct conmux *m);
 
+/* The mark after which bytes are the guest's, or our own for a name of NULL; its length. */
+size_t conmux_mark(char *buf, size_t size, const char *token, const char *guest);
 /* The next bytes for the wire, at most max. 0: nothing to send. */
 size_t conmux_pull(struct conmux *m, char *buf, size_t max);
 bool conmux_empty(const struct conmux *m);

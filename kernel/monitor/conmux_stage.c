@@ -186,6 +186,7 @@ static bool stage_raw(struct conmux *m)
         conmux_stage_put(m, c);
     }
     conmux_port_skip_to(p, p->sent + n);
+    m->stage_raw = true;
     return n > 0;
 }
 
@@ -210,6 +211,7 @@ bool conmux_compose(struct conmux *m)
     bool any;
 
     m->stage_n = m->stage_at = 0;
+    m->stage_raw = false;
     m->stage_echoes = stage_echo(m) || (m->prompt_urgent && !m->reply_inside && stage_prompt(m));
     if (m->stage_echoes) {
         return true;

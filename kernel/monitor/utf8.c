@@ -2,6 +2,29 @@
 /* Well-formed UTF-8, as in the table of RFC 3629, section 4: see utf8.h. */
 #include "kernel/monitor/utf8.h"
 
+#include "base/bits.h"
+
+/* Letters that are not seen, or change the order or place of those that are (Unicode's category
+ * Cf, its line and paragraph separators, and the variation selectors). */
+static bool is_unseen(uint32_t code)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00ad, 0x00ad},   {0x0600, 0x0605},   {0x061c, 0x061c},   {0x06dd, 0x06dd},
+        {0x070f, 0x070f},   {0x180b, 0x180f},   {0x200b, 0x200f},   {0x2028, 0x202e},
+        {0x2060, 0x206f},   {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xfff9, 0xfffb},
+        {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(ranges); i++) {
+        if (code >= ranges[i].first && code <= ranges[i].last) {
+            return true;
+        }
+    }
+    return false;
+}
+
 unsigned utf8_printable(const uint8_t bytes[UTF8_MAX])
 {
     uint8_t first = bytes[0], low = 0x80, high = 0xbf;
@@ -36,8 +59,9 @@ unsigned utf8_printable(const uint8_t bytes[UTF8_MAX])
             return 0;
         }
     }
-    if (first == 0xe2 && bytes[1] == 0x80 && (bytes[2] == 0xa8 || bytes[2] == 0xa9)) {
-        return 0;
+    uint32_t code = first & (0x7fu >> n);
+    for (unsigned i = 1; i < n; i++) {
+        code = code << 6 | (bytes[i] & 0x3f);
     }
-    return n;
+    return is_unseen(code) ? 0 : n;
 }

@@ -9,7 +9,8 @@
 
 /* How many bytes (2 to 4) the character has that begins at bytes[0]. 0: there is none (RFC 3629),
  * or it is one of the control characters C1 (U+0080 to U+009F), to which terminals listen as they
- * do to ESC (ECMA-48), or one of U+2028 and U+2029, which end lines. */
+ * do to ESC (ECMA-48), or one that is not seen: direction controls, zero-width
+ * characters, line separators. */
 unsigned utf8_printable(const uint8_t bytes[UTF8_MAX]);
 
 #endif

@@ -155,6 +155,15 @@ static void test_controls_are_taken_out(void **state)
     assert_string_equal(lines[3],
                         "[a] ?2J ??2J ??pagefold> \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 ??");
     assert_string_equal(lines[4], "[a] ?? ??? ?????");
+    /* What is not seen, or turns the line round: U+202E, U+200B, U+FEFF, a tag, a soft hyphen. */
+    guest(0, "a\xe2\x80\xae"
+             "b\xe2\x80\x8b"
+             "c\xef\xbb\xbf"
+             "d\xf3\xa0\x81\x81"
+             "e\xc2\xad"
+             "f\n");
+    pull(SIZE_MAX);
+    assert_string_equal(lines[5], "[a] a???b???c???d????e??f");
 }
 
 /* A guest that goes off in the middle of a line: it is shown, and the next start's begins anew. */
@@ -384,10 +393,49 @@ static void test_attach(void **state)
     assert_memory_equal(raw, "\r\nlog\r\n", 7);
     assert_true(conmux_empty(&m));
     assert_int_equal(conmux_back(&m), 2);
+    /* The terminal is reset, an unfinished sequence cancelled first, and the cursor at the bottom.
+     */
+    n = conmux_pull(&m, raw, sizeof(raw));
+    assert_true(n > 60);
+    assert_memory_equal(raw, "\030\033\\", 3);
+    assert_memory_equal(raw + n - 10, "\033[999;1H\r\n", 10);
     conmux_prompt(&m);
     guest(1, "again\n");
     pull(SIZE_MAX);
     assert_string_equal(lines[n_lines - 1], "[bb] again");
+}
+
+static void expect_pull(const char *want)
+{
+    char raw[CONMUX_PORT_BYTES];
+    size_t n = conmux_pull(&m, raw, sizeof(raw));
+
+    assert_int_equal(n, strlen(want));
+    assert_memory_equal(raw, want, n);
+}
+
+/* With a token, the far end is told what an attached guest's bytes are, and what is not. */
+static void test_marks(void **state)
+{
+    (void)state;
+#define GUEST "\033_pagefold t0ken guest a\033\\"
+#define OWN "\033_pagefold t0ken host\033\\"
+    m.token = "t0ken";
+    write("own\n");
+    expect_pull("own\r\n");
+    conmux_attach(&m, &ports[0]);
+    guest(0, "PAGEFOLD-EXIT 0\n");
+    expect_pull(GUEST "PAGEFOLD-EXIT 0\n");
+    guest(0, "more");
+    expect_pull("more");
+    assert_true(conmux_log(&m, "log\n", 4));
+    guest(0, "again");
+    expect_pull(OWN "\r\nlog\r\n" GUEST "again");
+    (void)conmux_back(&m);
+    char raw[CONMUX_PORT_BYTES];
+    size_t n = conmux_pull(&m, raw, sizeof(raw));
+    assert_true(n > sizeof(OWN));
+    assert_memory_equal(raw, OWN "\r\n\030", sizeof(OWN) + 2);
 }
 
 /* Long history: the last lines of it, from a line's start. */
@@ -519,6 +567,7 @@ int main(void)
         cmocka_unit_test_setup(test_room, setup),
         cmocka_unit_test_setup(test_lost_is_told, setup),
         cmocka_unit_test_setup(test_attach, setup),
+        cmocka_unit_test_setup(test_marks, setup),
         cmocka_unit_test_setup(test_history, setup),
         cmocka_unit_test_setup(test_screen, setup),
         cmocka_unit_test_setup(test_property, setup),

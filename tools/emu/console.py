@@ -18,7 +18,7 @@ import termios
 import time
 import tty
 
-from emu.lines import PROMPT, Lines
+from emu.lines import PROMPT, Lines, Wire
 from emu.problem import Problem
 
 # Of the hypervisor itself, at the start of a line; guests' lines are behind [NAME].
@@ -98,7 +98,7 @@ def start(command, listener, work):
 class Session:
     """One run: see run()."""
 
-    def __init__(self, process, link, sends, until, timeout, log):
+    def __init__(self, process, link, sends, until, timeout, log, token):
         self.process = process
         self.link = link
         self.sends = list(sends)  # (gate regex, bytes) in order
@@ -106,6 +106,7 @@ class Session:
         self.deadline = time.monotonic() + timeout if timeout else None
         self.log = log
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.wire = Wire(token)
         self.lines = Lines()
         self.whole = ""     # the lines that may still be searched
         self.text = ""      # these, and the last line as far as it goes
@@ -134,7 +135,7 @@ class Session:
         finally:
             self.show_partial()
             if self.log:
-                self.log.write(self.lines.partial.encode("utf-8"))
+                self.log.write(self.lines.shown().encode("utf-8"))
             if not self.text.endswith("\n"):
                 self.show(b"\r\n" if self.out_tty else b"\n")
             if saved:
@@ -191,13 +192,14 @@ class Session:
             data = b""
         if not data:
             return False
-        whole = self.lines.feed(self.decoder.decode(data))
+        parts = self.wire.feed(data)
+        whole = "".join(self.lines.feed(self.decoder.decode(text), guest) for guest, text in parts)
         plain = whole.encode("utf-8")
         if self.log:
             self.log.write(plain)
             self.log.flush()
         if self.out_tty:
-            self.show(data)
+            self.show(b"".join(text for _, text in parts))
         elif whole:
             # The part shown in a quiet moment stays, if the line still starts with it.
             first = plain[self.shown:] if self.shown and whole.startswith(self.told) else \
@@ -209,7 +211,7 @@ class Session:
 
     def show_partial(self):
         """In a quiet moment a pipe too gets the line that has no end yet, such as the prompt."""
-        partial = self.lines.partial
+        partial = self.lines.shown()
         if self.out_tty or partial == (self.told if self.shown else ""):
             return
         if self.shown and not partial.startswith(self.told):
@@ -231,7 +233,7 @@ class Session:
         # From the start of the last whole line that was seen before: a match may begin there.
         begin = max(self.whole.rfind("\n", 0, -1) + 1, len(self.whole) - 8192, 0)
         self.whole += new
-        self.text = self.whole + self.lines.partial
+        self.text = self.whole + self.lines.shown()
         # The last line may have become shorter: a prompt was wiped away.
         self.gate_from = min(self.gate_from, len(self.text))
         if self.sent_all_at is not None:
