@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/string.h"
 #include "kernel/aside.h"
+#include "kernel/config/guess.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
 #include "kernel/machine.h"
@@ -56,40 +57,81 @@ static void print_keys(const char *prefix)
     }
 }
 
-/* `key` is a full name, or its last part: then the prefixes are tried in turn. */
-static void set_key(const char *const *prefixes, const char *key, const char *value)
-{
-    char why[200], name[CONFIG_NAME];
-    enum status s = E_NOTFOUND;
+/* A command's keys, and the words that stand where a key could. */
+struct group {
+    const char *command;
+    const char *const *prefixes; /* of the keys' names, each with its dot */
+    const char *const *words;
+};
 
-    for (unsigned i = 0; prefixes[i] && s == E_NOTFOUND; i++) {
-        format(name, sizeof(name), "%s%s", begins(key, prefixes[i]) ? "" : prefixes[i], key);
-        s = config_host_set(HOST, name, value, why, sizeof(why));
+/* The full name of the key, which was typed in full or without its prefix; false: there is none. */
+static bool find_key(const struct group *g, const char *typed, char *name, size_t size)
+{
+    const char *key;
+    char value[CONFIG_VALUE];
+
+    for (unsigned p = 0; g->prefixes[p]; p++) {
+        format(name, size, "%s%s", begins(typed, g->prefixes[p]) ? "" : g->prefixes[p], typed);
+        for (unsigned i = 0; config_host_get(HOST, i, &key, value, sizeof(value)); i++) {
+            if (strcmp(key, name) == 0) {
+                return true;
+            }
+        }
     }
-    if (s != OK) {
-        console_printf("%s\n", why);
-        return;
-    }
-    apply();
-    print_keys(name);
+    return false;
 }
 
-static void keys(const char *const *prefixes, unsigned argc, char *const *argv)
+static void say_unknown(const struct group *g, const char *typed)
 {
-    if (argc == 2) {
-        console_printf("usage: %s [KEY VALUE]\n", argv[0]);
-    } else if (argc == 3) {
-        set_key(prefixes, argv[1], argv[2]);
-    } else {
-        for (unsigned i = 0; prefixes[i]; i++) {
-            print_keys(prefixes[i]);
+    struct guess guess;
+    const char *key;
+    char value[CONFIG_VALUE];
+
+    guess_init(&guess, typed);
+    for (unsigned i = 0; config_host_get(HOST, i, &key, value, sizeof(value)); i++) {
+        for (unsigned p = 0; g->prefixes[p]; p++) {
+            if (begins(key, g->prefixes[p])) {
+                guess_try(&guess, key);
+                guess_try(&guess, key + strlen(g->prefixes[p]));
+            }
         }
+    }
+    for (unsigned i = 0; g->words[i]; i++) {
+        guess_try(&guess, g->words[i]);
+    }
+    if (guess.best) {
+        console_printf("unknown key '%.40s' of %s; did you mean '%s'?\n", typed, g->command,
+                       guess.best);
+    } else {
+        console_printf("unknown key '%.40s' of %s, which shows its keys\n", typed, g->command);
+    }
+}
+
+static void keys(const struct group *g, unsigned argc, char *const *argv)
+{
+    char why[200], name[CONFIG_NAME];
+
+    if (argc == 1) {
+        for (unsigned i = 0; g->prefixes[i]; i++) {
+            print_keys(g->prefixes[i]);
+        }
+    } else if (!find_key(g, argv[1], name, sizeof(name))) {
+        say_unknown(g, argv[1]);
+    } else if (argc == 2) {
+        print_keys(name);
+    } else if (config_host_set(HOST, name, argv[2], why, sizeof(why)) != OK) {
+        console_printf("%s\n", why);
+    } else {
+        apply();
+        print_keys(name);
     }
 }
 
 void monitor_fold(void *ctx, unsigned argc, char *const *argv)
 {
     static const char *const prefixes[] = {"fold.", "scan.", NULL};
+    static const char *const words[] = {"pass", "vm", "unmerge", "classes", "runs", NULL};
+    static const struct group group = {"fold", prefixes, words};
 
     if (argc > 1 && strcmp(argv[1], "pass") == 0) {
         monitor_pass(ctx, argc - 1, argv + 1);
@@ -104,7 +146,7 @@ void monitor_fold(void *ctx, unsigned argc, char *const *argv)
     } else if (argc > 3) {
         console_printf("usage: fold KEY VALUE, or fold vm NAME on|off\n");
     } else {
-        keys(prefixes, argc, argv);
+        keys(&group, argc, argv);
     }
     if (argc == 1) {
         monitor_fold_figures();
@@ -162,6 +204,8 @@ static void print_vms(void)
 void monitor_cache(void *ctx, unsigned argc, char *const *argv)
 {
     static const char *const prefixes[] = {"cache.", "snapshot.", NULL};
+    static const char *const words[] = {"trace", NULL};
+    static const struct group group = {"cache", prefixes, words};
     const struct cache *c = &machine_cache;
 
     (void)ctx;
@@ -169,7 +213,7 @@ void monitor_cache(void *ctx, unsigned argc, char *const *argv)
         print_trace();
         return;
     }
-    keys(prefixes, argc, argv);
+    keys(&group, argc, argv);
     console_printf("%u of at most %u blocks held (the table has room for %u), %u dirty; hits %llu, "
                    "misses %llu; of what guests let go of, the %s stay\n",
                    c->used, c->max, c->n_max, c->dirty, (unsigned long long)c->stats.hits,
