@@ -252,7 +252,9 @@ static void press(struct vm *vm)
     if (vm->state == VM_PAUSED && vm_resume(vm) == OK) {
         log_info("%s: goes on, to shut down", vm->config->name);
     }
-    if (vm->state == VM_RUN || vm->state == VM_NO_MEMORY) {
+    if (vm->state == VM_STARTING) {
+        vm_stop(vm, false, "the machine is about to go off"); /* nothing runs in it yet */
+    } else if (vm->state == VM_RUN || vm->state == VM_NO_MEMORY) {
         acpipm_press_power(&vm->pm);
     }
 }

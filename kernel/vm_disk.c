@@ -85,12 +85,13 @@ static bool may_hold(void *ctx, uint64_t n)
     return promise_may_hold(&vm->p2m, n);
 }
 
-/* Whether no VM that is on may write what this one is about to write; says it if one may. */
+/* Whether no VM that has its disks by now may write what this one is about to write; says it if one
+ * may. */
 static bool is_free(const struct vm *vm, const struct config_disk *c)
 {
     for (unsigned i = 0; i < n_vms; i++) {
         const struct config_vm *other = vms[i]->config;
-        for (unsigned k = 0; vms[i] != vm && vms[i]->state != VM_OFF && k < other->n_disks; k++) {
+        for (unsigned k = 0; vms[i] != vm && k < vms[i]->n_disks; k++) {
             if (config_disks_clash(c, &other->disks[k])) {
                 log_error("%s: disk '%s' may be written by VM '%s' too (its '%s'), which is on: "
                           "give both `,shared` if their file systems can bear it, or one of them "
