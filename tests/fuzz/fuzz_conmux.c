@@ -42,6 +42,7 @@ static char typed[32];
 static struct screen screen;
 static uint64_t work, allowed;
 static size_t stats_left;
+static unsigned resets; /* of the terminal, that are still to come out */
 
 static size_t render(void *ctx, char *buf, size_t size)
 {
@@ -75,19 +76,28 @@ static void text(uint8_t c)
     require(screen.from != '[' || screen.n <= CONMUX_LINE + 32);
 }
 
-/* One byte to the monitor's terminal, which knows `ESC [ K` and no more. */
+/*
+ * One byte to the monitor's terminal, which knows `ESC [ K` and no more, but for the row that
+ * resets it once a guest has had it: that one begins with CAN, as no guest's line can.
+ */
 static void show(uint8_t c)
 {
-    if (screen.escape > 0 || c == 0x1b) {
-        require(screen.raw || c == (uint8_t) "\033[K"[screen.escape]);
-        screen.escape = screen.escape == 2 ? 0 : screen.escape + 1;
-        return;
+    if (c == 0x18 && resets > 0) {
+        resets--;
+        screen = (struct screen){.raw = true};
     }
     if (c == '\r' || c == '\n') {
+        require(screen.raw || screen.escape == 0);
         new_row();
+        screen.escape = 0;
         return;
     }
     if (screen.raw) {
+        return;
+    }
+    if (screen.escape > 0 || c == 0x1b) {
+        require(c == (uint8_t) "\033[K"[screen.escape]);
+        screen.escape = screen.escape == 2 ? 0 : screen.escape + 1;
         return;
     }
     require((c >= 0x20 && c != 0x7f) || (c == '\b' && screen.from == '$'));
@@ -211,6 +221,12 @@ static void type(struct input *in)
     }
 }
 
+static void give_back(void)
+{
+    resets += m.mode != CONMUX_MONITOR;
+    (void)conmux_back(&m);
+}
+
 static void hands(uint32_t how)
 {
     switch (how % 8) {
@@ -221,7 +237,7 @@ static void hands(uint32_t how)
         conmux_screen(&m);
         break;
     default:
-        (void)conmux_back(&m);
+        give_back();
         break;
     }
 }
@@ -291,11 +307,12 @@ static int one_input(const uint8_t *data, size_t size)
     typed[0] = '\0';
     screen = (struct screen){0};
     work = allowed = 0;
+    resets = 0;
     while (next_record(&in, &record)) {
         step(&record);
     }
     /* However it was left: all of it comes out, and the terminal is the monitor's. */
-    (void)conmux_back(&m);
+    give_back();
     conmux_typing(&m, false);
     for (unsigned i = 0; i < PORTS; i++) {
         conmux_port_end(&m, &ports[i]);
