@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/timer.h"
+#include "kernel/charge.h"
 #include "kernel/classes.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
@@ -56,6 +57,15 @@ static struct pace_config pace_of(const struct config_host *host)
     };
 }
 
+static void charge_hint(uint16_t vm)
+{
+    if (vm > 0) {
+        charge_vm_number(vm);
+    } else {
+        charge(&charge_scanner);
+    }
+}
+
 void scan_init(const struct config_host *host)
 {
     const struct pace_config c = pace_of(host);
@@ -63,6 +73,7 @@ void scan_init(const struct config_host *host)
 
     ASSERT(s == OK); /* the configuration's bounds are pace's */
     fold_switch(&machine_fold, &host->fold);
+    machine_fold.charge = charge_hint;
 }
 
 void scan_attach(struct p2m *p)

@@ -237,15 +237,12 @@ void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn)
 }
 
 /* Looks at the page if what arrived is still what is there. */
-static void take_hint(struct fold *f)
+static void look_at_hint(struct fold *f, struct fold_hint h)
 {
-    struct fold_hint h = f->hints[f->hint_first];
     struct p2m *p = fold_map_of(f, h.vm);
     gfn_t gfn = GFN(h.gfn);
     struct p2m_entry e;
 
-    f->hint_first = (f->hint_first + 1) % FOLD_HINTS;
-    f->n_hints--;
     if (!p || p->ops->lookup(p->ctx, gfn, &e) != OK) {
         return;
     }
@@ -264,6 +261,21 @@ static void take_hint(struct fold *f)
     notes->pending[i / 64] &= ~bit;
     f->pages_hinted++;
     fold_page(f, p, gfn, e.mfn, true);
+}
+
+static void take_hint(struct fold *f)
+{
+    struct fold_hint h = f->hints[f->hint_first];
+
+    f->hint_first = (f->hint_first + 1) % FOLD_HINTS;
+    f->n_hints--;
+    if (f->charge) {
+        f->charge(h.vm);
+    }
+    look_at_hint(f, h);
+    if (f->charge) {
+        f->charge(0);
+    }
 }
 
 static bool is_between(const struct fold *f)

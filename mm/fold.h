@@ -105,8 +105,11 @@ struct cache;
 
 struct fold {
     struct frames *frames;
-    struct cache *cache;             /* whose blocks take part; to be set by whoever has one */
-    uint64_t (*ticks)(void);         /* may be NULL: all ticks stay 0 */
+    struct cache *cache;     /* whose blocks take part; to be set by whoever has one */
+    uint64_t (*ticks)(void); /* may be NULL: all ticks stay 0 */
+    /* Told for which VM the next work is done, by its number, and 0 when it is for all again: a
+     * look before its turn, which the VM's disk read asked for, is that VM's cost. May be NULL. */
+    void (*charge)(uint16_t vm);
     const struct content_unit *unit; /* to be set before the first attach, if at all */
     struct content_key key;
     /* Tells a page's class; NULL: all are PAGE_UNKNOWN. */
