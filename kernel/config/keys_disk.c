@@ -208,7 +208,10 @@ enum status key_check_disks(const struct config *c, unsigned *line, char *why, s
         for (unsigned j = 0; a.use != USE_NONE && j < i; j++) {
             struct named b = use_at(c, j);
 
-            if (b.use == USE_NONE || !overlaps(a.name, b.name)) {
+            /* What an overlay's own sectors are in is told by its VM's start, which knows them. */
+            bool store = a.use == USE_STORE || b.use == USE_STORE;
+            bool meet = store ? strcmp(a.name, b.name) == 0 : overlaps(a.name, b.name);
+            if (b.use == USE_NONE || !meet) {
                 continue;
             }
             enum status s = check_pair(&a, &b, &warned, why, why_size);
