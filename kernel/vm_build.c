@@ -78,6 +78,11 @@ enum status vm_build(struct vm *vm, const struct deadline *d)
         s = vm_devices_init(vm);
         break;
     case VM_DEVICES:
+        if (vm->n_disks < vm->config->n_disks) { /* each has many frames: a step for each */
+            s = vm_disk_init(vm, vm->n_disks);
+            vm->n_disks += s == OK;
+            return s;
+        }
         s = vm_load_begin(vm);
         break;
     default:

@@ -105,23 +105,12 @@ enum status vm_devices_init(struct vm *vm)
         pic_set_level_triggered(&vm->pic, line); /* PCI's INTx lines */
     }
     vm->disk_work = false;
-    for (vm->n_disks = 0; vm->n_disks < vm->config->n_disks; vm->n_disks++) {
-        s = vm_disk_init(vm, vm->n_disks);
-        if (s != OK) {
-            goto fail_disks;
-        }
-    }
+    vm->n_disks = 0;
     return OK;
 
-fail_disks:
-    while (vm->n_disks > 0) {
-        vm_disk_fini(&vm->disks[--vm->n_disks]);
-    }
 fail:
     stop_timers(vm);
-    if (s != E_NOTFOUND && s != E_NOMEM) {
-        log_error("%s: making its devices: %s", vm->config->name, status_name(s));
-    }
+    log_error("%s: making its devices: %s", vm->config->name, status_name(s));
     return s;
 }
 
