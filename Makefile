@@ -201,7 +201,7 @@ build/guests/verify.elf: $(wildcard guests/verify/*.[ch] guests/kit/*) $(KIT)
 	$(call say,GUEST,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/verify/*.c)
-guest-binaries: $(GUESTS) build/guests/verify.elf $H/verify-image
+guest-binaries: $(GUESTS) build/guests/verify.elf build/guests/bench-fold.elf $H/verify-image
 .PHONY: guest-binaries
 
 # ---- what one types ------------------------------------------------------------------------

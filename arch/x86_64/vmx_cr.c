@@ -42,7 +42,8 @@ bool vmx_load_pdptes(struct hvm_vcpu *v, uint64_t cr3, bool *no_memory)
     }
     for (unsigned i = 0; i < 4; i++) {
         /* Reserved bits of a present PDPTE: 1-2, 5-8, and above the physical width. */
-        if ((pdpte[i] & 1) && (pdpte[i] & (UINT64_C(0x1e6) | ~UINT64_C(0x000fffffffffffff)))) {
+        uint64_t reserved = UINT64_C(0x1e6) | ~(BIT(vmx_guest_phys_bits()) - 1);
+        if ((pdpte[i] & 1) && (pdpte[i] & reserved)) {
             return false;
         }
     }
@@ -66,6 +67,10 @@ static bool guest_write_cr0(struct hvm_vcpu *v, uint64_t value, enum hvm_exit *o
     bool pg_on = (value & CR0_PG) && !(old & CR0_PG), pg_off = !(value & CR0_PG) && (old & CR0_PG);
     if (pg_on && (efer & EFER_LME)) {
         if (!(cr4 & CR4_PAE) || (vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
+            return vmx_inject_gp(v);
+        }
+        /* TR holds a 16-bit TSS (SDM vol. 2, MOV to CR0; entry would fail, 27.3.1.2). */
+        if ((vmcs_read(GUEST_TR_ACCESS_RIGHTS) & 15) != 11) {
             return vmx_inject_gp(v);
         }
         vmx_set_efer(efer | EFER_LMA);

@@ -9,7 +9,6 @@
         (void)arg;                                                                                 \
         __asm__ volatile(code ::: "rax", "rbx", "rcx", "rdx", "memory");                           \
     }
-DO(vmcall, "vmcall")
 DO(vmxoff, ".byte 0x0f, 0x01, 0xc4")
 DO(vmlaunch, ".byte 0x0f, 0x01, 0xc2")
 DO(vmresume, ".byte 0x0f, 0x01, 0xc3")
@@ -52,13 +51,13 @@ static void undefined(void)
     static const struct {
         void (*fn)(void *);
         const char *name;
-    } all[] = {{do_vmcall, "VMCALL"},     {do_vmxoff, "VMXOFF"},   {do_vmlaunch, "VMLAUNCH"},
-               {do_vmresume, "VMRESUME"}, {do_vmfunc, "VMFUNC"},   {do_vmread, "VMREAD"},
-               {do_vmwrite, "VMWRITE"},   {do_vmxon, "VMXON"},     {do_vmptrld, "VMPTRLD"},
-               {do_vmptrst, "VMPTRST"},   {do_vmclear, "VMCLEAR"}, {do_invept, "INVEPT"},
-               {do_invvpid, "INVVPID"},   {do_monitor, "MONITOR"}, {do_mwait, "MWAIT"},
-               {do_getsec, "GETSEC"},     {do_vmmcall, "VMMCALL"}, {do_rsm, "RSM"},
-               {do_ud2, "UD2"},           {do_lock, "LOCK MOV"}};
+    } all[] = {{do_vmxoff, "VMXOFF"},   {do_vmlaunch, "VMLAUNCH"}, {do_vmresume, "VMRESUME"},
+               {do_vmfunc, "VMFUNC"},   {do_vmread, "VMREAD"},     {do_vmwrite, "VMWRITE"},
+               {do_vmxon, "VMXON"},     {do_vmptrld, "VMPTRLD"},   {do_vmptrst, "VMPTRST"},
+               {do_vmclear, "VMCLEAR"}, {do_invept, "INVEPT"},     {do_invvpid, "INVVPID"},
+               {do_monitor, "MONITOR"}, {do_mwait, "MWAIT"},       {do_getsec, "GETSEC"},
+               {do_vmmcall, "VMMCALL"}, {do_rsm, "RSM"},           {do_ud2, "UD2"},
+               {do_lock, "LOCK MOV"}};
     for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         raises(all[i].fn, 6, 0, all[i].name);
     }

@@ -52,6 +52,14 @@ class Forged(unittest.TestCase):
             self.assertIsNotNone(ENDED.search(whole))
             self.assertIsNone(FAILED.search(whole))
 
+    def test_mark_in_two_pieces(self):
+        """A guest's sequence that never ends does not take the beginning of a mark along."""
+        wire = Wire(TOKEN)
+        parts = wire.feed((GUEST + "\x1b_" + "x" * 200 + "\n\x1b").encode())
+        parts += wire.feed((HOST[1:] + "PANIC\r\n").encode())
+        self.assertEqual(parts[-1], (None, b"PANIC\r\n"))
+        self.assertFalse(any(TOKEN.encode() in part for _, part in parts))
+
     def test_statistics_in_pieces(self):
         text = ('@{"t_ms":1,@+\r\npagefold> v\r\x1b[K@+"a":[1@+\r\n[a] x\r\n@+]}\r\n'
                 '@{"t_ms":2}\r\n')

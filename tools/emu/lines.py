@@ -45,10 +45,8 @@ class Wire:
             at = match.end()
         # What may be the beginning of a mark waits for the rest.
         begin = data.rfind(b"\x1b_", at)
-        if begin < at and data.endswith(b"\x1b"):
-            begin = len(data) - 1
         if begin < at or len(data) - begin > self.longest:
-            begin = len(data)
+            begin = len(data) - data.endswith(b"\x1b")
         parts.append((self.guest, data[at:begin]))
         self.held = data[begin:]
         return [part for part in parts if part[1]]
