@@ -400,6 +400,9 @@ bool vm_memory_work(void *ctx)
 
     (void)ctx;
     if (now - settled_ns < (waiting > 0 ? TRY_EVERY_NS : SETTLE_EVERY_NS)) {
+        if (waiting > 0 && !timer.armed) {
+            sched_arm(&timer, settled_ns + TRY_EVERY_NS); /* too soon, but it is not forgotten */
+        }
         return false;
     }
     settle(now);

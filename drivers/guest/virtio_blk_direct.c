@@ -61,7 +61,10 @@ static enum status pin_page(struct virtio_blk *d, struct virtio_blk_slot *slot)
     if (s != OK) {
         return s == E_NOMEM ? E_NOMEM : E_FAULT;
     }
-    if (!in && n == PAGE_SIZE && blk_keeps(d->cfg.disk, sector)) {
+    /* Only a page that is the guest's own already: a pinned one of these stays where it is until it
+     * is frozen, perhaps a step later; another might have become one that a device writes to. */
+    bool own = frame_of(d->cfg.p2m->frames, mfn)->state == FRAME_PRIVATE;
+    if (!in && own && n == PAGE_SIZE && blk_keeps(d->cfg.disk, sector)) {
         slot->keep |= BIT(slot->n_pages);
     }
     slot->pages[slot->n_pages++] = (struct slot_page){gpa_to_gfn(gpa), mfn};
