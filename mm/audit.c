@@ -250,9 +250,14 @@ static void check_classes(struct audit *a, const struct share_group *g)
         gfn_t at = GFN(0);
 
         while (p->group == g && p->ops->next(p->ctx, at, GFN(UINT64_C(1) << 32), &at, &e) == OK) {
-            if (e.mfn.n < a->frames->count && (frame_of(a->frames, e.mfn)->state == FRAME_SHARED ||
-                                               frame_of(a->frames, e.mfn)->state == FRAME_ZERO)) {
-                folded[p2m_page(p, at)->class % PAGE_CLASSES]++;
+            const struct gpage *page = p2m_page(p, at);
+            if (page == NULL) {
+                audit_fail(a, "vm %u, gfn %llx: is mapped, but there is no note of it", p->vm,
+                           ull(at.n));
+            } else if (e.mfn.n < a->frames->count &&
+                       (frame_of(a->frames, e.mfn)->state == FRAME_SHARED ||
+                        frame_of(a->frames, e.mfn)->state == FRAME_ZERO)) {
+                folded[page->class % PAGE_CLASSES]++;
             }
             at.n++;
         }

@@ -264,7 +264,8 @@ void conmux_attach(struct conmux *m, struct conmux_port *p)
             break;
         }
     }
-    for (uint64_t at = from; at < p->sent; at++) {
+    p->lines = 0; /* it may begin behind lines that were still to be shown */
+    for (uint64_t at = from; at < p->written; at++) {
         p->lines += conmux_port_byte(p, at) == '\n';
     }
     p->sent = p->scanned = from;
@@ -283,9 +284,11 @@ void conmux_screen(struct conmux *m)
 uint64_t conmux_back(struct conmux *m)
 {
     if (m->attached) {
+        bool room = conmux_ring_room(&m->reply) >= sizeof(RESET_TERMINAL);
+
         m->attached->scanned = m->attached->sent;
-        for (const char *c = RESET_TERMINAL; *c; c++) {
-            ring_put(&m->reply, *c);
+        for (const char *c = RESET_TERMINAL; room && *c; c++) {
+            ring_put(&m->reply, *c); /* a reply that waits to be shown is not written over */
         }
     }
     m->attached = NULL;

@@ -76,16 +76,30 @@ static void text(uint8_t c)
     require(screen.from != '[' || screen.n <= CONMUX_LINE + 32);
 }
 
-/*
- * One byte to the monitor's terminal, which knows `ESC [ K` and no more, but for the row that
- * resets it once a guest has had it: that one begins with CAN, as no guest's line can.
- */
+/* Whether the terminal is still to be reset, once a guest has had it. That may begin while another
+ * guest has it, and an echo may come in between; so until its end nothing is judged. No guest here
+ * writes its end. */
+static bool is_unset(uint8_t c)
+{
+    static const char end[] = "\033[999;1H\r\n";
+    static unsigned seen;
+
+    if (resets == 0) {
+        seen = 0;
+        return false;
+    }
+    seen = c == (uint8_t)end[seen] ? seen + 1 : c == (uint8_t)end[0];
+    if (end[seen] == '\0') {
+        resets--;
+        screen = (struct screen){0};
+        seen = 0;
+    }
+    return true;
+}
+
+/* One byte to the monitor's terminal, which knows `ESC [ K` and no more. */
 static void show(uint8_t c)
 {
-    if (c == 0x18 && resets > 0) {
-        resets--;
-        screen = (struct screen){.raw = true};
-    }
     if (c == '\r' || c == '\n') {
         require(screen.raw || screen.escape == 0);
         new_row();
@@ -113,9 +127,14 @@ static bool pull(size_t max)
     bool raw = m.mode != CONMUX_MONITOR;
     size_t n = conmux_pull(&m, buf, MIN(max, sizeof(buf)));
 
-    require(n <= max && (n > 0 || max == 0 || conmux_empty(&m)));
+    /* While a line is typed the rest comes in bursts, while a screen is shown not at all. */
+    bool waits = (m.typing && m.burst == 0) || m.mode == CONMUX_SCREEN;
+    require(n <= max && (n > 0 || max == 0 || waits || conmux_empty(&m)));
     work += n;
     for (size_t i = 0; i < n; i++) {
+        if (is_unset((uint8_t)buf[i])) {
+            continue;
+        }
         if (raw) {
             screen = (struct screen){.raw = true};
         } else {
@@ -223,7 +242,7 @@ static void type(struct input *in)
 
 static void give_back(void)
 {
-    resets += m.mode != CONMUX_MONITOR;
+    resets += m.attached != NULL;
     (void)conmux_back(&m);
 }
 
@@ -262,7 +281,8 @@ static void step(struct input *in)
         break;
     case 6:
         conmux_settle(&m);
-        require(!conmux_unsettled(&m));
+        /* A prompt waits for the end of a statistics line. */
+        require(!conmux_unsettled(&m) || (m.stats.inside && !m.stats.cut));
         break;
     case 7:
         hands(take(in, 1));

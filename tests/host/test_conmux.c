@@ -405,6 +405,35 @@ static void test_attach(void **state)
     assert_string_equal(lines[n_lines - 1], "[bb] again");
 }
 
+/* Lines that were not shown yet and are older than what attaching shows are not waited for. */
+static void test_attach_leaves_lines_out(void **state)
+{
+    (void)state;
+    conmux_port_put(&m, &ports[0], '\n');
+    for (unsigned i = 0; i < CONMUX_HISTORY_BYTES; i++) {
+        conmux_port_put(&m, &ports[0], 'x');
+    }
+    conmux_port_put(&m, &ports[0], '\n');
+    conmux_attach(&m, &ports[0]);
+    while (pull(4096) > 0) {
+    }
+    assert_true(conmux_empty(&m));
+}
+
+/* The terminal's reset does not take the place of a reply that waits. */
+static void test_back_with_a_full_reply(void **state)
+{
+    (void)state;
+    while (conmux_room(&m) > 64) {
+        assert_true(conmux_reply(&m, "rrrrrrrrrrrrrrrr\n", 17));
+    }
+    conmux_attach(&m, &ports[0]);
+    (void)conmux_back(&m);
+    char first;
+    assert_int_equal(conmux_pull(&m, &first, 1), 1);
+    assert_int_equal(first, 'r');
+}
+
 static void expect_pull(const char *want)
 {
     char raw[CONMUX_PORT_BYTES];
@@ -567,6 +596,8 @@ int main(void)
         cmocka_unit_test_setup(test_room, setup),
         cmocka_unit_test_setup(test_lost_is_told, setup),
         cmocka_unit_test_setup(test_attach, setup),
+        cmocka_unit_test_setup(test_attach_leaves_lines_out, setup),
+        cmocka_unit_test_setup(test_back_with_a_full_reply, setup),
         cmocka_unit_test_setup(test_marks, setup),
         cmocka_unit_test_setup(test_history, setup),
         cmocka_unit_test_setup(test_screen, setup),
