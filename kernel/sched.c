@@ -332,8 +332,7 @@ static void turn(struct vcpu *v)
         if (why == HVM_EXIT_WORK) {
             /* One that does nothing but exit may never let the CPU look for them. */
             charge(&charge_hypervisor);
-            irq_window();
-            end_step("host interrupts", NULL, &vm->account, &now);
+            take_interrupts(vm, &now);
         }
         if (why == HVM_EXIT_PAUSE && turns_yield(&turns)) {
             turns_put(&turns, true);
