@@ -13,6 +13,16 @@ static void require(bool ok)
     }
 }
 
+/* Two VMs' disks clash or not, whichever is asked about first. */
+static void check_disks(const struct config_vm *a, const struct config_vm *b)
+{
+    for (unsigned i = 0; i < a->n_disks * b->n_disks; i++) {
+        const struct config_disk *d = &a->disks[i / b->n_disks], *e = &b->disks[i % b->n_disks];
+
+        require(config_disks_clash(d, e) == config_disks_clash(e, d));
+    }
+}
+
 static void check(const struct config *c)
 {
     require(c->n_vms <= CONFIG_VMS && c->host.scan_pages >= 1);
@@ -26,6 +36,9 @@ static void check(const struct config *c)
         require(v->memory_bytes % PAGE_SIZE == 0 && v->cpus == 1 && v->n_disks <= CONFIG_DISKS);
         require(v->kernel[0] != '\0' && v->name[0] != '\0' && v->share[0] != '\0');
         require(memchr(v->cmdline, 0, sizeof(v->cmdline)) != NULL);
+        if (i > 0) {
+            check_disks(&c->vms[i - 1], v);
+        }
     }
 }
 
