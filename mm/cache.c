@@ -250,7 +250,7 @@ static uint32_t new_entry(struct cache *c, uint32_t disk, uint64_t block)
     c->free_head = x->next;
     *x = (struct cache_entry){
         .block = block & (BIT(CACHE_BLOCK_BITS) - 1),
-        .disk = disk & (BIT32(CACHE_DISK_BITS) - 1),
+        .disk = disk & (BIT(CACHE_DISK_BITS) - 1),
         .frame = CACHE_NIL,
         .hash_next = *bucket,
         .prev = CACHE_NIL,

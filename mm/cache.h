@@ -39,6 +39,7 @@
 #ifndef MM_CACHE_H
 #define MM_CACHE_H
 
+#include "base/bits.h"
 #include "base/status.h"
 #include "base/types.h"
 #include "mm/frame.h"
@@ -75,13 +76,15 @@ enum cache_mode {
 #define CACHE_W_OUT 0x02   /* they, or older ones in a frame that is pinned, are being written */
 #define CACHE_W_FIRST 0x04 /* it has never been in a queue */
 
-#define CACHE_BLOCK_BITS 48
-#define CACHE_DISK_BITS 16
+#define CACHE_BLOCK_BITS 40 /* 4 PiB */
+#define CACHE_DISK_BITS 12
+#define CACHE_VM_BITS 12
 
 struct cache_entry {
     uint64_t block : CACHE_BLOCK_BITS;
     uint64_t disk : CACHE_DISK_BITS;
-    uint32_t frame; /* ZERO: CACHE_NIL */
+    uint64_t vm : CACHE_VM_BITS; /* for which it was read, or that wrote it last; 0: none */
+    uint32_t frame;              /* ZERO: CACHE_NIL */
     uint32_t hash_next;
     uint32_t frame_next; /* in the chain of its frame's number */
     uint32_t prev;       /* VALID: the next newer entry. BUSY: whatever its holder keeps there */
@@ -194,6 +197,12 @@ enum status cache_insert_ahead(struct cache *c, uint32_t disk, uint64_t block,
 uint32_t cache_ahead_room(const struct cache *c);
 /* BUSY: says for guests of which share group the block is read; FRAME_COMMON: of several. */
 void cache_set_group(struct cache *c, uint32_t e, uint32_t group);
+/* From now on the work that the block still makes (mm/fold's look at it, writing it out) is done
+ * for this VM, by its number in struct blk_account; 0, or one that does not fit, is no VM. */
+static inline void cache_set_vm(struct cache *c, uint32_t e, uint16_t vm)
+{
+    c->entries[e].vm = (vm < BIT(CACHE_VM_BITS) ? vm : 0u) & (BIT32(CACHE_VM_BITS) - 1);
+}
 /* BUSY -> VALID with `mask` (dropped instead when doomed or mask is 0). In mode FOLD, a block of
  * zeroes is in no frame then. */
 void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
@@ -244,6 +253,8 @@ uint32_t cache_next_dirty(const struct cache *c, uint32_t disk, uint64_t block);
  * leaves the index, if it is entered there, or goes free. E_NOTFOUND: there is none now.
  */
 enum status cache_next_new(struct cache *c, mfn_t *out) MUST_CHECK;
+/* The VM that a look at the frame is done for: that of the block that came to it last. */
+uint16_t cache_vm_of(const struct cache *c, mfn_t mfn);
 /* The frame, CACHED or not, is not new any more. */
 void cache_seen(struct cache *c, mfn_t mfn);
 /* It is new again, if in mode FOLD or mapped by guests: mm/fold is to look at it later. CACHED, and

@@ -105,6 +105,13 @@ void cache_share_hide(struct cache *c, mfn_t mfn)
     frame_of(c->frames, mfn)->flags &= (uint8_t)~FRAME_F_SUMMED;
 }
 
+uint16_t cache_vm_of(const struct cache *c, mfn_t mfn)
+{
+    uint32_t e = cache_share_first(c, mfn);
+
+    return e != CACHE_NIL ? c->entries[e].vm : 0;
+}
+
 /* ---- frames and their entries ---- */
 
 void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn)

@@ -220,6 +220,13 @@ void fold_bracket_end(struct fold *f)
     }
 }
 
+void fold_charge(const struct fold *f, uint16_t vm)
+{
+    if (f->charge) {
+        f->charge(vm);
+    }
+}
+
 /* ---- hints --------------------------------------------------------------------------------- */
 
 void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn)
@@ -269,13 +276,9 @@ static void take_hint(struct fold *f)
 
     f->hint_first = (f->hint_first + 1) % FOLD_HINTS;
     f->n_hints--;
-    if (f->charge) {
-        f->charge(h.vm);
-    }
+    fold_charge(f, h.vm);
     look_at_hint(f, h);
-    if (f->charge) {
-        f->charge(0);
-    }
+    fold_charge(f, 0);
 }
 
 static bool is_between(const struct fold *f)

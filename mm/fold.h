@@ -108,7 +108,8 @@ struct fold {
     struct cache *cache;     /* whose blocks take part; to be set by whoever has one */
     uint64_t (*ticks)(void); /* may be NULL: all ticks stay 0 */
     /* Told for which VM the next work is done, by its number, and 0 when it is for all again: a
-     * look before its turn, which the VM's disk read asked for, is that VM's cost. May be NULL. */
+     * look before its turn, which the VM's disk read asked for, is that VM's cost, and so is the
+     * look at a block that a VM brought into the cache. May be NULL. */
     void (*charge)(uint16_t vm);
     const struct content_unit *unit; /* to be set before the first attach, if at all */
     struct content_key key;

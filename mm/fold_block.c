@@ -213,13 +213,8 @@ static void take_nobodys(struct fold *f, mfn_t x)
     }
 }
 
-bool fold_block_next(struct fold *f)
+static void look_at_new(struct fold *f, mfn_t x)
 {
-    mfn_t x;
-
-    if (cache_next_new(f->cache, &x) != OK) {
-        return false;
-    }
     const struct frame *fr = frame_of(f->frames, x);
     struct share_group *g = group_of(f, x);
     if (fr->pins > 0 || (!g && fr->group != FRAME_NO_GROUP)) {
@@ -229,6 +224,18 @@ bool fold_block_next(struct fold *f)
     } else {
         take_nobodys(f, x);
     }
+}
+
+bool fold_block_next(struct fold *f)
+{
+    mfn_t x;
+
+    if (cache_next_new(f->cache, &x) != OK) {
+        return false;
+    }
+    fold_charge(f, cache_vm_of(f->cache, x));
+    look_at_new(f, x);
+    fold_charge(f, 0);
     return true;
 }
 

@@ -27,7 +27,8 @@ void fold_block_follow(struct fold *f, mfn_t x, mfn_t into);
  */
 void fold_block_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, uint64_t hash);
 
-/* Takes the oldest of the cache's new blocks. False: there is none. */
+/* Takes the oldest of the cache's new blocks, at the cost of the VM that brought it there. False:
+ * there is none. */
 bool fold_block_next(struct fold *f);
 
 /* A pass comes to its end: counts what of the cache is to be looked at before. False: nothing. */

@@ -32,6 +32,8 @@ static inline bool fold_is_new_block(const struct fold *f, mfn_t mfn)
 struct p2m *fold_map_of(const struct fold *f, uint16_t vm);
 /* The page is to be looked at in the next pass, though nobody writes it. */
 void fold_again(struct p2m *p, gfn_t gfn);
+/* What follows is done for the VM, by its number; 0: for all. */
+void fold_charge(const struct fold *f, uint16_t vm);
 /* Before the first use of unit->ops in a step. */
 void fold_bracket(struct fold *f);
 /* At the end of the step. */

@@ -391,3 +391,8 @@ uint32_t blkcache_group(const struct blkcache_job *j)
     }
     return j->r->account != NULL ? j->r->account->group : FRAME_NO_GROUP;
 }
+
+uint16_t blkcache_vm(const struct blkcache_job *j)
+{
+    return j->r->account != NULL ? j->r->account->vm : 0;
+}

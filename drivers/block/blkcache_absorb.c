@@ -90,6 +90,7 @@ enum blkcache_absorbed blkcache_absorb(struct blkcache_job *j)
     if ((!dirty && c->dirty >= bc->writing.dirty_max) || !have_zeroes(bc) || put(j, n, &e) != OK) {
         return ABSORB_NONE;
     }
+    cache_set_vm(c, e, blkcache_vm(j));
     leaf->n_dirty += !dirty;
     if (!is_new) {
         blkcache_note_new(leaf, &c->entries[e]);

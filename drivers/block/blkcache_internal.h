@@ -95,6 +95,8 @@ struct blkcache_out {
 /* Serves what it can, and starts what it must. */
 void blkcache_read_step(struct blkcache_job *j);
 bool blkcache_read_finished(struct blkcache_io *io) MUST_CHECK;
+/* The VM that the job is of, or 0. */
+uint16_t blkcache_vm(const struct blkcache_job *j);
 /* struct blk_ops, hold and taken. */
 /* The share group whose guests the job's blocks are for, FRAME_COMMON, or FRAME_NO_GROUP. */
 uint32_t blkcache_group(const struct blkcache_job *j);

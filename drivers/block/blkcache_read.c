@@ -122,6 +122,7 @@ static enum fill start_fill(struct blkcache_job *j, struct blkcache_io *io)
             break; /* there already, or no frame for it */
         }
         c->entries[e].prev = (uint32_t)(io - bc->ios);
+        cache_set_vm(c, e, blkcache_vm(j));
         if (blkcache_group(j) != FRAME_NO_GROUP) {
             cache_set_group(c, e, blkcache_group(j));
         }

@@ -86,6 +86,7 @@ static bool update_cached(struct blkcache_job *j, struct blkcache_io *io)
                        &io->n_segs);
         io->direct = next;
         cache_hold(c, e); /* first: mm/fold must know nothing of it when it changes */
+        cache_set_vm(c, e, blkcache_vm(j));
         blkcache_take(bc, j->r, job_offset(j, s),
                       (uint8_t *)frame_bytes(c->frames, cache_frame(c, e)) + at, bytes);
         frames_pin(c->frames, cache_frame(c, e));
@@ -112,6 +113,7 @@ static void take_frame(struct blkcache_job *j, struct blkcache_io *io, uint64_t 
         cache_write_frame(c, j->d->dev.id, block_of(s), mfn, &e) != OK) {
         return;
     }
+    cache_set_vm(c, e, blkcache_vm(j));
     cache_write_out(c, e);
     j->d->leaf->n_dirty++;
     c->stats.given++;

@@ -438,6 +438,49 @@ EACH(pinned)
 EACH(changed)
 EACH(scrub)
 
+/* ---- whose look it is ---------------------------------------------------------------------- */
+
+static struct {
+    const struct fold *f;
+    uint16_t vm;               /* of the work that is being done */
+    uint64_t since, hashes[4]; /* computed for each VM; [0]: for all */
+} charged;
+
+static void note_charge(uint16_t vm)
+{
+    charged.hashes[charged.vm] += charged.f->hashes - charged.since;
+    charged.since = charged.f->hashes;
+    charged.vm = vm;
+}
+
+/* Each look at a new block is the cost of the VM that brought it, also where blocks of several VMs
+ * are in one frame, and at the pass's end. */
+static void test_charge(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w, FOLD_HASH, FOLD_DIRTY);
+    w.fold.charge = note_charge;
+    charged.f = &w.fold;
+    charged.since = w.fold.hashes;
+    for (unsigned block = 1; block < 6; block++) {
+        (void)scene_put(&w, block, (uint8_t)(block < 3 ? 9 : 20 + block), 0);
+        cache_set_vm(&w.cache, cache_find(&w.cache, SCENE_DISK, block), block < 5 ? 1 : 2);
+    }
+    uint32_t e = cache_find(&w.cache, SCENE_DISK, 4);
+    cache_set_vm(&w.cache, e, UINT16_MAX); /* no VM has that number */
+    assert_int_equal(w.cache.entries[e].vm, 0);
+    while (w.cache.n_new > 0) {
+        (void)fold_step(&w.fold, 1);
+        assert_int_equal(charged.vm, 0);
+    }
+    assert_int_equal(charged.hashes[1], 3);
+    assert_int_equal(charged.hashes[2], 1);
+    assert_int_equal(charged.hashes[0], 1);
+    scene_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,7 +490,7 @@ int main(void)
         cmocka_unit_test(test_pinned),       cmocka_unit_test(test_changed),
         cmocka_unit_test(test_scrub),        cmocka_unit_test(test_budget),
         cmocka_unit_test(test_switched_off), cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_scrub_budget),
+        cmocka_unit_test(test_scrub_budget), cmocka_unit_test(test_charge),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
