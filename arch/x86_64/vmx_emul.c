@@ -107,7 +107,7 @@ static enum status load_cr3(void *ctx, uint64_t cr3)
     bool pae = vmcs_read(GUEST_CR4) & CR4_PAE, no_memory;
 
     if (pae && !vmx_load_pdptes(v, cr3, &no_memory)) {
-        return E_INVAL;
+        return no_memory ? E_NOMEM : E_INVAL;
     }
     vmcs_write(GUEST_CR3, cr3);
     vmx_flush_vpid(v);
@@ -218,21 +218,39 @@ static void tell_once(struct hvm_vcpu *v, const struct emul *e, bool fetch)
     v->ops->warn(v->ctx, text);
 }
 
-/* #UD; but where the access failed for page tables that are nowhere, the #PF that it would be. */
-static void not_emulated(struct hvm_vcpu *v, struct emul *e, struct exitqual_ept q)
+/* #UD; but where the access failed for page tables that are nowhere, the #PF that it would be.
+ * False: no frame to tell. */
+static bool not_emulated(struct hvm_vcpu *v, struct emul *e, struct exitqual_ept q)
 {
     struct emul_range r;
 
-    if (!q.translated && emul_map(e, vmcs_read(GUEST_LINEAR_ADDRESS), 1,
-                                  e->cpl == 3 ? GWALK_USER : 0, &r) == EMUL_FAULT) {
-        vmx_emul_fault(v, &e->fault);
-        return;
+    if (!q.translated) {
+        enum emul_result mapped =
+            emul_map(e, vmcs_read(GUEST_LINEAR_ADDRESS), 1, e->cpl == 3 ? GWALK_USER : 0, &r);
+        if (mapped == EMUL_NO_MEMORY) {
+            return false;
+        }
+        if (mapped == EMUL_FAULT) {
+            vmx_emul_fault(v, &e->fault);
+            return true;
+        }
     }
     if (!q.fetch) {
         v->unemulated++;
     }
     tell_once(v, e, q.fetch);
     vmx_inject(v, VEC_UD, false, 0);
+    return true;
+}
+
+/* The instruction is executed again, once there is memory. */
+static bool wait_for_memory(struct exitqual_ept q, enum hvm_exit *out)
+{
+    if (q.nmi_unblocked) {
+        vmx_block_nmis();
+    }
+    *out = HVM_EXIT_NO_MEMORY;
+    return false;
 }
 
 bool vmx_emulate(struct hvm_vcpu *v, struct exitqual_ept q, enum hvm_exit *out)
@@ -257,10 +275,11 @@ bool vmx_emulate(struct hvm_vcpu *v, struct exitqual_ept q, enum hvm_exit *out)
         vmx_emul_fault(v, &e.fault);
         break;
     case EMUL_NO_MEMORY:
-        *out = HVM_EXIT_NO_MEMORY;
-        return false;
+        return wait_for_memory(q, out);
     case EMUL_UNKNOWN:
-        not_emulated(v, &e, q);
+        if (!not_emulated(v, &e, q)) {
+            return wait_for_memory(q, out);
+        }
         break;
     }
     return true;

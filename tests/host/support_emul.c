@@ -37,7 +37,9 @@ static void set_segment(void *ctx, unsigned which, const struct emul_segment *in
 static enum status ram_find(void *ctx, gpa_t at, bool write)
 {
     (void)ctx;
-    if (write && fake.no_frames) {
+    unsigned lacks = write ? fake.frameless : fake.unreadable;
+
+    if (is_data(at.a) && (lacks >> (at.a - FAKE_DATA) / PAGE_SIZE & 1)) {
         return E_NOMEM;
     }
     if (at.a >= FAKE_CODE && at.a < FAKE_CODE + PAGE_SIZE) {
@@ -49,8 +51,10 @@ static enum status ram_find(void *ctx, gpa_t at, bool write)
 
 static enum status ram_read(void *ctx, gpa_t at, void *to, unsigned n)
 {
-    if (ram_find(ctx, at, false) != OK) {
-        return E_FAULT;
+    enum status s = ram_find(ctx, at, false);
+
+    if (s != OK) {
+        return s;
     }
     assert_true(at.a % PAGE_SIZE + n <= PAGE_SIZE);
     memcpy(to, is_data(at.a) ? fake.memory + (at.a - FAKE_DATA) : (const uint8_t *)at.a, n);
@@ -59,8 +63,10 @@ static enum status ram_read(void *ctx, gpa_t at, void *to, unsigned n)
 
 static enum status ram_write(void *ctx, gpa_t at, const void *from, unsigned n)
 {
-    if (ram_find(ctx, at, true) != OK || !is_data(at.a)) {
-        return E_FAULT;
+    enum status s = is_data(at.a) ? ram_find(ctx, at, true) : E_FAULT;
+
+    if (s != OK) {
+        return s;
     }
     assert_true(at.a % PAGE_SIZE + n <= PAGE_SIZE);
     memcpy(fake.memory + (at.a - FAKE_DATA), from, n);
@@ -114,7 +120,7 @@ static enum status load_cr3(void *ctx, uint64_t cr3)
 {
     (void)ctx;
     fake.cr3 = cr3;
-    return fake.bad_cr3 ? E_INVAL : OK;
+    return fake.cr3_status;
 }
 
 static bool stop(void *ctx)

@@ -20,9 +20,10 @@ struct emul_fake {
     uint8_t ymm[16][EMUL_VECTOR_BYTES];
     unsigned device_pages; /* a mask: these are a device */
     unsigned device_accesses, stops;
-    uint64_t cr3; /* loaded by a task switch */
-    bool bad_cr3;
-    bool no_frames; /* for writes to RAM */
+    uint64_t cr3;           /* loaded by a task switch */
+    enum status cr3_status; /* what its load comes to */
+    /* Masks of data pages: writes to them, or reads, find no frame. */
+    unsigned frameless, unreadable;
 };
 extern struct emul_fake fake;
 

@@ -29,7 +29,7 @@ static void start(enum insn_mode mode)
     memset(fake.memory, 0, sizeof(fake.memory));
     fake.device_pages = 1;
     fake.device_accesses = 0;
-    fake.no_frames = false;
+    fake.frameless = 0;
 }
 
 static void test_overrides(void **state)
@@ -192,11 +192,11 @@ static void test_no_memory(void **state)
         fake.gpr[4] = code[k].bytes[0] == (char)0x8f ? FAKE_DATA : FAKE_DATA + 3 * PAGE_SIZE;
         uint64_t was[16];
         memcpy(was, fake.gpr, sizeof(was));
-        fake.no_frames = true;
+        fake.frameless = ~0u;
         assert_int_equal(step_bytes(INSN_64, code[k].bytes, code[k].n), EMUL_NO_MEMORY);
         assert_int_equal(fake.device_accesses, 0);
         assert_memory_equal(fake.gpr, was, sizeof(was));
-        fake.no_frames = false;
+        fake.frameless = 0;
         assert_int_equal(step_bytes(INSN_64, code[k].bytes, code[k].n),
                          code[k].n == 2 && code[k].bytes[0] == (char)0xf3 ? EMUL_AGAIN : EMUL_DONE);
     }

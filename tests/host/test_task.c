@@ -88,7 +88,8 @@ static void start(void)
     memset(fake.memory, 0, sizeof(fake.memory));
     fake_reset(INSN_32);
     fake.device_pages = 0;
-    fake.no_frames = fake.bad_cr3 = false;
+    fake.frameless = fake.unreadable = 0;
+    fake.cr3_status = OK;
     fake.cr3 = 0;
     set_descriptor(CODE, FLAT | UINT64_C(0x9a) << 40);
     set_descriptor(DATA, FLAT | UINT64_C(0x92) << 40);
@@ -212,8 +213,10 @@ static void test_gate(void **state)
     (void)state;
 
     start();
-    set32(NEW_AT + 100, 1); /* T */
+    set32(NEW_AT + 100, 1);   /* T */
+    fake.e.rflags |= BIT(16); /* RF: a fault's */
     assert_int_equal(task_switch(&fake.e, &t), EMUL_DONE);
+    check_old(0x202 | NT | BIT(16)); /* RF */
     check_new(0xad7 | NT);
     assert_true(t.debug_trap);
     assert_true(fake.gpr[4] == FAKE_DATA + STACK_AT + 0x7c);
@@ -316,10 +319,10 @@ static void test_old_faults(void **state)
         assert_int_equal(rights_of(OLD), 0x8b);
     }
     start();
-    fake.no_frames = true;
+    fake.frameless = ~0u;
     (void)switch_to(NEW, TASK_CALL, EMUL_NO_MEMORY);
     assert_int_equal(rights_of(NEW), 0x89);
-    fake.no_frames = false;
+    fake.frameless = 0;
     (void)switch_to(NEW, TASK_CALL, EMUL_DONE);
     check_old(0x202 | NT);
 }
@@ -381,7 +384,7 @@ static void test_paging(void **state)
         fake.e.cr0 |= BIT(31);
         fake.e.cr4 |= BIT(4);
         fake.e.cr3 = FAKE_DATA + 3 * PAGE_SIZE;
-        fake.bad_cr3 = bad;
+        fake.cr3_status = bad ? E_INVAL : OK;
         set32(NEW_AT + 28, (uint32_t)FAKE_DATA + 2 * PAGE_SIZE);
         for (unsigned page = 2; page < 4; page++) { /* a 4 MiB page over all of the fake */
             set32(page * PAGE_SIZE + 4 * (FAKE_DATA >> 22), (uint32_t)FAKE_CODE | 0x83);
@@ -391,6 +394,104 @@ static void test_paging(void **state)
         assert_true(fake.e.cr3 == (bad ? FAKE_DATA + 3 * PAGE_SIZE : fake.cr3));
         assert_true(!bad || fake.e.fault.vector == EXC_GP);
     }
+}
+
+/* Without a frame nothing has happened: no register, no byte of memory but old page tables' marks;
+ * and with one the same switch is made. */
+static void lacks_a_frame(struct task_switch t, uint32_t marks_at)
+{
+    static uint8_t was[FAKE_BYTES], now[FAKE_BYTES];
+    struct emul_segment segments[SEG_ALL];
+    struct emul e = fake.e;
+    uint64_t gpr[16];
+
+    memcpy(was, fake.memory, sizeof(was));
+    memcpy(segments, fake.segments, sizeof(segments));
+    memcpy(gpr, fake.gpr, sizeof(gpr));
+    assert_int_equal(task_switch(&fake.e, &t), EMUL_NO_MEMORY);
+    assert_false(t.switched);
+    memcpy(now, fake.memory, sizeof(now));
+    if (marks_at != 0) {
+        was[marks_at] |= 0x60; /* accessed, dirty */
+        now[marks_at] |= 0x60;
+    }
+    assert_memory_equal(now, was, sizeof(was));
+    assert_memory_equal(fake.segments, segments, sizeof(segments));
+    assert_memory_equal(fake.gpr, gpr, sizeof(gpr));
+    assert_true(fake.cr3 == 0 && fake.e.cr3 == e.cr3 && fake.e.rip == e.rip);
+    assert_true(fake.e.rflags == e.rflags && fake.e.cr0 == e.cr0 && fake.e.cpl == e.cpl);
+    fake.frameless = fake.unreadable = 0;
+    assert_int_equal(task_switch(&fake.e, &t), EMUL_DONE);
+    check_new((get32(NEW_AT + 36) & 0x3f7fd5) | NT);
+}
+
+static void test_frames(void **state)
+{
+    struct task_switch call = {.selector = NEW, .source = TASK_CALL, .return_eip = 0x7002};
+    struct task_switch fault = {.selector = NEW,
+                                .source = TASK_GATE,
+                                .return_eip = 0x7002,
+                                .has_error = true,
+                                .error = 0xbeef};
+    unsigned entry = 4 * (FAKE_DATA >> 22);
+    (void)state;
+
+    /* For the accessed bits of the new task's page tables. */
+    start();
+    fake.e.cr0 |= BIT(31);
+    fake.e.cr4 |= BIT(4);
+    fake.e.cr3 = FAKE_DATA + 3 * PAGE_SIZE;
+    set32(NEW_AT + 28, (uint32_t)FAKE_DATA + 2 * PAGE_SIZE);
+    for (unsigned page = 2; page < 4; page++) {
+        set32(page * PAGE_SIZE + entry, (uint32_t)FAKE_CODE | 0x83);
+    }
+    fake.frameless = 1 << 2;
+    lacks_a_frame(call, 3 * PAGE_SIZE + entry);
+    /* For its error code. */
+    start();
+    fake.frameless = 1 << 3;
+    lacks_a_frame(fault, 0);
+    assert_int_equal(get32(STACK_AT + 0x7c), 0xbeef);
+    /* For the accessed bit of a descriptor in its LDT. */
+    start();
+    set32(NEW_AT + 72 + 4 * SEG_FS, 4);
+    store_le64(fake.memory + LDT_AT, FLAT | UINT64_C(0x92) << 40);
+    set_descriptor(NEW, descriptor(PAGE_SIZE + 0x400, 103, 0x89));
+    memcpy(fake.memory + PAGE_SIZE + 0x400, fake.memory + NEW_AT, 104);
+    fake.frameless = 1 << 2;
+    assert_int_equal(task_switch(&fake.e, &call), EMUL_NO_MEMORY);
+    assert_int_equal(rights_of(NEW), 0x89);
+    fake.frameless = 0;
+    assert_int_equal(task_switch(&fake.e, &call), EMUL_DONE);
+    assert_int_equal(fake.memory[LDT_AT + 5], 0x93);
+}
+
+/* The four top entries of PAE paging cannot be read for now. */
+static void test_frames_pae(void **state)
+{
+    struct task_switch call = {.selector = NEW, .source = TASK_CALL, .return_eip = 0x7002};
+    (void)state;
+
+    start();
+    set_descriptor(NEW, descriptor(PAGE_SIZE + 0x400, 103, 0x89));
+    set32(NEW_AT + 28, (uint32_t)FAKE_DATA + 2 * PAGE_SIZE + 0x400);
+    memcpy(fake.memory + PAGE_SIZE + 0x400, fake.memory + NEW_AT, 104);
+    for (unsigned page = 2; page < 4; page++) { /* each its own PDPT and directory */
+        set32(page * PAGE_SIZE + 0x400, (uint32_t)(FAKE_DATA + page * PAGE_SIZE) | 1);
+        set32(page * PAGE_SIZE + 8 * (FAKE_DATA >> 21), (uint32_t)FAKE_CODE | 0x83);
+    }
+    fake.e.cr0 |= BIT(31);
+    fake.e.cr4 |= BIT(5);
+    fake.e.cr3 = FAKE_DATA + 3 * PAGE_SIZE + 0x400;
+    fake.unreadable = 1 << 2;
+    assert_int_equal(task_switch(&fake.e, &call), EMUL_NO_MEMORY);
+    assert_false(call.switched);
+    assert_int_equal(rights_of(NEW), 0x89);
+    assert_int_equal(get32(OLD_AT + 32), 0);
+    assert_true(fake.cr3 == 0);
+    fake.unreadable = 0;
+    assert_int_equal(task_switch(&fake.e, &call), EMUL_DONE);
+    assert_true(call.switched && fake.cr3 == FAKE_DATA + 2 * PAGE_SIZE + 0x400);
 }
 
 static int setup(void **state)
@@ -406,7 +507,8 @@ int main(void)
         cmocka_unit_test(test_gate),          cmocka_unit_test(test_16bit),
         cmocka_unit_test(test_virtual_8086),  cmocka_unit_test(test_user_task),
         cmocka_unit_test(test_old_faults),    cmocka_unit_test(test_new_faults),
-        cmocka_unit_test(test_paging),
+        cmocka_unit_test(test_paging),        cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_frames_pae),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

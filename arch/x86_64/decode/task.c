@@ -3,6 +3,7 @@
 #include "arch/x86_64/decode/task.h"
 
 #include "arch/x86_64/decode/emul_priv.h"
+#include "arch/x86_64/decode/rehearsal.h"
 #include "base/bits.h"
 
 #define TYPE_BUSY 2u
@@ -126,22 +127,8 @@ static enum emul_result save(struct emul *e, const struct task_switch *t, const 
     return emul_write(e, p->old_tr.base + first, tss + first, end - first, 0);
 }
 
-/* Frames for the descriptors that will be marked as accessed: later there is no way back. */
-static enum emul_result reserve(struct emul *e, const struct plan *p)
-{
-    struct emul_segment gdt;
-    struct emul_range r;
-
-    e->ops->get_segment(e->ctx, SEG_GDTR, &gdt);
-    for (unsigned n = 0; n < p->to->n_segments; n++) {
-        uint32_t selector = field(p->tss, p->to, p->to->segments + n * p->to->word) & 0xffff;
-        if (!(selector & 4) && (selector | 7) <= gdt.limit &&
-            emul_map(e, gdt.base + (selector | 7), 1, GWALK_WRITE, &r) == EMUL_NO_MEMORY) {
-            return EMUL_NO_MEMORY;
-        }
-    }
-    return EMUL_DONE;
-}
+static enum emul_result rehearse(const struct emul *e, const struct task_switch *t,
+                                 const struct plan *p);
 
 /* Both descriptors and both TSSs; each write can be made again, so a fault here undoes nothing. */
 static enum emul_result leave(struct emul *e, const struct task_switch *t, struct plan *p)
@@ -156,7 +143,7 @@ static enum emul_result leave(struct emul *e, const struct task_switch *t, struc
     if (nested) {
         TRY(emul_map(e, p->tr.base, 2, GWALK_WRITE, &probe));
     }
-    TRY(reserve(e, p));
+    TRY(rehearse(e, t, p));
     TRY(save(e, t, p));
     if (nested) {
         store_le16(link, p->old_tr.selector);
@@ -221,8 +208,9 @@ static enum emul_result commit(struct emul *e, struct task_switch *t, struct pla
     t->debug_trap = l->word == 4 && (p->tss[TSS32_TRAP] & 1);
     if (l->word == 4 && (e->cr0 & CR0_PG_BIT)) {
         uint64_t cr3 = load_le32(p->tss + TSS32_CR3);
-        if (e->ops->load_cr3(e->ctx, cr3) != OK) {
-            return emul_raise(e, EXC_GP, true, 0);
+        enum status s = e->ops->load_cr3(e->ctx, cr3);
+        if (s != OK) {
+            return s == E_NOMEM ? EMUL_NO_MEMORY : emul_raise(e, EXC_GP, true, 0);
         }
         e->cr3 = cr3;
     }
@@ -315,6 +303,25 @@ static enum emul_result enter(struct emul *e, const struct task_switch *t, const
     return EMUL_DONE;
 }
 
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+/* The commit and all behind it, without a trace: EMUL_NO_MEMORY if it would lack a frame under the
+ * new task's tables; else EMUL_DONE, whatever faults it would come to. */
+static enum emul_result rehearse(const struct emul *e, const struct task_switch *t,
+                                 const struct plan *p)
+{
+    struct rehearsal copy;
+    struct task_switch task = *t;
+    struct plan plan = *p;
+
+    rehearsal_begin(&copy, e);
+    enum emul_result r = commit(&copy.e, &task, &plan);
+    if (r == EMUL_DONE) {
+        r = enter(&copy.e, &task, &plan);
+    }
+    return r == EMUL_NO_MEMORY ? r : EMUL_DONE;
+}
+
 enum emul_result task_switch(struct emul *e, struct task_switch *t)
 {
     struct emul_segment gdt;
@@ -327,9 +334,11 @@ enum emul_result task_switch(struct emul *e, struct task_switch *t)
     p.from = (p.old_tr.rights & 8) ? &layout32 : &layout16;
     TRY(find(e, t, &p));
     TRY(leave(e, t, &p));
-    TRY(commit(e, t, &p));
-    enum emul_result r = enter(e, t, &p);
-    /* There is no way back to the old task. The one thing that may still lack a frame is the place
-     * for an error code: a fault of the new task's stack. */
+    enum emul_result r = commit(e, t, &p);
+    if (r == EMUL_DONE) {
+        r = enter(e, t, &p);
+    }
+    /* There is no way back to the old task. The rehearsal has found all frames; only a descriptor
+     * in a device, which reads otherwise now, can lead to a page that it has not seen. */
     return r == EMUL_NO_MEMORY ? emul_raise(e, EXC_SS, true, t->external) : r;
 }

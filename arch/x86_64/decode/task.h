@@ -24,6 +24,9 @@ struct task_switch {
 };
 
 /*
+ * RF goes into the old TSS as e->rflags has it: with an event, as its handler is to see it, which
+ * is how an exit saves it (SDM vol. 3, 28.3.3).
+ *
  * EMUL_DONE: registers, RIP, RFLAGS, CR0.TS, CR3 (in `e`; loaded by ops->load_cr3 before) and
  * segments are the new task's. DR7's local enables are the caller's to clear. EMUL_FAULT: either
  * nothing has changed but the old TSS's saved state, or the switch was made and the fault is the
