@@ -57,6 +57,7 @@ enum {
 /* Interruption information: SDM vol. 3, 25.8.3 and 25.9.2. */
 #define INTR_VALID BIT32(31)
 #define INTR_ERROR_CODE BIT32(11)
+#define INTR_NMI_UNBLOCKED BIT32(12) /* of an exit: by an IRET that faulted */
 #define INTR_TYPE_MASK 0x700u
 #define INTR_VECTOR_MASK 0xffu
 #define INTR_EXTERNAL (0u << 8)
@@ -200,6 +201,13 @@ void vmx_advance_by(unsigned length); /* likewise, where the exit does not tell 
 bool vmx_end_element(void);
 void vmx_inject(struct hvm_vcpu *v, unsigned vector, bool has_error, uint32_t error);
 bool vmx_inject_gp(struct hvm_vcpu *v); /* always true */
+/* No NMI before the next IRET: as after the delivery of one, or before an IRET that is executed
+ * again though the CPU has unblocked them already (SDM vol. 3, 28.2.2, bit 12). */
+void vmx_block_nmis(void);
+/* The event whose delivery was cut short, if there is one, is not delivered again: its delivery has
+ * come to a fault, or to a task switch. After an NMI others stay blocked as if it had been
+ * delivered: SDM vol. 3, 28.1. */
+void vmx_drop_cut_short(struct hvm_vcpu *v);
 /* Whether something that wakes it from HLT can be delivered. */
 bool vmx_can_wake(struct hvm_vcpu *v);
 /* Handlers in files of their own. */

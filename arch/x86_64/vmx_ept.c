@@ -9,9 +9,6 @@
 #include "arch/x86_64/vmx_emul.h"
 #include "mm/p2m.h"
 
-/* IRET that unblocked NMIs and then faulted did not finish: SDM vol. 3, 28.2.3. */
-#define QUAL_NMI_UNBLOCKED BIT(12)
-
 /* Whether the access that failed was to a table that a base and a limit describe. */
 static bool in_table(enum vmcs_field base, enum vmcs_field limit)
 {
@@ -19,9 +16,10 @@ static bool in_table(enum vmcs_field base, enum vmcs_field limit)
 }
 
 /* The fault that a PC would see: descriptors of all ones are invalid. A stack where nothing is
- * would swallow the frame there; here it is #SS, so that no handler runs without one. */
-static void fault_of_delivery(struct hvm_vcpu *v, bool translated, uint32_t event,
-                              struct emul_fault *f)
+ * would swallow the frame there; here it is #SS, so that no handler runs without one. E_NOMEM: not
+ * now. */
+static enum status fault_of_delivery(struct hvm_vcpu *v, bool translated, uint32_t event,
+                                     struct emul_fault *f)
 {
     uint32_t type = event & INTR_TYPE_MASK;
     uint32_t external = type != INTR_SOFT_INTERRUPT && type != INTR_SOFT_EXCEPTION;
@@ -36,9 +34,13 @@ static void fault_of_delivery(struct hvm_vcpu *v, bool translated, uint32_t even
         struct emul e;
 
         vmx_emul_begin(v, &e);
-        if (emul_map(&e, linear, 1, access, &r) == EMUL_FAULT) {
+        enum emul_result mapped = emul_map(&e, linear, 1, access, &r);
+        if (mapped == EMUL_NO_MEMORY) {
+            return E_NOMEM;
+        }
+        if (mapped == EMUL_FAULT) {
             *f = e.fault;
-            return;
+            return OK;
         }
     }
     *f = (struct emul_fault){.vector = EXC_SS, .has_error = true, .error = external};
@@ -51,6 +53,7 @@ static void fault_of_delivery(struct hvm_vcpu *v, bool translated, uint32_t even
         f->vector = EXC_TS;
         f->error |= (uint32_t)vmcs_read(GUEST_TR_SELECTOR) & 0xfff8u;
     }
+    return OK;
 }
 
 /* An event could not be delivered, because something that it needs is not RAM. */
@@ -60,8 +63,11 @@ static bool delivery_failed(struct hvm_vcpu *v, bool translated, enum hvm_exit *
     bool exception = (event & INTR_TYPE_MASK) == INTR_HARD_EXCEPTION;
     struct emul_fault f;
 
-    fault_of_delivery(v, translated, event, &f);
-    v->reinject_info = 0;
+    if (fault_of_delivery(v, translated, event, &f) != OK) {
+        *out = HVM_EXIT_NO_MEMORY;
+        return false;
+    }
+    vmx_drop_cut_short(v);
     switch (event_combine(exception, event & INTR_VECTOR_MASK, f.vector)) {
     case EVENT_SECOND:
         vmx_emul_fault(v, &f);
@@ -78,16 +84,15 @@ static bool delivery_failed(struct hvm_vcpu *v, bool translated, enum hvm_exit *
 
 bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out)
 {
-    uint64_t qual = vmcs_read(EXIT_QUALIFICATION);
-    struct exitqual_ept q = exitqual_ept(qual);
+    struct exitqual_ept q = exitqual_ept(vmcs_read(EXIT_QUALIFICATION));
     gpa_t gpa = GPA(vmcs_read(GUEST_PHYSICAL_ADDRESS));
 
     v->counts[HVM_N_EPT]++;
-    if ((qual & QUAL_NMI_UNBLOCKED) && !v->reinject_info) {
-        vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
-                   vmcs_read(GUEST_INTERRUPTIBILITY_STATE) | BLOCKING_BY_NMI);
+    enum status s = p2m_fault(v->p2m, gpa_to_gfn(gpa), q.write);
+    if (q.nmi_unblocked && !v->reinject_info && (s == OK || s == E_NOMEM)) {
+        vmx_block_nmis(); /* the IRET is executed again */
     }
-    switch (p2m_fault(v->p2m, gpa_to_gfn(gpa), q.write)) {
+    switch (s) {
     case OK:
         return true;
     case E_NOMEM:

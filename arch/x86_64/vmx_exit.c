@@ -106,20 +106,16 @@ static void reflect_debug(struct hvm_vcpu *v, uint32_t info)
     v->reinject_len = int1 ? (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH) : 0;
 }
 
-/* A guest's own exception that is intercepted only to see it go by: see vmcs_init_controls. */
+/*
+ * A guest's own exception that is intercepted only to see it go by: see vmcs_init_controls.
+ *
+ * It takes the place of what was being delivered when it was raised, as #DB and #AC do on a CPU:
+ * they are not contributory (SDM vol. 3, 6.15, table 6-5). An IRET that raised it has unblocked
+ * NMIs, and they stay so: that is what a CPU does before it calls the handler (SDM vol. 3, 6.7.1).
+ */
 static void reflect(struct hvm_vcpu *v, uint32_t info)
 {
-    uint32_t cut_short = v->reinject_info;
-
-    /* What was being delivered when it was raised: an exception or a software interrupt comes again
-     * by itself, with the instruction that raised it; an NMI waits; an interrupt has been
-     * acknowledged, so it is delivered again and raises this one again. */
-    if (cut_short && (cut_short & INTR_TYPE_MASK) == INTR_EXTERNAL) {
-        return;
-    }
-    if (cut_short && (cut_short & INTR_TYPE_MASK) == INTR_NMI) {
-        hvm_nmi(v);
-    }
+    vmx_drop_cut_short(v);
     if ((info & INTR_VECTOR_MASK) == VEC_DB) {
         reflect_debug(v, info);
     } else {
@@ -137,6 +133,9 @@ static bool exit_exception_or_nmi(struct hvm_vcpu *v, enum hvm_exit *out)
         __asm__ volatile("int $2"); /* the host's own: the exit consumed it */
     } else if (vector == VEC_MC) {
         v->counts[HVM_N_IRQ]++;
+        if ((info & INTR_NMI_UNBLOCKED) && !v->reinject_info) {
+            vmx_block_nmis(); /* the guest goes on with its IRET */
+        }
         __asm__ volatile("int $18");
     } else if (vector == VEC_DB || vector == VEC_AC) {
         v->counts[HVM_N_OTHER]++;
@@ -345,11 +344,20 @@ static void save_cut_short(struct hvm_vcpu *v)
     v->reinject_error =
         (info & INTR_ERROR_CODE) ? (uint32_t)vmcs_read(IDT_VECTORING_ERROR_CODE) : 0;
     v->reinject_len = (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
-    if ((info & INTR_TYPE_MASK) == INTR_NMI) {
-        /* Delivery begins anew, so the block that it set must go: SDM vol. 3, 28.2.3. */
-        vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
-                   vmcs_read(GUEST_INTERRUPTIBILITY_STATE) & ~(uint64_t)BLOCKING_BY_NMI);
+}
+
+void vmx_block_nmis(void)
+{
+    vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
+               vmcs_read(GUEST_INTERRUPTIBILITY_STATE) | BLOCKING_BY_NMI);
+}
+
+void vmx_drop_cut_short(struct hvm_vcpu *v)
+{
+    if (v->reinject_info && (v->reinject_info & INTR_TYPE_MASK) == INTR_NMI) {
+        vmx_block_nmis();
     }
+    v->reinject_info = 0;
 }
 
 bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out)

@@ -36,6 +36,10 @@ static void prepare_events(struct hvm_vcpu *v)
     uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
 
     if (taken) {
+        if ((v->reinject_info & INTR_TYPE_MASK) == INTR_NMI) {
+            /* Its delivery begins anew, so the block that it set must go: SDM vol. 3, 27.3.1.5. */
+            vmcs_write(GUEST_INTERRUPTIBILITY_STATE, blocking & ~BLOCKING_BY_NMI);
+        }
         enter_event(v->reinject_info, v->reinject_error, v->reinject_len);
         v->reinject_info = 0;
     }

@@ -42,15 +42,16 @@ static void write_back(struct hvm_vcpu *v, const struct emul *e)
     }
 }
 
-/* Blocking ends with the switch, but an NMI's own begins with it, and IRET's ends. */
-static void set_blocking(uint32_t event, enum task_source source)
+/* Blocking by STI and MOV SS ends with the switch. IRET unblocks NMIs even if it faults (SDM vol.
+ * 3, 6.7.1); this exit has left that to us. */
+static void set_blocking(const struct task_switch *t)
 {
     uint64_t blocking = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
 
-    blocking &= ~(uint64_t)(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS);
-    if ((event & INTR_VALID) && (event & INTR_TYPE_MASK) == INTR_NMI) {
-        blocking |= BLOCKING_BY_NMI;
-    } else if (source == TASK_IRET) {
+    if (t->switched) {
+        blocking &= ~(uint64_t)(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS);
+    }
+    if (t->source == TASK_IRET) {
         blocking &= ~(uint64_t)BLOCKING_BY_NMI;
     }
     vmcs_write(GUEST_INTERRUPTIBILITY_STATE, blocking);
@@ -81,11 +82,11 @@ bool vmx_exit_task_switch(struct hvm_vcpu *v, enum hvm_exit *out)
         *out = HVM_EXIT_NO_MEMORY; /* the event, if there is one, comes again */
         return false;
     }
-    v->reinject_info = 0;
+    vmx_drop_cut_short(v);
     write_back(v, &e);
+    set_blocking(&t);
     if (t.switched) {
         vmcs_write(GUEST_DR7, vmcs_read(GUEST_DR7) & ~DR7_LOCAL);
-        set_blocking(event, t.source);
     }
     if (r == EMUL_DONE) {
         if (t.debug_trap) {
