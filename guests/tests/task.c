@@ -31,7 +31,8 @@ struct {
 
 /* What the 32-bit program leaves behind. */
 uint32_t seen_calls, seen_flags, seen_jumps, seen_interrupts, seen_error, seen_fault_eip,
-    seen_fault_link, seen_faults, seen_busy_error, seen_back, seen_kept, saved_esp, recover_eip;
+    seen_fault_link, seen_faults, seen_busy_error, seen_back, seen_kept, seen_rf, saved_esp,
+    recover_eip;
 
 void task_program(void);
 void task_entry(void);
@@ -63,6 +64,12 @@ __asm__(
     "mov $1, %edi\n"
     "int $0x40\n"
     "movl $1, seen_interrupts\n"
+    /* An exception by a task gate, which moves EIP on. */
+    "movl $2, task_how\n"
+    "movl $1f, recover_eip\n"
+    "ud2\n"
+    "1: movl $0x8500, idt+6*8+4\nmovl $0x200000, idt+6*8\n" /* not present from here on */
+    "andl $0xffff7fff, idt+6*8+4\n"
     /* JMP there; it jumps back. */
     "movl $1, task_how\n"
     "ljmp $0x30, $0\n"
@@ -89,8 +96,11 @@ __asm__(
     ".code32\n"
     "task_entry:\n"
     "incl seen_calls\npushf\npopl seen_flags\n"
-    "cmpl $0, task_how\njne 5f\n"
-    "iret\njmp task_entry\n"
+    "cmpl $1, task_how\nje 5f\n"
+    "cmpl $2, task_how\njne 6f\n"
+    "mov task_main+36, %eax\nmov %eax, seen_rf\n"
+    "mov recover_eip, %eax\nmov %eax, task_main+32\n"
+    "6: iret\njmp task_entry\n"
     "5: ljmp $0x28, $0\njmp task_entry\n"
     "task_fault_entry:\n"
     "popl seen_error\nincl seen_faults\n"
@@ -139,16 +149,18 @@ void guest_main(const uint8_t *boot_params)
     task_gate(0x40, OTHER);
     uint64_t gp = (uint64_t)task_gp_handler;
     idt[13] = (gp & 0xffff) | CODE32 << 16 | 0x8e00ul << 32 | (gp >> 16) << 48;
-    idt[6] = idt[11] = CODE32 << 16 | 0x0e00ul << 32; /* not present */
+    idt[11] = CODE32 << 16 | 0x0e00ul << 32; /* not present */
+    task_gate(6, OTHER);
     gdtr32.base = (uint32_t)(uint64_t)gdt;
     idtr32.base = (uint32_t)(uint64_t)idt;
     task_gdtr64.limit = sizeof(gdt) - 1;
     task_gdtr64.base = (uint64_t)gdt;
     task_program();
-    tap_ok(seen_calls == 4, "the other task ran four times: %u", seen_calls);
+    tap_ok(seen_calls == 5, "the other task ran five times: %u", seen_calls);
     tap_ok(seen_kept == 0x1234, "registers are kept over it: %x", seen_kept);
     tap_ok(seen_interrupts == 1, "INT through a task gate comes back");
-    tap_ok(seen_flags == 2, "by JMP it is not nested: flags %x", seen_flags);
+    tap_ok(seen_rf & 1 << 16, "a fault through a task gate saves RF: flags %x", seen_rf);
+    tap_ok((seen_flags & 1 << 14) == 0, "by JMP it is not nested: flags %x", seen_flags);
     tap_ok(seen_jumps == 1, "JMP there and JMP back");
     tap_ok(seen_busy_error == MAIN, "JMP to a busy task: #GP(%x)", seen_busy_error);
     tap_ok(seen_faults == 1 && seen_error == 0, "one double fault, with error code %x", seen_error);
