@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/string.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/disks.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
@@ -81,6 +82,7 @@ static bool work(void *ctx)
     STAILQ_FOREACH(k, &overlays, link)
     {
         if (k->work) {
+            charge(&charge_hypervisor);
             k->work = false;
             k->work |= k->o.cow.wake_ctx == k && cow_work(&k->o.cow, &until);
             more |= k->work;

@@ -13,6 +13,7 @@
 #include "drivers/block/partition.h"
 #include "drivers/block/ramdisk.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/disks_ata.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
@@ -105,6 +106,11 @@ static void common_wake(void *ctx)
     sched_poke();
 }
 
+static void charge_writer(uint16_t vm)
+{
+    charge_vm_number(vm);
+}
+
 static bool write_work(void *ctx)
 {
     struct deadline until = step_begin();
@@ -113,6 +119,7 @@ static bool write_work(void *ctx)
     if (machine_cache.dirty == 0 && !common_work) {
         return false;
     }
+    charge(&charge_hypervisor);
     common_work = false;
     bool more = blkcache_work(&blkcache, clock_now_ns(), &until);
     more |= disks_memory_work(0, &until);
@@ -264,6 +271,7 @@ static void add_module_disk(const char *name)
         return;
     }
     rd->wake = memory_wake;
+    rd->charge = charge_writer;
     struct memory_disk *m = boot_alloc(sizeof(*m), 64);
     m->rd = rd;
     STAILQ_INSERT_TAIL(&memory_disks, m, link);
@@ -317,6 +325,7 @@ void disks_init(const struct config *config)
 
     ASSERT(s == OK);
     blkcache.common.wake = common_wake;
+    blkcache.charge = charge_writer;
     disks_set_readahead(config->host.cache_readahead);
     blkcache.curve = &machine_curve;
     blkcache.trace = config->host.cache_trace > 0 ? &machine_trace : NULL;

@@ -10,6 +10,7 @@
 #include "base/string.h"
 #include "drivers/block/elevator.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
 
@@ -46,18 +47,29 @@ static void deadline_changed(void *ctx)
     arm_timer();
 }
 
+/* What a channel has to say is about the batch that it has, and that VM's cost. */
+static struct account *charge_channel(const struct ata_channel *ch)
+{
+    return charge_vm_number(elevator_served(&elevators[ch - channels]));
+}
+
 static void ata_due(void *ctx, uint64_t now_ns)
 {
     (void)ctx;
     for (unsigned i = 0; i < n_channels; i++) {
+        struct account *before = charge_channel(&channels[i]);
         (void)ata_tick(&channels[i], now_ns);
+        charge(before);
     }
     arm_timer();
 }
 
 static void on_irq(void *ctx)
 {
+    struct account *before = charge_channel(ctx);
+
     (void)ata_irq(ctx); /* the line may be shared: not ours is no error */
+    charge(before);
 }
 
 static const struct ata_host ata_host = {

@@ -9,6 +9,7 @@
 #include "drivers/block/blk.h"
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/console.h"
 #include "kernel/disks.h"
 #include "kernel/machine.h"
@@ -207,6 +208,9 @@ static bool wait_for_vms(void)
 static bool power_work(void *ctx)
 {
     (void)ctx;
+    if (step != STEP_NONE) {
+        charge(&charge_hypervisor);
+    }
     switch (step) {
     case STEP_NONE:
         return look_when_off();

@@ -354,14 +354,15 @@ static void turn(struct vcpu *v)
 /* ---- the loop ----------------------------------------------------------------------------------
  */
 
-static bool do_works(uint64_t *now_ns)
+/* What a work finds to do it charges itself; the looks are charged to `looker`. */
+static bool do_works(struct account *looker, uint64_t *now_ns)
 {
     bool more = false;
 
     for (unsigned i = 0; i < n_works; i++) {
         uint64_t begin = *now_ns, offset;
         more |= works[i].fn(works[i].ctx);
-        *now_ns = clock_now_ns();
+        *now_ns = charge_at(looker);
         if (*now_ns - begin > step_max_ns()) {
             step_note(ksyms_find((uint64_t)works[i].fn, &offset), NULL, *now_ns - begin);
         }
@@ -393,7 +394,7 @@ static bool housekeeping(struct vm *payer)
     if (!busy || poked || now - looked_ns >= LOOK_NS) {
         poked = false;
         looked_ns = now;
-        more = do_works(&now);
+        more = do_works(account, &now);
     }
     if (scan_next_ns(busy) <= now) {
         now = charge_at(&charge_scanner);

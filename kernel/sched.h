@@ -44,7 +44,8 @@ void sched_poke(void);
 
 /*
  * Work for the loop: each registered function is called once a turn, does a bounded step, and
- * returns whether it wants another turn before the machine may sleep.
+ * returns whether it wants another turn before the machine may sleep. The VM that gave up its turn
+ * pays for the call; a function that finds something to do opens the account that is to pay for it.
  */
 typedef bool sched_work_fn(void *ctx);
 void sched_add_work(sched_work_fn *fn, void *ctx);

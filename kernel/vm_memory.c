@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
+#include "kernel/charge.h"
 #include "kernel/machine.h"
 #include "kernel/scan.h"
 #include "kernel/sched.h"
@@ -405,6 +406,7 @@ bool vm_memory_work(void *ctx)
         }
         return false;
     }
+    charge(&charge_hypervisor);
     settle(now);
     if (waiting == 0) {
         return false;

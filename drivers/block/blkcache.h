@@ -48,8 +48,9 @@
  * deadline, in the owner's time. The shares add up to no more than the pools, so that one queue
  * never waits for another's requests, except where they are about the same blocks: a fill that has
  * landed is finished by whichever reader of it comes first. Requests without an account, and
- * writing back, are the common queue's, which blkcache_work serves. Where that queue has no `wake`
- * (in tools and tests) its work is done inside submit and completion.
+ * writing back, are the common queue's, which blkcache_work serves. A request that writes back is
+ * of the VM that wrote its blocks last, for the disk below as for the account of its work. Where
+ * that queue has no `wake` (in tools and tests) its work is done inside submit and completion.
  *
  * `done` is called from a queue's work, never nested, so it may submit again. Locking: as the frame
  * table.
@@ -164,6 +165,9 @@ struct blkcache {
     const struct deadline *until;   /* of that */
     bool stirred;                   /* the common queue has work, and no wake */
     uint32_t n_ios;
+    /* Told for which VM the next piece of writing back is done, by its number; 0: for none. May be
+     * NULL. */
+    void (*charge)(uint16_t vm);
     uint32_t ahead_max;              /* the longest window, in blocks; 0: nothing is read ahead */
     uint64_t ahead_clock;            /* of the streams' use */
     uint32_t stream;                 /* the one that was seen last */

@@ -216,9 +216,12 @@ static void end_pass(struct blkcache_leaf *leaf)
     leaf->again = false;
 }
 
-/* The next block that the walk takes; CACHE_NIL when it has ended, or must be put off. */
+/* The next block that the walk takes; CACHE_NIL when it has ended, or must be put off. Each look is
+ * the cost of the VM that wrote the block, and so is what the caller does with it. */
 static uint32_t next_wanted(struct blkcache *bc, struct blkcache_leaf *leaf)
 {
+    uint16_t charged = 0;
+
     for (unsigned looks = 0; leaf->pass != 0; looks++) {
         uint32_t e = cache_next_dirty(bc->cache, leaf->id, leaf->at);
 
@@ -237,6 +240,10 @@ static uint32_t next_wanted(struct blkcache *bc, struct blkcache_leaf *leaf)
         }
         bc->budget--;
         leaf->at = entry(bc, e)->block + 1;
+        if (charged != entry(bc, e)->vm) {
+            charged = entry(bc, e)->vm;
+            blkcache_charge(bc, charged);
+        }
         if (wants(bc, leaf, e)) {
             return e;
         }
@@ -261,8 +268,10 @@ bool blkcache_flush_step(struct blkcache *bc)
             continue;
         }
         uint32_t e = next_wanted(bc, leaf);
+        bool started = e != CACHE_NIL && blkcache_out_start(bc, leaf, e);
+        blkcache_charge(bc, 0);
         if (e != CACHE_NIL) {
-            return blkcache_out_start(bc, leaf, e);
+            return started;
         }
     }
     return false;

@@ -76,6 +76,7 @@ struct blkcache_out {
     struct blk_req req;
     struct blkcache *bc;
     struct blkcache_leaf *leaf;
+    struct blk_account account; /* the VM that wrote the blocks; in no queue */
     enum status status;
     bool waited_for; /* by a sweep */
     unsigned n;      /* consecutive blocks, whose entries are OUT */
@@ -167,6 +168,14 @@ void blkcache_say_failed(struct blkcache_leaf *leaf);
 void blkcache_leaf_join(struct blkcache_dev *d);
 /* The first request that came to the queue becomes a job; there is a free one. */
 void blkcache_admit(struct blkcache_queue *q);
+
+/* What the common queue does next is done for the VM, by its number; 0: for none. */
+static inline void blkcache_charge(const struct blkcache *bc, uint16_t vm)
+{
+    if (bc->charge != NULL) {
+        bc->charge(vm);
+    }
+}
 
 /* ---- blkcache_queue.c ---- */
 /* An empty queue that nobody wakes. */

@@ -61,13 +61,13 @@ static void add(struct blkcache_out *o, uint32_t e)
     o->n++;
 }
 
-/* Whether the block behind those there are can go with them. One that failed goes alone, so that
- * its neighbours do not fail with it. */
+/* Whether the block behind those there are can go with them: it is of the same VM. One that failed
+ * goes alone, so that its neighbours do not fail with it. */
 static bool goes_along(const struct blkcache_out *o, uint32_t e)
 {
     const struct cache *c = o->bc->cache;
 
-    return e != CACHE_NIL && cache_is_dirty(c, e) &&
+    return e != CACHE_NIL && cache_is_dirty(c, e) && c->entries[e].vm == o->account.vm &&
            (c->entries[e].wb & (CACHE_W_NEW | CACHE_W_OUT | W_HELD | W_FAILED)) == CACHE_W_NEW;
 }
 
@@ -106,6 +106,7 @@ bool blkcache_out_start(struct blkcache *bc, struct blkcache_leaf *leaf, uint32_
     STAILQ_REMOVE_HEAD(&bc->free_outs, link);
     o->leaf = leaf;
     o->block = c->entries[e].block;
+    o->account = (struct blk_account){.vm = c->entries[e].vm};
     o->n = 0;
     o->waited_for = false;
     add(o, e);
@@ -124,6 +125,7 @@ bool blkcache_out_start(struct blkcache *bc, struct blkcache_leaf *leaf, uint32_
         .n_segs = make_segs(o),
         .done = out_done,
         .ctx = o,
+        .account = &o->account,
     };
     blk_submit(d->lower, &o->req);
     return true;

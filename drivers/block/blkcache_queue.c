@@ -74,9 +74,11 @@ static bool write_back_one(struct blkcache *bc)
         return false;
     }
     STAILQ_REMOVE_HEAD(&bc->finished_outs, link);
+    blkcache_charge(bc, o->account.vm);
     if (!blkcache_out_finished(o)) {
         STAILQ_INSERT_HEAD(&bc->finished_outs, o, link);
     }
+    blkcache_charge(bc, 0);
     return true;
 }
 

@@ -411,3 +411,8 @@ void elevator_dev_init(struct elevator_dev *d, struct elevator *e, struct blk_de
         .dev = *lower, .lower = lower, .e = e, .number = (uint8_t)e->n_devs++};
     d->dev.ops = &elevator_ops;
 }
+
+uint16_t elevator_served(const struct elevator *e)
+{
+    return e->served != NULL ? (uint16_t)(e->served - e->vms) : 0;
+}

@@ -3,10 +3,10 @@
  * The elevator: which request a disk gets next. It lies directly above a driver that does one
  * command at a time, and everything else that reaches the disk lies above it.
  *
- * Requests wait here, one queue for each VM (by blk_account.vm; 0 is what belongs to none, writing
- * back above all). The driver gets one batch at a time: requests of one VM, of one kind, in a row
- * on the disk, which it can make one command. The next batch is submitted from the completion of
- * the last one, so the disk does not stand still for it.
+ * Requests wait here, one queue for each VM (by blk_account.vm; 0 is what belongs to none). What is
+ * written back is of the VM that wrote it. The driver gets one batch at a time: requests of one VM,
+ * of one kind, in a row on the disk, which it can make one command. The next batch is submitted
+ * from the completion of the last one, so the disk does not stand still for it.
  *
  * Between VMs: the time that a batch takes is charged to its VM, and the VM that has had least is
  * next. A VM that has nothing waiting saves nothing up: when it comes back it stands beside the one
@@ -84,5 +84,8 @@ void elevator_init(struct elevator *e, uint64_t (*now_ns)(void), struct elevator
                    unsigned n_vms);
 /* Puts d over the driver's disk `lower`, with its name, size and abilities. */
 void elevator_dev_init(struct elevator_dev *d, struct elevator *e, struct blk_dev *lower);
+
+/* The account number of the batch that the driver has; 0 also when it has none. */
+uint16_t elevator_served(const struct elevator *e);
 
 #endif

@@ -79,13 +79,40 @@ static void ramdisk_submit(struct blk_dev *d, struct blk_req *r)
     r->done(r, s);
 }
 
+/* In whose work the request is carried out; 0: in nobody's. */
+static uint16_t worker_of(const struct blk_req *r)
+{
+    return r->account != NULL && r->account->queue != NULL ? r->account->vm : 0;
+}
+
+static void charge(const struct ramdisk *rd, uint16_t vm)
+{
+    if (rd->charge != NULL) {
+        rd->charge(vm);
+    }
+}
+
+/* Likewise go_on, at the cost of the request's VM if the work is nobody's. */
+static bool go_on_for(struct ramdisk *rd, struct blk_req *r, const struct deadline *until)
+{
+    bool other = worker_of(r) == 0 && r->account != NULL && r->account->vm != 0;
+
+    if (!other) {
+        return go_on(rd, r, until);
+    }
+    charge(rd, r->account->vm);
+    bool done = go_on(rd, r, until);
+    charge(rd, 0);
+    return done;
+}
+
 static struct blk_req *first_of(const struct ramdisk *rd, uint16_t vm)
 {
     struct blk_req *r;
 
     STAILQ_FOREACH(r, &rd->waiting, link)
     {
-        if ((r->account != NULL ? r->account->vm : 0) == vm) {
+        if (worker_of(r) == vm) {
             break;
         }
     }
@@ -97,7 +124,7 @@ bool ramdisk_work(struct ramdisk *rd, uint16_t vm, const struct deadline *until)
     struct blk_req *r;
 
     while ((r = first_of(rd, vm)) != NULL) {
-        if (!go_on(rd, r, until)) {
+        if (!go_on_for(rd, r, until)) {
             return true;
         }
         STAILQ_REMOVE(&rd->waiting, r, blk_req, link);

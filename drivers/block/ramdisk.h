@@ -22,6 +22,9 @@ struct ramdisk {
     /* r waits for ramdisk_work; may be NULL, and set after ramdisk_init. */
     void (*wake)(void *ctx, const struct blk_req *r);
     void *wake_ctx;
+    /* Told for which account number the next piece of work for no queue is done; 0: for none. May
+     * be NULL, and set after ramdisk_init. */
+    void (*charge)(uint16_t vm);
 };
 
 /*
@@ -33,8 +36,10 @@ struct ramdisk {
 enum status ramdisk_init(struct ramdisk *rd, const char *name, uint32_t id, void *window,
                          uint64_t memory_bytes, hpa_t base, uint64_t bytes,
                          bool read_only) MUST_CHECK;
-/* Goes on with the requests of account number `vm` (0: with those without an account) until the
- * deadline (NULL: there is none). True: there is more. */
+/* Goes on with the requests of account number `vm` (0: with those without an account, or whose
+ * account has no queue: writing back) until the deadline (NULL: there is none). True: there is
+ * more.
+ */
 bool ramdisk_work(struct ramdisk *rd, uint16_t vm, const struct deadline *until);
 
 #endif

@@ -621,6 +621,62 @@ static void test_slow_dead_disk(void **state)
     rig_free(r);
 }
 
+static uint16_t charged[16];
+static unsigned n_charged;
+
+static void note_charge(uint16_t vm)
+{
+    assert_true(n_charged < ARRAY_LEN(charged));
+    charged[n_charged++] = vm;
+}
+
+static void written_by(struct rig *r, unsigned slot, uint64_t sector, uint64_t sectors)
+{
+    go(r, slot, BLK_WRITE, sector, sectors, 1, &r->accounts[slot]);
+    assert_false(r->slots[slot].busy);
+}
+
+/* What is written back goes to the disk as the last writer's, and is that VM's work. */
+static void test_writer(void **state)
+{
+    static const uint64_t sectors[] = {16, 8, 8};
+    static const uint16_t writers[] = {1, 2, 1};
+    struct rig *r = quiet_rig();
+
+    (void)state;
+    r->accounts[0].vm = 1;
+    r->accounts[1].vm = 2;
+    written_by(r, 0, 8, 32);
+    written_by(r, 1, 24, 8);
+    go(r, 2, BLK_FLUSH, 0, 0, 0, NULL);
+    assert_int_equal(r->disk.n_pending, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(r->disk.pending[i]->sectors, sectors[i]);
+        assert_int_equal(r->disk.pending[i]->account->vm, writers[i]);
+    }
+    assert_int_equal(wait(r, 2), OK);
+    assert_int_equal(on_disk(r, 24), 1);
+    assert_int_equal(r->cache.dirty, 0);
+
+    r->bc.charge = note_charge;
+    written_by(r, 1, 8, 8);
+    written_by(r, 0, 8, 8);
+    assert_int_equal(n_charged, 0); /* in the writer's own turn */
+    go(r, 2, BLK_FLUSH, 0, 0, 0, NULL);
+    assert_int_equal(r->disk.n_pending, 1);
+    assert_int_equal(r->disk.pending[0]->account->vm, 1);
+    assert_int_equal(wait(r, 2), OK);
+    bool any = false;
+    for (unsigned i = 0; i < n_charged; i++) {
+        assert_int_not_equal(charged[i], 2);
+        any |= charged[i] == 1;
+    }
+    assert_true(any);
+    assert_int_equal(charged[n_charged - 1], 0);
+    check_store(r);
+    rig_free(r);
+}
+
 /* Time alone writes out, and no sooner than it must. */
 static void test_age(void **state)
 {
@@ -771,13 +827,21 @@ static void test_zeroes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_done_at_once),   cmocka_unit_test(test_written_again),
-        cmocka_unit_test(test_errors),         cmocka_unit_test(test_bound),
-        cmocka_unit_test(test_bound_again),    cmocka_unit_test(test_dead_disk),
-        cmocka_unit_test(test_slow_dead_disk), cmocka_unit_test(test_age),
-        cmocka_unit_test(test_starving),       cmocka_unit_test(test_mode_off),
-        cmocka_unit_test(test_lost),           cmocka_unit_test(test_zeroes),
-        cmocka_unit_test(test_power_cuts),     cmocka_unit_test(test_power_cuts_failing),
+        cmocka_unit_test(test_done_at_once),
+        cmocka_unit_test(test_written_again),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_bound_again),
+        cmocka_unit_test(test_dead_disk),
+        cmocka_unit_test(test_slow_dead_disk),
+        cmocka_unit_test(test_age),
+        cmocka_unit_test(test_starving),
+        cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_mode_off),
+        cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_zeroes),
+        cmocka_unit_test(test_power_cuts),
+        cmocka_unit_test(test_power_cuts_failing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

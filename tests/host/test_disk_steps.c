@@ -480,11 +480,23 @@ static void memory_wake(void *ctx, const struct blk_req *r)
     (void)r;
 }
 
-/* A zone is cleared a page at a time, and each VM's requests in that VM's own steps. */
+static uint16_t charged[4];
+static unsigned n_charged;
+
+static void note_charge(uint16_t vm)
+{
+    assert_true(n_charged < ARRAY_LEN(charged));
+    charged[n_charged++] = vm;
+}
+
+/* A zone is cleared a page at a time, and each VM's requests in that VM's own steps; what is
+ * written back is done in nobody's, at the writer's cost. */
 static void a_disk_in_memory(void **state)
 {
     struct ramdisk rd;
-    struct blk_account accounts[2] = {{.vm = 1}, {.vm = 2}};
+    struct blkcache_queue queues[2];
+    struct blk_account accounts[3] = {
+        {.vm = 1, .queue = &queues[0]}, {.vm = 2, .queue = &queues[1]}, {.vm = 2}};
     uint64_t bytes = (uint64_t)VIRTIO_BLK_ZONE_SECTORS * BLK_SECTOR, segment = 64 * PAGE_SIZE;
     uint8_t *memory = malloc(bytes + segment);
     struct blk_seg seg = {HPA(bytes), (uint32_t)segment};
@@ -519,6 +531,18 @@ static void a_disk_in_memory(void **state)
     }
     assert_int_equal(n_done, 2);
     assert_memory_equal(memory, memory + bytes, segment);
+    rd.charge = note_charge;
+    struct blk_req write = read;
+    write.op = BLK_WRITE;
+    write.account = &accounts[2];
+    blk_submit(&rd.dev, &write);
+    assert_false(ramdisk_work(&rd, 2, NULL));
+    assert_int_equal(n_done, 2);
+    assert_false(ramdisk_work(&rd, 0, NULL));
+    assert_int_equal(n_done, 3);
+    assert_int_equal(n_charged, 2);
+    assert_int_equal(charged[0], 2);
+    assert_int_equal(charged[1], 0);
     free(memory);
 }
 

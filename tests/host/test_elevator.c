@@ -435,13 +435,36 @@ static void answers_may_come_at_once(void **state)
     drain();
 }
 
+/* The driver's interrupt is the cost of the VM whose batch it has. */
+static void test_served(void **state)
+{
+    (void)state;
+    set_up();
+    assert_int_equal(elevator_served(&rig.e), 0);
+    submit(0, 2, 0, BLK_READ, 0, 8);
+    submit(1, 1, 0, BLK_READ, 800, 8);
+    assert_int_equal(elevator_served(&rig.e), 2);
+    complete(OK);
+    assert_int_equal(elevator_served(&rig.e), 1);
+    complete(OK);
+    submit(0, 0, 0, BLK_READ, 0, 8);
+    assert_int_equal(elevator_served(&rig.e), 0);
+    drain();
+    assert_int_equal(elevator_served(&rig.e), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(time_is_shared_evenly),     cmocka_unit_test(a_lone_reader_is_next),
-        cmocka_unit_test(idle_time_is_not_saved_up), cmocka_unit_test(a_row_becomes_long_commands),
-        cmocka_unit_test(reading_ahead_comes_last),  cmocka_unit_test(order_is_kept),
-        cmocka_unit_test(one_flush_serves_all),      cmocka_unit_test(answers_may_come_at_once),
+        cmocka_unit_test(test_served),
+        cmocka_unit_test(time_is_shared_evenly),
+        cmocka_unit_test(a_lone_reader_is_next),
+        cmocka_unit_test(idle_time_is_not_saved_up),
+        cmocka_unit_test(a_row_becomes_long_commands),
+        cmocka_unit_test(reading_ahead_comes_last),
+        cmocka_unit_test(order_is_kept),
+        cmocka_unit_test(one_flush_serves_all),
+        cmocka_unit_test(answers_may_come_at_once),
     };
 
     return cmocka_run_group_tests_name("elevator", tests, NULL, NULL);
