@@ -3,6 +3,7 @@
 #include "arch/x86_64/clock.h"
 #include "base/bits.h"
 #include "kernel/console_internal.h"
+#include "kernel/monitor/detachkey.h"
 #include "kernel/sched.h"
 #include "kernel/vm.h"
 
@@ -30,6 +31,7 @@ static uint64_t echo_since_ns;   /* arrival of the oldest key whose echo is not 
 static uint64_t typing_until_ns; /* 0: no line is being typed */
 static uint64_t echo_max_ns, obey_max_ns;
 static struct timer retry_timer, tick_timer;
+static struct detachkey detach; /* what was typed at a guest, looked at for Ctrl-] */
 
 static struct console_port *attached(void)
 {
@@ -89,7 +91,8 @@ void console_keys_feed(void)
 
 static void key_to_guest(struct console_port *p, uint8_t key)
 {
-    if (key == CTRL_CLOSE_BRACKET) {
+    if (detachkey_byte(&detach, key)) {
+        detach = (struct detachkey){0};
         console_back();
         console_prompt();
     } else if (p->typed_in - p->typed_out < CONSOLE_TYPED) {
@@ -129,6 +132,11 @@ static void key_to_user(uint8_t key, uint64_t arrived_ns)
         obey_max_ns = held_up ? obey_max_ns : MAX(obey_max_ns, now - arrived_ns);
     } else {
         console_keys_expect();
+    }
+    if (key == CTRL_CLOSE_BRACKET && console_mux.mode == CONMUX_MONITOR) {
+        /* A guest can draw a prompt of its own. Ctrl-] is the proof: after it, this is the monitor.
+         */
+        console_printf("[the monitor]\n");
     }
     console_user->key(console_user->ctx, key);
     if (!held_up && echo_since_ns == 0) {

@@ -9,16 +9,18 @@
 
 /*
  * A terminal as a guest should have found it, whatever it did to it: an unfinished sequence is
- * cancelled; then keyboard unlocked, no local echo; overwriting, line feed as it is; normal keys,
- * colours, origin, wrapping; no mouse reports, focus reports or bracketed paste; the main screen,
- * without margins; ASCII; no attributes; the cursor to be seen, on the last line. (ECMA-48, DEC
- * VT510 and xterm's control sequences.)
+ * cancelled; VT52 mode left; then keyboard unlocked, no local echo; overwriting, line feed as it
+ * is; normal keys, colours, origin, wrapping; no mouse reports, focus reports or bracketed paste;
+ * the main screen, without margins; UTF-8 (in which a byte from 0x80 to 0x9f is no control), ASCII
+ * below it, answers of 7 bits; keys as they always were; no attributes; the cursor to be seen, on
+ * the last line. (ECMA-48, ECMA-35, DEC VT510, xterm's control sequences, kitty's keyboard
+ * protocol.)
  */
 #define RESET_TERMINAL                                                                             \
-    "\030\033\\\033[!p\033[2l\033[12h\033[4l\033[20l\033[?1l\033>\033[?5l\033[?6l\033[?7h"         \
-    "\033[?9l\033[?1000l\033[?1001l\033[?1002l\033[?1003l\033[?1004l\033[?1005l\033[?1006l"        \
-    "\033[?1015l\033[?2004l\033[?1047l\033[?69l\033[r\017\033(B\033)B\033[>4m\033[0m\033[?25h"     \
-    "\033[999;1H\r\n"
+    "\030\033\\\033<\033[!p\033[2l\033[12h\033[4l\033[20l\033[?1l\033>\033[?5l\033[?6l"            \
+    "\033[?7h\033[?9l\033[?1000l\033[?1001l\033[?1002l\033[?1003l\033[?1004l\033[?1005l"           \
+    "\033[?1006l\033[?1015l\033[?2004l\033[?1047l\033[?69l\033[r\033%G\033 F\017\033(B\033)B"      \
+    "\033[>4m\033[=0u\033[0m\033[?25h\033[999;1H\r\n"
 
 /* A blocked port goes on when this much is free, so that it does not stop at every byte. */
 #define RESUME_ROOM 512u

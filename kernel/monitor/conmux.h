@@ -22,6 +22,12 @@
  * A prompt that a line pushed away is drawn again when conmux_settle says that it has been quiet
  * for a while, or at once when the user types.
  *
+ * A guest's line is shown in rows of at most CONMUX_COLUMNS. Each row begins with the guest's name,
+ * "[NAME] " the first and "[NAME]+" the others, so that the terminal never wraps text of a guest's
+ * choice to the left edge, where it would look like the hypervisor's. A byte counts as a column:
+ * no character is wider than it is long in UTF-8. A row that goes on ends with CR CR LF, by which
+ * tools/run puts the line together again; guests' carriage returns never reach the wire.
+ *
  * A port's buffer is a ring of the last CONMUX_PORT_BYTES bytes that its guest wrote; `sent` moves
  * through it, and what is behind `sent` is history until it is overwritten.
  */
@@ -36,7 +42,9 @@
 #define CONMUX_HISTORY_BYTES 2048u /* shown on attaching */
 #define CONMUX_ECHO_BYTES 4096u    /* a power of two */
 #define CONMUX_LINE 1024u          /* longer lines of guests are cut in pieces */
-#define CONMUX_STAGE (CONMUX_LINE + 256u)
+#define CONMUX_COLUMNS 79u /* and shown in rows, so that no terminal of 80 columns wraps them */
+#define CONMUX_NAME 31u    /* longest name of a port */
+#define CONMUX_STAGE (2u * CONMUX_LINE)
 #define CONMUX_MARK 160u
 #define CONMUX_TOKEN 64u   /* longest, its NUL included */
 #define CONMUX_BURST 1024u /* of other output, at a time while a line is being typed */
@@ -107,7 +115,8 @@ struct conmux {
  * render is set later. */
 void conmux_init(struct conmux *m, char *reply, uint64_t reply_size, char *log, uint64_t log_size,
                  char *echo);
-/* `bytes` of CONMUX_PORT_BYTES; port, name and bytes stay the caller's. */
+/* `bytes` of CONMUX_PORT_BYTES; port, name and bytes stay the caller's. The name has at most
+ * CONMUX_NAME characters. */
 void conmux_add(struct conmux *m, struct conmux_port *p, const char *name, char *bytes);
 
 /* A byte from the guest; lost when there is no room. */

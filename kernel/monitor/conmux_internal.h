@@ -43,8 +43,8 @@ bool conmux_compose(struct conmux *m);
 /* Where p's next line ends (past its newline), or a piece of a line that is too long for one; false
  * while there is none. Looks at each byte once. */
 bool conmux_find_line(struct conmux_port *p, uint64_t *end);
-/* Stages [sent, end) of p as one line: without control characters, so that a guest's output cannot
- * touch the rest of the screen. */
+/* Stages [sent, end) of p as one line, in rows: without control characters, so that a guest's
+ * output cannot touch the rest of the screen. */
 void conmux_stage_line(struct conmux *m, struct conmux_port *p, uint64_t end);
 
 #endif

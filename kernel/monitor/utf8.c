@@ -25,6 +25,11 @@ static bool is_unseen(uint32_t code)
     return false;
 }
 
+unsigned utf8_length(uint8_t first)
+{
+    return first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+}
+
 unsigned utf8_printable(const uint8_t bytes[UTF8_MAX])
 {
     uint8_t first = bytes[0], low = 0x80, high = 0xbf;
@@ -33,7 +38,7 @@ unsigned utf8_printable(const uint8_t bytes[UTF8_MAX])
     if (first < 0xc2 || first > 0xf4) {
         return 0;
     }
-    n = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    n = utf8_length(first);
     switch (first) {
     case 0xc2: /* U+0080 to U+009F are controls */
     case 0xe0:

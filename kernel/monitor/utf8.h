@@ -7,6 +7,9 @@
 
 #define UTF8_MAX 4u /* bytes of the longest character */
 
+/* How many bytes the character has that begins with this byte, by what that byte says. */
+unsigned utf8_length(uint8_t first);
+
 /* How many bytes (2 to 4) the character has that begins at bytes[0]. 0: there is none (RFC 3629),
  * or it is one of the control characters C1 (U+0080 to U+009F), to which terminals listen as they
  * do to ESC (ECMA-48), or one that is not seen: direction controls, zero-width

@@ -73,7 +73,7 @@ static void text(uint8_t c)
     require(screen.from == 'S' || screen.from == '@' || (c != 'S' && c != '@'));
     require(screen.from == '$' || c != '$');
     screen.name = screen.name && c != ']';
-    require(screen.from != '[' || screen.n <= CONMUX_LINE + 32);
+    require(screen.from != '[' || screen.n <= CONMUX_COLUMNS);
 }
 
 /* Whether the terminal is still to be reset, once a guest has had it. That may begin while another

@@ -228,23 +228,100 @@ static void test_line_waits_for_statistics(void **state)
     assert_true(conmux_empty(&m));
 }
 
+/* Puts `n` bytes 'x' and a newline. */
+static void guest_long_line(unsigned p, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        conmux_port_put(&m, &ports[p], 'x');
+    }
+    conmux_port_put(&m, &ports[p], '\n');
+}
+
+/* What a line of `n` characters takes of rows. */
+static unsigned rows_of(unsigned p, unsigned n)
+{
+    unsigned width = CONMUX_COLUMNS - (unsigned)strlen(ports[p].name) - 3;
+
+    return (n + width - 1) / width;
+}
+
 static void test_long_line(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 3000; i++) {
-        conmux_port_put(&m, &ports[0], 'x');
-    }
-    conmux_port_put(&m, &ports[0], '\n');
+    guest_long_line(0, 3000);
     pull(SIZE_MAX);
-    assert_int_equal(n_lines, 3); /* 1024, 1024, 952 and the newline */
+    assert_int_equal(n_lines, 2 * rows_of(0, 1024) + rows_of(0, 952));
     /* An escape sequence on the cut is not torn. */
+    n_lines = 0;
     for (unsigned i = 0; i < CONMUX_LINE - 3; i++) {
         conmux_port_put(&m, &ports[0], 'x');
     }
     guest(0, "\033[12;34Hy\n");
     pull(SIZE_MAX);
-    assert_int_equal(n_lines, 5);
-    assert_string_equal(lines[4], "[a] y");
+    assert_int_equal(n_lines, rows_of(0, CONMUX_LINE - 3) + 1);
+    assert_string_equal(lines[n_lines - 1], "[a] y");
+    /* Nor is a character. */
+    n_lines = 0;
+    for (unsigned i = 0; i < CONMUX_LINE - 1; i++) {
+        conmux_port_put(&m, &ports[0], 'x');
+    }
+    guest(0, "\xe2\x82\xac\n");
+    pull(SIZE_MAX);
+    assert_string_equal(lines[n_lines - 1], "[a] \xe2\x82\xac");
+}
+
+/* A terminal of 80 columns never wraps a guest's text to its left edge: rows of a line are made
+ * here, each behind the guest's name. The longest name still leaves room for text. */
+static void test_rows(void **state)
+{
+    static const char name[] = "a-name-of-31-characters-is-long";
+    static const char text[] = "0123456789 \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\tpagefold> ";
+    char joined[CONMUX_LINE], wanted[CONMUX_LINE];
+    size_t n = 0;
+
+    (void)state;
+    ports[2].name = name;
+    for (unsigned p = 0; p < PORTS; p++) {
+        char first[48], next[48];
+        snprintf(first, sizeof(first), "[%s] ", ports[p].name);
+        snprintf(next, sizeof(next), "[%s]+", ports[p].name);
+        wanted[0] = joined[0] = '\0';
+        n_lines = 0;
+        for (unsigned i = 0; i < 25; i++) {
+            guest(p, text);
+            strcat(wanted, text);
+        }
+        guest(p, "\r\n");
+        pull(SIZE_MAX);
+        assert_true(n_lines > 10);
+        for (unsigned i = 0; i < n_lines; i++) {
+            const char *head = i == 0 ? first : next;
+            assert_true(strlen(lines[i]) <= CONMUX_COLUMNS);
+            assert_true(strlen(lines[i]) >= CONMUX_COLUMNS - 3 || i == n_lines - 1);
+            assert_memory_equal(lines[i], head, strlen(head));
+            strcat(joined, lines[i] + strlen(head));
+        }
+        for (char *c = wanted; *c; c++) {
+            *c = *c == '\t' ? ' ' : *c;
+        }
+        assert_string_equal(joined, wanted);
+    }
+    /* A line that just fits is one row, and no empty row follows it. */
+    n_lines = 0;
+    guest_long_line(0, CONMUX_COLUMNS - 4);
+    guest_long_line(0, CONMUX_COLUMNS - 3);
+    pull(SIZE_MAX);
+    assert_int_equal(n_lines, 3);
+    assert_string_equal(lines[2], "[a]+x");
+    /* A row that goes on ends with two carriage returns, which no guest can send. */
+    char raw[CONMUX_STAGE];
+    guest(0, "y\r\r\n");
+    guest_long_line(0, CONMUX_COLUMNS - 3);
+    n = conmux_pull(&m, raw, sizeof(raw) - 1);
+    raw[n] = '\0';
+    assert_memory_equal(raw, "[a] y\r\n[a] x", 12);
+    assert_non_null(strstr(raw, "x\r\r\n[a]+x\r\n"));
+    assert_null(strstr(strstr(raw, "\r\r\n") + 3, "\r\r\n"));
 }
 
 static void test_prompt_comes_back(void **state)
@@ -398,6 +475,8 @@ static void test_attach(void **state)
     n = conmux_pull(&m, raw, sizeof(raw));
     assert_true(n > 60);
     assert_memory_equal(raw, "\030\033\\", 3);
+    raw[n] = '\0';
+    assert_non_null(strstr(raw, "\033%G")); /* else 0x9b inside a character could be CSI */
     assert_memory_equal(raw + n - 10, "\033[999;1H\r\n", 10);
     conmux_prompt(&m);
     guest(1, "again\n");
@@ -594,6 +673,7 @@ int main(void)
         cmocka_unit_test_setup(test_end_of_a_full_port, setup),
         cmocka_unit_test_setup(test_line_waits_for_statistics, setup),
         cmocka_unit_test_setup(test_long_line, setup),
+        cmocka_unit_test_setup(test_rows, setup),
         cmocka_unit_test_setup(test_prompt_comes_back, setup),
         cmocka_unit_test_setup(test_flood, setup),
         cmocka_unit_test_setup(test_room, setup),

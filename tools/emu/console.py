@@ -31,6 +31,34 @@ QUIET_SECONDS = 0.2
 LAST_WORDS_SECONDS = 5  # for a panic's dump, and to power off
 CTRL_A = 0x01
 TIMED_OUT = 124
+COLUMNS = 80  # of a terminal on which no guest's line wraps (CONMUX_COLUMNS, and one)
+# A guest that had the terminal may have left it in any mode: the hypervisor resets it when the user
+# leaves the guest (RESET_TERMINAL in kernel/monitor/conmux.c says what is what), we when a run ends.
+RESET_TERMINAL = (
+    b"\x18\x1b\\\x1b<\x1b[!p\x1b[2l\x1b[12h\x1b[4l\x1b[20l\x1b[?1l\x1b>\x1b[?5l\x1b[?6l\x1b[?7h"
+    b"\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l"
+    b"\x1b[?1015l\x1b[?2004l\x1b[?1047l\x1b[?69l\x1b[r\x1b%G\x1b F\x0f\x1b(B\x1b)B\x1b[>4m\x1b[=0u"
+    b"\x1b[0m\x1b[?25h\x1b[999;1H\r\n")
+ANSWERS_SECONDS = 0.2  # until a terminal has answered what a guest asked it
+# Keys as sequences: a guest can switch the terminal to a mode in which Ctrl-A is one (see
+# kernel/monitor/detachkey.h), and the X behind it.
+KEY_SEQUENCE = re.compile(rb"\x1b\[(?:(\d+)(?::\d*)*(?:;(\d+)(?::([123]))?)?(?:;[\d:]*)?u"
+                          rb"|27;(\d+);(\d+)~)")
+
+
+def quit_keys(data):
+    """What was typed, with Ctrl-A and X as the bytes that they usually are."""
+    def one(match):
+        code, modifiers, event, other_modifiers, other_code = match.groups()
+        key = chr(min(int(code or other_code), sys.maxunicode))
+        ctrl = (int(modifiers or other_modifiers or 1) - 1) & 4
+        if key not in ("aA" if ctrl else "xX"):
+            return match.group()
+        if event == b"3":
+            return b""  # let go of
+        return bytes([CTRL_A]) if ctrl else key.encode()
+
+    return KEY_SEQUENCE.sub(one, data)
 
 
 def unescape(text):
@@ -114,6 +142,7 @@ class Session:
         self.shown = 0
         self.gate_from = 0  # where in text the search for the next send's gate begins
         self.prompts_from = 0  # likewise, among the prompts that were wiped away
+        self.prompted = False  # the monitor listens
         self.sent_all_at = None if self.sends else 0
         self.matched_at = None
         self.failed = False
@@ -138,8 +167,12 @@ class Session:
                 self.log.write(self.lines.shown().encode("utf-8"))
             if not self.text.endswith("\n"):
                 self.show(b"\r\n" if self.out_tty else b"\n")
+            if self.out_tty and self.wire.attached:
+                self.show(RESET_TERMINAL)
+                time.sleep(ANSWERS_SECONDS if saved else 0)
             if saved:
-                termios.tcsetattr(self.in_fd, termios.TCSADRAIN, saved)
+                # What is typed ahead goes too: it may be the terminal's answer to a guest.
+                termios.tcsetattr(self.in_fd, termios.TCSAFLUSH, saved)
 
     def open_input(self):
         try:
@@ -155,6 +188,9 @@ class Session:
         saved = termios.tcgetattr(self.in_fd)
         tty.setraw(self.in_fd)
         sys.stderr.write("[Ctrl-A x quits]\r\n")
+        if self.out_tty and os.get_terminal_size(sys.stdout.fileno()).columns in range(1, COLUMNS):
+            sys.stderr.write(f"[this terminal wraps guests' lines: it has less than {COLUMNS} "
+                             "columns]\r\n")
         return saved
 
     def loop(self):
@@ -193,7 +229,7 @@ class Session:
         if not data:
             return False
         parts = self.wire.feed(data)
-        whole = "".join(self.lines.feed(self.decoder.decode(text), guest) for guest, text in parts)
+        whole = "".join(self.lines.feed(self.decode(text, guest), guest) for guest, text in parts)
         plain = whole.encode("utf-8")
         if self.log:
             self.log.write(plain)
@@ -208,6 +244,12 @@ class Session:
             self.show(first)
         self.search(whole)
         return True
+
+    def decode(self, data, guest):
+        """A character that a guest began is not ended by the hypervisor's bytes."""
+        if guest != self.lines.guest:
+            self.decoder.reset()
+        return self.decoder.decode(data)
 
     def show_partial(self):
         """In a quiet moment a pipe too gets the line that has no end yet, such as the prompt."""
@@ -279,8 +321,11 @@ class Session:
 
     def wants_input(self):
         # A pipe's lines wait for the first prompt: before it, the UART may be reset.
-        return self.in_fd is not None and (self.in_tty or PROMPT in self.text or
-                                           self.gate_from > 0)
+        if self.in_fd is None:
+            return False
+        self.prompted = self.prompted or self.in_tty or self.gate_from > 0 or \
+            self.lines.prompts > 0 or self.prompt_since(0)
+        return self.prompted
 
     def read_input(self):
         """Hands input on; False when the user quits."""
@@ -292,7 +337,7 @@ class Session:
             self.write(data.replace(b"\n", b"\r"))
             return True
         out = bytearray()
-        for byte in data:
+        for byte in quit_keys(data) if self.wire.attached else data:
             if self.escaped:
                 self.escaped = False
                 if byte in b"xX":
