@@ -233,6 +233,75 @@ static void test_unknown(void **state)
     }
 }
 
+/* `n` prefixes and a load of 2 bytes that begin `before` bytes before the code page's end. */
+static enum emul_result long_insn(enum insn_mode mode, uint8_t prefix, unsigned n, unsigned before)
+{
+    uint8_t bytes[24];
+
+    memset(bytes, prefix, n);
+    memcpy(bytes + n, "\x8b\x03", 2); /* mov (%rbx), %eax; mov (%bp,%di), %ax */
+    memcpy((uint8_t *)FAKE_CODE + PAGE_SIZE - before, bytes, before);
+    memcpy(fake.memory, bytes + before, sizeof(bytes) - before);
+    fake.e.mode = mode;
+    fake.e.rip = FAKE_CODE + PAGE_SIZE - before;
+    fake.segments[SEG_CS].base = 0;
+    return emul_step(&fake.e);
+}
+
+/* 15 bytes are an instruction, 16 are #GP(0), wherever the page ends (SDM vol. 3, 6.15); unless the
+ * bytes up to the 15th cannot even be fetched. */
+static void test_length(void **state)
+{
+    static const uint8_t prefixes[] = {0x66, 0x67, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
+    static const enum insn_mode modes[] = {INSN_16, INSN_32, INSN_64};
+    (void)state;
+
+    for (unsigned before = 1; before <= 20; before++) {
+        for (unsigned k = 0; k < ARRAY_LEN(prefixes) * ARRAY_LEN(modes); k++) {
+            uint8_t prefix = prefixes[k / ARRAY_LEN(modes)];
+            enum insn_mode mode = modes[k % ARRAY_LEN(modes)];
+
+            for (unsigned n = 13; n <= 16; n++) {
+                start(mode);
+                fake.device_pages = 0;
+                for (unsigned s = 0; mode == INSN_16 && s < SEG_REGISTERS; s++) {
+                    fake.segments[s].base = FAKE_DATA;
+                }
+                fake.gpr[3] = mode == INSN_16 ? 0 : FAKE_DATA;
+                enum emul_result r = long_insn(mode, prefix, n, before);
+                if (n == 13 && !(prefix == 0x67 && mode != INSN_64)) {
+                    assert_int_equal(r, EMUL_DONE);
+                    assert_int_equal(fake.e.insn.length, 15);
+                } else if (n > 13) {
+                    assert_int_equal(r, EMUL_FAULT);
+                    assert_true(fake.e.fault.vector == EXC_GP && fake.e.fault.has_error);
+                    assert_int_equal(fake.e.fault.error, 0);
+                }
+            }
+        }
+        /* LOCK, which is illegal here, counts only once the instruction is one. */
+        start(INSN_32);
+        fake.device_pages = 0;
+        fake.gpr[3] = FAKE_DATA;
+        assert_int_equal(long_insn(INSN_32, 0xf0, 14, before), EMUL_FAULT);
+        assert_int_equal(fake.e.fault.vector, EXC_GP);
+        assert_int_equal(long_insn(INSN_32, 0xf0, 13, before), EMUL_FAULT);
+        assert_int_equal(fake.e.fault.vector, EXC_UD);
+    }
+    for (unsigned before = 1; before <= 20; before++) { /* the second page is not present */
+        start(INSN_32);
+        fake.device_pages = 0;
+        fake.e.cr0 |= BIT(31);
+        fake.e.cr3 = FAKE_DATA + 2 * PAGE_SIZE;
+        store_le32(fake.memory + 2 * PAGE_SIZE + 4 * (FAKE_CODE >> 22),
+                   (uint32_t)(FAKE_DATA + 3 * PAGE_SIZE) | 7);
+        store_le32(fake.memory + 3 * PAGE_SIZE, (uint32_t)FAKE_CODE | 7);
+        assert_int_equal(long_insn(INSN_32, 0x66, 16, before), EMUL_FAULT);
+        assert_int_equal(fake.e.fault.vector, before < 15 ? EXC_PF : EXC_GP);
+        assert_true(before >= 15 || fake.e.fault.cr2 == FAKE_DATA);
+    }
+}
+
 static void test_double_faults(void **state)
 {
     (void)state;
@@ -261,7 +330,7 @@ int main(void)
         cmocka_unit_test(test_overrides),     cmocka_unit_test(test_segment_faults),
         cmocka_unit_test(test_segment_loads), cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_single_step),   cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_double_faults),
+        cmocka_unit_test(test_length),        cmocka_unit_test(test_double_faults),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

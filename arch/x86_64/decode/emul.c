@@ -434,7 +434,8 @@ enum emul_result emul_step(struct emul *e)
     case OK:
         break;
     case E_RANGE:
-        return rest == EMUL_DONE ? EMUL_UNKNOWN : rest; /* 15 bytes always suffice */
+        /* All 15 bytes are there and do not suffice: SDM vol. 3, 6.15, #GP. */
+        return rest == EMUL_DONE ? emul_raise(e, EXC_GP, true, 0) : rest;
     case E_INVAL:
         return emul_raise(e, EXC_UD, false, 0);
     default:

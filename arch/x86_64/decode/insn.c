@@ -19,14 +19,8 @@ struct cursor {
 
 static uint8_t next(struct cursor *c)
 {
-    if (c->at >= INSN_MAX) {
-        c->status = E_INVAL;
-        return 0;
-    }
-    if (c->at >= c->n) {
-        if (c->status == OK) {
-            c->status = E_RANGE;
-        }
+    if (c->at >= c->n || c->at >= INSN_MAX) {
+        c->status = E_RANGE;
         return 0;
     }
     return c->bytes[c->at++];

@@ -134,8 +134,8 @@ struct insn {
     uint8_t vvvv;
 };
 
-/* Decodes the first instruction of bytes[0..n). E_RANGE: it is longer than n; E_UNSUPPORTED: not
- * one of ours; E_INVAL: not an instruction (too long, LOCK where it is illegal). */
+/* Decodes the first instruction of bytes[0..n). E_RANGE: it is longer than n, or than INSN_MAX;
+ * E_UNSUPPORTED: not one of ours; E_INVAL: not an instruction (LOCK where it is illegal). */
 enum status insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode,
                         struct insn *out) MUST_CHECK;
 
