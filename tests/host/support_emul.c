@@ -4,33 +4,43 @@
 #include "support_emul.h"
 
 #include <cpuid.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include <cmocka.h>
-
 #include "base/bits.h"
+#include "base/log.h"
 
 struct emul_fake fake;
 
 static bool is_data(uint64_t at)
 {
-    return at >= FAKE_DATA && at < FAKE_DATA + FAKE_BYTES;
+    return fake.aliased || (at >= FAKE_DATA && at < FAKE_DATA + FAKE_BYTES);
+}
+
+/* Of a data page's byte, in fake.memory. */
+static size_t offset_of(uint64_t at)
+{
+    return (fake.aliased ? at : at - FAKE_DATA) % FAKE_BYTES;
+}
+
+static bool in_mask(unsigned pages, uint64_t at)
+{
+    return pages >> offset_of(at) / PAGE_SIZE & 1;
 }
 
 static void get_segment(void *ctx, unsigned which, struct emul_segment *out)
 {
     (void)ctx;
-    assert_true(which < SEG_ALL);
+    fake.calls++;
+    ASSERT(which < SEG_ALL);
     *out = fake.segments[which];
 }
 
 static void set_segment(void *ctx, unsigned which, const struct emul_segment *in)
 {
     (void)ctx;
-    assert_true(which < SEG_ALL);
+    fake.calls++;
+    ASSERT(which < SEG_ALL);
     fake.segments[which] = *in;
 }
 
@@ -39,14 +49,11 @@ static enum status ram_find(void *ctx, gpa_t at, bool write)
     (void)ctx;
     unsigned lacks = write ? fake.frameless : fake.unreadable;
 
-    if (is_data(at.a) && (lacks >> (at.a - FAKE_DATA) / PAGE_SIZE & 1)) {
-        return E_NOMEM;
+    fake.calls++;
+    if (!is_data(at.a)) {
+        return at.a >= FAKE_CODE && at.a < FAKE_CODE + PAGE_SIZE ? OK : E_FAULT;
     }
-    if (at.a >= FAKE_CODE && at.a < FAKE_CODE + PAGE_SIZE) {
-        return OK;
-    }
-    return is_data(at.a) && !(fake.device_pages >> (at.a - FAKE_DATA) / PAGE_SIZE & 1) ? OK
-                                                                                       : E_FAULT;
+    return in_mask(lacks, at.a) ? E_NOMEM : in_mask(fake.device_pages, at.a) ? E_FAULT : OK;
 }
 
 static enum status ram_read(void *ctx, gpa_t at, void *to, unsigned n)
@@ -56,8 +63,8 @@ static enum status ram_read(void *ctx, gpa_t at, void *to, unsigned n)
     if (s != OK) {
         return s;
     }
-    assert_true(at.a % PAGE_SIZE + n <= PAGE_SIZE);
-    memcpy(to, is_data(at.a) ? fake.memory + (at.a - FAKE_DATA) : (const uint8_t *)at.a, n);
+    ASSERT(at.a % PAGE_SIZE + n <= PAGE_SIZE);
+    memcpy(to, is_data(at.a) ? fake.memory + offset_of(at.a) : (const uint8_t *)at.a, n);
     return OK;
 }
 
@@ -68,16 +75,17 @@ static enum status ram_write(void *ctx, gpa_t at, const void *from, unsigned n)
     if (s != OK) {
         return s;
     }
-    assert_true(at.a % PAGE_SIZE + n <= PAGE_SIZE);
-    memcpy(fake.memory + (at.a - FAKE_DATA), from, n);
+    ASSERT(at.a % PAGE_SIZE + n <= PAGE_SIZE);
+    memcpy(fake.memory + offset_of(at.a), from, n);
     return OK;
 }
 
 static void check_device(gpa_t at, unsigned size)
 {
-    assert_true(size == 1 || size == 2 || size == 4 || size == 8);
-    assert_true(at.a % PAGE_SIZE + size <= PAGE_SIZE);
+    ASSERT(size == 1 || size == 2 || size == 4 || size == 8);
+    ASSERT(at.a % PAGE_SIZE + size <= PAGE_SIZE);
     fake.device_accesses++;
+    fake.calls++;
 }
 
 static uint64_t device_read(void *ctx, gpa_t at, unsigned size)
@@ -89,7 +97,7 @@ static uint64_t device_read(void *ctx, gpa_t at, unsigned size)
     if (!is_data(at.a)) {
         return UINT64_MAX;
     }
-    memcpy(&value, fake.memory + (at.a - FAKE_DATA), size);
+    memcpy(&value, fake.memory + offset_of(at.a), size);
     return value;
 }
 
@@ -98,27 +106,28 @@ static void device_write(void *ctx, gpa_t at, unsigned size, uint64_t value)
     (void)ctx;
     check_device(at, size);
     if (is_data(at.a)) {
-        memcpy(fake.memory + (at.a - FAKE_DATA), &value, size);
+        memcpy(fake.memory + offset_of(at.a), &value, size);
     }
 }
 
 static void get_vector(void *ctx, unsigned n, uint8_t to[EMUL_VECTOR_BYTES])
 {
     (void)ctx;
-    assert_true(n < 16);
+    ASSERT(n < 16);
     memcpy(to, fake.ymm[n], EMUL_VECTOR_BYTES);
 }
 
 static void set_vector(void *ctx, unsigned n, const uint8_t from[EMUL_VECTOR_BYTES])
 {
     (void)ctx;
-    assert_true(n < 16);
+    ASSERT(n < 16);
     memcpy(fake.ymm[n], from, EMUL_VECTOR_BYTES);
 }
 
 static enum status load_cr3(void *ctx, uint64_t cr3)
 {
     (void)ctx;
+    fake.calls++;
     fake.cr3 = cr3;
     return fake.cr3_status;
 }
@@ -126,6 +135,7 @@ static enum status load_cr3(void *ctx, uint64_t cr3)
 static bool stop(void *ctx)
 {
     (void)ctx;
+    fake.calls++;
     return fake.stops++ % 3 == 2;
 }
 

@@ -19,9 +19,10 @@ struct emul_fake {
     uint8_t memory[FAKE_BYTES]; /* what the emulator sees of the data pages */
     uint8_t ymm[16][EMUL_VECTOR_BYTES];
     unsigned device_pages; /* a mask: these are a device */
-    unsigned device_accesses, stops;
-    uint64_t cr3;           /* loaded by a task switch */
-    enum status cr3_status; /* what its load comes to */
+    bool aliased;          /* every address is one of the data pages; there is no code page */
+    unsigned device_accesses, stops, calls; /* calls: of all callbacks */
+    uint64_t cr3;                           /* loaded by a task switch */
+    enum status cr3_status;                 /* what its load comes to */
     /* Masks of data pages: writes to them, or reads, find no frame. */
     unsigned frameless, unreadable;
 };
