@@ -42,9 +42,6 @@ enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct
     for (unsigned i = 0; i < n_runs; i++) {
         p->runs[i] = runs[i];
     }
-    for (uint32_t i = 0; i < p->n_regions; i++) {
-        regions[i].notes = FRAME_NIL;
-    }
     return OK;
 }
 

@@ -95,7 +95,7 @@ struct p2m_notes {
 _Static_assert(sizeof(struct p2m_notes) <= PAGE_SIZE, "DESIGN: at most 16 bytes a guest page");
 
 struct p2m_region {
-    uint32_t notes; /* their frame (HYP); FRAME_NIL: nothing here was ever touched */
+    uint32_t notes; /* their frame (HYP), plus one; 0: nothing here was ever touched */
 };
 
 /*
@@ -187,8 +187,9 @@ struct p2m {
 /* The number of regions that guest RAM of these runs spans. */
 uint32_t p2m_regions(const struct p2m_run *runs, unsigned n_runs);
 /*
- * `runs` is copied; `regions` is memory for p2m_regions() of them, for as long as p is used. The
- * map must be empty. E_INVAL for runs that overlap or exceed 2^32 frames.
+ * `runs` is copied; `regions` is memory for p2m_regions() of them, for as long as p is used: all
+ * zeroes, as it is again when all has been dropped. The map must be empty. E_INVAL for runs that
+ * overlap or exceed 2^32 frames.
  */
 enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
                      struct share_group *group, uint16_t vm, const struct p2m_run *runs,
@@ -258,10 +259,10 @@ static inline struct p2m_notes *p2m_notes(const struct p2m *p, gfn_t gfn)
 {
     uint64_t r = gfn.n / P2M_REGION_PAGES;
 
-    if (r >= p->n_regions || p->regions[r].notes == FRAME_NIL) {
+    if (r >= p->n_regions || p->regions[r].notes == 0) {
         return NULL;
     }
-    return frame_bytes(p->frames, MFN(p->regions[r].notes));
+    return frame_bytes(p->frames, MFN(p->regions[r].notes - 1u));
 }
 
 /* The note of a page that is or was mapped. */

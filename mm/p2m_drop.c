@@ -38,7 +38,7 @@ static bool next_region(struct p2m *p, const struct deadline *d, uint32_t *out)
 {
     uint32_t r = (uint32_t)(p->drop_next.n / P2M_REGION_PAGES), first = r;
 
-    while (r < p->n_regions && p->regions[r].notes == FRAME_NIL) {
+    while (r < p->n_regions && p->regions[r].notes == 0) {
         r++;
         if ((r - first) % SKIP_REGIONS == 0 && deadline_passed(d)) {
             break;
@@ -48,7 +48,7 @@ static bool next_region(struct p2m *p, const struct deadline *d, uint32_t *out)
         p->drop_next = GFN((uint64_t)r * P2M_REGION_PAGES);
     }
     *out = r;
-    return r < p->n_regions && p->regions[r].notes != FRAME_NIL;
+    return r < p->n_regions && p->regions[r].notes != 0;
 }
 
 /* The walk has come to the region's end: its notes go, unless it was touched again meanwhile. */

@@ -25,7 +25,7 @@ enum status p2m_region_make(struct p2m *p, gfn_t gfn)
     struct p2m_region *r = &p->regions[gfn.n / P2M_REGION_PAGES];
     mfn_t mfn;
 
-    if (r->notes != FRAME_NIL) {
+    if (r->notes != 0) {
         return OK;
     }
     enum status s = frames_alloc(p->frames, FRAME_HYP, &mfn);
@@ -33,7 +33,7 @@ enum status p2m_region_make(struct p2m *p, gfn_t gfn)
         return s;
     }
     page_zero(frame_bytes(p->frames, mfn));
-    r->notes = (uint32_t)mfn.n;
+    r->notes = (uint32_t)mfn.n + 1;
     p->n_notes++;
     promise_settle(p);
     return OK;
@@ -41,8 +41,8 @@ enum status p2m_region_make(struct p2m *p, gfn_t gfn)
 
 void p2m_region_drop(struct p2m *p, uint32_t region)
 {
-    frames_free(p->frames, MFN(p->regions[region].notes));
-    p->regions[region].notes = FRAME_NIL;
+    frames_free(p->frames, MFN(p->regions[region].notes - 1u));
+    p->regions[region].notes = 0;
     p->n_notes--;
     promise_settle(p);
 }
