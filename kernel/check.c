@@ -13,7 +13,7 @@
 #include "mm/duplicates.h"
 
 static uint32_t *scratch;
-static struct p2m **maps;
+static struct p2m **maps, **unmapped;
 static struct share_group **group_list;
 /* Hypervisor frames when all VMs were off: the same number each time, or something leaks. */
 static uint64_t hyp_all_off;
@@ -23,6 +23,7 @@ void check_init(void)
 {
     scratch = boot_alloc(machine_frames.count * sizeof(*scratch), 64);
     maps = boot_alloc(sizeof(struct p2m *) * MAX(n_vms, 1u), 64);
+    unmapped = boot_alloc(sizeof(struct p2m *) * MAX(n_vms, 1u), 64);
     group_list = boot_alloc(sizeof(struct share_group *) * MAX(n_groups, 1u), 64);
 }
 
@@ -98,6 +99,19 @@ static unsigned check_unfolded(const struct vm *vm)
     return 1;
 }
 
+/* The frames of a whole machine beside its memory are as many as its promise reckons with. */
+static unsigned check_overhead(const struct vm *vm)
+{
+    uint64_t has = vm->p2m.promise.overhead, wants = vm_overhead_frames(vm);
+
+    if (vm->built != VM_WHOLE || has == wants) {
+        return 0;
+    }
+    console_printf("check: %s: its vCPUs and disks have %llu frames, reckoned with %llu\n",
+                   vm->config->name, (unsigned long long)has, (unsigned long long)wants);
+    return 1;
+}
+
 /* What VMs keep aside in memory: the pool counts exactly what the snapshots hold. */
 static unsigned check_snapshots(void)
 {
@@ -151,6 +165,7 @@ unsigned check_run(void)
 {
     struct audit a = {.frames = &machine_frames,
                       .maps = maps,
+                      .unmapped = unmapped,
                       .groups = group_list,
                       .n_groups = n_groups,
                       .fold = &machine_fold,
@@ -170,6 +185,9 @@ unsigned check_run(void)
             entries += vms[i]->p2m.present;
             bad += check_tables(vms[i]);
             bad += check_unfolded(vms[i]);
+            bad += check_overhead(vms[i]);
+        } else if (vms[i]->p2m.promise.pages > 0) {
+            unmapped[a.n_unmapped++] = &vms[i]->p2m;
         }
     }
     bad += audit_run(&a);

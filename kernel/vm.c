@@ -199,11 +199,11 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
     }
     vm_memory_leave(vm);
     vm->state = VM_STOPPING;
-    if (vm_has_memory(vm)) {
+    if (!vm->restart) {
         vm_memory_release(vm);
     }
     format(vm->stop_reason, sizeof(vm->stop_reason), "%s", why);
-    for (unsigned i = 0; vm->built > VM_MEMORY && i < vm->n_vcpus; i++) {
+    for (unsigned i = 0; vm->built >= VM_CPUS && i < vm->n_vcpus; i++) {
         sched_remove(&vm->vcpus[i]);
         hvm_yield(vm->vcpus[i].hvm);
     }
@@ -247,6 +247,10 @@ static bool stop_step(struct vm *vm)
     }
     if (must_wait(vm)) {
         return false;
+    }
+    if (!vm->restart) { /* it may have been stopped while it was to be restarted */
+        vm_memory_release(vm);
+        vm_load_release(vm);
     }
     vm->state = VM_OFF;
     vm_memory_part(vm);

@@ -52,7 +52,15 @@
 enum vm_state { VM_OFF, VM_STARTING, VM_RUN, VM_PAUSED, VM_NO_MEMORY, VM_STOPPING };
 
 /* What there is of it, in the order in which it is made; each needs what stands before it. */
-enum vm_built { VM_NOTHING, VM_MEMORY, VM_CPUS, VM_DEVICES, VM_LOADING, VM_WHOLE };
+enum vm_built {
+    VM_NOTHING,
+    VM_MEMORY,   /* its p2m */
+    VM_PROMISED, /* what memory.min takes is kept */
+    VM_CPUS,
+    VM_DEVICES, /* disks are made one by one from here on: n_disks */
+    VM_LOADING,
+    VM_WHOLE,
+};
 
 /* What keeps a VM waiting (kernel/vm_memory.h). */
 enum vm_waits {
@@ -104,6 +112,7 @@ struct vm {
     enum vm_built built;
     bool pause_first; /* STARTING: it is to be PAUSED then, and not RUN */
     struct loader_job load;
+    bool uses_images;      /* kernel/vm_load.c: it holds its kernel's and initrd's frames */
     bool restart;          /* start again once it is off */
     char stop_reason[192]; /* why it went off, for `vms` */
     uint64_t started_ns;
@@ -206,11 +215,15 @@ unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2]);
 enum status vm_build(struct vm *vm, const struct deadline *d) MUST_CHECK;
 /* Takes away what was made last. Disks must be quiet. True: call it again. */
 bool vm_take_down(struct vm *vm, const struct deadline *d);
+/* Frames of the whole machine beside its memory: what its vCPUs and its disks take. */
+uint64_t vm_overhead_frames(const struct vm *vm);
 enum status vm_devices_init(struct vm *vm) MUST_CHECK; /* vm_devices.c */
 void vm_devices_fini(struct vm *vm);
 /* vm_disk.c: the VM's n-th disk and its PCI device. */
 enum status vm_disk_init(struct vm *vm, unsigned n) MUST_CHECK;
 void vm_disk_fini(struct vm_disk *d);
+/* Frames that the VM's n-th disk takes, however little the guest has written aside. */
+unsigned vm_disk_frames(const struct vm *vm, unsigned n);
 /* A step of ending the disks of a VM that stops: what they have in flight ends, and what the VM
  * wrote goes to their media; an error is in the log then. To be called until true, when
  * vm->disk_work says so. */
@@ -227,9 +240,10 @@ bool vm_disks_drop_some(struct vm *vm);
 extern const struct hvm_ops vm_hvm_ops; /* vm_ops.c; ctx is the struct vcpu */
 void vm_irq_init(struct vm *vm);
 /* vm_load.c: kernel into memory, and registers, in steps. E_NOMEM from either: call it again when
- * there are frames. Once begun, an end is due, whether done or not. */
+ * there are frames. The frames of kernel and initrd stay, over a restart too, until the VM is off
+ * and vm_load_release is called; that has no effect when there are none. */
 enum status vm_load_begin(struct vm *vm) MUST_CHECK;
 enum status vm_load_step(struct vm *vm, const struct deadline *d, bool *done) MUST_CHECK;
-void vm_load_end(struct vm *vm);
+void vm_load_release(struct vm *vm);
 
 #endif

@@ -6,6 +6,7 @@
 #include "kernel/vm.h"
 #include "kernel/vm_fold.h"
 #include "kernel/vm_memory.h"
+#include "mm/promise.h"
 
 unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2])
 {
@@ -17,23 +18,32 @@ unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2])
     return pages > low ? 2 : 1;
 }
 
+uint64_t vm_overhead_frames(const struct vm *vm)
+{
+    uint64_t frames = vm->n_vcpus * hvm_vcpu_frames();
+
+    for (unsigned i = 0; i < vm->config->n_disks; i++) {
+        frames += vm_disk_frames(vm, i);
+    }
+    return frames;
+}
+
 static enum status init_memory(struct vm *vm)
 {
     struct p2m_run runs[2];
     unsigned n_runs = vm_memory_runs(vm->config, runs);
-    enum status s = hvm_space_init(vm->space, &machine_frames);
+    struct promise promise = vm->p2m.promise; /* from its last life, if it is restarted */
+    enum status s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group,
+                             vm->number, runs, n_runs, vm->regions);
 
     if (s != OK) {
         return s;
     }
-    s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group, vm->number, runs,
-                 n_runs, vm->regions);
-    if (s == OK) {
-        s = vm_memory_promise(vm);
-    }
-    if (s != OK) {
-        hvm_space_fini(vm->space);
-    }
+    vm->p2m.promise = promise;
+    promise_draw(&vm->p2m);
+    s = hvm_space_init(vm->space, &machine_frames);
+    promise_end(&vm->p2m);
+    promise_settle(&vm->p2m);
     if (s == OK) {
         classes_begin(vm);
         vm_fold_begin(vm); /* before there is any page that would have to be noted */
@@ -62,9 +72,21 @@ static enum status init_vcpus(struct vm *vm)
     return OK;
 }
 
+/* Each disk has many frames: a step for each. */
+static enum status init_disk(struct vm *vm)
+{
+    uint64_t begun = promise_overhead_begin(&vm->p2m);
+    enum status s = vm_disk_init(vm, vm->n_disks);
+
+    promise_overhead_end(&vm->p2m, begun);
+    vm->n_disks += s == OK;
+    return s;
+}
+
 enum status vm_build(struct vm *vm, const struct deadline *d)
 {
     bool loaded = false;
+    uint64_t begun;
     enum status s;
 
     switch (vm->built) {
@@ -72,16 +94,22 @@ enum status vm_build(struct vm *vm, const struct deadline *d)
         s = init_memory(vm);
         break;
     case VM_MEMORY:
+        s = vm_memory_promise(vm, d);
+        if (s == E_BUSY) {
+            return OK;
+        }
+        break;
+    case VM_PROMISED:
+        begun = promise_overhead_begin(&vm->p2m);
         s = init_vcpus(vm);
+        promise_overhead_end(&vm->p2m, begun);
         break;
     case VM_CPUS:
         s = vm_devices_init(vm);
         break;
     case VM_DEVICES:
-        if (vm->n_disks < vm->config->n_disks) { /* each has many frames: a step for each */
-            s = vm_disk_init(vm, vm->n_disks);
-            vm->n_disks += s == OK;
-            return s;
+        if (vm->n_disks < vm->config->n_disks) {
+            return init_disk(vm);
         }
         s = vm_load_begin(vm);
         break;
@@ -98,29 +126,41 @@ enum status vm_build(struct vm *vm, const struct deadline *d)
 
 bool vm_take_down(struct vm *vm, const struct deadline *d)
 {
+    uint64_t begun;
+    bool more;
+
     switch (vm->built) {
     case VM_WHOLE:
     case VM_LOADING:
         if (p2m_drop_some(&vm->p2m, UINT64_MAX, d)) {
             return true;
         }
-        vm_load_end(vm);
         vm->built = VM_DEVICES;
         return true;
     case VM_DEVICES:
+        begun = promise_overhead_begin(&vm->p2m);
         vm_devices_fini(vm);
+        promise_overhead_end(&vm->p2m, begun);
         vm->built = VM_CPUS;
         return true;
     case VM_CPUS:
+        begun = promise_overhead_begin(&vm->p2m);
         fini_vcpus(vm, vm->n_vcpus);
+        promise_overhead_end(&vm->p2m, begun);
+        vm->built = VM_PROMISED;
+        return true;
+    case VM_PROMISED:
         vm->built = VM_MEMORY;
         return true;
     case VM_MEMORY:
         /* Where loading had not begun there may be pages of ACPI tables. */
-        if (p2m_drop_some(&vm->p2m, UINT64_MAX, d) || hvm_space_trim(vm->space, d)) {
+        more = p2m_drop_some(&vm->p2m, UINT64_MAX, d) || hvm_space_trim(vm->space, d);
+        promise_settle(&vm->p2m);
+        if (more) {
             return true;
         }
         hvm_space_fini(vm->space);
+        promise_settle(&vm->p2m);
         vm->built = VM_NOTHING;
         return true;
     default:

@@ -82,6 +82,7 @@ static bool may_hold(void *ctx, uint64_t n)
         return true; /* what is on its way when the VM stops is let through */
     }
     vm->p2m.aside = vm_memory_aside(vm);
+    vm->p2m.refused = PROMISE_EMPTY; /* the reason, if it is not the bound */
     return promise_may_hold(&vm->p2m, n);
 }
 
@@ -252,6 +253,14 @@ fail_bounce:
 fail_queue:
     let_cow_go(d);
     return s;
+}
+
+unsigned vm_disk_frames(const struct vm *vm, unsigned n)
+{
+    const struct config_disk *c = &vm->config->disks[n];
+    bool snapshot = c->snapshot && !c->read_only && c->overlay[0] == '\0';
+
+    return 1 + DISK_SLOTS + (snapshot ? COW_FRAMES : 0);
 }
 
 void vm_disk_fini(struct vm_disk *d)

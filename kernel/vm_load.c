@@ -105,13 +105,19 @@ enum status vm_load_begin(struct vm *vm)
         log_error("%s: cannot load %s: %s", c->name, c->kernel, why);
         return s;
     }
-    use_images(vm, true);
+    if (!vm->uses_images) {
+        use_images(vm, true);
+        vm->uses_images = true;
+    }
     return OK;
 }
 
-void vm_load_end(struct vm *vm)
+void vm_load_release(struct vm *vm)
 {
-    use_images(vm, false);
+    if (vm->uses_images) {
+        use_images(vm, false);
+        vm->uses_images = false;
+    }
 }
 
 static void set_registers(struct vm *vm)

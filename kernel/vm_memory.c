@@ -139,12 +139,13 @@ static unsigned place_of(const struct vm *vm)
     return i;
 }
 
-/* Whether what the busy VMs before this one may still want is there, and a little more. */
+/* Whether what the busy VMs before this one may still want is there, and a little more; or what it
+ * was promised is kept for it, as it restarts. */
 static bool is_admitted(const struct vm *vm)
 {
     unsigned i = place_of(vm);
 
-    return i == 0 || !machine_config.host.memory_order ||
+    return i == 0 || promise_is_kept(&vm->p2m) || !machine_config.host.memory_order ||
            ration_wanted(rations, i) + GRANT_FRAMES <= promise_spare(&machine_frames);
 }
 
@@ -155,32 +156,39 @@ static unsigned long long mib(uint64_t frames)
     return (frames + 255) >> 8;
 }
 
-enum status vm_memory_promise(struct vm *vm)
+enum status vm_memory_promise(struct vm *vm, const struct deadline *d)
 {
     const struct config_vm *c = vm->config;
-    uint64_t wanted, kept = machine_frames.kept, promised = 0;
+    uint64_t wanted, promised = 0;
 
     promise_bound(&vm->p2m, c->memory_max > 0 ? c->memory_max >> PAGE_SHIFT : PROMISE_NO_BOUND);
-    if (promise_make(&vm->p2m, c->memory_min >> PAGE_SHIFT, &wanted) == OK) {
-        return OK;
+    vm->p2m.promise.overhead_max = vm_overhead_frames(vm);
+    enum status s = promise_make(&vm->p2m, c->memory_min >> PAGE_SHIFT, d, &wanted);
+    if (s != E_NOMEM) {
+        return s;
     }
     for (unsigned i = 0; i < n_order; i++) {
-        promised += order[i]->built > VM_NOTHING ? order[i]->p2m.min_pages : 0;
+        promised += order[i]->p2m.promise.pages;
     }
-    log_error("%s: its memory.min of %llu MiB takes %llu MiB with its tables; other VMs "
+    log_error("%s: its memory.min of %llu MiB takes %llu MiB with its tables and disks; other VMs "
               "are promised %llu MiB, %llu MiB are free, and %llu MiB of these are kept for them: "
               "stop one, or lower a memory.min",
               c->name, mib(c->memory_min >> PAGE_SHIFT), mib(wanted), mib(promised),
-              mib(machine_frames.by_state[FRAME_FREE]), mib(kept));
+              mib(machine_frames.by_state[FRAME_FREE]), mib(machine_frames.kept));
     return E_RANGE;
 }
 
 void vm_memory_release(struct vm *vm)
 {
     uint64_t wanted;
-    enum status s = promise_make(&vm->p2m, 0, &wanted);
 
-    ASSERT(s == OK);
+    if (vm->p2m.promise.pages > 0) {
+        enum status s = promise_make(&vm->p2m, 0, NULL, &wanted);
+        ASSERT(s == OK);
+    }
+    if (vm->built == VM_NOTHING) {
+        vm->p2m.promise = (struct promise){0}; /* the next life's overhead begins anew */
+    }
 }
 
 /* ---- waiting ------------------------------------------------------------------------------- */
@@ -275,7 +283,7 @@ void vm_wait_for_memory(struct vm *vm)
     vm->waits_pinned = machine_frames.pinned;
     vm->waits_unpinned = machine_frames.n_unpinned;
     vm->waits_since_ns = now;
-    for (unsigned i = 0; vm->built > VM_MEMORY && i < vm->n_vcpus; i++) {
+    for (unsigned i = 0; vm->built >= VM_CPUS && i < vm->n_vcpus; i++) {
         sched_remove(&vm->vcpus[i]);
     }
     if (!vm->said_no_memory_ns || now - vm->said_no_memory_ns >= SAY_EVERY_NS) {

@@ -15,10 +15,11 @@ void vm_memory_join(struct vm *vm);
 void vm_memory_part(struct vm *vm);
 /* Whether it may be built: the busy VMs before it leave it enough. If not, it waits. */
 bool vm_memory_admits(struct vm *vm);
-/* Its p2m has been made: promises and bounds it. E_RANGE, logged with the sums: it cannot be
- * promised what the configuration says. */
-enum status vm_memory_promise(struct vm *vm) MUST_CHECK;
-/* It is about to give its memory back, and is promised none any more. */
+/* Its p2m has been made: promises and bounds it. E_BUSY: call it again. E_RANGE, logged with the
+ * sums: it cannot be promised what the configuration says. */
+enum status vm_memory_promise(struct vm *vm, const struct deadline *d) MUST_CHECK;
+/* It is promised no memory any more: it is about to go off, or is off. A VM that restarts keeps its
+ * promise meanwhile, so that it finds its memory again. */
 void vm_memory_release(struct vm *vm);
 /* Frames that it holds in `,snapshot` disks. */
 uint64_t vm_memory_aside(const struct vm *vm);

@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/string.h"
 #include "mm/content.h"
+#include "mm/promise.h"
 
 #define INDEXED FRAME_F_INDEXED
 
@@ -329,14 +330,17 @@ static void check_promises(struct audit *a)
 {
     uint64_t kept = 0;
 
-    for (unsigned i = 0; i < a->n_maps; i++) {
-        const struct p2m *p = a->maps[i];
-        uint64_t own = p->present - p->zero_maps - p->shared_maps;
+    for (unsigned i = 0; i < a->n_maps + a->n_unmapped; i++) {
+        const struct p2m *p = i < a->n_maps ? a->maps[i] : a->unmapped[i - a->n_maps];
+        const struct promise *own = &p->promise;
 
-        kept += p->kept;
-        if (p->kept < (p->min_pages > own ? p->min_pages - own : 0)) {
-            audit_fail(a, "vm %u: has %llu pages of %llu promised, and %llu frames are kept", p->vm,
-                       ull(own), ull(p->min_pages), ull(p->kept));
+        kept += own->kept;
+        if (own->kept + own->missing != promise_need(p)) {
+            audit_fail(a,
+                       "vm %u: its promise of %llu pages needs %llu frames; %llu are kept, %llu "
+                       "missing",
+                       p->vm, ull(own->pages), ull(promise_need(p)), ull(own->kept),
+                       ull(own->missing));
         }
     }
     if (kept != a->frames->kept || kept > a->frames->by_state[FRAME_FREE]) {

@@ -27,6 +27,8 @@ struct audit {
     const struct frames *frames;
     struct p2m *const *maps; /* every live VM's, attached to the folding or not */
     unsigned n_maps;
+    struct p2m *const *unmapped; /* VMs that are restarted, have no map, and are promised memory */
+    unsigned n_unmapped;
     struct share_group *const *groups; /* every group, each once */
     unsigned n_groups;
     const struct fold *fold; /* NULL when nothing is ever indexed */

@@ -149,6 +149,16 @@ void share_group_join_zero(struct share_group *g, struct frames *frames,
  * uses the page. */
 enum status share_group_fini(struct share_group *g, struct frames *frames) MUST_CHECK;
 
+/* What a VM is promised, in frames: see mm/promise.h. */
+struct promise {
+    uint64_t pages;        /* to itself, at any moment; 0: none */
+    uint64_t before;       /* while it is made (missing > 0): what was promised before */
+    uint64_t missing;      /* frames that are yet to be kept for it */
+    uint64_t kept;         /* free frames kept for it: its part of frames->kept */
+    uint64_t overhead;     /* frames of the VM's machine beside the map: vCPUs, disks' buffers */
+    uint64_t overhead_max; /* these, when the machine is whole; their owner's to set */
+};
+
 struct p2m {
     const struct p2m_ops *ops;
     void *ctx;
@@ -164,8 +174,7 @@ struct p2m {
     uint32_t n_notes;     /* frames of notes in use, for the audit and `mem` */
     struct p2m_log *logs; /* who else wants to know about writes */
     /* mm/promise: what it may have. */
-    uint64_t min_pages;  /* promised */
-    uint64_t kept;       /* free frames kept for that: its part of frames->kept */
+    struct promise promise;
     uint64_t max_frames; /* it may hold alone, what it keeps aside included */
     uint64_t aside;      /* frames that it holds in `,snapshot` disks; their owner's to set */
     uint64_t keep_free;  /* frames that it leaves to VMs that go first; set by mm/ration */

@@ -24,7 +24,7 @@ static inline void p2m_count_gain(struct p2m *p, gfn_t gfn, enum frame_state sta
     if (state == FRAME_ZERO || state == FRAME_SHARED) {
         p->group->class_folded[p2m_page(p, gfn)->class]++;
     }
-    if (p->min_pages > 0) {
+    if (p->promise.pages > 0) {
         promise_settle(p);
     }
 }
@@ -43,7 +43,7 @@ static inline void p2m_count_lose(struct p2m *p, gfn_t gfn, enum frame_state sta
     if (state == FRAME_ZERO || state == FRAME_SHARED) {
         p->group->class_folded[p2m_page(p, gfn)->class]--;
     }
-    if (p->min_pages > 0) {
+    if (p->promise.pages > 0) {
         promise_settle(p);
     }
 }

@@ -7,6 +7,8 @@
 
 /* Levels of tables that a page may want: the notes of its region, and three below the root. */
 #define TABLES_A_PAGE 4u
+/* Frames that the cache is asked for between two looks at the clock. */
+#define RECLAIM_BATCH 16u
 
 static uint64_t private_pages(const struct p2m *p)
 {
@@ -47,44 +49,109 @@ uint64_t promise_spare(const struct frames *f)
 
 /* ---- promises ------------------------------------------------------------------------------ */
 
-void promise_settle(struct p2m *p)
+static uint64_t less(uint64_t a, uint64_t b)
 {
-    uint64_t now = 0;
-
-    if (p->min_pages > 0) {
-        uint64_t pages = private_pages(p), most = promise_tables_max(p), have = tables(p);
-
-        now = p->min_pages > pages ? p->min_pages - pages : 0;
-        now += most > have ? most - have : 0;
-    }
-    p->frames->kept += now - p->kept;
-    p->kept = now;
+    return a > b ? a - b : 0;
 }
 
-enum status promise_make(struct p2m *p, uint64_t pages, uint64_t *wanted)
+uint64_t promise_need(const struct p2m *p)
+{
+    const struct promise *own = &p->promise;
+
+    if (own->pages == 0) {
+        return 0;
+    }
+    return less(own->pages, private_pages(p)) + less(promise_tables_max(p), tables(p)) +
+           less(own->overhead_max, own->overhead);
+}
+
+void promise_settle(struct p2m *p)
+{
+    struct promise *own = &p->promise;
+    uint64_t need = promise_need(p);
+
+    own->missing = MIN(own->missing, need);
+    p->frames->kept += need - own->missing - own->kept;
+    own->kept = need - own->missing;
+}
+
+/* Keeps frames that are free and kept for none, as many as are missing. */
+static void keep_free_ones(struct p2m *p)
 {
     struct frames *f = p->frames;
-    uint64_t old = p->min_pages, free;
+    uint64_t n = MIN(p->promise.missing, less(f->by_state[FRAME_FREE], f->kept));
 
-    p->min_pages = pages;
+    p->promise.missing -= n;
+    p->promise.kept += n;
+    f->kept += n;
+}
+
+/* Changes what is promised; what is kept grows only as keep_free_ones finds frames. */
+static void begin(struct p2m *p, uint64_t pages)
+{
+    struct promise *own = &p->promise;
+
+    own->before = own->missing > 0 ? own->before : own->pages;
+    own->pages = pages;
+    own->missing = less(promise_need(p), own->kept);
     promise_settle(p);
-    *wanted = p->kept;
-    free = f->by_state[FRAME_FREE];
-    if (f->kept > free && f->reclaim) {
-        (void)f->reclaim(f->reclaim_ctx, f->kept - free);
+}
+
+enum status promise_make(struct p2m *p, uint64_t pages, const struct deadline *d, uint64_t *wanted)
+{
+    struct promise *own = &p->promise;
+    struct frames *f = p->frames;
+
+    if (pages != own->pages || own->missing == 0) {
+        begin(p, pages);
     }
-    if (pages == 0 || f->kept <= f->by_state[FRAME_FREE]) {
-        return OK;
+    *wanted = promise_need(p);
+    keep_free_ones(p);
+    for (bool late = false; own->missing > 0; late = deadline_passed(d)) {
+        if (late) {
+            return E_BUSY;
+        }
+        uint64_t want = MIN(own->missing, (uint64_t)RECLAIM_BATCH);
+        if (!f->reclaim || f->reclaim(f->reclaim_ctx, want) == 0) {
+            own->pages = own->before;
+            own->missing = 0;
+            promise_settle(p);
+            return E_NOMEM;
+        }
+        keep_free_ones(p);
     }
-    p->min_pages = old;
-    promise_settle(p);
-    return E_NOMEM;
+    return OK;
+}
+
+bool promise_is_kept(const struct p2m *p)
+{
+    return p->promise.pages > 0 && p->promise.missing == 0;
 }
 
 bool promise_can_share(const struct p2m *p)
 {
-    return private_pages(p) > p->min_pages || p->min_pages == 0 ||
+    return private_pages(p) > p->promise.pages || p->promise.pages == 0 ||
            p->frames->by_state[FRAME_FREE] > p->frames->kept;
+}
+
+/* ---- the frames of the VM's machine -------------------------------------------------------- */
+
+void promise_draw(struct p2m *p)
+{
+    p->frames->draws = p->promise.kept > 0;
+}
+
+uint64_t promise_overhead_begin(struct p2m *p)
+{
+    promise_draw(p);
+    return p->frames->by_state[FRAME_HYP];
+}
+
+void promise_overhead_end(struct p2m *p, uint64_t begun)
+{
+    p->promise.overhead += p->frames->by_state[FRAME_HYP] - begun; /* or less: it wraps */
+    promise_end(p);
+    promise_settle(p);
 }
 
 /* ---- bounds and turns ---------------------------------------------------------------------- */
@@ -114,7 +181,7 @@ enum status promise_begin(struct p2m *p, gfn_t gfn, bool page)
     if (!promise_may_hold(p, want)) {
         return E_NOMEM;
     }
-    bool promised = p->min_pages > 0 && (!page || private_pages(p) < p->min_pages);
+    bool promised = p->promise.pages > 0 && (!page || private_pages(p) < p->promise.pages);
     if (!promised && p->keep_free > 0 && promise_spare(p->frames) < p->keep_free + want) {
         p->refused = PROMISE_TURN;
         return E_NOMEM;

@@ -5,10 +5,15 @@
  * A promise is a number of pages that the VM can have to itself at any moment, whatever is folded,
  * cached or started meanwhile. It is kept by frames that stay free: for each VM with a promise, as
  * many as it has fewer private pages than promised, and as many tables as all its memory may want
- * besides (struct frames, kept). Only that VM's own faults take them. The invariant is
+ * besides, and frames for the rest of its machine: vCPUs and disks' buffers (struct frames, kept).
+ * Only that VM's own faults, and its start, take them. The invariant is
  *
  *     frames free >= frames kept = sum over VMs of (promised pages - private pages, if more than 0)
  *                                                + (tables at most - tables now)
+ *                                                + (overhead at most - overhead now)
+ *
+ * So a VM that is restarted finds what it gave back meanwhile: its owner carries `struct promise`
+ * from the map that ends to the one that begins. In between there is no map, and all is kept.
  *
  * Giving a page away raises what is kept by one, and frees a frame in return: a merge into a frame
  * that is there, a page that goes. Where no frame comes free (a private page becomes SHARED where
@@ -33,11 +38,28 @@ enum promise_refusal {
 };
 
 /*
- * Promises `pages` to the VM, 0 for none; its map is empty or it had a promise before. E_NOMEM:
- * there are not enough frames beyond those kept for others, even after the cache gave what it can;
- * nothing has changed. `wanted`: with its tables, in any case.
+ * Promises `pages` to the VM, 0 for none; its map is empty or it had a promise before. Frames are
+ * kept as they are found; E_BUSY: the time is over and some are missing: call it again, and until
+ * it is OK make nothing of the VM. E_NOMEM: there are not enough frames beyond those kept for
+ * others, even after the cache gave what it can; what was promised before is promised again.
+ * `wanted`: frames with its tables and its machine's, in any case.
  */
-enum status promise_make(struct p2m *p, uint64_t pages, uint64_t *wanted) MUST_CHECK;
+enum status promise_make(struct p2m *p, uint64_t pages, const struct deadline *d,
+                         uint64_t *wanted) MUST_CHECK;
+/* Whether there is a promise, and all that it takes is kept. */
+bool promise_is_kept(const struct p2m *p);
+/* What has to be kept for the promise now; without it, and during promise_make, less is. */
+uint64_t promise_need(const struct p2m *p);
+
+/*
+ * Around the making or the taking away of a part of the VM's machine: HYP frames that come or go
+ * until the end are the VM's overhead, and may be what is kept for it. `begun`: what begin
+ * returned.
+ */
+uint64_t promise_overhead_begin(struct p2m *p);
+void promise_overhead_end(struct p2m *p, uint64_t begun);
+/* What is allocated until promise_end may be what is kept for the VM: for the map's root. */
+void promise_draw(struct p2m *p);
 /* At most so many frames, PROMISE_NO_BOUND for any number. What it holds beyond stays. */
 #define PROMISE_NO_BOUND UINT64_MAX
 void promise_bound(struct p2m *p, uint64_t frames);

@@ -100,6 +100,8 @@ size_t hvm_vcpu_bytes(void);
 enum status hvm_vcpu_init(struct hvm_vcpu *v, struct hvm_space *space, struct p2m *p2m,
                           const struct hvm_ops *ops, void *ctx, unsigned vcpu_id) MUST_CHECK;
 void hvm_vcpu_fini(struct hvm_vcpu *v);
+/* Frames that a vCPU takes. */
+unsigned hvm_vcpu_frames(void);
 
 /* 64-bit mode, flat segments of the given GDT (in guest memory; CS 0x10, data 0x18), paging by cr3,
  * interrupts off: the state that the 64-bit Linux boot protocol asks for. */

@@ -238,6 +238,11 @@ enum status hvm_vcpu_init(struct hvm_vcpu *v, struct hvm_space *space, struct p2
     return OK;
 }
 
+unsigned hvm_vcpu_frames(void)
+{
+    return 2; /* VMCS and XSAVE area */
+}
+
 void hvm_vcpu_fini(struct hvm_vcpu *v)
 {
     if (current == v) {

@@ -39,6 +39,7 @@
 
 #define COW_CHUNK_SECTORS 8u
 #define COW_JOBS 8u /* requests in flight; each needs two frames */
+#define COW_FRAMES (1u + 2 * COW_JOBS)
 
 /* Values in the map besides places: not written, and written with zeroes that need no place. The
  * stores never hand out these two. */
@@ -100,9 +101,9 @@ struct cow {
 };
 
 /*
- * Makes the device: as large as the base, writable. Takes 17 frames (HYP) from `frames`, through
- * whose window all segments are reached. E_NOMEM: not enough of them; E_RANGE: the base is too
- * large; nothing is held then.
+ * Makes the device: as large as the base, writable. Takes COW_FRAMES frames (HYP) from `frames`,
+ * through whose window all segments are reached. E_NOMEM: not enough of them; E_RANGE: the base is
+ * too large; nothing is held then.
  */
 enum status cow_init(struct cow *c, const struct cow_ops *ops, struct frames *frames,
                      struct blk_dev *base, struct blk_dev *store, bool reuses) MUST_CHECK;

@@ -187,7 +187,7 @@ static void vm_destroy(struct world *w, unsigned i, bool in_steps)
     struct world_vm *v = &w->vms[i];
 
     uint64_t wanted;
-    enum status s = promise_make(&v->p2m, 0, &wanted);
+    enum status s = promise_make(&v->p2m, 0, NULL, &wanted);
 
     ASSERT(s == OK);
     fold_detach(&w->fold, &v->p2m);
@@ -263,8 +263,8 @@ static void op_guest(struct world *w, unsigned vm, bool write)
     enum status s;
     /* A page within what the VM was promised is there, whatever has happened. */
     const struct p2m *p = &v->p2m;
-    bool promised =
-        p->min_pages > 0 && (!write || p->present - p->zero_maps - p->shared_maps < p->min_pages);
+    bool promised = p->promise.pages > 0 &&
+                    (!write || p->present - p->zero_maps - p->shared_maps < p->promise.pages);
 
     if (write) {
         value = (uint8_t)(how >> 2 & 1);
@@ -280,7 +280,7 @@ static void op_guest(struct world *w, unsigned vm, bool write)
     }
     if (promised && !w->starving && s != OK) {
         panic("operation %u: vm %u has %llu pages promised, and gets none", w->ops, vm,
-              (unsigned long long)p->min_pages);
+              (unsigned long long)p->promise.pages);
     }
     world_excuse(w, s);
 }
@@ -372,8 +372,8 @@ static void op_vm(struct world *w, unsigned vm)
         vm_destroy(w, vm, how & 64);
     } else if (how % 4 == 1) {
         uint64_t wanted, free = w->f.by_state[FRAME_FREE];
-        enum status s = promise_make(&v->p2m, how >> 4, &wanted);
-        ASSERT(s == OK || (s == E_NOMEM && wanted > v->p2m.kept && w->f.kept <= free));
+        enum status s = promise_make(&v->p2m, how >> 4, NULL, &wanted);
+        ASSERT(s == OK || (s == E_NOMEM && wanted > v->p2m.promise.kept && w->f.kept <= free));
     } else if (v->p2m.fold_attached) {
         fold_detach(&w->fold, &v->p2m);
     } else if (!v->p2m.fold_off) {
@@ -650,7 +650,7 @@ void world_settle(struct world *w)
     world_disk_arrive(w);
     for (unsigned i = 0; i < WORLD_VMS; i++) {
         uint64_t wanted; /* what is kept for promises can keep two pages from being one */
-        if (w->vms[i].live && promise_make(&w->vms[i].p2m, 0, &wanted) != OK) {
+        if (w->vms[i].live && promise_make(&w->vms[i].p2m, 0, NULL, &wanted) != OK) {
             panic("no promise costs %llu frames", (unsigned long long)wanted);
         }
         w->vms[i].p2m.fold_off = w->vms[i].unmerge.on = false;

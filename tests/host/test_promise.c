@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -60,7 +61,7 @@ static void end(void)
     for (unsigned i = 0; i < VMS; i++) {
         uint64_t wanted;
 
-        assert_int_equal(promise_make(&vms[i].p2m, 0, &wanted), OK);
+        assert_int_equal(promise_make(&vms[i].p2m, 0, NULL, &wanted), OK);
         fold_detach(&fold, &vms[i].p2m);
         p2m_drop_all(&vms[i].p2m);
         fake_map_fini(&vms[i].map);
@@ -91,7 +92,7 @@ static void test_kept(void **state)
 
     (void)state;
     begin(60);
-    assert_int_equal(promise_make(&vms[0].p2m, 20, &wanted), OK);
+    assert_int_equal(promise_make(&vms[0].p2m, 20, NULL, &wanted), OK);
     assert_int_equal(wanted, 20 + promise_tables_max(&vms[0].p2m));
     assert_int_equal(f.kept, wanted);
     while (write_page(1, gfn, (uint8_t)(gfn + 1)) == OK) {
@@ -116,7 +117,7 @@ static void test_after_folding(void **state)
 
     (void)state;
     begin(70);
-    assert_int_equal(promise_make(&vms[0].p2m, 20, &wanted), OK);
+    assert_int_equal(promise_make(&vms[0].p2m, 20, NULL, &wanted), OK);
     for (uint64_t i = 0; i < 20; i++) {
         assert_int_equal(write_page(0, i, (uint8_t)(1 + i % 4)), OK);
         assert_int_equal(write_page(1, i, (uint8_t)(1 + i % 4)), OK);
@@ -142,8 +143,8 @@ static void test_no_merge_on_credit(void **state)
 
     (void)state;
     begin(80);
-    assert_int_equal(promise_make(&vms[0].p2m, 4, &wanted), OK);
-    assert_int_equal(promise_make(&vms[1].p2m, 4, &wanted), OK);
+    assert_int_equal(promise_make(&vms[0].p2m, 4, NULL, &wanted), OK);
+    assert_int_equal(promise_make(&vms[1].p2m, 4, NULL, &wanted), OK);
     for (uint64_t i = 0; i < 4; i++) {
         assert_int_equal(write_page(0, i, (uint8_t)(1 + i)), OK);
         assert_int_equal(write_page(1, i, (uint8_t)(1 + i)), OK);
@@ -172,14 +173,14 @@ static void test_refused(void **state)
 
     (void)state;
     begin(60);
-    assert_int_equal(promise_make(&vms[0].p2m, 30, &wanted), OK);
+    assert_int_equal(promise_make(&vms[0].p2m, 30, NULL, &wanted), OK);
     kept = f.kept;
-    assert_int_equal(promise_make(&vms[1].p2m, 30, &wanted), E_NOMEM);
+    assert_int_equal(promise_make(&vms[1].p2m, 30, NULL, &wanted), E_NOMEM);
     assert_int_equal(wanted, 30 + promise_tables_max(&vms[1].p2m));
     assert_int_equal(f.kept, kept);
-    assert_int_equal(vms[1].p2m.min_pages, 0);
-    assert_int_equal(promise_make(&vms[0].p2m, 0, &wanted), OK);
-    assert_int_equal(promise_make(&vms[1].p2m, 30, &wanted), OK);
+    assert_int_equal(vms[1].p2m.promise.pages, 0);
+    assert_int_equal(promise_make(&vms[0].p2m, 0, NULL, &wanted), OK);
+    assert_int_equal(promise_make(&vms[1].p2m, 30, NULL, &wanted), OK);
     end();
 }
 
@@ -225,10 +226,221 @@ static void test_turn(void **state)
     assert_int_equal(p->refused, PROMISE_TURN);
     assert_int_equal(p2m_fault(p, GFN(3), false), OK); /* wants no frame */
     assert_int_equal(write_page(1, 2, 1), OK);
-    assert_int_equal(promise_make(p, 4, &wanted), OK);
+    assert_int_equal(promise_make(p, 4, NULL, &wanted), OK);
     assert_int_equal(write_page(0, 2, 1), OK); /* what it was promised comes before any order */
     assert_int_equal(write_page(0, 3, 1), OK);
     assert_int_equal(write_page(0, 4, 1), E_NOMEM);
+    end();
+}
+
+/* ---- restarts ------------------------------------------------------------------------------ */
+
+#define OVERHEAD 5u
+
+/* The map's root, as of an address space; the map itself is vms[0].map. */
+static bool has_root;
+
+static uint64_t count_root(void *ctx)
+{
+    (void)ctx;
+    return has_root;
+}
+
+/* Another VM takes each frame that it can get, and all is as it should be. */
+static void grab(bool mapped, uint64_t *gfn)
+{
+    struct p2m *maps[VMS], *unmapped[] = {&vms[0].p2m};
+    struct share_group *groups[] = {&group};
+    struct audit a = {.frames = &f,
+                      .maps = maps,
+                      .unmapped = unmapped,
+                      .n_unmapped = mapped ? 0 : 1,
+                      .groups = groups,
+                      .n_groups = 1,
+                      .fold = &fold,
+                      .scratch = calloc(f.count, sizeof(uint32_t))};
+
+    while (*gfn < PAGES && write_page(1, *gfn, (uint8_t)(*gfn + 1)) == OK) {
+        ++*gfn;
+    }
+    assert_int_equal(f.by_state[FRAME_FREE], f.kept);
+    for (unsigned i = 0; i < VMS; i++) {
+        if (i > 0 || mapped) {
+            maps[a.n_maps++] = &vms[i].p2m;
+        }
+    }
+    assert_int_equal(audit_run(&a), 0);
+    free(a.scratch);
+}
+
+static void begin_machine(const struct p2m_ops *ops, mfn_t frames[1 + OVERHEAD])
+{
+    const struct p2m_run run = {GFN(0), PAGES};
+    struct promise promise = vms[0].p2m.promise;
+
+    assert_int_equal(
+        p2m_init(&vms[0].p2m, ops, &vms[0].map, &f, &group, 1, &run, 1, vms[0].map.regions), OK);
+    vms[0].p2m.promise = promise;
+    promise_draw(&vms[0].p2m);
+    assert_int_equal(frames_alloc(&f, FRAME_HYP, &frames[OVERHEAD]), OK);
+    has_root = true;
+    promise_end(&vms[0].p2m);
+    promise_settle(&vms[0].p2m);
+}
+
+static void make_overhead(uint64_t *gfn, mfn_t *frames)
+{
+    for (unsigned i = 0; i < OVERHEAD; i++) {
+        uint64_t begun = promise_overhead_begin(&vms[0].p2m);
+        assert_int_equal(frames_alloc(&f, FRAME_HYP, &frames[i]), OK);
+        promise_overhead_end(&vms[0].p2m, begun);
+        grab(true, gfn);
+    }
+    assert_int_equal(vms[0].p2m.promise.overhead, OVERHEAD);
+}
+
+/* A VM goes down and comes up again, each time with all that it was promised, vCPUs and root table
+ * included, while another takes each frame that it can get in between. */
+static void test_restart(void **state)
+{
+    struct p2m_ops ops = fake_map_ops;
+    struct p2m *p = &vms[0].p2m;
+    mfn_t frames[1 + OVERHEAD];
+    uint64_t wanted, gfn = 0;
+
+    (void)state;
+    begin(66);
+    ops.tables = count_root;
+    fold_detach(&fold, p);
+    begin_machine(&ops, frames);
+    p->promise.overhead_max = OVERHEAD;
+    assert_int_equal(promise_make(p, 20, NULL, &wanted), OK);
+    assert_int_equal(wanted, 20 + promise_tables_max(p) - 1 + OVERHEAD);
+    for (unsigned life = 0; life < 3; life++) {
+        make_overhead(&gfn, frames);
+        for (uint64_t i = 0; i < 20; i++) {
+            assert_int_equal(write_page(0, i, (uint8_t)(100 + i + life)), OK);
+            grab(true, &gfn);
+        }
+        assert_in_range(gfn, 5, PAGES - 1);
+        assert_int_equal(write_page(0, 20, 1), E_NOMEM);
+        while (p2m_drop_some(p, 3, NULL)) {
+            grab(true, &gfn);
+        }
+        for (unsigned i = 0; i < OVERHEAD; i++) {
+            uint64_t begun = promise_overhead_begin(p);
+            frames_free(&f, frames[i]);
+            promise_overhead_end(p, begun);
+            grab(true, &gfn);
+        }
+        frames_free(&f, frames[OVERHEAD]);
+        has_root = false;
+        promise_settle(p);
+        grab(false, &gfn);
+        assert_true(promise_is_kept(p));
+        begin_machine(&ops, frames);
+        assert_int_equal(promise_make(p, 20, NULL, &wanted), OK);
+        grab(true, &gfn);
+    }
+    frames_free(&f, frames[OVERHEAD]);
+    has_root = false;
+    fold_attach(&fold, p);
+    promise_settle(p);
+    end();
+}
+
+/* ---- in steps ------------------------------------------------------------------------------ */
+
+static mfn_t cached[60];
+static unsigned n_cached;
+
+static uint64_t reclaim(void *ctx, uint64_t want)
+{
+    uint64_t n = 0;
+
+    (void)ctx;
+    while (n < want && n_cached > 0) {
+        frames_free(&f, cached[--n_cached]);
+        n++;
+    }
+    return n;
+}
+
+static uint64_t always_late(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+/* All frames are taken, 60 of them by what `reclaim` gives back. */
+static void fill_machine(void)
+{
+    mfn_t mfn;
+
+    f.reclaim = reclaim;
+    for (n_cached = 0; n_cached < ARRAY_LEN(cached); n_cached++) {
+        assert_int_equal(frames_alloc(&f, FRAME_HYP, &cached[n_cached]), OK);
+    }
+    while (f.by_state[FRAME_FREE] > 0) {
+        assert_int_equal(frames_alloc(&f, FRAME_HYP, &mfn), OK);
+    }
+}
+
+/* A step without time: it takes some frames from the cache, and keeps all that it finds. */
+static enum status make_some(uint64_t pages)
+{
+    const struct deadline late = {.now_ns = always_late, .end_ns = 1};
+    unsigned before = n_cached;
+    uint64_t wanted;
+    enum status s = promise_make(&vms[0].p2m, pages, &late, &wanted);
+
+    assert_int_equal(wanted, pages + promise_tables_max(&vms[0].p2m));
+    assert_true(before - n_cached <= 16);
+    check();
+    if (s == E_BUSY) {
+        assert_true(before > n_cached);
+        assert_int_equal(f.by_state[FRAME_FREE], f.kept);
+        assert_false(promise_is_kept(&vms[0].p2m));
+    }
+    return s;
+}
+
+/* What has to come from the cache is taken from it in steps. */
+static void test_in_steps(void **state)
+{
+    unsigned steps = 1;
+
+    (void)state;
+    begin(90);
+    fill_machine();
+    while (make_some(40) == E_BUSY) {
+        steps++;
+    }
+    assert_true(promise_is_kept(&vms[0].p2m));
+    assert_int_equal(f.kept, 40 + promise_tables_max(&vms[0].p2m));
+    assert_int_equal(steps, 3);
+    for (uint64_t i = 0; i < PAGES; i++) {
+        assert_int_equal(write_page(0, i, (uint8_t)i), OK);
+    }
+    end();
+}
+
+/* More than there is, and another number while it was being made. */
+static void test_refused_in_steps(void **state)
+{
+    enum status s;
+
+    (void)state;
+    begin(90);
+    fill_machine();
+    assert_int_equal(make_some(10), OK);
+    assert_int_equal(make_some(40), E_BUSY);
+    while ((s = make_some(80)) == E_BUSY) {
+    }
+    assert_int_equal(s, E_NOMEM);
+    assert_int_equal(vms[0].p2m.promise.pages, 10); /* as it was */
+    assert_int_equal(f.kept, 10 + promise_tables_max(&vms[0].p2m));
+    assert_true(promise_is_kept(&vms[0].p2m));
     end();
 }
 
@@ -241,6 +453,9 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bound),
         cmocka_unit_test(test_turn),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_in_steps),
+        cmocka_unit_test(test_refused_in_steps),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
