@@ -33,6 +33,7 @@ struct platform {
     struct pci_dev dev;
     struct lapic apics[CPUS];
     struct lapic *all[CPUS];
+    struct tick_floor floor;
     unsigned room;
     unsigned calls; /* interrupts of any kind since the last operation */
     bool intr;
@@ -143,11 +144,13 @@ static void start(void)
         p.all[i] = &p.apics[i];
         lapic_init(&p.apics[i], i, &lapic_ops, &p.apics[i], &p.q, 1000000000, i == 0);
         lapic_virtual_wire(&p.apics[i]);
+        p.apics[i].floor = &p.floor;
     }
     pic_init(&p.pic, intr_changed, NULL);
     uart_init(&p.uart, &uart_ops, NULL, &sink, UART_COM1_IRQ);
     pit_init(&p.pit, &p.q, &sink);
     rtc_init(&p.rtc, &p.q, &sink, 1700000000);
+    p.pit.floor = p.rtc.floor = &p.floor;
     acpipm_init(&p.pm, &p.q, &sink, &pm_ops, NULL);
     pci_bus_init(&p.pci, &p.ports, &p.mmio, &sink);
     pci_dev_init(&p.dev, &ids, NULL, NULL);
@@ -184,6 +187,25 @@ static void step_time(uint64_t ns)
     timerq_run(&p.q, now);
     timerq_run(&p.q, now);
     ASSERT(timerq_next(&p.q) > now);
+}
+
+/* The VM is paused and its clocks stand still, as kernel/vm_clock.c does it. */
+static void pause_for(uint64_t ns)
+{
+    pit_stop(&p.pit);
+    acpipm_freeze(&p.pm);
+    for (unsigned i = 0; i < CPUS; i++) {
+        lapic_stop(p.all[i]);
+    }
+    fake_ns = MIN(fake_ns + ns, BIT(62));
+    for (unsigned i = 0; i < CPUS; i++) {
+        lapic_tsc_moved(p.all[i]);
+    }
+    pit_skip(&p.pit, ns);
+    acpipm_thaw(&p.pm);
+    for (unsigned i = 0; i < CPUS; i++) {
+        lapic_skip(p.all[i], ns);
+    }
 }
 
 static void take_interrupts(uint8_t x)
@@ -286,6 +308,12 @@ static void operate(const uint8_t *op)
             break;
         case 2:
             pci_bus_reset(&p.pci);
+            break;
+        case 3:
+            pause_for((uint64_t)value << (op[3] & 15));
+            break;
+        case 4:
+            p.floor = (struct tick_floor){.min_ns = value % 1000000};
             break;
         default:
             set_line(NULL, op[2], op[3] & 1);
