@@ -390,6 +390,40 @@ static void client_submit(struct world *w)
     blk_submit(&d->dev, &sl->req);
 }
 
+/* A VM reads on where it has come to, some requests in a row, as from a file. */
+static void client_read_on(struct world *w)
+{
+    unsigned dev = pick(w, 3), vm = pick(w, VMS), left = 1 + pick(w, 8);
+    uint64_t blocks = 1 + pick(w, SLOT_SECTORS / CACHE_BLOCK_SECTORS);
+    struct blkcache_dev *d = &w->devs[dev];
+
+    for (unsigned index = 0; index < SLOTS && left > 0; index++) {
+        struct slot *sl = &w->slots[index];
+        uint64_t at = ALIGN_UP(w->next[dev][vm], CACHE_BLOCK_SECTORS);
+
+        if (sl->busy) {
+            continue;
+        }
+        at = at < d->dev.sectors ? at : 0;
+        uint64_t sectors = MIN(blocks * CACHE_BLOCK_SECTORS, d->dev.sectors - at);
+        *sl = (struct slot){.w = w, .first = d->dev.start + at, .begin = ++w->now, .busy = true};
+        sl->req = (struct blk_req){.op = BLK_READ,
+                                   .done = slot_done,
+                                   .ctx = sl,
+                                   .account = &w->accounts[vm],
+                                   .sector = at,
+                                   .sectors = sectors};
+        w->next[dev][vm] = at + sectors;
+        make_segs(w, sl, index, sectors);
+        stamp_buffer(w, sl, UINT64_MAX);
+        blk_submit(&d->dev, &sl->req);
+        left--;
+        if (w->n_lower != 0) {
+            lower_complete(w, pick(w, w->n_lower));
+        }
+    }
+}
+
 /* A guest that changes its buffer while it is being written: either value may end up on the disk,
  * but the cache may not disagree with the disk. */
 static void client_scribble(struct world *w)
@@ -581,6 +615,10 @@ static void step(struct world *w)
         if (w->n_lower != 0) {
             lower_complete(w, pick(w, w->n_lower));
         }
+        break;
+    case 18:
+    case 19:
+        client_read_on(w);
         break;
     default:
         client_submit(w);
