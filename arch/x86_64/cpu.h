@@ -153,11 +153,13 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
     return r;
 }
 
+/* RDMSR, RDTSC and XGETBV clear the upper halves of RAX and RDX, so 64-bit outputs hold the two
+ * halves of the value as they are. */
 static inline uint64_t rdmsr(uint32_t msr)
 {
-    uint32_t lo, hi;
+    uint64_t lo, hi;
     __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr) : "memory");
-    return (uint64_t)hi << 32 | lo;
+    return hi << 32 | lo;
 }
 
 static inline void wrmsr(uint32_t msr, uint64_t value)
@@ -170,9 +172,9 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 
 static inline uint64_t rdtsc(void)
 {
-    uint32_t lo, hi;
+    uint64_t lo, hi;
     __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-    return (uint64_t)hi << 32 | lo;
+    return hi << 32 | lo;
 }
 
 #define CPU_DEFINE_CR(n)                                                                           \
@@ -195,9 +197,9 @@ CPU_DEFINE_CR(4)
 /* CR4.OSXSAVE must be set. */
 static inline uint64_t read_xcr0(void)
 {
-    uint32_t lo, hi;
+    uint64_t lo, hi;
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0) : "memory");
-    return (uint64_t)hi << 32 | lo;
+    return hi << 32 | lo;
 }
 
 static inline void write_xcr0(uint64_t v)

@@ -140,7 +140,6 @@ struct hvm_vcpu {
     struct guest_msrs msrs;
     uint64_t counts[HVM_COUNTS];
     uint64_t unemulated;
-    uint64_t entries;
     uint64_t longest_exit; /* ticks that its handling took */
     uint32_t longest_reason;
     uint16_t vpid;
@@ -194,8 +193,7 @@ bool vmx_must_leave(const struct hvm_vcpu *v, uint64_t begin_tsc);
 /* Stops this guest with a reason (printf); returns false for use as a handler's result. */
 bool vmx_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void vmx_advance(void);               /* past the instruction that exited */
-void vmx_advance_by(unsigned length); /* likewise, where the exit does not tell the length */
+void vmx_advance(void); /* past the instruction that exited */
 /* After an element of a REP that is not the last: whether a single step traps here, which has been
  * made pending then. */
 bool vmx_end_element(void);

@@ -290,10 +290,20 @@ static const struct leaf *find_leaf(uint32_t leaf, uint32_t sub)
     }
 }
 
-void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
+static void leaf1_state(struct hvm_vcpu *v, uint32_t r[4])
 {
     uint64_t base;
 
+    if (v->ops->apic_msr_read(v->ctx, MSR_IA32_APIC_BASE, &base) == OK &&
+        !(base & APIC_BASE_ENABLE)) {
+        r[3] &= ~LEAF1_EDX_APIC; /* SDM vol. 3, 11.4.3 */
+    }
+    r[1] |= v->id << 24;
+    r[2] |= (vmcs_read(GUEST_CR4) & CR4_OSXSAVE) ? LEAF1_ECX_OSXSAVE : 0;
+}
+
+void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
     if (leaf - HYP_BASE < 0x200) {
         hypervisor_leaf(leaf, r);
         return;
@@ -315,12 +325,7 @@ void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
         }
         break;
     case 1:
-        if (v->ops->apic_msr_read(v->ctx, MSR_IA32_APIC_BASE, &base) == OK &&
-            !(base & APIC_BASE_ENABLE)) {
-            r[3] &= ~LEAF1_EDX_APIC; /* SDM vol. 3, 11.4.3 */
-        }
-        r[1] |= v->id << 24;
-        r[2] |= (vmcs_read(GUEST_CR4) & CR4_OSXSAVE) ? LEAF1_ECX_OSXSAVE : 0;
+        leaf1_state(v, r);
         break;
     case 7:
         r[2] |= sub == 0 && (vmcs_read(GUEST_CR4) & BIT(22)) ? LEAF7_ECX_OSPKE : 0;

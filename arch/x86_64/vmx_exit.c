@@ -23,12 +23,7 @@ bool vmx_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
 
 void vmx_advance(void)
 {
-    vmx_advance_by((unsigned)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH));
-}
-
-void vmx_advance_by(unsigned length)
-{
-    uint64_t old = vmcs_read(GUEST_RIP), rip = old + length;
+    uint64_t old = vmcs_read(GUEST_RIP), rip = old + vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
     uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
 
     if ((old ^ rip) >> 32 && !(vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
@@ -40,12 +35,13 @@ void vmx_advance_by(unsigned length)
                    blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
     uint64_t flags = vmcs_read(GUEST_RFLAGS);
-    if (flags & RFLAGS_RF) { /* it ends with the instruction: SDM vol. 3, 18.3.1.1 */
+    if (flags & (RFLAGS_RF | RFLAGS_TF)) {
+        /* RF ends with the instruction: SDM vol. 3, 18.3.1.1. */
         vmcs_write(GUEST_RFLAGS, flags & ~(uint64_t)RFLAGS_RF);
-    }
-    if (flags & RFLAGS_TF) {
-        vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS,
-                   vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) | BIT(14)); /* BS */
+        if (flags & RFLAGS_TF) {
+            vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS,
+                       vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) | BIT(14)); /* BS */
+        }
     }
 }
 
@@ -360,19 +356,28 @@ void vmx_drop_cut_short(struct hvm_vcpu *v)
     v->reinject_info = 0;
 }
 
-bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out)
+/* Not inlined: the registers that it needs would be saved at every exit. */
+static __attribute__((noinline)) bool unexpected(struct hvm_vcpu *v, uint32_t reason,
+                                                 enum hvm_exit *out)
 {
-    uint32_t reason = (uint32_t)vmcs_read(EXIT_REASON), basic = reason & 0xffff;
+    uint32_t basic = reason & 0xffff;
 
-    if (__builtin_expect(reason & REASON_ENTRY_FAILURE, 0)) {
+    if (reason & REASON_ENTRY_FAILURE) {
         log_error("VT-x: entry failed: %s, qualification %#llx", vmx_reason_name(basic),
                   (unsigned long long)vmcs_read(EXIT_QUALIFICATION));
         vmx_dump_vmcs();
         return vmx_break(v, out, "VM entry failed: %s", vmx_reason_name(basic));
     }
-    if (basic >= ARRAY_LEN(exits) || !exits[basic].handle) {
-        vmx_dump_vmcs();
-        return vmx_break(v, out, "unexpected VM exit %u (%s)", basic, vmx_reason_name(basic));
+    vmx_dump_vmcs();
+    return vmx_break(v, out, "unexpected VM exit %u (%s)", basic, vmx_reason_name(basic));
+}
+
+bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out)
+{
+    uint32_t reason = (uint32_t)vmcs_read(EXIT_REASON), basic = reason & 0xffff;
+
+    if ((reason & REASON_ENTRY_FAILURE) || basic >= ARRAY_LEN(exits) || !exits[basic].handle) {
+        return unexpected(v, reason, out);
     }
     if (exits[basic].in_delivery) {
         save_cut_short(v);

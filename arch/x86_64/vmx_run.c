@@ -105,17 +105,22 @@ static bool wants_look(uint64_t now, uint64_t look_tsc)
     return now >= look_tsc && !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
 }
 
+static void note_length(struct hvm_vcpu *v, uint64_t ticks)
+{
+    if (ticks > v->longest_exit) {
+        v->longest_exit = ticks;
+        v->longest_reason = (uint32_t)vmcs_read(EXIT_REASON) & 0xffff;
+    }
+}
+
 static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 {
-    uint64_t look_tsc = rdtsc() + clock_ns_to_ticks(LOOK_NS);
+    uint64_t now = rdtsc(), look_tsc = now + clock_ns_to_ticks(LOOK_NS);
 
     for (;;) {
-        uint64_t now = rdtsc(), deadline = *deadline_tsc, flags;
+        uint64_t deadline = *deadline_tsc, flags;
         enum hvm_exit out;
 
-        if (v->broken) {
-            return HVM_EXIT_BROKEN;
-        }
         if (v->yield) {
             return HVM_EXIT_WORK;
         }
@@ -134,14 +139,10 @@ static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_t
             return HVM_EXIT_BROKEN;
         }
         v->launched = true;
-        v->entries++;
         uint64_t begin = rdtsc();
         bool again = vmx_handle_exit(v, &out);
-        uint64_t took = rdtsc() - begin;
-        if (took > v->longest_exit) {
-            v->longest_exit = took;
-            v->longest_reason = (uint32_t)vmcs_read(EXIT_REASON) & 0xffff;
-        }
+        now = rdtsc();
+        note_length(v, now - begin);
         if (!again) {
             return out;
         }
@@ -158,6 +159,9 @@ bool vmx_must_leave(const struct hvm_vcpu *v, uint64_t begin_tsc)
 enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 {
     vmx_make_current(v);
+    if (v->broken) {
+        return HVM_EXIT_BROKEN;
+    }
     v->yield = false;
     v->deadline_tsc = deadline_tsc;
     if (v->halted && !vmx_can_wake(v)) {
