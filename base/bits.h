@@ -9,8 +9,17 @@
 #define BIT(n) (UINT64_C(1) << (n))
 #define BIT32(n) (UINT32_C(1) << (n))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once. Inside functions only. */
+#define MIN(a, b) PICK(a, <, b, UNIQUE(a_), UNIQUE(b_))
+#define MAX(a, b) PICK(a, >, b, UNIQUE(a_), UNIQUE(b_))
+#define PICK(a, op, b, x, y)                                                                       \
+    __extension__({                                                                                \
+        __typeof__(1 ? (a) : (b)) x = (a), y = (b);                                                \
+        x op y ? x : y;                                                                            \
+    })
+#define UNIQUE(name) JOIN(name, __COUNTER__) /* so that nested ones shadow nothing */
+#define JOIN(a, b) JOIN_AS_IS(a, b)
+#define JOIN_AS_IS(a, b) a##b
 #define ALIGN_UP(x, to) (((x) + ((to)-1)) & ~((uint64_t)(to)-1)) /* `to` a power of two */
 #define ALIGN_DOWN(x, to) ((x) & ~((uint64_t)(to)-1))
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

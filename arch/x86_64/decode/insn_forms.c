@@ -386,7 +386,7 @@ static void set_size(const struct insn_opcode *o, const struct form *f, struct i
     i->size = (f->flags & BYTE) ? 1 : i->operand_size;
     i->src_size = (f->flags & SRC8) ? 1 : (f->flags & SRC16) ? 2 : i->size;
     if (o->map == 0 && o->opcode == 0x63) {
-        i->src_size = MIN(i->size, 4);
+        i->src_size = (uint8_t)MIN(i->size, 4);
     } else if (i->op == INSN_MOV && o->map == 1) { /* MOVNTI */
         i->size = i->src_size = o->rex_w ? 8 : 4;
     } else if (i->op == INSN_MOV_TO_SREG) {
