@@ -90,7 +90,8 @@ struct vm_disk {
     struct virtio_blk blk;
     struct blkcache_queue queue; /* its requests in the cache */
     bool work;                   /* some layer of it has something to do */
-    bool working;                /* it is being done */
+    bool working;                /* it is being done, */
+    bool blk_is_next;            /* and what is below virtio-blk is at work: that comes next */
     struct blk_dev *dev; /* the cache over a host disk, or what keeps the writes aside over it */
     struct cow *cow;     /* the latter, or NULL */
     struct snapshot snapshot;

@@ -35,6 +35,16 @@ static void disk_wake(void *ctx)
     }
 }
 
+/* For virtio-blk, which need not be called once more when its turn is yet to come. */
+static void blk_wake(void *ctx)
+{
+    struct vm_disk *d = ctx;
+
+    if (!d->blk_is_next) {
+        disk_wake(d);
+    }
+}
+
 static void disk_arrived(void *ctx, gfn_t gfn)
 {
     struct vm_disk *d = ctx;
@@ -170,8 +180,12 @@ static bool work(struct vm_disk *d, const struct deadline *until)
     }
     do {
         d->work = false;
-        if (blkcache_queue_work(&d->queue, until) || disks_memory_work(d->vm->number, until) ||
-            (d->cow != NULL && cow_work(d->cow, until)) || virtio_blk_work(&d->blk, until)) {
+        d->blk_is_next = true;
+        bool more = blkcache_queue_work(&d->queue, until) ||
+                    disks_memory_work(d->vm->number, until) ||
+                    (d->cow != NULL && cow_work(d->cow, until));
+        d->blk_is_next = false;
+        if (more || virtio_blk_work(&d->blk, until)) {
             d->work = true; /* the time was too short for one of them */
         }
     } while (d->work && !deadline_passed(until));
@@ -225,7 +239,7 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
                                                       .disk = &d->view,
                                                       .serial = serial,
                                                       .bounce = d->bounce,
-                                                      .wake = disk_wake,
+                                                      .wake = blk_wake,
                                                       .kick = disk_kicked,
                                                       .wake_ctx = d,
                                                       .arrived = disk_arrived,
