@@ -82,9 +82,25 @@ static bool delivery_failed(struct hvm_vcpu *v, bool translated, enum hvm_exit *
     return false;
 }
 
+/* A device, or nothing. Not inlined: what it needs, RAM's faults would decode and save for it. */
+static __attribute__((noinline)) bool not_ram(struct hvm_vcpu *v, uint64_t qual, enum hvm_exit *out)
+{
+    struct exitqual_ept q = exitqual_ept(qual);
+
+    v->counts[HVM_N_MMIO]++;
+    if (v->reinject_info) {
+        return delivery_failed(v, q.linear_valid && q.translated, out);
+    }
+    if (!q.linear_valid) {
+        return vmx_inject_gp(v); /* MOV to CR: PAE's four top entries, all ones */
+    }
+    return vmx_emulate(v, q, out);
+}
+
 bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out)
 {
-    struct exitqual_ept q = exitqual_ept(vmcs_read(EXIT_QUALIFICATION));
+    uint64_t qual = vmcs_read(EXIT_QUALIFICATION);
+    struct exitqual_ept q = exitqual_ept(qual);
     gpa_t gpa = GPA(vmcs_read(GUEST_PHYSICAL_ADDRESS));
 
     v->counts[HVM_N_EPT]++;
@@ -99,14 +115,6 @@ bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out)
         *out = HVM_EXIT_NO_MEMORY;
         return false;
     default:
-        break;
+        return not_ram(v, qual, out);
     }
-    v->counts[HVM_N_MMIO]++;
-    if (v->reinject_info) {
-        return delivery_failed(v, q.linear_valid && q.translated, out);
-    }
-    if (!q.linear_valid) {
-        return vmx_inject_gp(v); /* MOV to CR: PAE's four top entries, all ones */
-    }
-    return vmx_emulate(v, q, out);
 }
