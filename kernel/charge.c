@@ -28,6 +28,18 @@ uint64_t charge_at(struct account *to)
     return now;
 }
 
+void charge_from(struct account *to, uint64_t now_ns)
+{
+    (void)account_switch(&accounts, to, now_ns);
+}
+
+void charge_back(struct account *to)
+{
+    if (accounts.open != to) {
+        (void)charge(to);
+    }
+}
+
 struct account *charge_vm(struct vm *vm)
 {
     return charge(&vm->account);

@@ -30,6 +30,10 @@ void charge_init(void);
 struct account *charge(struct account *to);
 /* Likewise, but returns the moment. */
 uint64_t charge_at(struct account *to);
+/* Likewise, from `now_ns` on, which was read a moment ago; reads no clock. */
+void charge_from(struct account *to, uint64_t now_ns);
+/* Opens `to`, unless it is open. */
+void charge_back(struct account *to);
 struct account *charge_vm(struct vm *vm);
 /* By struct vm's number, as struct blk_account has it; 0 is no VM's: the hypervisor. */
 struct account *charge_vm_number(uint16_t number);

@@ -3,6 +3,7 @@
 #include "kernel/sched.h"
 
 #include "arch/x86_64/clock.h"
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/irq.h"
 #include "arch/x86_64/ksyms.h"
 #include "base/bits.h"
@@ -308,9 +309,9 @@ static bool work_some(struct vm *vm, uint64_t *now_ns)
 
 /*
  * The running vCPU's turn, until it is over or something else is due: its VM's timers and work, out
- * of its own time, and the guest.
+ * of its own time, and the guest. Returns the time.
  */
-static void turn(struct vcpu *v)
+static uint64_t turn(struct vcpu *v)
 {
     struct vm *vm = v->vm;
     uint64_t now = charge_at(&vm->account);
@@ -349,6 +350,7 @@ static void turn(struct vcpu *v)
         }
     }
     in_turn = NULL;
+    return now;
 }
 
 /* ---- the loop ----------------------------------------------------------------------------------
@@ -357,16 +359,20 @@ static void turn(struct vcpu *v)
 /* What a work finds to do it charges itself; the looks are charged to `looker`. */
 static bool do_works(struct account *looker, uint64_t *now_ns)
 {
+    static uint64_t longest; /* in ticks: the conversion of each would cost more than most works */
+    uint64_t begin = rdtsc(), end, offset;
     bool more = false;
 
-    for (unsigned i = 0; i < n_works; i++) {
-        uint64_t begin = *now_ns, offset;
+    for (unsigned i = 0; i < n_works; i++, begin = end) {
         more |= works[i].fn(works[i].ctx);
-        *now_ns = charge_at(looker);
-        if (*now_ns - begin > step_max_ns()) {
-            step_note(ksyms_find((uint64_t)works[i].fn, &offset), NULL, *now_ns - begin);
+        charge_back(looker);
+        end = rdtsc();
+        if (end - begin > longest) {
+            longest = end - begin;
+            step_note(ksyms_find((uint64_t)works[i].fn, &offset), NULL, clock_ticks_to_ns(longest));
         }
     }
+    *now_ns = clock_now_ns();
     return more;
 }
 
@@ -375,41 +381,42 @@ static bool do_works(struct account *looker, uint64_t *now_ns)
  *
  * `payer` is the VM that gave up its turn, or NULL: it pays for the way to the next one, so that
  * VMs that do little else than that take nothing from the others. For the same reason the works are
- * left out when they were looked at a moment ago.
+ * left out when they were looked at a moment ago. *now_ns is moved on.
  */
-static bool housekeeping(struct vm *payer)
+static bool housekeeping(struct vm *payer, uint64_t *now_ns)
 {
     static uint64_t looked_ns;
     struct account *account = payer ? &payer->account : &charge_hypervisor;
     bool busy = turns.running || turns.n_waiting > 0, more = true;
-    uint64_t now = charge_at(&charge_hypervisor);
 
+    charge_from(&charge_hypervisor, *now_ns);
     irq_window();
-    end_step("host interrupts", NULL, account, &now);
-    if (timerq_next(&sched_timers) <= now) {
+    end_step("host interrupts", NULL, account, now_ns);
+    if (timerq_next(&sched_timers) <= *now_ns) {
         charge(&charge_hypervisor);
-        timerq_run(&sched_timers, now);
-        end_step("host timers", NULL, account, &now);
+        timerq_run(&sched_timers, *now_ns);
+        end_step("host timers", NULL, account, now_ns);
     }
-    if (!busy || poked || now - looked_ns >= LOOK_NS) {
+    if (!busy || poked || *now_ns - looked_ns >= LOOK_NS) {
         poked = false;
-        looked_ns = now;
-        more = do_works(account, &now);
+        looked_ns = *now_ns;
+        more = do_works(account, now_ns);
     }
-    if (scan_next_ns(busy) <= now) {
-        now = charge_at(&charge_scanner);
+    if (scan_next_ns(busy) <= *now_ns) {
+        *now_ns = charge_at(&charge_scanner);
         (void)scan_step(busy);
-        end_step("the page scanner", NULL, account, &now);
+        end_step("the page scanner", NULL, account, now_ns);
     }
     return more;
 }
 
-static void idle(uint64_t until_ns)
+/* Returns the time. */
+static uint64_t idle(uint64_t until_ns)
 {
     clock_arm(MIN(MIN(timerq_next(&sched_timers), scan_next_ns(false)), until_ns));
     charge(&charge_idle);
     irq_idle();
-    charge(&charge_hypervisor);
+    return charge_at(&charge_hypervisor);
 }
 
 /* Goes on with the present turn, or begins the next; NULL: no vCPU wants one. *alarm_ns is when the
@@ -428,18 +435,19 @@ static struct vcpu *choose(uint64_t now_ns, uint64_t *alarm_ns)
 
 void sched_loop(void)
 {
+    uint64_t now = clock_now_ns(), alarm;
+
     for (struct vm *payer = NULL;;) {
-        bool more = housekeeping(payer);
-        uint64_t now = clock_now_ns(), alarm;
+        bool more = housekeeping(payer, &now);
         struct vcpu *v = choose(now, &alarm);
         payer = NULL;
         if (v) {
             outer_ns = MIN(MIN(turns_end_ns(&turns), timerq_next(&sched_timers)),
                            MIN(MAX(scan_next_ns(true), now + GUEST_MIN_NS), alarm));
-            turn(v);
+            now = turn(v);
             payer = turns.running ? NULL : v->vm;
         } else if (!more && scan_next_ns(false) > now && timerq_next(&sched_timers) > now) {
-            idle(alarm);
+            now = idle(alarm);
         }
     }
 }

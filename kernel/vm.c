@@ -271,9 +271,16 @@ static bool disk_step(struct vm *vm)
 
 bool vm_wants_work(const struct vm *vm)
 {
-    return (vm->state == VM_STARTING && !vm->waits) || vm->state == VM_STOPPING ||
-           (vm->disk_work && vm_is_up(vm)) || vm_fold_wants_work(vm) ||
-           (vm->state == VM_RUN && vm->clock.pv.owed);
+    switch (vm->state) {
+    case VM_RUN:
+        return vm->disk_work || vm->clock.pv.owed || vm_fold_wants_work(vm);
+    case VM_STARTING:
+        return !vm->waits || vm_fold_wants_work(vm);
+    case VM_STOPPING:
+        return true;
+    default:
+        return (vm->disk_work && vm_is_up(vm)) || vm_fold_wants_work(vm);
+    }
 }
 
 bool vm_work(struct vm *vm)

@@ -163,7 +163,7 @@ void promise_bound(struct p2m *p, uint64_t frames)
 
 bool promise_may_hold(struct p2m *p, uint64_t n)
 {
-    if (promise_held(p) + p->aside + n <= p->max_frames) {
+    if (p->max_frames == PROMISE_NO_BOUND || promise_held(p) + p->aside + n <= p->max_frames) {
         return true;
     }
     p->refused = PROMISE_BOUND;
