@@ -219,6 +219,10 @@ enum status vmx_msr_init(struct frames *f) MUST_CHECK;
 bool vmx_exit_task_switch(struct hvm_vcpu *v, enum hvm_exit *out);
 /* The four top entries of PAE paging, into the VMCS. False: an illegal one, or no memory. */
 bool vmx_load_pdptes(struct hvm_vcpu *v, uint64_t cr3, bool *no_memory);
+/* CR0 and CR4 as the guest sees them: the bits that the hypervisor owns are the shadow's. */
+#define VMX_CR0_OWNED (CR0_NE | CR0_NW | CR0_CD)
+uint64_t vmx_guest_cr0(void);
+uint64_t vmx_guest_cr4(void);
 bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out);
 bool vmx_exit_io(struct hvm_vcpu *v, enum hvm_exit *out);
 bool vmx_exit_ept_violation(struct hvm_vcpu *v, enum hvm_exit *out);

@@ -136,14 +136,6 @@ static const struct emul_ops ops = {
     .stop = stop,
 };
 
-/* As the guest sees it, with the bits that the hypervisor owns from its shadow. */
-static uint64_t guest_cr0(void)
-{
-    uint64_t owned = CR0_NE | CR0_NW | CR0_CD;
-
-    return (vmcs_read(GUEST_CR0) & ~owned) | (vmcs_read(CR0_READ_SHADOW) & owned);
-}
-
 void vmx_emul_begin(struct hvm_vcpu *v, struct emul *e)
 {
     static bool has_tzcnt, has_lzcnt, known;
@@ -161,7 +153,7 @@ void vmx_emul_begin(struct hvm_vcpu *v, struct emul *e)
     e->gpr = v->gpr;
     e->rip = vmcs_read(GUEST_RIP);
     e->rflags = vmcs_read(GUEST_RFLAGS);
-    e->cr0 = guest_cr0();
+    e->cr0 = vmx_guest_cr0();
     e->cr3 = vmcs_read(GUEST_CR3);
     e->cr4 = vmcs_read(GUEST_CR4);
     e->efer = vmcs_read(GUEST_IA32_EFER);

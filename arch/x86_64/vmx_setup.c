@@ -156,7 +156,7 @@ static void vmcs_init_controls(struct hvm_vcpu *v)
     }
     vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
     /* Guest CR0 bits that VMX fixes and the guest must not see: SDM vol. 3, 24.8. */
-    vmcs_write(CR0_GUEST_HOST_MASK, CR0_NE | CR0_NW | CR0_CD);
+    vmcs_write(CR0_GUEST_HOST_MASK, VMX_CR0_OWNED);
     vmcs_write(CR4_GUEST_HOST_MASK, ~vmx_guest_cr4_bits() | CR4_VMXE | CR4_MCE);
 }
 

@@ -2,17 +2,8 @@
 /* One descent for every format: what differs (levels, width of an entry, reserved bits) is data. */
 #include "arch/x86_64/decode/gwalk.h"
 
+#include "arch/x86_64/decode/crbits.h"
 #include "base/bits.h"
-
-#define CR0_WP BIT(16)
-#define CR0_PG BIT(31)
-#define CR4_PSE BIT(4)
-#define CR4_PAE BIT(5)
-#define CR4_LA57 BIT(12)
-#define CR4_SMEP BIT(20)
-#define CR4_SMAP BIT(21)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
 
 #define PTE_P BIT(0)
 #define PTE_W BIT(1)
