@@ -16,6 +16,8 @@
 /* The frames that `count` need when a guard stands before each `run` of them, and behind the last.
  * run 0: no guards. */
 uint64_t arena_places(uint64_t count, unsigned run);
+/* arena_places(count, 1), for arrays. */
+#define ARENA_SINGLES(count) (2 * (count) + 1)
 /* Makes `count` frames free, as frames_add_free, with guards: in arena_places(count, run) from
  * `first` on. May be called again for the same window, after frames_init. */
 void arena_add(struct frames *f, uint64_t first, uint64_t count, unsigned run);

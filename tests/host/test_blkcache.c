@@ -2,6 +2,7 @@
 /* The cached block device: the property test, and the cases that have a name. */
 #include "base/bits.h"
 #include "drivers/block/blkcache.h"
+#include "support_arena.h"
 #include "support_blkcache.h"
 
 #include <setjmp.h>
@@ -147,7 +148,9 @@ static void test_property_back(void **state)
 
 /* ---- named cases, on a disk that is completed by hand ---- */
 
-#define FRAMES 64u
+#define CACHE_FRAMES 32u
+#define BUFFERS ARENA_SINGLES(CACHE_FRAMES) /* the clients' frames, behind those */
+#define FRAMES (BUFFERS + 32)
 #define SECTORS 128u
 
 struct hand {
@@ -184,11 +187,11 @@ static void hand_init(struct hand *h)
 {
     memset(h, 0, sizeof(*h));
     frames_init(&h->frames, h->table, FRAMES, h->window);
-    frames_add_free(&h->frames, MFN(0), 32);
-    frames_mark_hyp(&h->frames, MFN(32), 32);
-    h->mem = malloc(cache_bytes(32));
+    arena_add(&h->frames, 0, CACHE_FRAMES, 1);
+    frames_mark_hyp(&h->frames, MFN(BUFFERS), 32);
+    h->mem = malloc(cache_bytes(CACHE_FRAMES));
     h->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(4, 4), 16));
-    assert_int_equal(cache_init(&h->cache, &h->frames, h->mem, 32, 1), OK);
+    assert_int_equal(cache_init(&h->cache, &h->frames, h->mem, CACHE_FRAMES, 1), OK);
     cache_set_mode(&h->cache, CACHE_INCLUSIVE);
     assert_int_equal(blkcache_init(&h->bc, &h->cache, h->pool, 4, 4), OK);
     h->leaf = (struct blk_dev){.ops = &hand_ops, .sectors = SECTORS, .can_discard = true};
@@ -200,6 +203,7 @@ static void hand_free(struct hand *h)
     char why[160];
 
     assert_int_equal(cache_check(&h->cache, why, sizeof(why)), OK);
+    arena_end(&h->frames);
     free(h->mem);
     free(h->pool);
 }
@@ -218,7 +222,7 @@ static struct blk_account *account;
 static void go(struct hand *h, struct client *c, enum blk_op op, uint64_t sector, uint32_t n,
                unsigned page)
 {
-    *c = (struct client){.seg = {HPA((32 + page) * 4096), n * BLK_SECTOR}};
+    *c = (struct client){.seg = {HPA((BUFFERS + page) * 4096), n * BLK_SECTOR}};
     c->req = (struct blk_req){.op = op,
                               .sector = sector,
                               .sectors = n,
@@ -246,7 +250,7 @@ static struct blk_req *complete(struct hand *h, enum status s, uint8_t byte)
 
 static uint8_t byte_at(struct hand *h, unsigned page)
 {
-    return h->window[(size_t)(32 + page) * 4096];
+    return h->window[(size_t)(BUFFERS + page) * 4096];
 }
 
 static struct hand h;
@@ -281,7 +285,7 @@ static void test_write_waits_for_fill(void **state)
     (void)state;
     hand_init(&h);
     go(&h, &r, BLK_READ, 0, 8, 0);
-    memset(h.window + 33 * 4096, 0x22, 4096);
+    memset(h.window + (BUFFERS + 1) * 4096, 0x22, 4096);
     go(&h, &w, BLK_WRITE, 2, 1, 1);
     assert_int_equal(h.n_lower, 1); /* the fill may not bring old data after the write */
     complete(&h, OK, 0x11);

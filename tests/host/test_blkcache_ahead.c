@@ -2,6 +2,7 @@
 /* Reading ahead: for whom, how far, at whose cost, and what becomes of errors. */
 #include "base/bits.h"
 #include "drivers/block/blkcache.h"
+#include "support_arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,8 @@
 #define CACHE_FRAMES 640u
 #define CLIENTS 8u
 #define CLIENT_PAGES 32u
-#define FRAMES (CACHE_FRAMES + CLIENTS * CLIENT_PAGES)
+#define BUFFERS ARENA_SINGLES(CACHE_FRAMES) /* the clients' frames, behind those */
+#define FRAMES (BUFFERS + CLIENTS * CLIENT_PAGES)
 #define LOWER 64u
 #define MAX_PAGES 32u
 
@@ -68,8 +70,8 @@ static void set_up_on(uint64_t sectors, uint64_t readahead_pages)
         vms[i] = (struct blk_account){.vm = (uint16_t)(i + 1)};
     }
     frames_init(&g->frames, g->table, FRAMES, g->window);
-    frames_add_free(&g->frames, MFN(0), CACHE_FRAMES);
-    frames_mark_hyp(&g->frames, MFN(CACHE_FRAMES), CLIENTS * CLIENT_PAGES);
+    arena_add(&g->frames, 0, CACHE_FRAMES, 1);
+    frames_mark_hyp(&g->frames, MFN(BUFFERS), CLIENTS * CLIENT_PAGES);
     g->mem = malloc(cache_bytes(CACHE_FRAMES));
     g->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(64, 64), 16));
     assert_int_equal(cache_init(&g->cache, &g->frames, g->mem, CACHE_FRAMES, 1), OK);
@@ -97,7 +99,7 @@ static void done(struct blk_req *r, enum status s)
 
 static uint8_t *buffer(unsigned client)
 {
-    return rig.window + (size_t)(CACHE_FRAMES + client * CLIENT_PAGES) * 4096;
+    return rig.window + (size_t)(BUFFERS + client * CLIENT_PAGES) * 4096;
 }
 
 static void submit(unsigned client, unsigned vm, enum blk_op op, uint64_t block, uint64_t blocks)
@@ -184,6 +186,7 @@ static void tear_down(void)
     complete_all();
     assert_int_equal(cache_check(&rig.cache, why, sizeof(why)), OK);
     assert_int_equal(rig.frames.pinned, 0);
+    arena_end(&rig.frames);
     free(rig.mem);
     free(rig.pool);
 }
@@ -395,13 +398,13 @@ static void test_room(void **state)
      * has no more than it uses. */
     tear_down();
     set_up(MAX_PAGES);
-    while (rig.frames.by_state[FRAME_FREE] > FRAMES / 64 + 68) {
+    while (rig.frames.by_state[FRAME_FREE] > rig.frames.count / 64 + 68) {
         assert_int_equal(frames_alloc(&rig.frames, FRAME_HYP, &taken[n++]), OK);
     }
     read_row(0, 0, 0, 64);
     complete_all();
     assert_int_equal(rig.cache.stats.readahead, 4); /* of 8 */
-    assert_int_equal(rig.frames.by_state[FRAME_FREE], FRAMES / 64);
+    assert_int_equal(rig.frames.by_state[FRAME_FREE], rig.frames.count / 64);
     assert_int_equal(rig.cache.stats.evictions, 0);
     while (n > 0) {
         frames_free(&rig.frames, taken[--n]);

@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "drivers/block/blkcache.h"
 #include "drivers/block/partition.h"
+#include "support_arena.h"
 #include "support_log.h"
 #include "support_lossy.h"
 
@@ -17,9 +18,10 @@
 
 #include <cmocka.h>
 
-#define SECTORS 260u /* the last block is cut */
-#define ROOM 24u     /* blocks in the cache */
-#define FREE 28u     /* frames for it */
+#define SECTORS 260u                /* the last block is cut */
+#define ROOM 24u                    /* blocks in the cache */
+#define FREE 28u                    /* frames for it */
+#define BUFFERS ARENA_SINGLES(FREE) /* the slots' frames, behind those */
 #define SLOTS 6u
 #define SLOT_SECTORS 32u
 #define VERSIONS 48u
@@ -43,7 +45,7 @@ struct slot {
 
 struct rig {
     struct frames frames;
-    struct frame table[FREE + SLOTS * 4];
+    struct frame table[BUFFERS + SLOTS * 4];
     uint8_t *window;
     struct cache cache;
     void *mem, *pool;
@@ -79,8 +81,8 @@ static void switch_on(struct rig *r)
 {
     memset(r->table, 0, sizeof(r->table));
     frames_init(&r->frames, r->table, ARRAY_LEN(r->table), r->window);
-    frames_add_free(&r->frames, MFN(0), FREE);
-    frames_mark_hyp(&r->frames, MFN(FREE), SLOTS * 4);
+    arena_add(&r->frames, 0, FREE, 1);
+    frames_mark_hyp(&r->frames, MFN(BUFFERS), SLOTS * 4);
     assert_int_equal(cache_init(&r->cache, &r->frames, r->mem, ROOM, 9), OK);
     r->frames.reclaim = cache_reclaim;
     r->frames.reclaim_ctx = &r->cache;
@@ -116,6 +118,7 @@ static struct rig *rig_new(uint64_t seed)
 static void rig_free(struct rig *r)
 {
     lossy_free(&r->disk);
+    arena_end(&r->frames);
     free(r->window);
     free(r->mem);
     free(r->pool);
@@ -225,7 +228,7 @@ static void submit(struct rig *r)
                                .account = pick(&r->picks, 3) == 0 ? NULL : &r->accounts[index % 2],
                                .done = slot_done,
                                .ctx = sl};
-    sl->seg.addr = HPA((FREE + index * 4) * (uint64_t)PAGE_SIZE);
+    sl->seg.addr = HPA((BUFFERS + index * 4) * (uint64_t)PAGE_SIZE);
     if (sl->req.op != BLK_FLUSH) {
         sl->req.sector = pick(&r->picks, SECTORS);
         sl->req.sectors =
@@ -359,7 +362,7 @@ static struct slot *start(struct rig *r, unsigned index, enum blk_op op, uint64_
 
     assert_false(sl->busy);
     *sl = (struct slot){.r = r, .index = index, .busy = true};
-    sl->seg = (struct blk_seg){HPA((FREE + index * 4) * (uint64_t)PAGE_SIZE),
+    sl->seg = (struct blk_seg){HPA((BUFFERS + index * 4) * (uint64_t)PAGE_SIZE),
                                (uint32_t)(sectors * BLK_SECTOR)};
     sl->req = (struct blk_req){.op = op,
                                .sector = sector,

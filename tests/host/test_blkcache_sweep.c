@@ -2,6 +2,7 @@
 /* FLUSH among more dirty blocks than a walk looks at in one go. */
 #include "base/bits.h"
 #include "drivers/block/blkcache.h"
+#include "support_arena.h"
 #include "support_log.h"
 
 #include <setjmp.h>
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #define FRAMES 1500u
+#define BUFFER ARENA_SINGLES(FRAMES) /* the frame behind */
 #define CROWD 1200u /* blocks of the new generation: more than twice what is looked at at once */
 #define FIRST 0u    /* before them on the disk */
 #define LAST 1400u  /* behind them */
@@ -23,7 +25,7 @@
  * when let_go(i) says so. */
 struct rig {
     struct frames frames;
-    struct frame table[FRAMES + 1];
+    struct frame table[BUFFER + 1];
     uint8_t *window;
     struct cache cache;
     void *mem, *pool;
@@ -71,8 +73,8 @@ static void set_up(void)
     rig->window = aligned_alloc(PAGE_SIZE, ARRAY_LEN(rig->table) * PAGE_SIZE);
     memset(rig->window, 1, ARRAY_LEN(rig->table) * PAGE_SIZE);
     frames_init(&rig->frames, rig->table, ARRAY_LEN(rig->table), rig->window);
-    frames_add_free(&rig->frames, MFN(0), FRAMES);
-    frames_mark_hyp(&rig->frames, MFN(FRAMES), 1);
+    arena_add(&rig->frames, 0, FRAMES, 1);
+    frames_mark_hyp(&rig->frames, MFN(BUFFER), 1);
     rig->mem = malloc(cache_bytes(FRAMES));
     assert_int_equal(cache_init(&rig->cache, &rig->frames, rig->mem, FRAMES, 9), OK);
     cache_set_mode(&rig->cache, CACHE_INCLUSIVE);
@@ -83,11 +85,12 @@ static void set_up(void)
     blkcache_dev_init(&rig->dev, &rig->bc, &rig->disk);
     blkcache_set_writing(
         &rig->bc, &(struct blkcache_writing){.back = true, .dirty_max = 10000, .age_ns = AGE});
-    rig->seg = (struct blk_seg){HPA((uint64_t)FRAMES * PAGE_SIZE), PAGE_SIZE};
+    rig->seg = (struct blk_seg){HPA((uint64_t)BUFFER * PAGE_SIZE), PAGE_SIZE};
 }
 
 static void tear_down(void)
 {
+    arena_end(&rig->frames);
     free(rig->window);
     free(rig->mem);
     free(rig->pool);

@@ -2,6 +2,7 @@
 /* The block store: a property test against a plain list, eviction, reclaim, and the self-audit. */
 #include "mm/cache.h"
 #include "mm/cache_queue.h"
+#include "support_arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,13 +12,13 @@
 
 #include <cmocka.h>
 
-#define FRAMES 64u
 #define FREE_FRAMES 40u
+#define FRAMES ARENA_SINGLES(FREE_FRAMES)
 #define ROOM 48u
 
 static struct frames frames;
 static struct frame table[FRAMES];
-static uint8_t window[FRAMES * PAGE_SIZE];
+static _Alignas(PAGE_SIZE) uint8_t window[FRAMES * PAGE_SIZE];
 static struct cache c;
 static void *mem;
 
@@ -26,7 +27,7 @@ static void set_up(void)
     free(mem);
     memset(table, 0, sizeof(table));
     frames_init(&frames, table, FRAMES, window);
-    frames_add_free(&frames, MFN(0), FREE_FRAMES);
+    arena_add(&frames, 0, FREE_FRAMES, 1);
     mem = malloc(cache_bytes(ROOM));
     assert_int_equal(cache_init(&c, &frames, mem, ROOM, 99), OK);
     frames.reclaim = cache_reclaim;

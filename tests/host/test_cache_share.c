@@ -3,6 +3,7 @@
  * mm/fold is shown; at random against a model. */
 #include "base/bits.h"
 #include "mm/cache.h"
+#include "support_arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,19 +12,20 @@
 
 #include <cmocka.h>
 
-#define FRAMES 40u
+#define FRAMES 39u
+#define PLACES ARENA_SINGLES(FRAMES)
 #define ROOM 32u
 #define BLOCKS 24u
 
 /* What is to be so: for each block its content's number, 0 for zeroes. Equal numbers may share. */
 struct rig {
     struct frames f;
-    struct frame table[FRAMES];
+    struct frame table[PLACES];
     uint8_t *window;
     struct cache c;
     void *mem;
     unsigned content[BLOCKS];
-    unsigned maps[FRAMES]; /* guests that map the frame */
+    unsigned maps[PLACES]; /* guests that map the frame */
 };
 
 static uint32_t rig_put(struct rig *r, unsigned block, unsigned content)
@@ -41,9 +43,9 @@ static uint32_t rig_put(struct rig *r, unsigned block, unsigned content)
 static void rig_init(struct rig *r, uint64_t max)
 {
     memset(r, 0, sizeof(*r));
-    assert_int_equal(posix_memalign((void **)&r->window, PAGE_SIZE, FRAMES * PAGE_SIZE), 0);
-    frames_init(&r->f, r->table, FRAMES, r->window);
-    frames_add_free(&r->f, MFN(1), FRAMES - 1);
+    assert_int_equal(posix_memalign((void **)&r->window, PAGE_SIZE, PLACES * PAGE_SIZE), 0);
+    frames_init(&r->f, r->table, PLACES, r->window);
+    arena_add(&r->f, 0, FRAMES, 1);
     r->mem = malloc(cache_bytes(ROOM));
     assert_int_equal(cache_init(&r->c, &r->f, r->mem, ROOM, 3), OK);
     r->f.reclaim = cache_reclaim;
@@ -55,6 +57,7 @@ static void rig_init(struct rig *r, uint64_t max)
 static void rig_fini(struct rig *r)
 {
     free(r->mem);
+    arena_end(&r->f);
     free(r->window);
 }
 
@@ -73,7 +76,7 @@ static void audit(struct rig *r)
             assert_int_equal(bytes[PAGE_SIZE - 1], r->content[b]);
         }
     }
-    for (unsigned n = 0; n < FRAMES; n++) {
+    for (unsigned n = 0; n < PLACES; n++) {
         const struct frame *fr = &r->table[n];
         if (fr->state != FRAME_FREE && fr->state != FRAME_RESERVED) {
             assert_int_equal(fr->refs, r->maps[n] + ((fr->flags & FRAME_F_CACHED) != 0));
@@ -413,7 +416,7 @@ static void test_at_random(void **state)
         unsigned b = (unsigned)rand() % BLOCKS;
         uint32_t e = cache_find(&r.c, 1, b);
         bool framed = e != CACHE_NIL && !cache_is_zero(&r.c, e);
-        unsigned frame = 1 + (unsigned)rand() % (FRAMES - 1);
+        unsigned frame = 1 + 2 * ((unsigned)rand() % FRAMES);
 
         switch (rand() % 12) {
         case 0:

@@ -4,6 +4,7 @@
 #include "base/bits.h"
 #include "mm/cache.h"
 #include "mm/cache_queue.h"
+#include "support_arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +13,8 @@
 
 #include <cmocka.h>
 
-#define FRAMES 2048u
+#define FRAMES 2047u
+#define PLACES ARENA_SINGLES(FRAMES)
 #define HELD 512u   /* the bound of the store */
 #define WINDOW 256u /* blocks that a guest holds at once */
 #define GUESTS 2u
@@ -20,7 +22,7 @@
 /* Guests that hold what they have read last, each block's frame mapped while one does. */
 struct rig {
     struct frames f;
-    struct frame table[FRAMES];
+    struct frame table[PLACES];
     uint8_t *window;
     struct cache c;
     void *mem;
@@ -34,10 +36,10 @@ struct rig {
 static void rig_init(struct rig *r)
 {
     memset(r, 0, sizeof(*r));
-    assert_int_equal(posix_memalign((void **)&r->window, PAGE_SIZE, FRAMES * PAGE_SIZE), 0);
-    memset(r->window, 1, FRAMES * PAGE_SIZE); /* zeroes need no frame */
-    frames_init(&r->f, r->table, FRAMES, r->window);
-    frames_add_free(&r->f, MFN(1), FRAMES - 1);
+    assert_int_equal(posix_memalign((void **)&r->window, PAGE_SIZE, PLACES * PAGE_SIZE), 0);
+    memset(r->window, 1, PLACES * PAGE_SIZE); /* zeroes need no frame */
+    frames_init(&r->f, r->table, PLACES, r->window);
+    arena_add(&r->f, 0, FRAMES, 1);
     r->mem = malloc(cache_bytes(FRAMES));
     assert_int_equal(cache_init(&r->c, &r->f, r->mem, FRAMES, 3), OK);
     r->f.reclaim = cache_reclaim;
@@ -54,6 +56,7 @@ static void rig_fini(struct rig *r)
         fail_msg("%s", why);
     }
     free(r->mem);
+    arena_end(&r->f);
     free(r->window);
 }
 

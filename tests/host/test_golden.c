@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Four disks with their writes kept aside over one base and one cache in mode fold: what is read
  * from the base, how often, and what is copied. */
+#include "support_arena.h"
 #include "support_lossy.h"
 
 #include "base/bits.h"
@@ -16,8 +17,9 @@
 #include <cmocka.h>
 
 #define VMS 4u /* two snapshots, two overlays */
-#define FRAMES 2048u
-#define BUFFERS (FRAMES - VMS) /* the last frames: one a VM, to read into and write from */
+#define FRAMES 2042u
+#define BUFFERS ARENA_SINGLES(FRAMES) /* behind those: one a VM, to read into and write from */
+#define PLACES (BUFFERS + VMS)
 #define CHUNKS 400u
 #define STORE_CHUNKS 600u
 #define RUN 16u /* chunks that are fetched together */
@@ -38,7 +40,7 @@ struct vm {
 
 struct rig {
     struct frames frames;
-    struct frame table[FRAMES];
+    struct frame table[PLACES];
     uint8_t *window;
     uint64_t seed;
     struct picks picks;
@@ -89,9 +91,9 @@ static struct rig *rig_new(uint64_t seed)
 
     r->seed = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     r->picks = (struct picks){.next = random_next, .ctx = &r->seed};
-    r->window = aligned_alloc(PAGE_SIZE, FRAMES * PAGE_SIZE);
-    frames_init(&r->frames, r->table, FRAMES, r->window);
-    frames_add_free(&r->frames, MFN(2), BUFFERS - 2);
+    r->window = aligned_alloc(PAGE_SIZE, PLACES * PAGE_SIZE);
+    frames_init(&r->frames, r->table, PLACES, r->window);
+    arena_add(&r->frames, 0, FRAMES, 1);
     frames_mark_hyp(&r->frames, MFN(BUFFERS), VMS);
     r->cache_mem = malloc(cache_bytes(FRAMES));
     assert_int_equal(cache_init(&r->cache, &r->frames, r->cache_mem, FRAMES, seed), OK);
@@ -136,6 +138,7 @@ static void rig_free(struct rig *r)
     lossy_free(&r->base);
     free(r->cache_mem);
     free(r->pool_mem);
+    arena_end(&r->frames);
     free(r->window);
     free(r);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The overlay's format, byte by byte, and stores that are not what they should be. */
+#include "support_arena.h"
 #include "support_lossy.h"
 
 #include "base/bits.h"
@@ -12,14 +13,15 @@
 
 #include <cmocka.h>
 
-#define FRAMES 64u
+#define FRAMES 61u
+#define BUFFER ARENA_SINGLES(FRAMES) /* the tests' own frame, behind those */
 #define BASE_CHUNKS 600u
 #define BASE_SECTORS (BASE_CHUNKS * 8u - 3)
 #define STORE_CHUNKS 600u
 
 struct bench {
     struct frames frames;
-    struct frame table[FRAMES];
+    struct frame table[BUFFER + 1];
     uint8_t *window;
     struct picks picks;
     uint64_t seed;
@@ -41,15 +43,15 @@ static bool random_next(void *ctx, uint32_t n, uint32_t *out)
 
 static void reset_frames(struct bench *b)
 {
-    frames_init(&b->frames, b->table, FRAMES, b->window);
-    frames_add_free(&b->frames, MFN(2), FRAMES - 3); /* the last one is the tests' buffer */
+    frames_init(&b->frames, b->table, BUFFER + 1, b->window);
+    arena_add(&b->frames, 0, FRAMES, 1);
 }
 
 static struct bench *bench_new(void)
 {
     struct bench *b = calloc(1, sizeof(*b));
 
-    b->window = aligned_alloc(PAGE_SIZE, FRAMES * PAGE_SIZE);
+    b->window = aligned_alloc(PAGE_SIZE, (BUFFER + 1) * PAGE_SIZE);
     b->seed = 7;
     b->picks = (struct picks){.next = random_next, .ctx = &b->seed};
     lossy_init(&b->base, "base", BASE_SECTORS, b->window, &b->picks);
@@ -66,6 +68,7 @@ static void bench_free(struct bench *b)
 {
     lossy_free(&b->base);
     lossy_free(&b->store);
+    arena_end(&b->frames);
     free(b->window);
     free(b);
 }
@@ -86,7 +89,7 @@ static enum status open_store(struct bench *b)
 
 static uint8_t *buffer(struct bench *b)
 {
-    return b->window + (FRAMES - 1) * PAGE_SIZE;
+    return b->window + BUFFER * PAGE_SIZE;
 }
 
 /* Nothing here is ever put off. */
@@ -98,7 +101,7 @@ static void never(void *ctx)
 
 static enum status go(struct bench *b, enum blk_op op, uint64_t sector, uint32_t sectors)
 {
-    hpa_t buf = HPA((FRAMES - 1) * PAGE_SIZE);
+    hpa_t buf = HPA(BUFFER * PAGE_SIZE);
 
     return blk_wait(&b->o.cow.dev, op, sector, buf, sectors, never, NULL);
 }
@@ -248,8 +251,8 @@ static void test_no_memory(void **state)
         put_entry(b, 1, i, i * 20, 2 + i);
     }
     for (unsigned n = 0;; n++) {
-        frames_init(&b->frames, b->table, FRAMES, b->window);
-        frames_add_free(&b->frames, MFN(2), n);
+        frames_init(&b->frames, b->table, BUFFER + 1, b->window);
+        arena_add(&b->frames, 0, n, 1);
         enum status s = open_store(b);
         if (s == OK) {
             assert_true(n > 17);

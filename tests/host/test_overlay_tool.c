@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* tools/overlay reads what the hypervisor has written: a second opinion on the format; and it
  * refuses what the hypervisor would. */
+#include "support_arena.h"
 #include "support_lossy.h"
 
 #include "base/bits.h"
@@ -15,15 +16,16 @@
 
 #include <cmocka.h>
 
-#define FRAMES 64u
-#define BASE_SECTORS (700u * 8 - 3) /* the last chunk is cut */
+#define FRAMES 61u
+#define BUFFER ARENA_SINGLES(FRAMES) /* the tests' own frame, behind those */
+#define BASE_SECTORS (700u * 8 - 3)  /* the last chunk is cut */
 #define STORE_CHUNKS 600u
 #define BASE_BYTES (BASE_SECTORS * BLK_SECTOR)
 #define STORE_BYTES (STORE_CHUNKS * PAGE_SIZE)
 
 struct pair {
     struct frames frames;
-    struct frame table[FRAMES];
+    struct frame table[BUFFER + 1];
     uint8_t *window;
     uint64_t seed;
     struct picks picks;
@@ -58,14 +60,14 @@ static void never(void *ctx)
 
 static void go(struct pair *p, enum blk_op op, uint64_t sector, uint32_t sectors)
 {
-    hpa_t buf = HPA((FRAMES - 1) * PAGE_SIZE);
+    hpa_t buf = HPA(BUFFER * PAGE_SIZE);
 
     assert_int_equal(blk_wait(&p->o.cow.dev, op, sector, buf, sectors, never, NULL), OK);
 }
 
 static uint8_t *buffer(struct pair *p)
 {
-    return p->window + (FRAMES - 1) * PAGE_SIZE;
+    return p->window + BUFFER * PAGE_SIZE;
 }
 
 static void open_overlay(struct pair *p)
@@ -82,11 +84,11 @@ static struct pair *pair_new(unsigned writes)
 {
     struct pair *p = calloc(1, sizeof(*p));
 
-    p->window = aligned_alloc(PAGE_SIZE, FRAMES * PAGE_SIZE);
+    p->window = aligned_alloc(PAGE_SIZE, (BUFFER + 1) * PAGE_SIZE);
     p->seed = 7;
     p->picks = (struct picks){.next = random_next, .ctx = &p->seed};
-    frames_init(&p->frames, p->table, FRAMES, p->window);
-    frames_add_free(&p->frames, MFN(2), FRAMES - 3);
+    frames_init(&p->frames, p->table, BUFFER + 1, p->window);
+    arena_add(&p->frames, 0, FRAMES, 1);
     lossy_init(&p->base, "base", BASE_SECTORS, p->window, &p->picks);
     lossy_init(&p->store, "store", STORE_CHUNKS * 8, p->window, &p->picks);
     p->base.sync = p->store.sync = true;
@@ -117,6 +119,7 @@ static void pair_free(struct pair *p)
     assert_int_equal(rmdir(p->folder), 0);
     lossy_free(&p->base);
     lossy_free(&p->store);
+    arena_end(&p->frames);
     free(p->window);
     free(p);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The bound on what all snapshots keep holds for their maps too. */
 #include "drivers/block/snapshot.h"
+#include "support_arena.h"
 #include "support_log.h"
 
 #include <setjmp.h>
@@ -11,14 +12,15 @@
 
 #include <cmocka.h>
 
-#define FRAMES 128u
+#define FRAMES 126u
+#define BUFFER ARENA_SINGLES(FRAMES)     /* the tests' own frame, behind those */
 #define BASE_SECTORS (UINT64_C(1) << 30) /* 512 GiB: a map of three levels */
 #define STEP (UINT64_C(1) << 23)         /* 4 GiB: a leaf and what is above it, each time */
 #define POOL 10u
 
 struct rig {
     struct frames frames;
-    struct frame table[FRAMES];
+    struct frame table[BUFFER + 1];
     uint8_t *window;
     struct blk_dev base;
     struct snapshot_pool pool;
@@ -37,9 +39,9 @@ static const struct blk_ops base_ops = {.submit = base_submit};
 static void set_up(struct rig *r)
 {
     memset(r, 0, sizeof(*r));
-    r->window = aligned_alloc(PAGE_SIZE, FRAMES * PAGE_SIZE);
-    frames_init(&r->frames, r->table, FRAMES, r->window);
-    frames_add_free(&r->frames, MFN(2), FRAMES - 2);
+    r->window = aligned_alloc(PAGE_SIZE, (BUFFER + 1) * PAGE_SIZE);
+    frames_init(&r->frames, r->table, BUFFER + 1, r->window);
+    arena_add(&r->frames, 0, FRAMES, 1);
     r->base = (struct blk_dev){.ops = &base_ops, .name = "base", .sectors = BASE_SECTORS};
     r->pool = (struct snapshot_pool){.frames = &r->frames, .max = POOL};
     assert_int_equal(snapshot_init(&r->snap, &r->pool, &r->base), OK);
@@ -52,6 +54,7 @@ static void tear_down(struct rig *r)
     assert_int_equal(snapshot_check(&r->snap, why, sizeof(why)), OK);
     snapshot_fini(&r->snap);
     assert_int_equal(r->pool.used, 0);
+    arena_end(&r->frames);
     free(r->window);
 }
 
@@ -86,7 +89,7 @@ static void fill_up(enum blk_op op, bool with_data)
     struct rig r;
 
     set_up(&r);
-    struct blk_seg seg = {mfn_to_hpa(MFN(0)), PAGE_SIZE};
+    struct blk_seg seg = {mfn_to_hpa(MFN(BUFFER)), PAGE_SIZE};
     submit(&r, reqs, 20, op, with_data ? &seg : NULL);
     assert_true(r.n_done > 0 && r.n_done < 20);
     assert_true(cow_is_starved(&r.snap.cow) && snapshot_pool_is_full(&r.pool));
