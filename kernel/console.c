@@ -77,6 +77,7 @@ static void on_irq(void *ctx)
 {
     (void)ctx;
     host_uart_irq(&uart);
+    sched_poke(); /* for what has come, or what waited for room */
 }
 
 /* ---- for VMs --------------------------------------------------------------------------------- */

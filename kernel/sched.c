@@ -284,6 +284,17 @@ static void take_interrupts(struct vm *vm, uint64_t *now_ns)
     end_step("host interrupts", NULL, &vm->account, now_ns);
 }
 
+/*
+ * Whether the host may have an interrupt to take, though nothing else is due. A guest that does
+ * nothing but exit, or whose every PAUSE exits, may never be in long enough to be interrupted. One
+ * that came back before its deadline was, or is to let the host have a look (hvm_run).
+ */
+static bool may_have_interrupts(const struct vm *vm, enum hvm_exit why, uint64_t now_ns)
+{
+    return why == HVM_EXIT_WORK || why == HVM_EXIT_PAUSE ||
+           (why == HVM_EXIT_DEADLINE && now_ns < outer_ns && now_ns < timerq_next(&vm->timers));
+}
+
 /* A step of the VM's own work. Interrupts that came during it are taken before the guest is
  * entered: else it would come back at once. */
 static bool work(struct vm *vm, uint64_t *now_ns)
@@ -330,23 +341,16 @@ static uint64_t turn(struct vcpu *v)
             break;
         }
         enum hvm_exit why = enter(v, &now);
-        if (why == HVM_EXIT_WORK) {
-            /* One that does nothing but exit may never let the CPU look for them. */
-            charge(&charge_hypervisor);
-            take_interrupts(vm, &now);
-        }
         if (why == HVM_EXIT_PAUSE && turns_yield(&turns)) {
             turns_put(&turns, true);
             break;
         }
-        if (why == HVM_EXIT_PAUSE) {
-            /* Where each PAUSE exits, a guest may never be in long enough to be interrupted. */
+        if (may_have_interrupts(vm, why, now)) {
             charge(&charge_hypervisor);
             take_interrupts(vm, &now);
         }
-        if (poked || now >= outer_ns ||
-            (why == HVM_EXIT_DEADLINE && now < timerq_next(&vm->timers) && !vm_wants_work(vm))) {
-            break; /* the last: the host has an interrupt to take */
+        if (poked || now >= outer_ns) {
+            break;
         }
     }
     in_turn = NULL;
