@@ -259,8 +259,7 @@ static enum status break_sharing(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out
     return s;
 }
 
-/* p2m_fault that also tells the frame; *out is undefined on an error. */
-static enum status resolve(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
+enum status p2m_resolve(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
 {
     struct p2m_entry e;
 
@@ -281,7 +280,7 @@ enum status p2m_fault(struct p2m *p, gfn_t gfn, bool write)
 {
     mfn_t mfn;
 
-    return resolve(p, gfn, write, &mfn);
+    return p2m_resolve(p, gfn, write, &mfn);
 }
 
 /* ---- disk blocks --------------------------------------------------------------------------- */

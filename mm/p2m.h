@@ -220,6 +220,8 @@ bool p2m_is_ram(const struct p2m *p, gfn_t gfn);
  * OK also when there is nothing to do. E_FAULT: not RAM. E_NOMEM: out of frames, nothing changed.
  */
 enum status p2m_fault(struct p2m *p, gfn_t gfn, bool write) MUST_CHECK;
+/* Likewise, and tells the frame; *out is undefined on an error. */
+enum status p2m_resolve(struct p2m *p, gfn_t gfn, bool write, mfn_t *out) MUST_CHECK;
 
 /*
  * The door for the hypervisor's own accesses (device models, DMA). p2m_get_write breaks sharing,

@@ -10,21 +10,6 @@
  */
 #define SHARED_PINS_MAX (FRAME_PINS_MAX / 2)
 
-/* Makes gfn accessible and tells its frame. */
-static enum status resolve(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
-{
-    struct p2m_entry e;
-
-    enum status s = p2m_fault(p, gfn, write);
-    if (s == OK) {
-        s = p->ops->lookup(p->ctx, gfn, &e);
-    }
-    if (s == OK) {
-        *out = e.mfn;
-    }
-    return s;
-}
-
 /* Without its checksum the page counts as changed when it is next scanned by checksums. */
 static void mark_written(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
@@ -46,13 +31,13 @@ enum status p2m_get_read(struct p2m *p, gfn_t gfn, mfn_t *out)
 {
     mfn_t mfn;
 
-    enum status s = resolve(p, gfn, false, &mfn);
+    enum status s = p2m_resolve(p, gfn, false, &mfn);
     if (s != OK) {
         return s;
     }
     const struct frame *fr = frame_of(p->frames, mfn);
     if (fr->state != FRAME_PRIVATE && fr->pins >= SHARED_PINS_MAX) {
-        s = resolve(p, gfn, true, &mfn);
+        s = p2m_resolve(p, gfn, true, &mfn);
         if (s != OK) {
             return s;
         }
@@ -64,7 +49,7 @@ enum status p2m_get_write(struct p2m *p, gfn_t gfn, mfn_t *out)
 {
     mfn_t mfn;
 
-    enum status s = resolve(p, gfn, true, &mfn);
+    enum status s = p2m_resolve(p, gfn, true, &mfn);
     if (s != OK) {
         return s;
     }
@@ -124,7 +109,7 @@ enum status p2m_write(struct p2m *p, gpa_t to, const void *from, size_t n)
         size_t chunk = MIN(n, PAGE_SIZE - offset);
         mfn_t mfn;
 
-        enum status s = resolve(p, gpa_to_gfn(to), true, &mfn);
+        enum status s = p2m_resolve(p, gpa_to_gfn(to), true, &mfn);
         if (s != OK) {
             return s;
         }

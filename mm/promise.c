@@ -170,7 +170,7 @@ bool promise_may_hold(struct p2m *p, uint64_t n)
     return false;
 }
 
-enum status promise_begin(struct p2m *p, gfn_t gfn, bool page)
+static enum status begin_on_terms(struct p2m *p, gfn_t gfn, bool page)
 {
     bool first = p2m_notes(p, gfn) == NULL; /* of its region: tables may be missing too */
     uint64_t want = page + (first ? TABLES_A_PAGE : 0u);
@@ -188,6 +188,15 @@ enum status promise_begin(struct p2m *p, gfn_t gfn, bool page)
     }
     p->refused = PROMISE_EMPTY; /* unless it all succeeds */
     p->frames->draws = promised;
+    return OK;
+}
+
+enum status promise_begin(struct p2m *p, gfn_t gfn, bool page)
+{
+    if (p->max_frames != PROMISE_NO_BOUND || p->promise.pages > 0 || p->keep_free > 0) {
+        return begin_on_terms(p, gfn, page);
+    }
+    p->refused = PROMISE_EMPTY; /* the only reason that there can be */
     return OK;
 }
 

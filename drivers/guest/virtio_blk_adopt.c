@@ -139,6 +139,7 @@ bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
         *next = fetch(d, slot);
         return true;
     }
+    slot->refused = s != OK && s != E_UNSUPPORTED;
     return false;
 }
 

@@ -9,7 +9,8 @@
 #include "drivers/guest/virtio_blk_slot.h"
 
 /* A piece of a read without a copy, as far as the disk has frames to give; what the slot does then.
- * False: the page at the cursor is to be copied. */
+ * False: the page at the cursor is to be copied; slot->refused says whether it could be had at
+ * another time. */
 bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
                             enum slot_next *next);
 /* The slot's fetch has landed. */

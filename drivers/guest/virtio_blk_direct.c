@@ -107,7 +107,6 @@ enum slot_next virtio_blk_direct(struct virtio_blk *d, struct virtio_blk_slot *s
 {
     slot->n_segs = 0;
     slot->keep = 0;
-    slot->refused = virtio_blk_adopt_possible(d, slot, slot->sector);
     return virtio_blk_direct_go_on(d, slot);
 }
 

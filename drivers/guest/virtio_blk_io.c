@@ -281,6 +281,7 @@ static enum slot_next piece(struct virtio_blk *d, struct virtio_blk_slot *slot)
         return virtio_blk_direct_go_on(d, slot); /* time did not allow all of it */
     }
     slot->piece_bytes = 0;
+    slot->refused = false;
     if (slot->left > 0) {
         enum slot_next next;
         gpa_t gpa;
