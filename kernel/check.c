@@ -49,11 +49,11 @@ static void report(void *ctx, const char *line)
 }
 
 /* What holds frames besides the VMs. */
-static void references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
+static void references(void *ctx, struct yield *y, void (*found)(void *arg, mfn_t mfn), void *arg)
 {
     (void)ctx;
-    cache_references(&machine_cache, found, arg);
-    images_references(found, arg);
+    cache_references(&machine_cache, y, found, arg);
+    images_references(y, found, arg);
 }
 
 /* Each VM's memory is given back whole when it goes off, tables included. Boot modules' frames are
@@ -113,7 +113,7 @@ static unsigned check_overhead(const struct vm *vm)
 }
 
 /* What VMs keep aside in memory: the pool counts exactly what the snapshots hold. */
-static unsigned check_snapshots(void)
+static unsigned check_snapshots(struct yield *y)
 {
     uint64_t held = 0;
     unsigned bad = 0;
@@ -126,7 +126,11 @@ static unsigned check_snapshots(void)
             if (!d->has_snapshot) {
                 continue;
             }
-            if (snapshot_check(&d->snapshot, why, sizeof(why)) != OK) {
+            enum status found = snapshot_check(&d->snapshot, y, why, sizeof(why));
+            if (yield_ended(y)) {
+                return 0;
+            }
+            if (found != OK) {
                 console_printf("check: %s: disk %u: %s\n", vms[i]->config->name, k, why);
                 bad++;
             }
@@ -144,7 +148,7 @@ static unsigned check_snapshots(void)
 }
 
 /* The frames that the cache alone holds; of these, `duplicates` have a guest's page's content. */
-static uint64_t count_kept(unsigned n_maps)
+static uint64_t count_kept(unsigned n_maps, struct yield *y)
 {
     struct duplicates d = {.frames = &machine_frames,
                            .maps = maps,
@@ -153,15 +157,30 @@ static uint64_t count_kept(unsigned n_maps)
                            .n_groups = n_groups,
                            .unit = machine_fold.unit,
                            .key = &machine_fold.key,
-                           .scratch = scratch};
+                           .scratch = scratch,
+                           .yield = y};
 
     duplicates_count(&d);
-    duplicates = d.duplicates;
-    unknown = d.unknown;
+    if (!yield_ended(y)) {
+        duplicates = d.duplicates;
+        unknown = d.unknown;
+    }
     return d.kept;
 }
 
-unsigned check_run(void)
+static void say_sound(uint64_t entries, uint64_t kept)
+{
+    console_printf("check: OK (%llu frames, %llu p2m entries, %llu kept by the cache, "
+                   "%llu duplicate",
+                   (unsigned long long)machine_frames.count, (unsigned long long)entries,
+                   (unsigned long long)kept, (unsigned long long)duplicates);
+    if (unknown > 0) {
+        console_printf(", %llu unknown", (unsigned long long)unknown);
+    }
+    console_printf(")\n");
+}
+
+void check_run(struct yield *y)
 {
     struct audit a = {.frames = &machine_frames,
                       .maps = maps,
@@ -171,6 +190,7 @@ unsigned check_run(void)
                       .fold = &machine_fold,
                       .scratch = scratch,
                       .others = references,
+                      .yield = y,
                       .report = report};
     uint64_t entries = 0;
     unsigned bad = 0;
@@ -191,24 +211,19 @@ unsigned check_run(void)
         }
     }
     bad += audit_run(&a);
-    if (cache_check(&machine_cache, why, sizeof(why)) != OK) {
+    if (cache_check_yield(&machine_cache, y, why, sizeof(why)) != OK && !yield_ended(y)) {
         console_printf("check: cache: %s\n", why);
         bad++;
     }
-    bad += check_snapshots();
+    bad += check_snapshots(y);
     bad += check_leaks(a.n_maps);
-    uint64_t kept = count_kept(a.n_maps);
+    uint64_t kept = count_kept(a.n_maps, y);
+    if (yield_ended(y)) {
+        return;
+    }
     if (bad == 0) {
-        console_printf("check: OK (%llu frames, %llu p2m entries, %llu kept by the cache, "
-                       "%llu duplicate",
-                       (unsigned long long)machine_frames.count, (unsigned long long)entries,
-                       (unsigned long long)kept, (unsigned long long)duplicates);
-        if (unknown > 0) {
-            console_printf(", %llu unknown", (unsigned long long)unknown);
-        }
-        console_printf(")\n");
+        say_sound(entries, kept);
     } else {
         console_printf("check: FAILED %u\nPAGEFOLD-CHECK-FAILED\n", bad);
     }
-    return bad;
 }

@@ -4,14 +4,18 @@
 #define KERNEL_CHECK_H
 
 #include "base/types.h"
+#include "base/yield.h"
 
 /* Takes the memory that the audit needs. At boot; the frame table has its size. */
 void check_init(void);
-/* Prints `check: OK (...)`, or each violation and then `check: FAILED n` and a line
- * PAGEFOLD-CHECK-FAILED for tools. Returns the number of violations. */
-unsigned check_run(void);
-/* Frames that the cache alone held when check_run last ran, though a guest's page had the same
- * content (mm/duplicates.h). */
+/*
+ * Prints `check: OK (...)`, or each violation and then `check: FAILED n` and a line
+ * PAGEFOLD-CHECK-FAILED for tools; nothing when `y`, which comes between two pieces of the work,
+ * ends it. Nothing of memory, folding and cache may change meanwhile: it is for still_ask.
+ */
+void check_run(struct yield *y);
+/* Frames that the cache alone held when check_run last ran to its end, though a guest's page had
+ * the same content (mm/duplicates.h). */
 uint64_t check_duplicates(void);
 /* And those of which that is not known. */
 uint64_t check_unknown(void);

@@ -314,7 +314,7 @@ static bool console_work(void *ctx)
     if (console_mux.guest_lines != lines_seen ||
         (conmux_unsettled(&console_mux) && !settle_timer.armed)) {
         lines_seen = console_mux.guest_lines;
-        sched_arm(&settle_timer, clock_now_ns() + SETTLE_NS);
+        sched_arm_console(&settle_timer, clock_now_ns() + SETTLE_NS);
     }
     charge(before);
     return kick_wanted || console_keys_left();
@@ -340,7 +340,7 @@ static void poll_due(void *ctx, uint64_t now_ns)
     last_tx_bytes = uart.tx_bytes;
     log_tell_suppressed();
     if (uart.present) {
-        sched_arm(&poll_timer, now_ns + (irq_works ? 10 * POLL_NS : POLL_NS / 10));
+        sched_arm_console(&poll_timer, now_ns + (irq_works ? 10 * POLL_NS : POLL_NS / 10));
     }
 }
 
@@ -382,8 +382,8 @@ void console_init(const char *cmdline)
             log_warn("console: interrupt line %u: %s; the serial port is polled",
                      HOST_UART_COM1_IRQ, status_name(s));
         }
-        sched_arm(&poll_timer, clock_now_ns() + POLL_NS);
+        sched_arm_console(&poll_timer, clock_now_ns() + POLL_NS);
     }
-    sched_add_work(console_work, NULL);
+    sched_set_console_work(console_work, NULL);
     log_set_sink(on_log);
 }

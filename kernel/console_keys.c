@@ -81,7 +81,7 @@ void console_keys_feed(void)
     while (p->typed_out != p->typed_in) {
         if (!uart_rx(&p->vm->uart, (uint8_t)p->typed[p->typed_out % CONSOLE_TYPED])) {
             if (!retry_timer.armed) {
-                sched_arm(&retry_timer, clock_now_ns() + RETRY_NS);
+                sched_arm_console(&retry_timer, clock_now_ns() + RETRY_NS);
             }
             return;
         }
@@ -119,7 +119,7 @@ void console_keys_expect(void)
 
     typing_until_ns = now + TYPING_NS;
     if (!console_mux.typing) {
-        sched_arm(&tick_timer, now + TICK_NS);
+        sched_arm_console(&tick_timer, now + TICK_NS);
     }
     conmux_typing(&console_mux, true);
 }
@@ -208,7 +208,7 @@ static void tick_due(void *ctx, uint64_t now_ns)
         conmux_typing(&console_mux, false);
     } else {
         conmux_tick(&console_mux);
-        sched_arm(&tick_timer, now_ns + TICK_NS);
+        sched_arm_console(&tick_timer, now_ns + TICK_NS);
     }
     (void)console_kick();
 }

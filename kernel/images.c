@@ -183,9 +183,9 @@ uint64_t images_reclaim(uint64_t want)
     return got;
 }
 
-void images_references(void (*found)(void *arg, mfn_t mfn), void *arg)
+void images_references(struct yield *y, void (*found)(void *arg, mfn_t mfn), void *arg)
 {
     for (unsigned i = 0; i < n_images; i++) {
-        image_references(&images[i].image, found, arg);
+        image_references(&images[i].image, y, found, arg);
     }
 }

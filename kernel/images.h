@@ -3,6 +3,7 @@
 #ifndef KERNEL_IMAGES_H
 #define KERNEL_IMAGES_H
 
+#include "base/yield.h"
 #include "kernel/config/config.h"
 #include "mm/image.h"
 
@@ -24,6 +25,6 @@ struct images_counts images_counts(void);
 /* Up to `want` frames of images that no VM uses; returns how many. */
 uint64_t images_reclaim(uint64_t want);
 /* For the audit: each reference that an image holds. */
-void images_references(void (*found)(void *arg, mfn_t mfn), void *arg);
+void images_references(struct yield *y, void (*found)(void *arg, mfn_t mfn), void *arg);
 
 #endif

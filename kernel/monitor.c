@@ -12,6 +12,7 @@
 #include "kernel/power.h"
 #include "kernel/report.h"
 #include "kernel/stats.h"
+#include "kernel/still.h"
 #include "kernel/vm.h"
 
 #define PROMPT "pagefold> "
@@ -32,7 +33,8 @@ static void check(void *ctx, unsigned argc, char *const *argv)
     (void)ctx;
     (void)argc;
     (void)argv;
-    (void)check_run();
+    still_ask(check_run);
+    monitor_job(still_is_asked);
 }
 
 static void report(void *ctx, unsigned argc, char *const *argv)
@@ -135,6 +137,7 @@ static void interrupt(void *ctx)
 {
     (void)ctx;
     job = NULL;
+    still_end();
     stats_json_unask();
     console_cut_reply();
 }
@@ -195,11 +198,14 @@ static void on_key(void *ctx, uint8_t key)
     }
 }
 
-/* A line that was typed ahead is obeyed when the command before it has written everything. */
+/* A line that was typed ahead is obeyed when the command before it has written everything, and the
+ * machine stands still no longer. */
 static bool is_ready(void *ctx, uint8_t key)
 {
+    bool busy = job != NULL || still_is_asked();
+
     (void)ctx;
-    return !power_is_ending() && (!job || (key != '\r' && key != '\n'));
+    return !power_is_ending() && (!busy || (key != '\r' && key != '\n'));
 }
 
 static size_t render(void *ctx, char *buf, size_t size)

@@ -11,16 +11,17 @@
 #include "kernel/charge.h"
 #include "kernel/scan.h"
 #include "kernel/step.h"
+#include "kernel/still.h"
 #include "kernel/vm.h"
 
 #define WORKS 12
 
-struct timerq sched_timers;
+struct timerq sched_timers, sched_console_timers;
 
-static struct {
+static struct work {
     sched_work_fn *fn;
     void *ctx;
-} works[WORKS];
+} works[WORKS], console_work;
 static unsigned n_works;
 static struct turns turns;
 static bool poked;
@@ -55,6 +56,7 @@ void sched_init(void)
 {
     turns_init(&turns);
     timerq_init(&sched_timers, clock_now_ns);
+    timerq_init(&sched_console_timers, clock_now_ns);
 }
 
 void sched_add_work(sched_work_fn *fn, void *ctx)
@@ -62,6 +64,11 @@ void sched_add_work(sched_work_fn *fn, void *ctx)
     ASSERT(n_works < WORKS);
     works[n_works].fn = fn;
     works[n_works++].ctx = ctx;
+}
+
+void sched_set_console_work(sched_work_fn *fn, void *ctx)
+{
+    console_work = (struct work){fn, ctx};
 }
 
 void sched_add_vcpu(struct vcpu *v)
@@ -113,6 +120,17 @@ void sched_arm(struct timer *t, uint64_t deadline_ns)
 {
     timerq_arm(&sched_timers, t, deadline_ns);
     bring_forward(deadline_ns);
+}
+
+void sched_arm_console(struct timer *t, uint64_t deadline_ns)
+{
+    timerq_arm(&sched_console_timers, t, deadline_ns);
+    bring_forward(deadline_ns);
+}
+
+static uint64_t host_timers_next(void)
+{
+    return MIN(timerq_next(&sched_timers), timerq_next(&sched_console_timers));
 }
 
 void sched_poke(void)
@@ -360,24 +378,54 @@ static uint64_t turn(struct vcpu *v)
 /* ---- the loop ----------------------------------------------------------------------------------
  */
 
-/* What a work finds to do it charges itself; the looks are charged to `looker`. */
-static bool do_works(struct account *looker, uint64_t *now_ns)
+/* What a work finds to do it charges itself; the look is charged to `looker`. *begin, in ticks, is
+ * when it begins, and then when it has ended. */
+static bool do_work(const struct work *w, struct account *looker, uint64_t *begin)
 {
     static uint64_t longest; /* in ticks: the conversion of each would cost more than most works */
-    uint64_t begin = rdtsc(), end, offset;
-    bool more = false;
+    bool more = w->fn(w->ctx);
+    uint64_t offset;
 
-    for (unsigned i = 0; i < n_works; i++, begin = end) {
-        more |= works[i].fn(works[i].ctx);
-        charge_back(looker);
-        end = rdtsc();
-        if (end - begin > longest) {
-            longest = end - begin;
-            step_note(ksyms_find((uint64_t)works[i].fn, &offset), NULL, clock_ticks_to_ns(longest));
-        }
+    charge_back(looker);
+    uint64_t end = rdtsc();
+    if (end - *begin > longest) {
+        longest = end - *begin;
+        step_note(ksyms_find((uint64_t)w->fn, &offset), NULL, clock_ticks_to_ns(longest));
+    }
+    *begin = end;
+    return more;
+}
+
+static bool do_works(struct account *looker, uint64_t *now_ns)
+{
+    uint64_t begin = rdtsc();
+    bool more = do_work(&console_work, looker, &begin);
+
+    for (unsigned i = 0; i < n_works; i++) {
+        more |= do_work(&works[i], looker, &begin);
     }
     *now_ns = clock_now_ns();
     return more;
+}
+
+static void run_host_timers(struct timerq *q, struct account *account, uint64_t *now_ns)
+{
+    if (timerq_next(q) <= *now_ns) {
+        charge(&charge_hypervisor);
+        timerq_run(q, *now_ns);
+        end_step("host timers", NULL, account, now_ns);
+    }
+}
+
+void sched_serve_console(void)
+{
+    uint64_t now = charge_at(&charge_hypervisor);
+
+    irq_window();
+    end_step("host interrupts", NULL, &charge_hypervisor, &now);
+    run_host_timers(&sched_console_timers, &charge_hypervisor, &now);
+    uint64_t begin = rdtsc();
+    (void)do_work(&console_work, &charge_hypervisor, &begin);
 }
 
 /*
@@ -396,11 +444,8 @@ static bool housekeeping(struct vm *payer, uint64_t *now_ns)
     charge_from(&charge_hypervisor, *now_ns);
     irq_window();
     end_step("host interrupts", NULL, account, now_ns);
-    if (timerq_next(&sched_timers) <= *now_ns) {
-        charge(&charge_hypervisor);
-        timerq_run(&sched_timers, *now_ns);
-        end_step("host timers", NULL, account, now_ns);
-    }
+    run_host_timers(&sched_console_timers, account, now_ns);
+    run_host_timers(&sched_timers, account, now_ns);
     if (!busy || poked || *now_ns - looked_ns >= LOOK_NS) {
         poked = false;
         looked_ns = *now_ns;
@@ -417,7 +462,7 @@ static bool housekeeping(struct vm *payer, uint64_t *now_ns)
 /* Returns the time. */
 static uint64_t idle(uint64_t until_ns)
 {
-    clock_arm(MIN(MIN(timerq_next(&sched_timers), scan_next_ns(false)), until_ns));
+    clock_arm(MIN(MIN(host_timers_next(), scan_next_ns(false)), until_ns));
     charge(&charge_idle);
     irq_idle();
     return charge_at(&charge_hypervisor);
@@ -443,14 +488,18 @@ void sched_loop(void)
 
     for (struct vm *payer = NULL;;) {
         bool more = housekeeping(payer, &now);
+        if (still_run()) {
+            more = true;
+            now = clock_now_ns();
+        }
         struct vcpu *v = choose(now, &alarm);
         payer = NULL;
         if (v) {
-            outer_ns = MIN(MIN(turns_end_ns(&turns), timerq_next(&sched_timers)),
+            outer_ns = MIN(MIN(turns_end_ns(&turns), host_timers_next()),
                            MIN(MAX(scan_next_ns(true), now + GUEST_MIN_NS), alarm));
             now = turn(v);
             payer = turns.running ? NULL : v->vm;
-        } else if (!more && scan_next_ns(false) > now && timerq_next(&sched_timers) > now) {
+        } else if (!more && scan_next_ns(false) > now && host_timers_next() > now) {
             now = idle(alarm);
         }
     }

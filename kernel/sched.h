@@ -18,8 +18,10 @@
 struct vcpu;
 struct vm;
 
-/* The host's timers: its disks', the console's, the statistics'. A VM's devices have their VM's. */
+/* The host's timers: its disks', the statistics'. A VM's devices have their VM's. */
 extern struct timerq sched_timers;
+/* The console's, which go on while the machine stands still (still.h). */
+extern struct timerq sched_console_timers;
 
 /* Before anything arms a timer. */
 void sched_init(void);
@@ -37,6 +39,8 @@ void sched_work(struct vm *vm);
 void sched_remove(struct vcpu *v);
 /* Arms a timer of the host's and, when a guest is running, brings its next exit forward. */
 void sched_arm(struct timer *t, uint64_t deadline_ns);
+/* Likewise for one of the console's. */
+void sched_arm_console(struct timer *t, uint64_t deadline_ns);
 /* A device model may have armed a timer of its VM. */
 void sched_timers_changed(void);
 /* The loop has other things to do: make the running guest come back soon. */
@@ -49,5 +53,11 @@ void sched_poke(void);
  */
 typedef bool sched_work_fn(void *ctx);
 void sched_add_work(sched_work_fn *fn, void *ctx);
+/* The console's, which goes on while the machine stands still. One. */
+void sched_set_console_work(sched_work_fn *fn, void *ctx);
+
+/* While the machine stands still (still.h): takes the interrupts that are not held, runs the
+ * console's timers and its work. */
+void sched_serve_console(void);
 
 #endif

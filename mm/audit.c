@@ -2,18 +2,23 @@
 /* The monitor's `check`: frames, references, p2ms, groups. The trees are in audit_tree.c. */
 #include "mm/audit.h"
 
+#include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"
 #include "mm/content.h"
 #include "mm/promise.h"
 
 #define INDEXED FRAME_F_INDEXED
+#define CLEAR_WORDS 1024u /* of the scratch at a time */
 
 void audit_fail(struct audit *a, const char *fmt, ...)
 {
     char line[128];
     va_list ap;
 
+    if (yield_ended(a->yield)) {
+        return; /* what is missing was not looked at */
+    }
     a->violations++;
     if (!a->report || a->violations > AUDIT_LINES_MAX) {
         return;
@@ -76,13 +81,32 @@ static void check_entry(struct audit *a, const struct p2m *p, gfn_t gfn, const s
     }
 }
 
+/* The next entry at or after *at. In the VM's memory one call looks at a region, as lowest tables
+ * may be empty; beyond it there are no tables. False: there is none, or `yield` ended the work. */
+static bool next_entry(struct audit *a, const struct p2m *p, gfn_t *at, struct p2m_entry *e)
+{
+    const uint64_t last = UINT64_C(1) << 32, ram = (uint64_t)p->n_regions * P2M_REGION_PAGES;
+
+    while (yield_go_on(a->yield)) {
+        uint64_t end = at->n < ram ? ALIGN_DOWN(at->n, P2M_REGION_PAGES) + P2M_REGION_PAGES : last;
+        if (p->ops->next(p->ctx, *at, GFN(end), at, e) == OK) {
+            return true;
+        }
+        if (end == last) {
+            return false;
+        }
+        at->n = end;
+    }
+    return false;
+}
+
 static void check_map(struct audit *a, const struct p2m *p)
 {
     uint64_t present = 0, zero = 0, shared = 0;
     struct p2m_entry e;
     gfn_t at = GFN(0);
 
-    while (p->ops->next(p->ctx, at, GFN(UINT64_C(1) << 32), &at, &e) == OK) {
+    while (next_entry(a, p, &at, &e)) {
         present++;
         if (e.mfn.n >= a->frames->count) {
             audit_fail(a, "vm %u: gfn %#llx maps frame %#llx, which does not exist", p->vm,
@@ -164,7 +188,7 @@ static void check_frames(struct audit *a)
 {
     uint64_t states[FRAME_STATES] = {0}, pinned = 0, gone = 0, sum = 0;
 
-    for (uint64_t n = 0; n < a->frames->count; n++) {
+    for (uint64_t n = 0; n < a->frames->count && yield_go_on(a->yield); n++) {
         const struct frame *fr = frame_of(a->frames, MFN(n));
 
         if (fr->state >= FRAME_STATES) {
@@ -201,7 +225,7 @@ static void check_free_list(struct audit *a)
     uint32_t n = a->frames->free_head;
 
     /* One more than there can be shows a cycle. */
-    while (n != FRAME_NIL && length <= a->frames->count) {
+    while (n != FRAME_NIL && length <= a->frames->count && yield_go_on(a->yield)) {
         if (n >= a->frames->count || a->frames->table[n].state != FRAME_FREE) {
             audit_fail(a, "the free list holds frame %#x, which is not free", n);
             return;
@@ -250,7 +274,7 @@ static void check_classes(struct audit *a, const struct share_group *g)
         const struct p2m *p = a->maps[m];
         gfn_t at = GFN(0);
 
-        while (p->group == g && p->ops->next(p->ctx, at, GFN(UINT64_C(1) << 32), &at, &e) == OK) {
+        while (p->group == g && next_entry(a, p, &at, &e)) {
             const struct gpage *page = p2m_page(p, at);
             if (page == NULL) {
                 audit_fail(a, "vm %u, gfn %llx: is mapped, but there is no note of it", p->vm,
@@ -277,7 +301,7 @@ static void check_groups(struct audit *a)
     uint64_t indexed = 0;
     bool balanced = !a->fold || a->fold->phase != FOLD_TEARDOWN;
 
-    for (unsigned i = 0; i < a->n_groups; i++) {
+    for (unsigned i = 0; i < a->n_groups && yield_go_on(a->yield); i++) {
         const struct share_group *g = a->groups[i];
         uint64_t zero = 0, shared = 0;
 
@@ -301,7 +325,7 @@ static void check_groups(struct audit *a)
                        ull(g->zero_maps), ull(g->shared_maps), ull(zero), ull(shared));
         }
     }
-    for (uint64_t n = 0; n < a->frames->count; n++) {
+    for (uint64_t n = 0; n < a->frames->count && yield_go_on(a->yield); n++) {
         flagged_stable += (frame_of(a->frames, MFN(n))->flags & FRAME_F_STABLE) != 0;
         flagged_unstable += (frame_of(a->frames, MFN(n))->flags & FRAME_F_UNSTABLE) != 0;
         left_out += (frame_of(a->frames, MFN(n))->flags & FRAME_F_LEFT_OUT) != 0;
@@ -363,12 +387,15 @@ static void check_names(struct audit *a)
 unsigned audit_run(struct audit *a)
 {
     a->violations = 0;
-    memset(a->scratch, 0, a->frames->count * sizeof(*a->scratch));
+    for (uint64_t n = 0; n < a->frames->count && yield_go_on(a->yield); n += CLEAR_WORDS) {
+        memset(a->scratch + n, 0,
+               MIN(a->frames->count - n, (uint64_t)CLEAR_WORDS) * sizeof(*a->scratch));
+    }
     for (unsigned i = 0; i < a->n_maps; i++) {
         check_map(a, a->maps[i]);
     }
     if (a->others) {
-        a->others(a->others_ctx, count_other, a);
+        a->others(a->others_ctx, a->yield, count_other, a);
     }
     check_frames(a);
     check_free_list(a);

@@ -10,12 +10,14 @@
  * right.
  *
  * Nothing is changed, and nothing that is found is trusted: a broken table cannot make the walk
- * fault or loop.
+ * fault or loop. Nor may anything change while it lasts, `yield` included: what is counted at the
+ * beginning is compared with what is found at the end.
  */
 #ifndef MM_AUDIT_H
 #define MM_AUDIT_H
 
 #include "base/types.h"
+#include "base/yield.h"
 #include "mm/fold.h"
 #include "mm/frame.h"
 #include "mm/p2m.h"
@@ -36,8 +38,9 @@ struct audit {
 
     /* Calls `found` once for each reference that is held by something other than a p2m (the disk
      * cache). NULL when there is no such thing. */
-    void (*others)(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg);
+    void (*others)(void *ctx, struct yield *yield, void (*found)(void *arg, mfn_t mfn), void *arg);
     void *others_ctx;
+    struct yield *yield; /* between two pieces of the work: some entries, or a page; or NULL */
     /* Takes one violation as a line of text without a newline. NULL: only counted. */
     void (*report)(void *ctx, const char *line);
     void *report_ctx;
@@ -45,7 +48,8 @@ struct audit {
     unsigned violations; /* the result */
 };
 
-/* Returns the number of violations: 0 for a sound state. */
+/* Returns the number of violations: 0 for a sound state. Without a meaning where `yield` ended it.
+ */
 unsigned audit_run(struct audit *a);
 
 /* For the parts of the audit: counts a violation and tells it. */

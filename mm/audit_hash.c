@@ -39,10 +39,24 @@ static bool owner_agrees(const struct walk *w, const struct frame *fr)
     return true;
 }
 
+/* The hash that the stable frame should have. */
+static uint64_t hash_anew(const struct walk *w, const struct share_group *g, uint32_t n)
+{
+    const struct content_unit *unit = w->a->fold->unit;
+
+    if (unit->begin) {
+        unit->begin();
+    }
+    uint64_t hash = fold_index_hash(w->a->fold, g, MFN(n));
+    if (unit->end) {
+        unit->end();
+    }
+    return hash;
+}
+
 static void check_node(struct walk *w, uint32_t n)
 {
     const struct frames *f = w->a->frames;
-    const struct fold *fold = w->a->fold;
     const struct frame *fr = frame_of(f, MFN(n));
     const struct share_group *g = group_of(w, fr);
     bool stable = fr->flags & FRAME_F_STABLE;
@@ -63,7 +77,7 @@ static void check_node(struct walk *w, uint32_t n)
                    frame_state_name((enum frame_state)fr->state));
     }
     if ((w->previous != FRAME_NIL && !hash_tree_is_before(f, w->previous, n)) ||
-        hash >> fold->root_shift != w->tree) {
+        hash >> w->a->fold->root_shift != w->tree) {
         audit_fail(w->a, "frame %#x: not in the order of hashes", n);
     }
     bool same = w->previous != FRAME_NIL && frame_hash(frame_of(f, MFN(w->previous))) == hash;
@@ -73,7 +87,7 @@ static void check_node(struct walk *w, uint32_t n)
     }
     w->previous = n;
     /* Content of a stable frame cannot change, so its hash cannot be out of date. */
-    if (stable && fold_index_hash(fold, g, MFN(n)) != hash) {
+    if (stable && hash_anew(w, g, n) != hash) {
         audit_fail(w->a, "frame %#x: its content has another hash than it says", n);
     }
 }
@@ -109,7 +123,7 @@ static void walk_tree(struct walk *w, uint32_t root)
 {
     bool sound = descend(w, root, FRAME_NIL);
 
-    while (sound && w->depth > 0) {
+    while (sound && w->depth > 0 && yield_go_on(w->a->yield)) {
         uint32_t n = w->stack[--w->depth];
 
         check_node(w, n);
@@ -119,19 +133,11 @@ static void walk_tree(struct walk *w, uint32_t root)
 
 void audit_hash_index(struct audit *a, uint64_t *stable, uint64_t *unstable)
 {
-    const struct content_unit *unit = a->fold->unit;
-
-    if (unit->begin) {
-        unit->begin();
-    }
-    for (unsigned i = 0; i < a->fold->n_roots; i++) {
+    for (unsigned i = 0; i < a->fold->n_roots && yield_go_on(a->yield); i++) {
         struct walk w = {.a = a, .tree = i, .previous = FRAME_NIL};
 
         walk_tree(&w, a->fold->roots[i]);
         *stable += w.stable;
         *unstable += w.unstable;
-    }
-    if (unit->end) {
-        unit->end();
     }
 }

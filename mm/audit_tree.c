@@ -131,6 +131,9 @@ uint64_t audit_tree(struct audit *a, const struct share_group *g, uint32_t root,
         }
         /* This node, then its right; where there is none, up past every right child. */
         for (;;) {
+            if (!yield_go_on(a->yield)) {
+                return w.nodes;
+            }
             check_order(&w, n);
             if (at(&w, n)->left != FRAME_NIL && at(&w, n)->left == at(&w, n)->right) {
                 audit_fail(a, "frame %#x: one frame is both its tree children", n);

@@ -42,6 +42,7 @@
 #include "base/bits.h"
 #include "base/status.h"
 #include "base/types.h"
+#include "base/yield.h"
 #include "mm/frame.h"
 
 #define CACHE_NIL UINT32_MAX
@@ -322,7 +323,11 @@ static inline bool cache_is_busy(const struct cache *c, uint32_t e)
  * table. OK, or E_INVAL with one line that names the first thing found wrong in `why`.
  */
 enum status cache_check(const struct cache *c, char *why, size_t size) MUST_CHECK;
+/* Likewise; `y` comes between two pieces of the work, some entries each, and changes nothing. The
+ * result has no meaning when it ended the work. */
+enum status cache_check_yield(const struct cache *c, struct yield *y, char *why,
+                              size_t size) MUST_CHECK;
 /* For struct audit.others, ctx is the struct cache: each frame that blocks are in, once. */
-void cache_references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg);
+void cache_references(void *ctx, struct yield *y, void (*found)(void *arg, mfn_t mfn), void *arg);
 
 #endif

@@ -9,6 +9,7 @@
 /* What the walks have in common: where to say what is wrong. */
 struct audit {
     const struct cache *c;
+    struct yield *yield; /* or NULL */
     char *why;
     size_t size;
 };
@@ -79,7 +80,7 @@ static enum status check_entries(const struct audit *a, struct held *held)
     uint32_t used = 0, busy = 0, mapped = 0, zeroes = 0, ahead = 0, dirty = 0;
 
     *held = (struct held){0};
-    for (uint32_t e = 0; e < c->n_max; e++) {
+    for (uint32_t e = 0; e < c->n_max && yield_go_on(a->yield); e++) {
         const struct cache_entry *x = &c->entries[e];
         if ((x->flags & CACHE_E_USED) == 0) {
             if (x->flags != 0) {
@@ -152,7 +153,7 @@ static enum status check_chains(const struct audit *a)
     const struct cache *c = a->c;
     uint64_t linked = 0;
 
-    for (uint64_t b = 0; b <= c->bucket_mask; b++) {
+    for (uint64_t b = 0; b <= c->bucket_mask && yield_go_on(a->yield); b++) {
         for (uint32_t e = c->buckets[b]; e != CACHE_NIL; e = c->entries[e].hash_next) {
             if (e >= c->n_max || (c->entries[e].flags & CACHE_E_USED) == 0) {
                 return WRONG(a, "bucket %llx leads to entry %u, which is not used",
@@ -167,7 +168,7 @@ static enum status check_chains(const struct audit *a)
         return WRONG(a, "%llu entries in hash chains, %u used", (unsigned long long)linked,
                      c->used);
     }
-    for (uint32_t e = 0; e < c->n_max; e++) {
+    for (uint32_t e = 0; e < c->n_max && yield_go_on(a->yield); e++) {
         const struct cache_entry *x = &c->entries[e];
         if ((x->flags & CACHE_E_USED) != 0 && cache_find(c, x->disk, x->block) != e) {
             return WRONG(a, "entry %u (disk %u, block %llx) is not found by its key", e, x->disk,
@@ -183,7 +184,7 @@ static enum status check_frame_chains(const struct audit *a)
     const struct cache *c = a->c;
     uint64_t linked = 0;
 
-    for (uint64_t b = 0; b <= c->bucket_mask; b++) {
+    for (uint64_t b = 0; b <= c->bucket_mask && yield_go_on(a->yield); b++) {
         for (uint32_t e = c->frame_buckets[b]; e != CACHE_NIL; e = c->entries[e].frame_next) {
             if (e >= c->n_max ||
                 (c->entries[e].flags & (CACHE_E_USED | CACHE_E_ZERO)) != CACHE_E_USED ||
@@ -207,7 +208,7 @@ static enum status check_crowds(const struct audit *a)
 {
     const struct cache *c = a->c;
 
-    for (uint32_t e = 0; e < c->n_max; e++) {
+    for (uint32_t e = 0; e < c->n_max && yield_go_on(a->yield); e++) {
         const struct cache_entry *x = &c->entries[e];
         bool in_frame = (x->flags & (CACHE_E_USED | CACHE_E_ZERO)) == CACHE_E_USED;
 
@@ -223,7 +224,7 @@ static enum status check_queue(const struct audit *a, const struct cache_queue *
     const struct cache *c = a->c;
     uint32_t n = 0, newer = CACHE_NIL;
 
-    for (uint32_t e = q->newest; e != CACHE_NIL; e = c->entries[e].next) {
+    for (uint32_t e = q->newest; e != CACHE_NIL && yield_go_on(a->yield); e = c->entries[e].next) {
         if (e >= c->n_max || (c->entries[e].flags & (CACHE_E_USED | CACHE_E_NO_QUEUE |
                                                      CACHE_E_MAIN)) != (CACHE_E_USED | kind)) {
             return WRONG(a, "a queue leads to entry %u, which is not valid or not in it", e);
@@ -292,7 +293,7 @@ static enum status check_dirty(const struct audit *a)
     uint32_t n = 0, last = CACHE_NIL, e;
     bool sound;
 
-    while ((sound = next_in_tree(a->c, last, &e)) && e != CACHE_NIL) {
+    while ((sound = next_in_tree(a->c, last, &e)) && e != CACHE_NIL && yield_go_on(a->yield)) {
         last = e;
         n++;
     }
@@ -306,7 +307,8 @@ static enum status check_free(const struct audit *a)
     const struct cache *c = a->c;
     uint32_t n = 0;
 
-    for (uint32_t e = c->free_head; e != CACHE_NIL; e = c->entries[e].next) {
+    for (uint32_t e = c->free_head; e != CACHE_NIL && yield_go_on(a->yield);
+         e = c->entries[e].next) {
         if (e >= c->n_max || (c->entries[e].flags & CACHE_E_USED) != 0 || ++n > c->n_max) {
             return WRONG(a, "the free list is broken at entry %u", e);
         }
@@ -324,7 +326,7 @@ static enum status check_frames(const struct audit *a, const struct held *held)
     uint64_t n = 0, sum = 0, n_new = 0;
     uint32_t newer = FRAME_NIL, length = 0;
 
-    for (uint64_t i = 0; i < f->count; i++) {
+    for (uint64_t i = 0; i < f->count && yield_go_on(a->yield); i++) {
         if ((f->table[i].flags & FRAME_F_CACHED) != 0) {
             n++;
             sum += scramble(i);
@@ -339,7 +341,7 @@ static enum status check_frames(const struct audit *a, const struct held *held)
     for (uint32_t i = a->c->new_first; i != FRAME_NIL; newer = i, i = f->table[i].left) {
         const unsigned both = FRAME_F_CACHED | FRAME_F_NEW;
         if (i >= f->count || (f->table[i].flags & both) != both || f->table[i].right != newer ||
-            ++length > a->c->n_new) {
+            ++length > a->c->n_new || !yield_go_on(a->yield)) {
             return WRONG(a, "the queue of new frames is broken at frame %x", i);
         }
     }
@@ -352,7 +354,12 @@ static enum status check_frames(const struct audit *a, const struct held *held)
 
 enum status cache_check(const struct cache *c, char *why, size_t size)
 {
-    struct audit a = {.c = c, .why = why, .size = size};
+    return cache_check_yield(c, NULL, why, size);
+}
+
+enum status cache_check_yield(const struct cache *c, struct yield *y, char *why, size_t size)
+{
+    struct audit a = {.c = c, .yield = y, .why = why, .size = size};
     struct held held;
 
     /* Above the bound only what could not be evicted when the bound was lowered. */
@@ -382,11 +389,11 @@ enum status cache_check(const struct cache *c, char *why, size_t size)
     return s == OK ? check_frames(&a, &held) : s;
 }
 
-void cache_references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
+void cache_references(void *ctx, struct yield *y, void (*found)(void *arg, mfn_t mfn), void *arg)
 {
     const struct cache *c = ctx;
 
-    for (uint32_t e = 0; e < c->n_max; e++) {
+    for (uint32_t e = 0; e < c->n_max && yield_go_on(y); e++) {
         const struct cache_entry *x = &c->entries[e];
         bool in_frame = (x->flags & (CACHE_E_USED | CACHE_E_ZERO)) == CACHE_E_USED;
 

@@ -8,9 +8,14 @@
  */
 #include "mm/duplicates.h"
 
+#include "base/bits.h"
+#include "base/string.h"
+
 #define EMPTY UINT32_MAX
 /* Words that a search looks at, at most: far more than are in a row in a table that is not full. */
 #define STEPS_MAX 4096u
+/* Words that are looked at, or cleared, between two calls of the yield function. */
+#define PIECE_WORDS 256u
 /* Sets the groups apart; any odd number does. */
 #define GROUP_SALT UINT64_C(0xd6e8feb86659fd93)
 
@@ -31,9 +36,43 @@ static const void *bytes(const struct table *t, uint64_t n)
     return frame_bytes(t->d->frames, MFN(n));
 }
 
+/* Around the operations on pages, and only these: whatever comes between two pieces is outside. */
+static void pages_begin(const struct table *t)
+{
+    if (t->d->unit->begin) {
+        t->d->unit->begin();
+    }
+}
+
+static void pages_end(const struct table *t)
+{
+    if (t->d->unit->end) {
+        t->d->unit->end();
+    }
+}
+
 static uint64_t hash_of(const struct table *t, uint64_t n)
 {
-    return t->d->unit->ops->hash(bytes(t, n), t->d->key);
+    pages_begin(t);
+    uint64_t hash = t->d->unit->ops->hash(bytes(t, n), t->d->key);
+    pages_end(t);
+    return hash;
+}
+
+static bool are_equal(const struct table *t, uint64_t n, uint64_t other)
+{
+    pages_begin(t);
+    bool equal = t->d->unit->ops->compare(bytes(t, n), bytes(t, other)) == 0;
+    pages_end(t);
+    return equal;
+}
+
+static bool is_zero(const struct table *t, uint64_t n)
+{
+    pages_begin(t);
+    bool zero = t->d->unit->ops->is_zero(bytes(t, n));
+    pages_end(t);
+    return zero;
 }
 
 static uint64_t salted(uint64_t hash, uint32_t group)
@@ -77,14 +116,17 @@ static uint32_t *find(const struct table *t, uint64_t n, uint64_t hash, uint32_t
         uint32_t *word = &t->words[i], holder;
         uint64_t other = *word & mask;
 
+        if (steps % PIECE_WORDS == 0 && !yield_go_on(t->d->yield)) {
+            break;
+        }
         if (*word == EMPTY) {
             return word;
         }
         if (*word == word_of(t, other, hash) && holder_of(t, other, &holder) && holder == group) {
-            if (t->d->unit->ops->compare(bytes(t, n), bytes(t, other)) == 0) {
+            if (are_equal(t, n, other)) {
                 return word;
             }
-            if (++compares == DUPLICATES_COMPARES) {
+            if (++compares == DUPLICATES_COMPARES || !yield_go_on(t->d->yield)) {
                 break;
             }
         }
@@ -96,10 +138,10 @@ static void enter_guests(const struct table *t)
 {
     uint32_t group;
 
-    for (uint64_t i = 0; i < t->size; i++) {
-        t->words[i] = EMPTY;
+    for (uint64_t i = 0; i < t->size && yield_go_on(t->d->yield); i += PIECE_WORDS) {
+        memset(&t->words[i], 0xff, MIN(t->size - i, (uint64_t)PIECE_WORDS) * sizeof(*t->words));
     }
-    for (uint64_t n = 0; n < t->size; n++) {
+    for (uint64_t n = 0; n < t->size && yield_go_on(t->d->yield); n++) {
         if (holder_of(t, n, &group)) {
             uint64_t hash = salted(hash_of(t, n), group);
             uint32_t *word = find(t, n, hash, group);
@@ -115,7 +157,7 @@ static void enter_guests(const struct table *t)
 static bool is_held(const struct table *t, uint64_t n, uint64_t hash, const struct share_group *g,
                     bool *unknown)
 {
-    if (g->zero_maps > 0 && t->d->unit->ops->is_zero(bytes(t, n))) {
+    if (g->zero_maps > 0 && is_zero(t, n)) {
         return true;
     }
     const uint32_t *word = find(t, n, salted(hash, g->id), g->id);
@@ -147,20 +189,14 @@ void duplicates_count(struct duplicates *d)
     while (t.size >> t.bits != 0) {
         t.bits++;
     }
-    if (d->unit->begin) {
-        d->unit->begin();
-    }
     d->kept = d->duplicates = d->unknown = 0;
     enter_guests(&t);
-    for (uint64_t n = 0; n < t.size; n++) {
+    for (uint64_t n = 0; n < t.size && yield_go_on(d->yield); n++) {
         if (at(&t, n)->state == FRAME_CACHE && at(&t, n)->refs > 0) {
             d->kept++;
             if (at(&t, n)->pins == 0) {
                 look_at(&t, d, n);
             }
         }
-    }
-    if (d->unit->end) {
-        d->unit->end();
     }
 }

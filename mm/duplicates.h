@@ -18,6 +18,7 @@
 #define MM_DUPLICATES_H
 
 #include "base/types.h"
+#include "base/yield.h"
 #include "mm/content.h"
 #include "mm/frame.h"
 #include "mm/p2m.h"
@@ -32,9 +33,10 @@ struct duplicates {
     unsigned n_groups;
     const struct content_unit *unit;
     const struct content_key *key;
-    uint32_t *scratch; /* frames->count words; their values do not matter */
+    uint32_t *scratch;   /* frames->count words; their values do not matter */
+    struct yield *yield; /* between two pieces of the work; it changes nothing. NULL: none */
 
-    uint64_t kept;       /* the result: frames that the cache alone holds */
+    uint64_t kept; /* the result, unless `yield` ended it: frames that the cache alone holds */
     uint64_t duplicates; /* those of them that guests hold too */
     uint64_t unknown;    /* and those of which that is not known */
 };

@@ -304,10 +304,11 @@ uint64_t image_reclaim(struct image *im, uint64_t want)
     return im->frames->by_state[FRAME_FREE] - before;
 }
 
-void image_references(const struct image *im, void (*found)(void *arg, mfn_t mfn), void *arg)
+void image_references(const struct image *im, struct yield *y, void (*found)(void *arg, mfn_t mfn),
+                      void *arg)
 {
     for (const struct image_set *set = im->sets; set; set = set->next) {
-        for (uint64_t i = 0; i < im->n_pages; i++) {
+        for (uint64_t i = 0; i < im->n_pages && yield_go_on(y); i++) {
             if (set->frames[i].frame < PAGE_ZEROES) {
                 found(arg, MFN(set->frames[i].frame));
             }

@@ -22,6 +22,7 @@
 #ifndef MM_IMAGE_H
 #define MM_IMAGE_H
 
+#include "base/yield.h"
 #include "mm/fold.h"
 
 #define IMAGE_PARTS 32u
@@ -99,6 +100,7 @@ void image_use(struct image_set *set, bool use);
 /* Gives back up to `want` frames of copies that no VM uses; returns how many went free. */
 uint64_t image_reclaim(struct image *im, uint64_t want);
 /* Calls `found` once for each reference that the image holds. */
-void image_references(const struct image *im, void (*found)(void *arg, mfn_t mfn), void *arg);
+void image_references(const struct image *im, struct yield *y, void (*found)(void *arg, mfn_t mfn),
+                      void *arg);
 
 #endif

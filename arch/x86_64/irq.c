@@ -16,7 +16,11 @@ static struct line {
         void *ctx;
     } handler[HANDLERS];
     unsigned n;
+    bool waits; /* it came while it was held; masked */
 } lines[IRQ_LINES];
+
+static bool holding;
+static unsigned not_held; /* but this line */
 
 void irq_init(void)
 {
@@ -40,6 +44,32 @@ enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx)
     return OK;
 }
 
+static void call_handlers(const struct line *l)
+{
+    for (unsigned i = 0; i < l->n; i++) {
+        l->handler[i].fn(l->handler[i].ctx);
+    }
+}
+
+void irq_hold(unsigned line)
+{
+    ASSERT(!holding);
+    not_held = line;
+    holding = true;
+}
+
+void irq_release(void)
+{
+    holding = false;
+    for (unsigned i = 0; i < IRQ_LINES; i++) {
+        if (lines[i].waits) {
+            lines[i].waits = false;
+            call_handlers(&lines[i]); /* first: a level-triggered line is quiet by then */
+            host_pic_unmask(i);
+        }
+    }
+}
+
 static void line_dispatch(unsigned line)
 {
     struct line *l = &lines[line];
@@ -47,9 +77,13 @@ static void line_dispatch(unsigned line)
     if (host_pic_is_spurious(line)) {
         return;
     }
-    for (unsigned i = 0; i < l->n; i++) {
-        l->handler[i].fn(l->handler[i].ctx);
+    if (holding && line != not_held && l->n > 0) {
+        l->waits = true;
+        host_pic_mask(line);
+        host_pic_eoi(line);
+        return;
     }
+    call_handlers(l);
     if (l->n == 0) {
         host_pic_mask(line); /* nobody could ever quieten it */
     }

@@ -22,6 +22,13 @@ void irq_init(void);
  */
 enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx) MUST_CHECK;
 
+/*
+ * From now on only `line` is handled. An interrupt of another is noted and its line masked, until
+ * irq_release calls its handlers. The timer goes on. Not nested.
+ */
+void irq_hold(unsigned line);
+void irq_release(void);
+
 /* Takes what is pending; returns with interrupts off. */
 void irq_window(void);
 /* Sleeps until an interrupt comes, takes it, and returns with interrupts off. One that is already

@@ -153,8 +153,11 @@ bool chunkmap_drop_some(struct chunkmap *m, unsigned budget,
     return m->root != 0;
 }
 
+#define VISIT_PIECE 64u /* values between two calls of the yield function */
+
 struct visit {
     const struct chunkmap *m;
+    struct yield *yield;
     void (*found)(void *ctx, uint64_t key, uint32_t value);
     void *ctx;
     uint64_t nodes;
@@ -165,7 +168,7 @@ static void visit_node(struct visit *v, uint32_t frame, unsigned level, uint64_t
     const uint32_t *entries = node(v->m, frame);
 
     v->nodes++;
-    for (unsigned i = 0; i < FANOUT; i++) {
+    for (unsigned i = 0; i < FANOUT && (i % VISIT_PIECE != 0 || yield_go_on(v->yield)); i++) {
         if (entries[i] == 0) {
             continue;
         }
@@ -177,10 +180,10 @@ static void visit_node(struct visit *v, uint32_t frame, unsigned level, uint64_t
     }
 }
 
-uint64_t chunkmap_each(const struct chunkmap *m,
+uint64_t chunkmap_each(const struct chunkmap *m, struct yield *y,
                        void (*found)(void *ctx, uint64_t key, uint32_t value), void *ctx)
 {
-    struct visit v = {m, found, ctx, 0};
+    struct visit v = {m, y, found, ctx, 0};
 
     if (m->root != 0) {
         visit_node(&v, m->root, m->levels - 1, 0);

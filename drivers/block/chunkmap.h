@@ -10,6 +10,7 @@
 #define DRIVERS_BLOCK_CHUNKMAP_H
 
 #include "base/status.h"
+#include "base/yield.h"
 #include "mm/frame.h"
 
 #define CHUNKMAP_LEVELS 4 /* enough for 2^40 chunks: 4 PiB */
@@ -40,8 +41,9 @@ void chunkmap_set(struct chunkmap *m, uint64_t key, uint32_t value);
  */
 bool chunkmap_drop_some(struct chunkmap *m, unsigned budget,
                         void (*release)(void *ctx, uint32_t value), void *ctx);
-/* Hands every value to `found`, in order of keys; for audits. Returns the nodes met. */
-uint64_t chunkmap_each(const struct chunkmap *m,
+/* Hands every value to `found`, in order of keys; for audits. `y` comes between some of them, and
+ * changes nothing. Returns the nodes met. */
+uint64_t chunkmap_each(const struct chunkmap *m, struct yield *y,
                        void (*found)(void *ctx, uint64_t key, uint32_t value), void *ctx);
 
 #endif

@@ -117,10 +117,10 @@ static void count(void *ctx, uint64_t chunk, uint32_t place)
     }
 }
 
-enum status snapshot_check(const struct snapshot *s, char *why, size_t size)
+enum status snapshot_check(const struct snapshot *s, struct yield *y, char *why, size_t size)
 {
     struct audit a = {.s = s, .bad = UINT64_MAX};
-    uint64_t nodes = chunkmap_each(&s->cow.map, count, &a);
+    uint64_t nodes = chunkmap_each(&s->cow.map, y, count, &a);
 
     if (a.bad != UINT64_MAX) {
         (void)format(why, size, "chunk %llu of the snapshot has no frame of the hypervisor's",

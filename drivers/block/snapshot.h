@@ -38,7 +38,9 @@ bool snapshot_drop_some(struct snapshot *s, unsigned budget);
 void snapshot_fini(struct snapshot *s);
 /* Whether the pool, and not the machine, is what keeps a starved write waiting. */
 bool snapshot_pool_is_full(const struct snapshot_pool *pool);
-/* Proves that map, counts and frames agree; E_INVAL with one line in `why` if not. */
-enum status snapshot_check(const struct snapshot *s, char *why, size_t size) MUST_CHECK;
+/* Proves that map, counts and frames agree; E_INVAL with one line in `why` if not. `y` (or NULL)
+ * comes between two pieces of the work; the result has no meaning when it ended the work. */
+enum status snapshot_check(const struct snapshot *s, struct yield *y, char *why,
+                           size_t size) MUST_CHECK;
 
 #endif

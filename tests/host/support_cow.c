@@ -640,7 +640,7 @@ static void audit_all(struct world *w)
         REQUIRE(hyp == others + overlay_frames(&w->over));
         return;
     }
-    if (snapshot_check(&w->snap, why, sizeof(why)) != OK) {
+    if (snapshot_check(&w->snap, NULL, why, sizeof(why)) != OK) {
         fprintf(stderr, "snapshot_check: %s\n", why);
         abort();
     }

@@ -29,8 +29,9 @@ static void keep_line(void *ctx, const char *line)
     strncpy(s->lines[s->n_lines++], line, sizeof(s->lines[0]) - 1);
 }
 
-static void ghost_refs(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
+static void ghost_refs(void *ctx, struct yield *y, void (*found)(void *arg, mfn_t mfn), void *arg)
 {
+    (void)y;
     struct scene *s = ctx;
 
     if (s->has_ghost) {
@@ -38,7 +39,7 @@ static void ghost_refs(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg
     }
 }
 
-static unsigned audit(struct scene *s)
+static unsigned audit_yielding(struct scene *s, struct yield *yield)
 {
     struct world *w = &s->w;
     struct p2m *const maps[] = {&w->vms[0].p2m, &w->vms[1].p2m, &w->vms[2].p2m, &w->vms[3].p2m};
@@ -53,6 +54,7 @@ static unsigned audit(struct scene *s)
         .scratch = malloc(w->f.count * sizeof(uint32_t)),
         .others = ghost_refs,
         .others_ctx = s,
+        .yield = yield,
         .report = keep_line,
         .report_ctx = s,
     };
@@ -63,6 +65,11 @@ static unsigned audit(struct scene *s)
     free(a.scratch);
     assert_int_equal(s->n_lines, MIN(n, (unsigned)AUDIT_LINES_MAX));
     return n;
+}
+
+static unsigned audit(struct scene *s)
+{
+    return audit_yielding(s, NULL);
 }
 
 static struct fake_slot *slot(struct scene *s, unsigned vm, unsigned gfn)
@@ -508,11 +515,54 @@ static void test_random_damage_is_survived(void **state)
     }
 }
 
+struct yields {
+    uint64_t n, most; /* so far; the work is ended at the `most`-th, 0: never */
+};
+
+static bool count_yield(void *ctx)
+{
+    struct yields *y = ctx;
+
+    return ++y->n != y->most;
+}
+
+/* Between any two pieces the work may be ended: nothing is reported then, as nothing was wrong in
+ * what was looked at. With the work done to its end the result is the same as without yielding. */
+static void test_ended_between_any_two_pieces(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    for (unsigned by_hash = 0; by_hash < 2; by_hash++) {
+        scene_init(&s, by_hash);
+        struct yields all = {0};
+        struct yield y = {.fn = count_yield, .ctx = &all};
+        assert_int_equal(audit_yielding(&s, &y), 0);
+        assert_false(yield_ended(&y));
+        /* The table is walked twice, the entries twice. */
+        assert_true(all.n > 2 * s.w.f.count + 2 * s.w.vms[0].p2m.present);
+        for (uint64_t most = 1; most <= all.n; most++) {
+            struct yields some = {.most = most};
+            y = (struct yield){.fn = count_yield, .ctx = &some};
+            assert_int_equal(audit_yielding(&s, &y), 0);
+            assert_true(yield_ended(&y));
+            assert_int_equal(some.n, most); /* and not called again */
+        }
+        too_many_refs(&s);
+        all.n = 0;
+        y = (struct yield){.fn = count_yield, .ctx = &all};
+        assert_int_equal(audit_yielding(&s, &y), audit(&s));
+        too_few_refs(&s);
+        world_fini(&s.w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_corruption_is_found),
         cmocka_unit_test(test_random_damage_is_survived),
+        cmocka_unit_test(test_ended_between_any_two_pieces),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,10 +40,10 @@ static struct {
 } guests[GUESTS]; /* the last one is of the other group */
 static unsigned n_guests;
 
-static void references(void *ctx, void (*found)(void *arg, mfn_t mfn), void *arg)
+static void references(void *ctx, struct yield *y, void (*found)(void *arg, mfn_t mfn), void *arg)
 {
     (void)ctx;
-    image_references(&image, found, arg);
+    image_references(&image, y, found, arg);
 }
 
 static void print_violation(void *ctx, const char *line)

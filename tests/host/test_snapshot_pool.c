@@ -51,7 +51,7 @@ static void tear_down(struct rig *r)
 {
     char why[160] = "";
 
-    assert_int_equal(snapshot_check(&r->snap, why, sizeof(why)), OK);
+    assert_int_equal(snapshot_check(&r->snap, NULL, why, sizeof(why)), OK);
     snapshot_fini(&r->snap);
     assert_int_equal(r->pool.used, 0);
     arena_end(&r->frames);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Work for which the machine stands still: see still.h. */
+#include "kernel/still.h"
+
+#include "arch/x86_64/clock.h"
+#include "arch/x86_64/irq.h"
+#include "base/log.h"
+#include "drivers/host/uart.h"
+#include "kernel/charge.h"
+#include "kernel/sched.h"
+#include "kernel/step.h"
+#include "kernel/vm.h"
+
+static still_fn *asked; /* NULL: nothing is */
+static bool ended;
+
+static struct deadline step;
+static uint64_t step_ns; /* when the step began */
+
+static void begin_step(void)
+{
+    (void)charge(&charge_console);
+    step = step_begin();
+    step_ns = clock_now_ns();
+}
+
+static void end_step(void)
+{
+    step_note("work on a machine that stands still", NULL, clock_now_ns() - step_ns);
+}
+
+static bool between(void *ctx)
+{
+    (void)ctx;
+    if (deadline_passed(&step)) {
+        end_step();
+        sched_serve_console();
+        begin_step();
+    }
+    return !ended;
+}
+
+/* The clocks of the guests that run stop, or go on. No VM's state changes in between. */
+static void stop_clocks(bool stop)
+{
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->state == VM_RUN && stop) {
+            vm_clock_stop(vms[i]);
+        } else if (vms[i]->state == VM_RUN) {
+            vm_clock_go(vms[i]);
+        }
+        (void)between(NULL);
+    }
+}
+
+void still_ask(still_fn *fn)
+{
+    ASSERT(!asked);
+    asked = fn;
+    ended = false;
+}
+
+bool still_is_asked(void)
+{
+    return asked != NULL;
+}
+
+void still_end(void)
+{
+    ended = true;
+}
+
+bool still_run(void)
+{
+    struct yield y = {.fn = between};
+
+    if (!asked) {
+        return false;
+    }
+    if (!ended) {
+        irq_hold(HOST_UART_COM1_IRQ);
+        begin_step();
+        stop_clocks(true);
+        asked(&y);
+        stop_clocks(false);
+        end_step();
+        (void)charge(&charge_hypervisor);
+        irq_release();
+    }
+    asked = NULL;
+    return true;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Work for which the machine stands still: `check`, whose counts must all be of one moment.
+ *
+ * From its begin to its end no guest runs, no VM's own work, not the scanner, and nothing is
+ * written back; the interrupts of disks wait, and so do the host's timers. A request that a disk
+ * completes meanwhile is found completed afterwards. What goes on, in steps of STEP_MAX_NS as
+ * always, is the console: keys are echoed, and Ctrl-C ends the work.
+ *
+ * For a running guest that is a pause: its clocks do what they do in one (kernel/vm_clock.h). The
+ * time is charged to the console and to no VM.
+ *
+ * The alternative, a walk that stands anything changing behind it, would have to keep a second
+ * count for each frame up to date at every fault and merge, for a command that is typed now and
+ * then.
+ */
+#ifndef KERNEL_STILL_H
+#define KERNEL_STILL_H
+
+#include "base/yield.h"
+
+typedef void still_fn(struct yield *y);
+
+/* The loop will call fn once, which calls yield_go_on as often as base/yield.h says. Not while
+ * another is asked for. */
+void still_ask(still_fn *fn);
+/* Asked for, and not over yet. */
+bool still_is_asked(void);
+/* Takes that back, or ends what is under way at its next yield_go_on. */
+void still_end(void);
+
+/* For the loop, between two of its rounds: does what was asked for. False: nothing was. */
+bool still_run(void);
+
+#endif
