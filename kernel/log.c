@@ -4,12 +4,14 @@
 
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/early_uart.h"
+#include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"
 #include "kernel/vm.h"
 
 #define RING_BYTES 65536u
 #define PANIC_LINES 20u
+#define SEEK_BYTES 1024u /* that a step of seeking looks at */
 
 static char ring[RING_BYTES];
 static uint64_t ring_end; /* bytes ever written; the byte at i is ring[i % RING_BYTES] */
@@ -115,38 +117,45 @@ void log_set_sink(log_sink *s)
     sink = s;
 }
 
-/* Where the last `max_lines` lines begin; a line that is partly overwritten is not counted. */
-static uint64_t tail_start(unsigned max_lines)
+static uint64_t oldest(void)
 {
-    uint64_t oldest = ring_end > RING_BYTES ? ring_end - RING_BYTES : 0;
-    uint64_t at = ring_end, start = ring_end;
-
-    if (max_lines == 0) {
-        return ring_end;
-    }
-    while (at > oldest) {
-        at--;
-        if (at != ring_end - 1 && ring[at % RING_BYTES] == '\n') {
-            start = at + 1;
-            if (--max_lines == 0) {
-                return start;
-            }
-        }
-    }
-    return oldest == 0 ? 0 : start;
+    return ring_end > RING_BYTES ? ring_end - RING_BYTES : 0;
 }
 
 struct log_place log_last(unsigned max_lines)
 {
-    return (struct log_place){.at = tail_start(max_lines), .end = ring_end};
+    return (struct log_place){.at = ring_end, .end = ring_end, .seek = ring_end, .more = max_lines};
+}
+
+bool log_seek(struct log_place *p)
+{
+    uint64_t stop = p->seek > SEEK_BYTES ? p->seek - SEEK_BYTES : 0;
+
+    while (p->more > 0 && p->seek > MAX(stop, oldest())) {
+        p->seek--;
+        if (p->seek + 1 != p->end && ring[p->seek % RING_BYTES] == '\n') {
+            p->at = p->seek + 1;
+            p->more--;
+        }
+    }
+    if (p->more > 0 && p->seek > oldest()) {
+        return true;
+    }
+    if (p->more > 0 && p->seek == 0) {
+        p->at = 0; /* the very first line; else the first there is may be overwritten in part */
+    }
+    p->more = 0;
+    return false;
 }
 
 bool log_next(struct log_place *p, char *line, size_t size)
 {
     size_t n = 0;
 
-    if (ring_end - p->at > RING_BYTES) {
-        p->at = tail_start(~0u);
+    if (p->at < oldest()) {
+        p->at = oldest();
+        while (p->at < ring_end && ring[p->at++ % RING_BYTES] != '\n') {
+        }
     }
     while (p->at < p->end) {
         char c = ring[p->at++ % RING_BYTES];
@@ -163,7 +172,11 @@ bool log_next(struct log_place *p, char *line, size_t size)
 
 void log_tail(void (*put)(char c))
 {
-    for (uint64_t at = tail_start(PANIC_LINES); at < ring_end; at++) {
+    struct log_place p = log_last(PANIC_LINES);
+
+    while (log_seek(&p)) {
+    }
+    for (uint64_t at = p.at; at < ring_end; at++) {
         put(ring[at % RING_BYTES]);
     }
 }

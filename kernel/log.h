@@ -25,12 +25,15 @@ void log_tell_suppressed(void);
 
 /* A place among the lines; those written later are not before its end. */
 struct log_place {
-    uint64_t at, end;
+    uint64_t at, end, seek;
+    unsigned more; /* lines that are still to be sought, backwards from `seek` */
 };
-/* Where the last `max_lines` lines begin. */
+/* Where the last `max_lines` lines begin, once it has been sought. */
 struct log_place log_last(unsigned max_lines);
-/* The line at `p`, and on to the next; false: there is none. What is overwritten meanwhile is left
- * out. */
+/* A short step of seeking it; false: found. */
+bool log_seek(struct log_place *p);
+/* The line at `p`, which was found, and on to the next; false: there is none. What is overwritten
+ * meanwhile is left out. */
 bool log_next(struct log_place *p, char *line, size_t size);
 
 #endif

@@ -28,13 +28,19 @@ static monitor_job_fn *job; /* the last command's, or NULL */
 
 static monitor_command_fn help;
 
+static bool no_line(unsigned n)
+{
+    (void)n;
+    return false;
+}
+
 static void check(void *ctx, unsigned argc, char *const *argv)
 {
     (void)ctx;
     (void)argc;
     (void)argv;
     still_ask(check_run);
-    monitor_job(still_is_asked);
+    monitor_lines(no_line); /* the prompt comes back at its end */
 }
 
 static void report(void *ctx, unsigned argc, char *const *argv)
@@ -42,7 +48,7 @@ static void report(void *ctx, unsigned argc, char *const *argv)
     (void)ctx;
     (void)argc;
     (void)argv;
-    report_print();
+    monitor_lines(report_line);
 }
 
 static void end_machine(bool restart, unsigned argc, char *const *argv)
@@ -107,17 +113,24 @@ static const struct command commands[] = {
     {"reboot", "[now]", "the same, and restart the machine", 0, 1, reboot, true},
 };
 
-static void help(void *ctx, unsigned argc, char *const *argv)
+static bool help_line(unsigned n)
 {
     char text[160];
 
+    if (n == ARRAY_LEN(commands)) {
+        return false;
+    }
+    (void)command_help(&commands[n], text, sizeof(text));
+    console_printf("%s\n", text);
+    return true;
+}
+
+static void help(void *ctx, unsigned argc, char *const *argv)
+{
     (void)ctx;
     (void)argc;
     (void)argv;
-    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
-        (void)command_help(&commands[i], text, sizeof(text));
-        console_printf("%s\n", text);
-    }
+    monitor_lines(help_line);
 }
 
 /* The prompt comes back, unless the terminal belongs to somebody else now. */
@@ -133,6 +146,21 @@ void monitor_job(monitor_job_fn *fn)
     job = fn;
 }
 
+static monitor_line_fn *line_of;
+static unsigned next_line;
+
+static bool lines_job(void)
+{
+    return line_of(next_line++);
+}
+
+void monitor_lines(monitor_line_fn *fn)
+{
+    line_of = fn;
+    next_line = 0;
+    monitor_job(lines_job);
+}
+
 static void interrupt(void *ctx)
 {
     (void)ctx;
@@ -145,7 +173,10 @@ static void interrupt(void *ctx)
 static bool work(void *ctx)
 {
     (void)ctx;
-    if (job && !job()) {
+    if (monitor_top_is_on()) {
+        return monitor_top_more();
+    }
+    if (job && !still_is_asked() && !job()) {
         job = NULL;
         prompt_again();
     }

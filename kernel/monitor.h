@@ -2,10 +2,11 @@
 /*
  * The monitor: the prompt on the console, and its commands.
  *
- * A command runs to its end in one turn of the loop and writes into the console's buffer. One that
- * writes more than a few lines leaves a job behind, which writes the rest piece by piece as there
- * is room; the prompt comes back at its end, and Ctrl-C ends it. What takes long for other reasons
- * (stopping a VM, `top`, `poweroff`) goes on by itself while the prompt is back or away.
+ * A command that writes a line or two is done at once. Others leave a job behind, which writes line
+ * by line, each in a step of its own, as there is room on the console; the prompt comes back at its
+ * end, and Ctrl-C ends it. A job waits for the end of what was asked of a machine that stands still
+ * (still.h). What takes long for other reasons (stopping a VM, `top`, `poweroff`) goes on by itself
+ * while the prompt is back or away.
  */
 #ifndef KERNEL_MONITOR_H
 #define KERNEL_MONITOR_H
@@ -23,6 +24,10 @@ typedef void monitor_command_fn(void *ctx, unsigned argc, char *const *argv);
  * returns false. A call takes a fraction of STEP_MAX_NS. */
 typedef bool monitor_job_fn(void);
 void monitor_job(monitor_job_fn *fn);
+/* The same for text: calls fn(0), fn(1) and so on, each of which writes a line or none, until it
+ * returns false. */
+typedef bool monitor_line_fn(unsigned n);
+void monitor_lines(monitor_line_fn *fn);
 
 /* monitor_show.c: what there is. */
 monitor_command_fn monitor_vms, monitor_stats, monitor_mem, monitor_log, monitor_version;
@@ -38,8 +43,9 @@ monitor_command_fn monitor_delays;
 /* monitor_pass.c: `fold pass [N]`, from monitor_fold; argv[0] is "pass". */
 monitor_command_fn monitor_pass;
 
-/* monitor_fold.c: `fold` without a key, `fold classes` and `fold runs`, from monitor_fold. */
-void monitor_fold_figures(void), monitor_fold_classes(void), monitor_fold_runs(void);
+/* monitor_fold.c: the figures of `fold` without a key, as lines; `fold classes` and `fold runs`. */
+monitor_line_fn monitor_fold_figures;
+void monitor_fold_classes(void), monitor_fold_runs(void);
 /* `fold vm NAME on|off`; argv[0] is "vm". */
 void monitor_fold_vm(unsigned argc, char *const *argv);
 
@@ -50,6 +56,8 @@ monitor_command_fn monitor_classes;
 monitor_command_fn monitor_top;
 void monitor_top_init(void);
 bool monitor_top_is_on(void);
+/* Draws what is next of it. True: there is more. */
+bool monitor_top_more(void);
 void monitor_top_end(void);
 
 #endif

@@ -89,6 +89,16 @@ static bool map_job(void)
     return true;
 }
 
+static const struct vm *only; /* NULL: all that are on */
+
+static bool counts_line(unsigned n)
+{
+    if (n < n_vms && (only ? vms[n] == only : is_on(vms[n]))) {
+        print_vm(vms[n]);
+    }
+    return n < n_vms;
+}
+
 void monitor_classes(void *ctx, unsigned argc, char *const *argv)
 {
     struct vm *vm = argc > 1 ? vm_find(argv[1]) : NULL;
@@ -106,11 +116,8 @@ void monitor_classes(void *ctx, unsigned argc, char *const *argv)
         map.gfn = 0;
         monitor_job(map_job);
     } else {
+        only = vm;
         print_head();
-        for (unsigned i = 0; i < n_vms; i++) {
-            if (vm ? vms[i] == vm : is_on(vms[i])) {
-                print_vm(vms[i]);
-            }
-        }
+        monitor_lines(counts_line);
     }
 }

@@ -6,6 +6,7 @@
 #include "kernel/machine.h"
 #include "kernel/monitor.h"
 #include "kernel/stats.h"
+#include "kernel/still.h"
 #include "kernel/vm_fold.h"
 
 /* Counters fit; for "%llu". */
@@ -28,35 +29,63 @@ static void print_cost(const struct stats_fold *f)
                    U(f->metadata_bytes) >> 10);
 }
 
-/* Names the VMs whose folding is off, if there are any. */
-static void print_unfolded(void)
+/* Names the VMs whose folding is off, one a call; false: that was the last. */
+static bool name_unfolded(unsigned n)
 {
-    const char *before = "not folded: ";
+    static const char *before;
 
-    for (unsigned i = 0; i < n_vms; i++) {
-        if (!vms[i]->folds) {
-            console_printf("%s%s%s", before, vms[i]->config->name,
-                           vms[i]->unmerge.on ? " (its folds are being undone)" : "");
-            before = ", ";
-        }
+    if (n == 0) {
+        before = "not folded: ";
     }
-    if (before[0] == ',') {
-        console_printf("\n");
+    if (n == n_vms) {
+        console_printf("%s", before[0] == ',' ? "\n" : "");
+        return false;
+    }
+    if (!vms[n]->folds) {
+        console_printf("%s%s%s", before, vms[n]->config->name,
+                       vms[n]->unmerge.on ? " (its folds are being undone)" : "");
+        before = ", ";
+    }
+    return true;
+}
+
+bool monitor_fold_figures(unsigned n)
+{
+    static struct stats s;
+    const struct stats_fold *f = &s.fold;
+
+    switch (n) {
+    case 0:
+        stats_read(&s);
+        console_printf("pages_shared %llu, pages_sharing %llu, pages_zero %llu, full_scans %llu\n",
+                       U(f->pages_shared), U(f->pages_sharing), U(f->pages_zero), U(f->full_scans));
+        return true;
+    case 1:
+        console_printf("advisor: %s binds; the last pass took %llu ms, and %llu ms of CPU time\n",
+                       f->advisor_binds, U(f->pass_ms), U(f->pass_scan_ms));
+        return true;
+    case 2:
+        print_cost(f);
+        return true;
+    default:
+        return name_unfolded(n - 3);
     }
 }
 
-void monitor_fold_figures(void)
-{
-    struct stats s;
+static struct stats_class classes[PAGE_CLASSES];
 
-    stats_read(&s);
-    const struct stats_fold *f = &s.fold;
-    console_printf("pages_shared %llu, pages_sharing %llu, pages_zero %llu, full_scans %llu\n",
-                   U(f->pages_shared), U(f->pages_sharing), U(f->pages_zero), U(f->full_scans));
-    console_printf("advisor: %s binds; the last pass took %llu ms, and %llu ms of CPU time\n",
-                   f->advisor_binds, U(f->pass_ms), U(f->pass_scan_ms));
-    print_cost(f);
-    print_unfolded();
+static bool class_line(unsigned i)
+{
+    const struct stats_class *c = &classes[i];
+
+    if (i == PAGE_CLASSES) {
+        return false;
+    }
+    console_printf("%-10s %12llu %12llu %12llu %10llu %10llu %16llu %8llu\n",
+                   page_class_name((enum page_class)i), U(c->candidates), U(c->skipped),
+                   U(c->merges), U(c->folded), U(c->breaks), U(c->ticks),
+                   U(c->ticks / MAX(c->candidates, (uint64_t)1)));
+    return true;
 }
 
 void monitor_fold_classes(void)
@@ -64,33 +93,42 @@ void monitor_fold_classes(void)
     struct stats s;
 
     stats_read(&s);
+    memcpy(classes, s.fold.classes, sizeof(classes));
     console_printf("%-10s %12s %12s %12s %10s %10s %16s %8s\n", "CLASS", "CANDIDATES", "SKIPPED",
                    "MERGES", "FOLDED", "BREAKS", "TICKS", "EACH");
-    for (unsigned i = 0; i < PAGE_CLASSES; i++) {
-        const struct stats_class *c = &s.fold.classes[i];
-        console_printf("%-10s %12llu %12llu %12llu %10llu %10llu %16llu %8llu\n",
-                       page_class_name((enum page_class)i), U(c->candidates), U(c->skipped),
-                       U(c->merges), U(c->folded), U(c->breaks), U(c->ticks),
-                       U(c->ticks / MAX(c->candidates, (uint64_t)1)));
+    monitor_lines(class_line);
+}
+
+static uint64_t runs[FOLD_RUNS];
+
+static void count_runs(struct yield *y)
+{
+    fold_runs(&machine_fold, y, runs);
+}
+
+static bool run_line(unsigned k)
+{
+    static bool any;
+
+    any = k > 0 && any;
+    if (k == FOLD_RUNS) {
+        if (!any) {
+            console_printf("nothing is folded with anything but zeroes\n");
+        }
+        return false;
     }
+    if (runs[k] > 0) {
+        any = true;
+        console_printf("runs of %5u%s pages: %llu\n", 1u << k,
+                       k == FOLD_RUNS - 1 ? " and more" : " and up", U(runs[k]));
+    }
+    return true;
 }
 
 void monitor_fold_runs(void)
 {
-    uint64_t runs[FOLD_RUNS];
-    bool any = false;
-
-    fold_runs(&machine_fold, runs);
-    for (unsigned k = 0; k < FOLD_RUNS; k++) {
-        if (runs[k] > 0) {
-            any = true;
-            console_printf("runs of %5u%s pages: %llu\n", 1u << k,
-                           k == FOLD_RUNS - 1 ? " and more" : " and up", U(runs[k]));
-        }
-    }
-    if (!any) {
-        console_printf("nothing is folded with anything but zeroes\n");
-    }
+    still_ask(count_runs);
+    monitor_lines(run_line);
 }
 
 void monitor_fold_vm(unsigned argc, char *const *argv)

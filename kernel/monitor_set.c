@@ -14,19 +14,21 @@
 #include "kernel/power.h"
 #include "kernel/scan.h"
 #include "kernel/stats.h"
+#include "kernel/still.h"
 #include "kernel/vm_fold.h"
 
 #define HOST (&machine_config.host)
-/* What a trace leaves free in the console's buffer. */
-#define TRACE_ROOM (64u << 10)
+/* Requests of a trace that one command shows. */
+#define TRACE_LINES 1000u
 
 static bool begins(const char *text, const char *with)
 {
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* Makes the parts follow what the configuration says now. */
-static void apply(void)
+/* Makes the parts follow what the configuration says now. The cache is walked over, and what there
+ * is in it changes: the machine stands still. */
+static void apply(struct yield *y)
 {
     uint64_t memory = 0;
 
@@ -37,24 +39,13 @@ static void apply(void)
         memory += s == FRAME_RESERVED ? 0 : machine_frames.by_state[s];
     }
     if (machine_cache.mode != HOST->cache_mode) {
-        cache_set_mode(&machine_cache, HOST->cache_mode);
+        cache_set_mode_yield(&machine_cache, HOST->cache_mode, y);
     }
     disks_set_readahead(HOST->cache_readahead);
     aside_configure(HOST);
-    cache_set_max(&machine_cache, config_cache_bytes(HOST, memory << PAGE_SHIFT) >> PAGE_SHIFT);
+    cache_set_max_yield(&machine_cache,
+                        config_cache_bytes(HOST, memory << PAGE_SHIFT) >> PAGE_SHIFT, y);
     disks_configure(HOST);
-}
-
-static void print_keys(const char *prefix)
-{
-    const char *key;
-    char value[CONFIG_VALUE];
-
-    for (unsigned i = 0; config_host_get(HOST, i, &key, value, sizeof(value)); i++) {
-        if (begins(key, prefix)) {
-            console_printf("%-23s = %-10s  %s\n", key, value, config_host_help(i));
-        }
-    }
 }
 
 /* A command's keys, and the words that stand where a key could. */
@@ -81,49 +72,102 @@ static bool find_key(const struct group *g, const char *typed, char *name, size_
     return false;
 }
 
-static void say_unknown(const struct group *g, const char *typed)
-{
+/* What is listed: the keys that begin with each of the prefixes, and then other lines. Or, for a
+ * key that was typed and is none, no line for each, but one with the nearest at the end. */
+static struct {
+    const struct group *group;
+    const char *const *prefix; /* the next one */
+    unsigned key, words;       /* likewise */
+    unsigned first;            /* line of what follows */
+    monitor_line_fn *then;     /* or NULL */
+    bool unknown;
     struct guess guess;
+    char typed[CONFIG_NAME];
+} listing;
+
+static bool unknown_end(void)
+{
+    const struct group *g = listing.group;
+
+    if (g->words[listing.words]) {
+        guess_try(&listing.guess, g->words[listing.words++]);
+        return true;
+    }
+    if (listing.guess.best) {
+        console_printf("unknown key '%.40s' of %s; did you mean '%s'?\n", listing.typed, g->command,
+                       listing.guess.best);
+    } else {
+        console_printf("unknown key '%.40s' of %s, which shows its keys\n", listing.typed,
+                       g->command);
+    }
+    return false;
+}
+
+/* Looks at one key. */
+static bool listing_line(unsigned n)
+{
     const char *key;
     char value[CONFIG_VALUE];
 
-    guess_init(&guess, typed);
-    for (unsigned i = 0; config_host_get(HOST, i, &key, value, sizeof(value)); i++) {
-        for (unsigned p = 0; g->prefixes[p]; p++) {
-            if (begins(key, g->prefixes[p])) {
-                guess_try(&guess, key);
-                guess_try(&guess, key + strlen(g->prefixes[p]));
-            }
-        }
+    if (!*listing.prefix) {
+        bool more = listing.unknown && unknown_end();
+        listing.first = more ? n + 1 : listing.first;
+        listing.unknown = more;
+        return more || (listing.then && listing.then(n - listing.first));
     }
-    for (unsigned i = 0; g->words[i]; i++) {
-        guess_try(&guess, g->words[i]);
+    listing.first = n + 1;
+    if (!config_host_get(HOST, listing.key, &key, value, sizeof(value))) {
+        listing.prefix++;
+        listing.key = 0;
+        return true;
     }
-    if (guess.best) {
-        console_printf("unknown key '%.40s' of %s; did you mean '%s'?\n", typed, g->command,
-                       guess.best);
-    } else {
-        console_printf("unknown key '%.40s' of %s, which shows its keys\n", typed, g->command);
+    if (begins(key, *listing.prefix) && listing.unknown) {
+        guess_try(&listing.guess, key);
+        guess_try(&listing.guess, key + strlen(*listing.prefix));
+    } else if (begins(key, *listing.prefix)) {
+        console_printf("%-23s = %-10s  %s\n", key, value, config_host_help(listing.key));
     }
+    listing.key++;
+    return true;
 }
 
-static void keys(const struct group *g, unsigned argc, char *const *argv)
+static void list(const struct group *g, const char *const *prefixes, monitor_line_fn *then)
 {
-    char why[200], name[CONFIG_NAME];
+    listing.group = g;
+    listing.prefix = prefixes;
+    listing.key = listing.words = listing.first = 0;
+    listing.then = then;
+    listing.unknown = false;
+    monitor_lines(listing_line);
+}
+
+static void list_nearest(const struct group *g, const char *typed, monitor_line_fn *then)
+{
+    list(g, g->prefixes, then);
+    listing.unknown = true;
+    format(listing.typed, sizeof(listing.typed), "%s", typed);
+    guess_init(&listing.guess, listing.typed);
+}
+
+/* `then` writes the lines behind those of the keys; NULL: there are none. */
+static void keys(const struct group *g, unsigned argc, char *const *argv, monitor_line_fn *then)
+{
+    static char name[CONFIG_NAME];
+    static const char *const one[] = {name, NULL};
+    char why[200];
 
     if (argc == 1) {
-        for (unsigned i = 0; g->prefixes[i]; i++) {
-            print_keys(g->prefixes[i]);
-        }
+        list(g, g->prefixes, then);
     } else if (!find_key(g, argv[1], name, sizeof(name))) {
-        say_unknown(g, argv[1]);
+        list_nearest(g, argv[1], then);
     } else if (argc == 2) {
-        print_keys(name);
+        list(g, one, then);
     } else if (config_host_set(HOST, name, argv[2], why, sizeof(why)) != OK) {
         console_printf("%s\n", why);
+        list(g, one + 1, then);
     } else {
-        apply();
-        print_keys(name);
+        still_ask(apply);
+        list(g, one, then);
     }
 }
 
@@ -146,59 +190,87 @@ void monitor_fold(void *ctx, unsigned argc, char *const *argv)
     } else if (argc > 3) {
         console_printf("usage: fold KEY VALUE, or fold vm NAME on|off\n");
     } else {
-        keys(&group, argc, argv);
-    }
-    if (argc == 1) {
-        monitor_fold_figures();
+        keys(&group, argc, argv, argc == 1 ? monitor_fold_figures : NULL);
     }
 }
 
-/* Prints what was traced and forgets it; what does not fit into the console's buffer stays. */
-static void print_trace(void)
+/* What was traced, which is forgotten then. */
+static bool trace_line(unsigned n)
 {
     struct blktrace_record r;
     char line[BLKTRACE_TEXT];
 
     if (machine_trace.n_max == 0) {
         console_printf("nothing is traced: set cache.trace, the room for requests, at boot\n");
-        return;
+        return false;
     }
-    while (console_room() > TRACE_ROOM && blktrace_take(&machine_trace, &r)) {
+    if (n < TRACE_LINES && blktrace_take(&machine_trace, &r)) {
         (void)blktrace_text(&r, line, sizeof(line));
         console_printf("trace: %s\n", line);
+        return true;
     }
     console_printf("trace: # %u more are kept, %llu found no room\n", machine_trace.n,
                    (unsigned long long)machine_trace.lost);
+    return false;
 }
 
-static void print_curve(void)
+/* The curve, a line for each four points. */
+static bool curve_line(unsigned n)
 {
-    struct mrc_point points[MRC_POINTS];
+    static struct mrc_point points[MRC_POINTS];
 
-    mrc_curve(&machine_curve, points);
-    console_printf("an LRU cache of BLOCKS would have missed (from 1 block in %llu, %u now):\n",
-                   (unsigned long long)mrc_one_in(&machine_curve), machine_curve.tracked);
-    for (unsigned i = 0; i < MRC_POINTS; i++) {
+    if (n == 0) {
+        mrc_curve(&machine_curve, points);
+        console_printf("an LRU cache of BLOCKS would have missed (from 1 block in %llu, %u now):\n",
+                       (unsigned long long)mrc_one_in(&machine_curve), machine_curve.tracked);
+        return true;
+    }
+    for (unsigned i = (n - 1) * 4; i < n * 4 && i < MRC_POINTS; i++) {
         uint32_t permille = points[i].miss_ppm / (MRC_PPM / 1000);
         console_printf("%10llu %3u.%u%%%s", (unsigned long long)points[i].blocks, permille / 10,
                        permille % 10, i % 4 == 3 ? "\n" : "");
     }
+    return n * 4 < MRC_POINTS;
 }
 
-static void print_vms(void)
+static void print_vm(const struct vm *vm)
 {
     struct stats_vm s;
 
-    for (unsigned i = 0; i < n_vms; i++) {
-        stats_read_vm(vms[i], &s);
-        uint64_t all = s.cache_hits + s.cache_misses;
-        if (all > 0) {
-            uint64_t permille = s.cache_hits * 1000 / all;
-            console_printf("%-16s hits %llu, misses %llu: %llu.%llu%%\n", vms[i]->config->name,
-                           (unsigned long long)s.cache_hits, (unsigned long long)s.cache_misses,
-                           (unsigned long long)permille / 10, (unsigned long long)permille % 10);
-        }
+    stats_read_vm(vm, &s);
+    uint64_t all = s.cache_hits + s.cache_misses;
+    if (all > 0) {
+        uint64_t permille = s.cache_hits * 1000 / all;
+        console_printf("%-16s hits %llu, misses %llu: %llu.%llu%%\n", vm->config->name,
+                       (unsigned long long)s.cache_hits, (unsigned long long)s.cache_misses,
+                       (unsigned long long)permille / 10, (unsigned long long)permille % 10);
     }
+}
+
+static bool cache_held_line(unsigned n)
+{
+    const struct cache *c = &machine_cache;
+
+    (void)n;
+    console_printf("%u of at most %u blocks held (the table has room for %u), %u dirty; hits %llu, "
+                   "misses %llu; of what guests let go of, the %s stay\n",
+                   c->used, c->max, c->n_max, c->dirty, (unsigned long long)c->stats.hits,
+                   (unsigned long long)c->stats.misses, c->oldest_stay ? "oldest" : "newest");
+    return false;
+}
+
+static bool cache_lines(unsigned n)
+{
+    if (n == 0) {
+        (void)cache_held_line(0);
+        return true;
+    }
+    n--;
+    if (n < n_vms) {
+        print_vm(vms[n]);
+        return true;
+    }
+    return curve_line(n - n_vms);
 }
 
 void monitor_cache(void *ctx, unsigned argc, char *const *argv)
@@ -206,22 +278,13 @@ void monitor_cache(void *ctx, unsigned argc, char *const *argv)
     static const char *const prefixes[] = {"cache.", "snapshot.", NULL};
     static const char *const words[] = {"trace", NULL};
     static const struct group group = {"cache", prefixes, words};
-    const struct cache *c = &machine_cache;
 
     (void)ctx;
     if (argc == 2 && strcmp(argv[1], "trace") == 0) {
-        print_trace();
+        monitor_lines(trace_line);
         return;
     }
-    keys(&group, argc, argv);
-    console_printf("%u of at most %u blocks held (the table has room for %u), %u dirty; hits %llu, "
-                   "misses %llu; of what guests let go of, the %s stay\n",
-                   c->used, c->max, c->n_max, c->dirty, (unsigned long long)c->stats.hits,
-                   (unsigned long long)c->stats.misses, c->oldest_stay ? "oldest" : "newest");
-    if (argc == 1) {
-        print_vms();
-        print_curve();
-    }
+    keys(&group, argc, argv, argc == 1 ? cache_lines : cache_held_line);
 }
 
 void monitor_when_off(void *ctx, unsigned argc, char *const *argv)

@@ -79,18 +79,45 @@ void monitor_stats(void *ctx, unsigned argc, char *const *argv)
     }
 }
 
-static void print_frames(const char *name, uint64_t frames, const char *what)
+/* A row of `mem`. */
+struct row {
+    const char *name;
+    uint64_t frames, bytes; /* of which one is shown: bytes where frames is UINT64_MAX */
+    const char *what;
+};
+
+static void print_row(const struct row *r)
 {
-    console_printf("%-12s %10llu frames %8llu.%llu MiB  %s\n", name, (unsigned long long)frames,
-                   MIB(frames), what);
+    if (r->frames == UINT64_MAX) {
+        console_printf("%-12s %10llu KiB  %s\n", r->name, (unsigned long long)r->bytes >> 10,
+                       r->what);
+    } else {
+        console_printf("%-12s %10llu frames %8llu.%llu MiB  %s\n", r->name,
+                       (unsigned long long)r->frames, MIB(r->frames), r->what);
+    }
 }
 
-static void print_bytes(const char *name, uint64_t bytes, const char *what)
+/* The sums over VMs, as read at the first line. */
+static struct {
+    uint64_t tables, promised, present, notes;
+    struct images_counts images;
+} sums;
+
+static void read_sums(void)
 {
-    console_printf("%-12s %10llu KiB  %s\n", name, (unsigned long long)bytes >> 10, what);
+    memset(&sums, 0, sizeof(sums));
+    sums.images = images_counts();
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vm_has_memory(vms[i])) {
+            sums.tables += hvm_space_tables(vms[i]->space);
+            sums.promised += vms[i]->config->memory_bytes >> PAGE_SHIFT;
+            sums.present += vms[i]->p2m.present;
+            sums.notes += vms[i]->p2m.n_notes;
+        }
+    }
 }
 
-void monitor_mem(void *ctx, unsigned argc, char *const *argv)
+static void print_state(enum frame_state s)
 {
     static const char *const what[FRAME_STATES] = {
         [FRAME_RESERVED] = "firmware, devices, holes",
@@ -101,45 +128,61 @@ void monitor_mem(void *ctx, unsigned argc, char *const *argv)
         [FRAME_ZERO] = "zero pages, one a share group or one for all",
         [FRAME_CACHE] = "the disk cache",
     };
-    const struct frames *f = &machine_frames;
-    uint64_t tables = 0, promised = 0, present = 0, notes = 0;
+    const struct row r = {frame_state_name(s), machine_frames.by_state[s], 0, what[s]};
 
+    print_row(&r);
+}
+
+static bool mem_line(unsigned n)
+{
+    const struct frames *f = &machine_frames;
+    const uint64_t none = UINT64_MAX;
+
+    if (n == 0) {
+        read_sums();
+    }
+    if (n < FRAME_STATES) {
+        print_state((enum frame_state)n);
+        return true;
+    }
+    const struct row rows[] = {
+        {"total", f->count, 0, ""},
+        {"ept tables", sums.tables, 0, "of the hypervisor's, by VMs that are not off"},
+        {"notes", sums.notes, 0, "likewise, folding's notes on guest pages, one frame for 512"},
+        {"modules", sums.images.owned, 0, "of the shared ones, boot modules' own that VMs may map"},
+        {"images", sums.images.held, 0, "likewise, copies of pages of boot modules"},
+        {"snapshots", aside_pool.used, 0, "of the hypervisor's, written to `,snapshot` disks"},
+        {"overlays", aside_frames(), 0, "likewise, the maps and buffers of `,overlay` disks"},
+        {"pinned", f->pinned, 0, "in use by a device at the moment"},
+        {"promised", sums.promised, 0, "to VMs that are not off"},
+        {"kept free", f->kept, 0, "of the free ones, for their memory.min"},
+        {"present", sums.present, 0, "pages that they have touched"},
+        {"frame table", none, f->count * sizeof(struct frame), "32 bytes a frame"},
+        {"", none, 0, ""}, /* of the notes */
+        {"cache table", none, cache_bytes(machine_cache.n_max),
+         "32 bytes a block, its hash and its ghost"},
+        {"cache curve", none, MRC_BYTES, "a sample of the blocks read"},
+        {"cache trace", none, blktrace_bytes(machine_trace.n_max), "cache.trace requests"},
+        {"check", none, check_bytes(), "4 bytes a frame, for `check`"},
+    };
+    n -= FRAME_STATES;
+    if (n < ARRAY_LEN(rows) && rows[n].name[0] != '\0') {
+        print_row(&rows[n]);
+    } else if (n < ARRAY_LEN(rows)) {
+        uint64_t bytes = sums.notes << PAGE_SHIFT, pages = MAX(sums.present, (uint64_t)1);
+        console_printf("%-12s %10llu.%llu bytes a present page, in notes\n", "",
+                       (unsigned long long)(bytes / pages),
+                       (unsigned long long)(bytes * 10 / pages % 10));
+    }
+    return n < ARRAY_LEN(rows);
+}
+
+void monitor_mem(void *ctx, unsigned argc, char *const *argv)
+{
     (void)ctx;
     (void)argc;
     (void)argv;
-    for (unsigned s = 0; s < FRAME_STATES; s++) {
-        print_frames(frame_state_name((enum frame_state)s), f->by_state[s], what[s]);
-    }
-    print_frames("total", f->count, "");
-    for (unsigned i = 0; i < n_vms; i++) {
-        if (vm_has_memory(vms[i])) {
-            tables += hvm_space_tables(vms[i]->space);
-            promised += vms[i]->config->memory_bytes >> PAGE_SHIFT;
-            present += vms[i]->p2m.present;
-            notes += vms[i]->p2m.n_notes;
-        }
-    }
-    print_frames("ept tables", tables, "of the hypervisor's, by VMs that are not off");
-    print_frames("notes", notes, "likewise, folding's notes on guest pages, one frame for 512");
-    const struct images_counts images = images_counts();
-    print_frames("modules", images.owned, "of the shared ones, boot modules' own that VMs may map");
-    print_frames("images", images.held, "likewise, copies of pages of boot modules");
-    print_frames("snapshots", aside_pool.used, "of the hypervisor's, written to `,snapshot` disks");
-    print_frames("overlays", aside_frames(), "likewise, the maps and buffers of `,overlay` disks");
-    print_frames("pinned", f->pinned, "in use by a device at the moment");
-    print_frames("promised", promised, "to VMs that are not off");
-    print_frames("kept free", f->kept, "of the free ones, for their memory.min");
-    print_frames("present", present, "pages that they have touched");
-    print_bytes("frame table", f->count * sizeof(struct frame), "32 bytes a frame");
-    console_printf(
-        "%-12s %10llu.%llu bytes a present page, in notes\n", "",
-        (unsigned long long)((notes << PAGE_SHIFT) / MAX(present, (uint64_t)1)),
-        (unsigned long long)((notes << PAGE_SHIFT) * 10 / MAX(present, (uint64_t)1) % 10));
-    print_bytes("cache table", cache_bytes(machine_cache.n_max),
-                "32 bytes a block, its hash and its ghost");
-    print_bytes("cache curve", MRC_BYTES, "a sample of the blocks read");
-    print_bytes("cache trace", blktrace_bytes(machine_trace.n_max), "cache.trace requests");
-    print_bytes("check", check_bytes(), "4 bytes a frame, for `check`");
+    monitor_lines(mem_line);
 }
 
 static struct log_place log_at;
@@ -148,6 +191,9 @@ static bool log_job(void)
 {
     char line[LOG_LINE_BYTES];
 
+    if (log_seek(&log_at)) {
+        return true;
+    }
     if (!log_next(&log_at, line, sizeof(line))) {
         return false;
     }

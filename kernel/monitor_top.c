@@ -25,6 +25,9 @@ static struct stats last;
 static struct stats_vm *last_vms;
 static bool on;
 static struct timer timer;
+/* The drawing under way: the readings, and its next row. */
+static struct stats fresh;
+static unsigned next_row;
 
 #define MIB(pages)                                                                                 \
     (unsigned long long)((pages) / 256), (unsigned long long)((pages) % 256 * 10 / 256)
@@ -63,54 +66,83 @@ static uint64_t exits(const struct stats_vm *v)
 
 static void draw_vm(unsigned i, uint64_t ms)
 {
-    struct stats_vm now;
+    struct stats_vm v;
     const struct stats_vm *b = &last_vms[i];
 
-    stats_read_vm(vms[i], &now);
+    stats_read_vm(vms[i], &v);
     row("%-16s %-9s %5lluM %6llu.%lluM %8llu %8llu %4llu%% %9llu", vms[i]->config->name,
-        vm_state_name(vms[i]), (unsigned long long)now.memory_mib, MIB(now.present),
-        (unsigned long long)now.shared, (unsigned long long)now.zero,
-        now.run_ms > b->run_ms ? percent(now.run_ms - b->run_ms, ms) : 0,
-        per_second(exits(&now), exits(b), ms));
-    last_vms[i] = now;
+        vm_state_name(vms[i]), (unsigned long long)v.memory_mib, MIB(v.present),
+        (unsigned long long)v.shared, (unsigned long long)v.zero,
+        v.run_ms > b->run_ms ? percent(v.run_ms - b->run_ms, ms) : 0,
+        per_second(exits(&v), exits(b), ms));
+    last_vms[i] = v;
 }
 
-static void draw(void)
+static void draw_host(const struct stats *s, uint64_t ms)
 {
-    struct stats s;
-
-    stats_read(&s);
-    uint64_t ms = s.t_ms - last.t_ms;
     console_printf(HOME);
     row("Pagefold  up %llu.%llu s   CPU: guests %llu%%  scanner %llu%%  hypervisor %llu%%  idle "
         "%llu%%",
-        (unsigned long long)s.t_ms / 1000, (unsigned long long)s.t_ms % 1000 / 100,
-        percent(s.host.guest_ms - last.host.guest_ms, ms),
-        percent(s.host.scan_ms - last.host.scan_ms, ms),
-        percent(s.host.hypervisor_ms - last.host.hypervisor_ms, ms),
-        percent(s.host.idle_ms - last.host.idle_ms, ms));
+        (unsigned long long)s->t_ms / 1000, (unsigned long long)s->t_ms % 1000 / 100,
+        percent(s->host.guest_ms - last.host.guest_ms, ms),
+        percent(s->host.scan_ms - last.host.scan_ms, ms),
+        percent(s->host.hypervisor_ms - last.host.hypervisor_ms, ms),
+        percent(s->host.idle_ms - last.host.idle_ms, ms));
     row("memory  free %llu.%llu M  private %llu.%llu M  folded %llu.%llu M  cache %llu.%llu M",
-        MIB(s.host.frames_free), MIB(s.host.frames_private), MIB(s.host.frames_shared),
-        MIB(s.host.frames_cache));
+        MIB(s->host.frames_free), MIB(s->host.frames_private), MIB(s->host.frames_shared),
+        MIB(s->host.frames_cache));
+}
+
+static void draw_fold(const struct stats *s, uint64_t ms)
+{
     row("fold    shared %llu  sharing %llu  zero %llu  saved %llu.%llu M  passes %llu",
-        (unsigned long long)s.fold.pages_shared, (unsigned long long)s.fold.pages_sharing,
-        (unsigned long long)s.fold.pages_zero, MIB(s.fold.pages_sharing + s.fold.pages_zero),
-        (unsigned long long)s.fold.full_scans);
+        (unsigned long long)s->fold.pages_shared, (unsigned long long)s->fold.pages_sharing,
+        (unsigned long long)s->fold.pages_zero, MIB(s->fold.pages_sharing + s->fold.pages_zero),
+        (unsigned long long)s->fold.full_scans);
     row("        scanned %llu/s  merges %llu/s  cow_breaks %llu/s",
-        per_second(s.fold.pages_scanned, last.fold.pages_scanned, ms),
-        per_second(s.fold.merges, last.fold.merges, ms),
-        per_second(s.fold.cow_breaks, last.fold.cow_breaks, ms));
+        per_second(s->fold.pages_scanned, last.fold.pages_scanned, ms),
+        per_second(s->fold.merges, last.fold.merges, ms),
+        per_second(s->fold.cow_breaks, last.fold.cow_breaks, ms));
+}
+
+static void draw_cache(const struct stats *s, uint64_t ms)
+{
     row("cache   %s  blocks %llu of %llu  hits %llu/s  misses %llu/s",
-        cache_mode_name(machine_cache.mode), (unsigned long long)s.cache.blocks_used,
-        (unsigned long long)s.cache.blocks_max, per_second(s.cache.hits, last.cache.hits, ms),
-        per_second(s.cache.misses, last.cache.misses, ms));
+        cache_mode_name(machine_cache.mode), (unsigned long long)s->cache.blocks_used,
+        (unsigned long long)s->cache.blocks_max, per_second(s->cache.hits, last.cache.hits, ms),
+        per_second(s->cache.misses, last.cache.misses, ms));
     row("%-16s %-9s %6s %9s %8s %8s %5s %9s", "NAME", "STATE", "MEM", "PRESENT", "SHARED", "ZERO",
         "CPU", "EXITS/s");
-    for (unsigned i = 0; i < n_vms && i < VMS_SHOWN; i++) {
-        draw_vm(i, ms);
+}
+
+bool monitor_top_more(void)
+{
+    static void (*const parts[])(const struct stats *s, uint64_t ms) = {draw_host, draw_fold,
+                                                                        draw_cache};
+    const unsigned n_shown = MIN(n_vms, VMS_SHOWN), n = next_row;
+    uint64_t ms = fresh.t_ms - last.t_ms;
+
+    if (n > ARRAY_LEN(parts) + n_shown) {
+        return false;
     }
-    console_printf(CLEAR_BELOW);
-    last = s;
+    next_row++;
+    if (n < ARRAY_LEN(parts)) {
+        parts[n](&fresh, ms);
+    } else if (n < ARRAY_LEN(parts) + n_shown) {
+        draw_vm(n - (unsigned)ARRAY_LEN(parts), ms);
+    } else {
+        console_printf(CLEAR_BELOW);
+        last = fresh;
+    }
+    return true;
+}
+
+/* Begins to draw it anew; monitor_top_more goes on. */
+static void draw(void)
+{
+    stats_read(&fresh);
+    next_row = 0;
+    (void)monitor_top_more();
 }
 
 static void due(void *ctx, uint64_t now_ns)

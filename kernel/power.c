@@ -37,6 +37,7 @@ static uint64_t deadline_ns, say_ns;
 static struct timer timer;      /* wakes the loop where nothing else would */
 static struct blk_req *flushes; /* one for each disk of each VM */
 static unsigned n_busy, tries;
+static unsigned n_stopped, n_reported; /* VMs and lines so far */
 
 static void timer_due(void *ctx, uint64_t now_ns)
 {
@@ -205,6 +206,12 @@ static bool wait_for_vms(void)
     return true;
 }
 
+static void stop(struct vm *vm)
+{
+    vm_stop(vm, false, then_reboot ? "the machine is restarted" : "the machine is turned off");
+    vm->restart = false; /* also where it was resetting already */
+}
+
 static bool power_work(void *ctx)
 {
     (void)ctx;
@@ -217,6 +224,10 @@ static bool power_work(void *ctx)
     case STEP_WAIT:
         return wait_for_vms();
     case STEP_STOP:
+        if (n_stopped < n_vms) {
+            stop(vms[n_stopped++]);
+            return true;
+        }
         if (vms_on() > 0 && !impatient("a VM does not stop")) {
             return wait();
         }
@@ -234,9 +245,12 @@ static bool power_work(void *ctx)
         }
         return true;
     case STEP_REPORT:
-        disks_say_lost();
-        report_print();
-        enter(STEP_DRAIN);
+        if (n_reported == 0) {
+            disks_say_lost();
+        }
+        if (!report_line(n_reported++)) {
+            enter(STEP_DRAIN);
+        }
         return true;
     case STEP_DRAIN:
     default:
@@ -294,10 +308,6 @@ void power_off(bool reboot)
     }
     then_reboot = reboot;
     stats_note_peak();
-    for (unsigned i = 0; i < n_vms; i++) {
-        vm_stop(vms[i], false, reboot ? "the machine is restarted" : "the machine is turned off");
-        vms[i]->restart = false; /* also where it was resetting already */
-    }
     stats_set_interval(0);
     console_release();
     enter(STEP_STOP);

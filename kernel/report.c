@@ -35,36 +35,97 @@ static void print_count(const char *name, uint64_t count, const char *what)
     console_printf("report: %-16s %9llu        %s\n", name, (unsigned long long)count, what);
 }
 
-void report_print(void)
-{
-    const struct stats_vm *at_peak;
-    const struct stats *p = stats_peak(&at_peak);
-    uint64_t promised = 0, present = 0;
+/* What the lines have in common, read at the first one. */
+static struct {
+    const struct stats *peak;
+    const struct stats_vm *vms; /* at the peak */
     struct stats now;
+    uint64_t promised, present;
+} read;
 
-    stats_read(&now);
+static void read_all(void)
+{
+    read.peak = stats_peak(&read.vms);
+    stats_read(&read.now);
+    read.promised = read.present = 0;
     for (unsigned i = 0; i < n_vms; i++) {
-        promised += vms[i]->boots > 0 ? vms[i]->config->memory_bytes >> PAGE_SHIFT : 0;
-        present += at_peak[i].present;
+        read.promised += vms[i]->boots > 0 ? vms[i]->config->memory_bytes >> PAGE_SHIFT : 0;
+        read.present += read.vms[i].present;
     }
-    console_printf("report: the most saved at once was at %llu.%03llu s; %u VMs\n",
-                   (unsigned long long)p->t_ms / 1000, (unsigned long long)p->t_ms % 1000, n_vms);
-    print_pages("memory_machine", p->host.frames_total - p->host.frames_reserved, "usable memory");
-    print_pages("memory_promised", promised, "sum over the VMs that ran");
-    print_pages("memory_present", present, "touched by the guests");
-    print_pages("memory_used", p->host.frames_private + p->host.frames_shared + p->host.frames_zero,
-                "frames behind it");
-    print_pages("memory_saved", p->fold.pages_sharing + p->fold.pages_zero,
-                "pages_sharing + pages_zero");
-    print_count("pages_shared", p->fold.pages_shared, "folded frames");
-    print_count("pages_sharing", p->fold.pages_sharing, "pages saved by them");
-    print_count("pages_zero", p->fold.pages_zero, "pages that map a zero page");
-    print_count("merges", now.fold.merges, "in all");
-    print_count("cow_breaks", now.fold.cow_breaks, "in all");
-    print_count("full_scans", now.fold.full_scans, "");
-    print_count("cache_hits", now.cache.hits, "blocks");
-    print_count("cache_misses", now.cache.misses, "blocks");
-    for (unsigned i = 0; i < n_vms; i++) {
-        print_vm(vms[i], &at_peak[i]);
+}
+
+static bool print_total(unsigned n)
+{
+    const struct stats_host *host = &read.peak->host;
+    const struct stats_fold *fold = &read.peak->fold;
+
+    switch (n) {
+    case 0:
+        print_pages("memory_machine", host->frames_total - host->frames_reserved, "usable memory");
+        break;
+    case 1:
+        print_pages("memory_promised", read.promised, "sum over the VMs that ran");
+        break;
+    case 2:
+        print_pages("memory_present", read.present, "touched by the guests");
+        break;
+    case 3:
+        print_pages("memory_used", host->frames_private + host->frames_shared + host->frames_zero,
+                    "frames behind it");
+        break;
+    case 4:
+        print_pages("memory_saved", fold->pages_sharing + fold->pages_zero,
+                    "pages_sharing + pages_zero");
+        break;
+    case 5:
+        print_count("pages_shared", fold->pages_shared, "folded frames");
+        break;
+    case 6:
+        print_count("pages_sharing", fold->pages_sharing, "pages saved by them");
+        break;
+    case 7:
+        print_count("pages_zero", fold->pages_zero, "pages that map a zero page");
+        break;
+    case 8:
+        print_count("merges", read.now.fold.merges, "in all");
+        break;
+    case 9:
+        print_count("cow_breaks", read.now.fold.cow_breaks, "in all");
+        break;
+    case 10:
+        print_count("full_scans", read.now.fold.full_scans, "");
+        break;
+    case 11:
+        print_count("cache_hits", read.now.cache.hits, "blocks");
+        break;
+    case 12:
+        print_count("cache_misses", read.now.cache.misses, "blocks");
+        break;
+    default:
+        return false;
     }
+    return true;
+}
+
+#define TOTALS 13u
+
+bool report_line(unsigned n)
+{
+    if (n == 0) {
+        read_all();
+        console_printf("report: the most saved at once was at %llu.%03llu s; %u VMs\n",
+                       (unsigned long long)read.peak->t_ms / 1000,
+                       (unsigned long long)read.peak->t_ms % 1000, n_vms);
+        return true;
+    }
+    n--;
+    if (n < TOTALS) {
+        return print_total(n);
+    }
+    n -= TOTALS;
+    if (n >= n_vms) {
+        return false;
+    }
+    print_vm(vms[n], &read.vms[n]);
+    return true;
 }

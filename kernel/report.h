@@ -3,7 +3,10 @@
 #ifndef KERNEL_REPORT_H
 #define KERNEL_REPORT_H
 
-/* Prints it to the console, for the moment at which the most pages were saved so far. */
-void report_print(void);
+#include "base/types.h"
+
+/* Prints its n-th line to the console, from 0 on: what was at the moment at which the most pages
+ * were saved so far. False: there is none. */
+bool report_line(unsigned n);
 
 #endif

@@ -13,16 +13,10 @@
 #include "kernel/step.h"
 #include "kernel/still.h"
 #include "kernel/vm.h"
-
-#define WORKS 12
+#include "kernel/works.h"
 
 struct timerq sched_timers, sched_console_timers;
 
-static struct work {
-    sched_work_fn *fn;
-    void *ctx;
-} works[WORKS], console_work;
-static unsigned n_works;
 static struct turns turns;
 static bool poked;
 
@@ -57,18 +51,6 @@ void sched_init(void)
     turns_init(&turns);
     timerq_init(&sched_timers, clock_now_ns);
     timerq_init(&sched_console_timers, clock_now_ns);
-}
-
-void sched_add_work(sched_work_fn *fn, void *ctx)
-{
-    ASSERT(n_works < WORKS);
-    works[n_works].fn = fn;
-    works[n_works++].ctx = ctx;
-}
-
-void sched_set_console_work(sched_work_fn *fn, void *ctx)
-{
-    console_work = (struct work){fn, ctx};
 }
 
 void sched_add_vcpu(struct vcpu *v)
@@ -378,36 +360,6 @@ static uint64_t turn(struct vcpu *v)
 /* ---- the loop ----------------------------------------------------------------------------------
  */
 
-/* What a work finds to do it charges itself; the look is charged to `looker`. *begin, in ticks, is
- * when it begins, and then when it has ended. */
-static bool do_work(const struct work *w, struct account *looker, uint64_t *begin)
-{
-    static uint64_t longest; /* in ticks: the conversion of each would cost more than most works */
-    bool more = w->fn(w->ctx);
-    uint64_t offset;
-
-    charge_back(looker);
-    uint64_t end = rdtsc();
-    if (end - *begin > longest) {
-        longest = end - *begin;
-        step_note(ksyms_find((uint64_t)w->fn, &offset), NULL, clock_ticks_to_ns(longest));
-    }
-    *begin = end;
-    return more;
-}
-
-static bool do_works(struct account *looker, uint64_t *now_ns)
-{
-    uint64_t begin = rdtsc();
-    bool more = do_work(&console_work, looker, &begin);
-
-    for (unsigned i = 0; i < n_works; i++) {
-        more |= do_work(&works[i], looker, &begin);
-    }
-    *now_ns = clock_now_ns();
-    return more;
-}
-
 static void run_host_timers(struct timerq *q, struct account *account, uint64_t *now_ns)
 {
     if (timerq_next(q) <= *now_ns) {
@@ -424,8 +376,7 @@ void sched_serve_console(void)
     irq_window();
     end_step("host interrupts", NULL, &charge_hypervisor, &now);
     run_host_timers(&sched_console_timers, &charge_hypervisor, &now);
-    uint64_t begin = rdtsc();
-    (void)do_work(&console_work, &charge_hypervisor, &begin);
+    works_do_console(&charge_hypervisor);
 }
 
 /*
@@ -449,7 +400,8 @@ static bool housekeeping(struct vm *payer, uint64_t *now_ns)
     if (!busy || poked || *now_ns - looked_ns >= LOOK_NS) {
         poked = false;
         looked_ns = *now_ns;
-        more = do_works(account, now_ns);
+        more = works_do(account);
+        *now_ns = clock_now_ns();
     }
     if (scan_next_ns(busy) <= *now_ns) {
         *now_ns = charge_at(&charge_scanner);

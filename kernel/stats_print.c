@@ -3,50 +3,72 @@
 #include "kernel/console.h"
 #include "kernel/stats.h"
 
-/* The pieces: the sections, the classes, then the VMs. */
-static unsigned piece;
+/* What is printed: the sections, the classes, then the VMs; and the next field of it. */
+static unsigned piece, field;
 static struct stats read; /* when it began */
+static struct stats_vm read_vm;
 
-static void print_fields(enum stats_section which, const void *section)
+/* The next line of a section below its title; false: it was the last. */
+static bool print_field(enum stats_section which, const void *section)
 {
     unsigned n;
-    const struct stats_field *f = stats_fields(which, &n);
+    const struct stats_field *f = stats_fields(which, &n) + field;
 
-    for (unsigned i = 0; i < n; i++) {
-        console_printf("  %-22s %14llu  %s\n", f[i].name,
-                       (unsigned long long)stats_value(section, &f[i]), f[i].help);
+    if (field++ >= n) {
+        return false;
     }
+    console_printf("  %-22s %14llu  %s\n", f->name, (unsigned long long)stats_value(section, f),
+                   f->help);
+    return true;
 }
 
 void stats_text_begin(void)
 {
     stats_read(&read);
-    piece = 0;
+    piece = field = 0;
     console_printf("t_ms %llu\n", (unsigned long long)read.t_ms);
+}
+
+/* The title of the piece, and where its values are. NULL: there is no such piece. */
+static const void *begin_piece(unsigned n, enum stats_section *which)
+{
+    bool title = field == 0;
+
+    if (n < STATS_VM) {
+        *which = (enum stats_section)n;
+        if (title) {
+            console_printf("%s\n", stats_section_name(*which));
+        }
+        return stats_section(&read, *which);
+    }
+    n -= STATS_VM;
+    if (n < PAGE_CLASSES) {
+        *which = STATS_CLASS;
+        if (title) {
+            console_printf("fold, class %s\n", page_class_name((enum page_class)n));
+        }
+        return &read.fold.classes[n];
+    }
+    n -= PAGE_CLASSES;
+    if (n >= n_vms) {
+        return NULL;
+    }
+    *which = STATS_VM;
+    if (title) {
+        stats_read_vm(vms[n], &read_vm);
+        console_printf("vm %s (%s)\n", vms[n]->config->name, vm_state_name(vms[n]));
+    }
+    return &read_vm;
 }
 
 bool stats_text_more(void)
 {
-    unsigned n = piece++;
+    enum stats_section which = STATS_HOST;
+    const void *section = begin_piece(piece, &which);
 
-    if (n < STATS_VM) {
-        console_printf("%s\n", stats_section_name((enum stats_section)n));
-        print_fields((enum stats_section)n, stats_section(&read, (enum stats_section)n));
-        return true;
+    if (section && !print_field(which, section)) {
+        piece++;
+        field = 0;
     }
-    n -= STATS_VM;
-    if (n < PAGE_CLASSES) {
-        console_printf("fold, class %s\n", page_class_name((enum page_class)n));
-        print_fields(STATS_CLASS, &read.fold.classes[n]);
-        return true;
-    }
-    n -= PAGE_CLASSES;
-    if (n < n_vms) {
-        struct stats_vm v;
-        stats_read_vm(vms[n], &v);
-        console_printf("vm %s (%s)\n", vms[n]->config->name, vm_state_name(vms[n]));
-        print_fields(STATS_VM, &v);
-        return true;
-    }
-    return false;
+    return section != NULL;
 }

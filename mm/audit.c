@@ -81,32 +81,13 @@ static void check_entry(struct audit *a, const struct p2m *p, gfn_t gfn, const s
     }
 }
 
-/* The next entry at or after *at. In the VM's memory one call looks at a region, as lowest tables
- * may be empty; beyond it there are no tables. False: there is none, or `yield` ended the work. */
-static bool next_entry(struct audit *a, const struct p2m *p, gfn_t *at, struct p2m_entry *e)
-{
-    const uint64_t last = UINT64_C(1) << 32, ram = (uint64_t)p->n_regions * P2M_REGION_PAGES;
-
-    while (yield_go_on(a->yield)) {
-        uint64_t end = at->n < ram ? ALIGN_DOWN(at->n, P2M_REGION_PAGES) + P2M_REGION_PAGES : last;
-        if (p->ops->next(p->ctx, *at, GFN(end), at, e) == OK) {
-            return true;
-        }
-        if (end == last) {
-            return false;
-        }
-        at->n = end;
-    }
-    return false;
-}
-
 static void check_map(struct audit *a, const struct p2m *p)
 {
     uint64_t present = 0, zero = 0, shared = 0;
     struct p2m_entry e;
     gfn_t at = GFN(0);
 
-    while (next_entry(a, p, &at, &e)) {
+    while (p2m_walk(p, a->yield, &at, &e)) {
         present++;
         if (e.mfn.n >= a->frames->count) {
             audit_fail(a, "vm %u: gfn %#llx maps frame %#llx, which does not exist", p->vm,
@@ -274,7 +255,7 @@ static void check_classes(struct audit *a, const struct share_group *g)
         const struct p2m *p = a->maps[m];
         gfn_t at = GFN(0);
 
-        while (p->group == g && next_entry(a, p, &at, &e)) {
+        while (p->group == g && p2m_walk(p, a->yield, &at, &e)) {
             const struct gpage *page = p2m_page(p, at);
             if (page == NULL) {
                 audit_fail(a, "vm %u, gfn %llx: is mapped, but there is no note of it", p->vm,

@@ -372,29 +372,47 @@ void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n
     }
 }
 
-void cache_drop_all(struct cache *c)
+static void drop_all(struct cache *c, struct yield *y)
 {
     for (uint32_t e = 0; e < c->n_max && c->used != 0; e++) {
+        (void)yield_go_on(y);
         if ((c->entries[e].flags & CACHE_E_USED) != 0) {
             drop(c, e);
         }
     }
 }
 
+void cache_drop_all(struct cache *c)
+{
+    drop_all(c, NULL);
+}
+
 void cache_set_mode(struct cache *c, enum cache_mode mode)
+{
+    cache_set_mode_yield(c, mode, NULL);
+}
+
+void cache_set_mode_yield(struct cache *c, enum cache_mode mode, struct yield *y)
 {
     if ((unsigned)mode >= CACHE_MODES) {
         return;
     }
     c->mode = mode;
     if (mode == CACHE_OFF) {
-        cache_drop_all(c);
+        drop_all(c, y);
     }
-    cache_share_mode(c);
+    cache_share_mode(c, y);
 }
 
 void cache_set_max(struct cache *c, uint64_t max)
 {
+    cache_set_max_yield(c, max, NULL);
+}
+
+void cache_set_max_yield(struct cache *c, uint64_t max, struct yield *y)
+{
     c->max = (uint32_t)MIN(max, (uint64_t)c->n_max);
-    cache_trim(c);
+    while (cache_held(c) > c->max && cache_evict(c)) {
+        (void)yield_go_on(y);
+    }
 }

@@ -174,6 +174,10 @@ void cache_set_mode(struct cache *c, enum cache_mode mode);
 /* Sets the bound (n_max when above it) for what no guest maps, and evicts down to it, as far as
  * entries are not BUSY. */
 void cache_set_max(struct cache *c, uint64_t max);
+/* The same in pieces: all of it is done at the return, and `y` (or NULL) comes between, which
+ * changes nothing of the cache and cannot end it. */
+void cache_set_mode_yield(struct cache *c, enum cache_mode mode, struct yield *y);
+void cache_set_max_yield(struct cache *c, uint64_t max, struct yield *y);
 const char *cache_mode_name(enum cache_mode mode);
 
 /* The block's entry, VALID or BUSY, or CACHE_NIL. Changes nothing. */

@@ -373,11 +373,12 @@ void cache_share_init(struct cache *c)
 
 /* In mode FOLD mm/fold is shown all blocks; in the others it knows only of those that guests map,
  * left over from that mode. */
-void cache_share_mode(struct cache *c)
+void cache_share_mode(struct cache *c, struct yield *y)
 {
     for (uint32_t e = 0; e < c->n_max && c->used != 0; e++) {
         const struct cache_entry *x = &c->entries[e];
 
+        (void)yield_go_on(y);
         if ((x->flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_MAPPED | CACHE_E_ZERO)) !=
             CACHE_E_USED) {
             continue;

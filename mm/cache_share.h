@@ -21,7 +21,7 @@ void cache_share_leave(struct cache *c, uint32_t e);
 /* mm/fold knows nothing of the CACHE frame any more. */
 void cache_share_hide(struct cache *c, mfn_t mfn);
 /* The mode has changed. */
-void cache_share_mode(struct cache *c);
+void cache_share_mode(struct cache *c, struct yield *y);
 
 /* Whether more than n entries are in the frame. */
 bool cache_share_exceeds(const struct cache *c, mfn_t mfn, unsigned n);

@@ -18,14 +18,14 @@ static void end_run(struct run *r, uint64_t runs[FOLD_RUNS])
     r->length = 0;
 }
 
-static void runs_of(const struct fold *f, const struct p2m *p, uint64_t runs[FOLD_RUNS])
+static void runs_of(const struct fold *f, const struct p2m *p, struct yield *y,
+                    uint64_t runs[FOLD_RUNS])
 {
-    const struct p2m_run *last = &p->runs[p->n_runs - 1];
-    gfn_t end = GFN(last->first.n + last->pages), at = p->runs[0].first;
+    gfn_t at = GFN(0);
     struct run r = {0};
     struct p2m_entry e;
 
-    for (; p->ops->next(p->ctx, at, end, &at, &e) == OK; at.n++) {
+    for (; p2m_walk(p, y, &at, &e); at.n++) {
         const struct frame *fr = frame_of(f->frames, e.mfn);
 
         if (fr->state != FRAME_SHARED || (fr->vm == p->vm && fr->gfn == at.n)) {
@@ -42,12 +42,12 @@ static void runs_of(const struct fold *f, const struct p2m *p, uint64_t runs[FOL
     end_run(&r, runs);
 }
 
-void fold_runs(const struct fold *f, uint64_t runs[FOLD_RUNS])
+void fold_runs(const struct fold *f, struct yield *y, uint64_t runs[FOLD_RUNS])
 {
     for (unsigned k = 0; k < FOLD_RUNS; k++) {
         runs[k] = 0;
     }
     for (const struct p2m *p = f->maps; p; p = p->fold_next) {
-        runs_of(f, p, runs);
+        runs_of(f, p, y, runs);
     }
 }

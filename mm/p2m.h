@@ -27,6 +27,7 @@
 #include "base/deadline.h"
 #include "base/status.h"
 #include "base/types.h"
+#include "base/yield.h"
 #include "mm/frame.h"
 #include "mm/pageclass.h"
 
@@ -213,6 +214,13 @@ bool p2m_drop_some(struct p2m *p, uint64_t budget, const struct deadline *d);
 
 /* Whether gfn is this guest's RAM. */
 bool p2m_is_ram(const struct p2m *p, gfn_t gfn);
+
+/*
+ * For walks over all entries, also where there should be none: the first at or after *at, which is
+ * moved to it. Calls `y` (or NULL) between two pieces of the work, of a region each, and at least
+ * once. False: there is no more, or `y` has ended it.
+ */
+bool p2m_walk(const struct p2m *p, struct yield *y, gfn_t *at, struct p2m_entry *e);
 
 /*
  * Makes gfn accessible: a hole gets the zero page (read) or a zeroed frame of its own (write); a
