@@ -160,8 +160,10 @@ void vmx_emul_begin(struct hvm_vcpu *v, struct emul *e)
     e->xcr0 = v->xcr0;
     e->mode = (cs & SEG_L) && (e->efer & EFER_LMA) ? INSN_64 : (cs & SEG_DB) ? INSN_32 : INSN_16;
     e->cpl = vmcs_read(GUEST_SS_ACCESS_RIGHTS) >> SEG_DPL_SHIFT & 3; /* SDM vol. 3, 25.4.1 */
+    e->phys_bits = (uint8_t)vmx_guest_phys_bits();
     e->has_tzcnt = has_tzcnt;
     e->has_lzcnt = has_lzcnt;
+    emul_forget(e);
 }
 
 void vmx_emul_fault(struct hvm_vcpu *v, const struct emul_fault *f)

@@ -84,6 +84,10 @@ static uint64_t result;
     F("mov %%rsp, %%r8; mov %%rbx, %%rsp; call 1f; 1: mov %%rsp, %%rax; mov %%r8, %%rsp;"          \
       "sub %%rbx, %%rax",                                                                          \
       -8ul)                                                                                        \
+    F("mov %%rsp, %%r8; mov %%rbp, %%r9; mov %%rbx, %%rbp; mov %%rbx, %%rsp; enter $8, $31; mov "  \
+      "%%rsp, %%rax;"                                                                              \
+      "mov %%r8, %%rsp; mov %%r9, %%rbp; sub %%rbx, %%rax",                                        \
+      -264ul)                                                                                      \
     F("mov %%rsp, %%r8; mov %%rbp, %%r9; mov %%rbx, %%rbp; mov %%rbx, %%rsp; enter $8, $2; mov "   \
       "%%rsp, %%rax;"                                                                              \
       "mov %%r8, %%rsp; mov %%r9, %%rbp; sub %%rbx, %%rax",                                        \

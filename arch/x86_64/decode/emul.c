@@ -426,6 +426,7 @@ enum emul_result emul_step(struct emul *e)
     enum emul_result rest, r;
     uint64_t tf = e->rflags & RF_TF;
 
+    emul_forget(e);
     e->blocks_ss = e->single_step = e->touched_device = false;
     e->fault = (struct emul_fault){0};
     memset(&e->insn, 0, sizeof(e->insn));

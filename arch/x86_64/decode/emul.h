@@ -100,6 +100,14 @@ struct emul_ops {
     bool (*stop)(void *ctx);
 };
 
+/* A page's translation for one kind of access, as a TLB keeps it. */
+struct emul_translation {
+    bool known;
+    unsigned access;
+    uint64_t page; /* linear */
+    gpa_t at;
+};
+
 struct emul {
     const struct emul_ops *ops;
     void *ctx;
@@ -108,6 +116,7 @@ struct emul {
     uint64_t cr0, cr3, cr4, efer, xcr0;
     enum insn_mode mode; /* of the code segment */
     uint8_t cpl;
+    uint8_t phys_bits;         /* of guest-physical addresses, as CPUID has it; 0: 52 */
     bool has_tzcnt, has_lzcnt; /* CPUs without them take them for BSF and BSR */
     /* Results. */
     struct emul_fault fault;
@@ -117,7 +126,17 @@ struct emul {
     bool touched_device; /* */
     uint8_t bytes[INSN_MAX];
     unsigned n_bytes;
+    /* The last read's and the last write's, so that what touches memory often, as ENTER does, walks
+     * the page tables only when it comes to another page. */
+    struct emul_translation reads, writes;
 };
+
+/* Before a state that is another than that of the last access: registers that were filled in, or
+ * CR3 or the privilege level changed. emul_step does it. */
+static inline void emul_forget(struct emul *e)
+{
+    e->reads.known = e->writes.known = false;
+}
 
 /* Fetches the instruction at RIP and carries it out. */
 enum emul_result emul_step(struct emul *e) MUST_CHECK;

@@ -39,10 +39,14 @@ static enum status mark_table(void *ctx, gpa_t at, uint8_t bits)
     return s == E_FAULT ? OK : s;
 }
 
-static enum emul_result translate(struct emul *e, uint64_t linear, unsigned access, gpa_t *gpa)
+static enum emul_result walk(struct emul *e, uint64_t linear, unsigned access, gpa_t *gpa)
 {
-    const struct gwalk_mode mode = {
-        .cr0 = e->cr0, .cr3 = e->cr3, .cr4 = e->cr4, .efer = e->efer, .ac = e->rflags & RF_AC};
+    const struct gwalk_mode mode = {.cr0 = e->cr0,
+                                    .cr3 = e->cr3,
+                                    .cr4 = e->cr4,
+                                    .efer = e->efer,
+                                    .ac = e->rflags & RF_AC,
+                                    .phys_bits = e->phys_bits};
     const struct gwalk_reader reader = {.read = read_table, .mark = mark_table, .ctx = e};
     uint32_t error = 0;
 
@@ -58,6 +62,20 @@ static enum emul_result translate(struct emul *e, uint64_t linear, unsigned acce
     default:
         return emul_raise(e, EXC_GP, true, 0); /* not canonical */
     }
+}
+
+static enum emul_result translate(struct emul *e, uint64_t linear, unsigned access, gpa_t *gpa)
+{
+    struct emul_translation *t = (access & GWALK_WRITE) ? &e->writes : &e->reads;
+    uint64_t page = linear & ~(uint64_t)PAGE_MASK;
+
+    if (!t->known || t->page != page || t->access != access) {
+        t->known = false;
+        TRY(walk(e, linear, access, gpa));
+        *t = (struct emul_translation){true, access, page, GPA(gpa->a & ~(uint64_t)PAGE_MASK)};
+    }
+    *gpa = GPA(t->at.a | (linear & PAGE_MASK));
+    return EMUL_DONE;
 }
 
 enum emul_result emul_map(struct emul *e, uint64_t linear, unsigned n, unsigned access,

@@ -193,6 +193,7 @@ static enum emul_result commit(struct emul *e, struct task_switch *t, struct pla
         e->gpr[n] = n < 8 ? field(p->tss, l, l->gprs + n * l->word) : e->gpr[n];
     }
     e->cpl = (flags & RF_VM) ? 3 : cs & 3;
+    emul_forget(e);
     blank_segments(e, p, e->cpl);
     if (flags & RF_VM) { /* must be consistent at once */
         for (unsigned n = 0; n < SEG_REGISTERS; n++) {
@@ -213,6 +214,7 @@ static enum emul_result commit(struct emul *e, struct task_switch *t, struct pla
             return s == E_NOMEM ? EMUL_NO_MEMORY : emul_raise(e, EXC_GP, true, 0);
         }
         e->cr3 = cr3;
+        emul_forget(e);
     }
     return EMUL_DONE;
 }
