@@ -132,6 +132,10 @@ static void control_register(void)
     uint8_t number = one_in(40) ? 3 : numbers[rnd() % sizeof(numbers)],
             modrm = 0xc0 | (uint8_t)(number << 3);
 
+    if (kinds[kind][0] != 0x10) {
+        on_memory(); /* out of paging there is no watchdog */
+        return;
+    }
     if (number == 8) {
         emit(0xc0200f44, 4);
         emit(0xc0220f44, 4);
@@ -166,11 +170,6 @@ static void flags(void)
     emit(0x9d, 1);
 }
 
-static uint64_t target(void)
-{
-    return (uint64_t)(one_in(4) ? code + PAGE - rnd() % 8 : at + rnd() % 48);
-}
-
 static void push_imm(uint64_t value)
 {
     emit(0x68, 1);
@@ -187,7 +186,7 @@ static void far_return(void)
         push_imm(rnd() & rnd() & 0x3f7fd5);
     }
     push_imm(one_in(2) ? (8 + rnd() % 4) << 3 : selector());
-    push_imm(target());
+    push_imm((uint64_t)(one_in(4) ? code + PAGE - rnd() % 8 : at + rnd() % 48));
     emit(iret ? 0xcf48 : 0xcb48, 2);
 }
 
@@ -262,71 +261,51 @@ static void on_stack(void)
     }
 }
 
+/* Of (%rbx): SGDT, SIDT, SMSW; rarely LGDT and LIDT, after which little works. */
 static void table_registers(void)
 {
-    emit(0x010f, 2);
-    emit((one_in(30)  ? rnd() % 6
-          : one_in(2) ? rnd() & 1
-                      : 4)
-                 << 3 |
-             3,
-         1); /* sgdt sidt lgdt lidt smsw - */
+    static const uint8_t usual[] = {0, 1, 4};
+    uint64_t which = one_in(30) ? 2 + rnd() % 2 : usual[rnd() % 3];
+
+    emit(0x03010f | which << 19, 3);
+}
+
+static void any_bytes(void)
+{
+    uint64_t bytes = rnd();
+
+    emit(bytes, 1 + bytes % 7);
 }
 
 static void generate(void)
 {
-    uint64_t bytes;
+    static void (*const makers[])(void) = {any_bytes,
+                                           any_bytes,
+                                           control_register,
+                                           control_register,
+                                           load_segment,
+                                           flags,
+                                           load_segment,
+                                           far_return,
+                                           far_return,
+                                           msr,
+                                           port,
+                                           odd,
+                                           odd,
+                                           on_stack,
+                                           table_registers,
+                                           on_memory,
+                                           on_memory,
+                                           on_memory,
+                                           on_memory,
+                                           on_memory};
 
     kind = (unsigned)(rnd() % (sizeof(kinds) / sizeof(kinds[0])));
     memset(code, 0xcc, sizeof(code));
     at = code + (one_in(2) ? 0 : PAGE - 1 - rnd() % 20); /* often over a page's end */
     chaos_entry[0] = (uint64_t)at;
     for (unsigned n = 1 + rnd() % 6; n > 0; n--) {
-        switch (rnd() % 20) {
-        case 0:
-        case 1:
-            bytes = rnd();
-            emit(bytes, 1 + bytes % 7);
-            break;
-        case 2:
-        case 3:
-            if (kinds[kind][0] != 0x10) {
-                on_memory(); /* out of paging there is no watchdog */
-            } else {
-                control_register();
-            }
-            break;
-        case 4:
-        case 5:
-            load_segment();
-            break;
-        case 6:
-            flags();
-            break;
-        case 7:
-        case 8:
-            far_return();
-            break;
-        case 9:
-            msr();
-            break;
-        case 10:
-            port();
-            break;
-        case 11:
-        case 12:
-            odd();
-            break;
-        case 13:
-            on_stack();
-            break;
-        case 14:
-            table_registers();
-            break;
-        default:
-            on_memory();
-            break;
-        }
+        makers[rnd() % (sizeof(makers) / sizeof(makers[0]))]();
     }
 }
 
@@ -460,12 +439,9 @@ static void set_up(void)
         idt_kept[2 * n] = (idt_kept[2 * n] & ~0x6007ffff0000ul & ~(7ul << 32)) | ist << 32 |
                           0x10ul << 16 | (n >= 32 ? 3ul << 45 : 0);
     }
-    for (uint64_t page = (uint64_t)code; page < (uint64_t)code + sizeof(code); page += PAGE) {
-        *kit_pte(page) |= PTE_U;
-    }
-    for (uint64_t page = (uint64_t)scratch; page < (uint64_t)scratch + sizeof(scratch);
-         page += PAGE) {
-        *kit_pte(page) |= PTE_U;
+    for (unsigned n = 0; n < sizeof(code); n += PAGE) {
+        *kit_pte((uint64_t)code + n) |= PTE_U;
+        *kit_pte((uint64_t)scratch + n % sizeof(scratch)) |= PTE_U;
     }
     *kit_pte((uint64_t)stacks[3]) |= PTE_U;
     __asm__ volatile("mov %%cr0, %0; mov %%cr4, %1" : "=r"(cr0), "=r"(cr4));
