@@ -273,13 +273,13 @@ bool vm_wants_work(const struct vm *vm)
 {
     switch (vm->state) {
     case VM_RUN:
-        return vm->disk_work || vm->clock.pv.owed || vm_fold_wants_work(vm);
+        return vm->disk_work || vm->clock.pv.owed || vm->sole.on || vm_fold_wants_work(vm);
     case VM_STARTING:
         return !vm->waits || vm_fold_wants_work(vm);
     case VM_STOPPING:
         return true;
     default:
-        return (vm->disk_work && vm_is_up(vm)) || vm_fold_wants_work(vm);
+        return ((vm->disk_work || vm->sole.on) && vm_is_up(vm)) || vm_fold_wants_work(vm);
     }
 }
 
@@ -301,6 +301,9 @@ bool vm_work(struct vm *vm)
     }
     if (vm_fold_wants_work(vm)) {
         more |= vm_fold_work(vm);
+    }
+    if (vm->sole.on && vm_is_up(vm)) {
+        more |= vm_sole_work(vm);
     }
     return more;
 }

@@ -42,6 +42,7 @@
 #include "kernel/turns.h"
 #include "kernel/vm_clock.h"
 #include "kernel/vm_dead.h"
+#include "kernel/vm_sole.h"
 #include "mm/p2m.h"
 #include "mm/ration.h"
 #include "mm/unmerge.h"
@@ -134,8 +135,10 @@ struct vm {
     struct vm_classes classes;
     bool folds; /* kernel/vm_fold.c: whether its memory is folded, over restarts too */
     struct unmerge unmerge;
+    bool unmerge_rests; /* it found no frame; vm_fold_look has it go on */
     bool said_unmerge_waits;
     uint64_t unmerged; /* pages that were given frames because folding was turned off */
+    struct vm_sole sole;
     struct vm_clock clock;
     struct vm_end end;
 

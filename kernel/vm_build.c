@@ -46,6 +46,7 @@ static enum status init_memory(struct vm *vm)
     promise_settle(&vm->p2m);
     if (s == OK) {
         classes_begin(vm);
+        vm_sole_begin(vm);
         vm_fold_begin(vm); /* before there is any page that would have to be noted */
     }
     return s;

@@ -7,6 +7,8 @@
 #include "kernel/console.h"
 #include "kernel/machine.h"
 #include "kernel/scan.h"
+#include "kernel/sched.h"
+#include "mm/promise.h"
 
 /* Of a step, in pages looked at: about 8 pages copied, or 128 passed. */
 #define STEP_BUDGET 128u
@@ -45,7 +47,7 @@ static void end_all(void)
 /* The walk over the VM's memory has ended, at its end or before. */
 static void end_walk(struct vm *vm)
 {
-    vm->unmerge.on = false;
+    vm->unmerge.on = vm->unmerge_rests = false;
     vm->unmerged += vm->unmerge.given;
     given_at_all += vm->unmerge.given;
     if (all_under_way) {
@@ -56,7 +58,7 @@ static void end_walk(struct vm *vm)
 static void begin_walk(struct vm *vm)
 {
     unmerge_begin(&vm->unmerge, &vm->p2m);
-    vm->said_unmerge_waits = false;
+    vm->said_unmerge_waits = vm->unmerge_rests = false;
 }
 
 void vm_fold_begin(struct vm *vm)
@@ -129,23 +131,46 @@ void vms_unmerge(void)
     end_all(); /* if no VM runs */
 }
 
+/* Whether the machine has frames for undoing folds. */
+static bool has_room(void)
+{
+    return unmerge_room(&machine_frames) > reserve();
+}
+
 static void say_it_waits(struct vm *vm)
 {
     if (vm->said_unmerge_waits) {
         return;
     }
     vm->said_unmerge_waits = true;
+    unsigned long long left = vm->p2m.shared_maps + vm->p2m.zero_maps;
+    if (vm->p2m.refused == PROMISE_BOUND && has_room()) {
+        log_warn("%s: its folds are not all undone: %llu more pages are shared, and it holds %llu "
+                 "MiB to itself, which is its memory.max; it goes on when that is less, or `fold "
+                 "vm %s on`",
+                 vm->config->name, left, mib(promise_held(&vm->p2m) + vm->p2m.aside),
+                 vm->config->name);
+        return;
+    }
     log_warn("%s: its folds are not all undone: there are no frames for %llu more pages (%llu of "
              "%llu are free); it goes on when there are: stop a VM, or `fold vm %s on`",
-             vm->config->name, (unsigned long long)(vm->p2m.shared_maps + vm->p2m.zero_maps),
-             (unsigned long long)machine_frames.by_state[FRAME_FREE],
+             vm->config->name, left, (unsigned long long)machine_frames.by_state[FRAME_FREE],
              (unsigned long long)machine_frames.count, vm->config->name);
 }
 
 bool vm_fold_wants_work(const struct vm *vm)
 {
-    return vm->unmerge.on && vm_is_up(vm) &&
-           (!vm->said_unmerge_waits || unmerge_room(&machine_frames) > reserve());
+    return vm->unmerge.on && !vm->unmerge_rests && vm_is_up(vm);
+}
+
+void vm_fold_look(struct vm *vm)
+{
+    bool ends = vm->folds && machine_fold.on.run; /* see vm_fold_work */
+
+    if (vm->unmerge_rests && (ends || (has_room() && promise_may_take(&vm->p2m, 1)))) {
+        vm->unmerge_rests = false;
+        sched_work(vm);
+    }
 }
 
 bool vm_fold_work(struct vm *vm)
@@ -159,6 +184,7 @@ bool vm_fold_work(struct vm *vm)
         return true;
     case UNMERGE_SHORT:
         say_it_waits(vm);
+        vm->unmerge_rests = true;
         return false;
     default:
         if (!vm->folds) {

@@ -28,5 +28,7 @@ void vms_unmerge(void);
 /* Whether folds of it are to be undone now; and a step of that: true, call again soon. */
 bool vm_fold_wants_work(const struct vm *vm);
 bool vm_fold_work(struct vm *vm);
+/* Has the undoing of folds go on that rests, if there is room for it now; for the loop. */
+void vm_fold_look(struct vm *vm);
 
 #endif

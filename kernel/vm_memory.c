@@ -25,6 +25,7 @@
 #include "kernel/machine.h"
 #include "kernel/scan.h"
 #include "kernel/sched.h"
+#include "kernel/vm_fold.h"
 #include "mm/promise.h"
 #include "mm/ration.h"
 
@@ -416,6 +417,10 @@ bool vm_memory_work(void *ctx)
     }
     charge(&charge_hypervisor);
     settle(now);
+    for (unsigned i = 0; i < n_order; i++) {
+        vm_fold_look(order[i]);
+        vm_sole_look(order[i], now);
+    }
     if (waiting == 0) {
         return false;
     }

@@ -81,9 +81,22 @@ static void check_entry(struct audit *a, const struct p2m *p, gfn_t gfn, const s
     }
 }
 
+/* Whether the page is marked as the only one that maps the frame. */
+static bool check_sole(struct audit *a, const struct p2m *p, gfn_t gfn, const struct frame *fr)
+{
+    const struct gpage *page = p2m_page(p, gfn);
+    bool sole = page && (page->flags & GPAGE_F_SOLE);
+
+    if (sole && fr->state != FRAME_SHARED) {
+        audit_fail(a, "vm %u: gfn %#llx is marked to share its frame alone, which is %s", p->vm,
+                   ull(gfn.n), state_of(fr));
+    }
+    return sole;
+}
+
 static void check_map(struct audit *a, const struct p2m *p)
 {
-    uint64_t present = 0, zero = 0, shared = 0;
+    uint64_t present = 0, zero = 0, shared = 0, sole = 0;
     struct p2m_entry e;
     gfn_t at = GFN(0);
 
@@ -97,8 +110,13 @@ static void check_map(struct audit *a, const struct p2m *p)
             a->scratch[e.mfn.n]++;
             zero += frame_of(a->frames, e.mfn)->state == FRAME_ZERO;
             shared += frame_of(a->frames, e.mfn)->state == FRAME_SHARED;
+            sole += check_sole(a, p, at, frame_of(a->frames, e.mfn));
         }
         at.n++;
+    }
+    if (sole != p->sole_maps) {
+        audit_fail(a, "vm %u: counts %llu shared frames that it holds alone, has %llu", p->vm,
+                   ull(p->sole_maps), ull(sole));
     }
     if (present != p->present || zero != p->zero_maps || shared != p->shared_maps) {
         audit_fail(a, "vm %u: counts %llu/%llu/%llu present/zero/shared, has %llu/%llu/%llu", p->vm,

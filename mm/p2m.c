@@ -130,7 +130,7 @@ static enum status fill_hole(struct p2m *p, gfn_t gfn, bool write, mfn_t *out)
 {
     /* A zero page that as many map as can be counted serves no further one. */
     write |= frame_of(p->frames, p->group->zero)->refs == FRAME_REFS_MAX;
-    enum status s = promise_begin(p, gfn, write);
+    enum status s = promise_begin(p, gfn, write, write);
 
     if (s == OK) {
         s = fill(p, gfn, write, out);
@@ -192,6 +192,7 @@ static bool take_from_cache(struct p2m *p, mfn_t mfn)
 static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
 {
     enum frame_state was = p2m_state_of(p, old);
+    bool held = p2m_page(p, gfn)->flags & GPAGE_F_SOLE; /* it counts for the VM already */
     mfn_t mfn;
 
     if (was == FRAME_PRIVATE) {
@@ -199,13 +200,13 @@ static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
         return take_over(p, gfn, old);
     }
     if (is_last(frame_of(p->frames, old))) {
-        if (!promise_may_hold(p, 1)) {
+        if (!held && !promise_may_hold(p, 1)) {
             return E_NOMEM;
         }
         *out = old;
         return take_over(p, gfn, old);
     }
-    enum status s = promise_begin(p, gfn, true);
+    enum status s = promise_begin(p, gfn, true, !held);
     if (s == OK) {
         s = alloc_private(p, gfn, &mfn);
         promise_end(p);
@@ -323,7 +324,9 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
                                        frame_of(p->frames, old.mfn)->pins > 0)) {
         return E_BUSY;
     }
-    enum status s = promise_begin(p, gfn, false);
+    bool held = !hole && (p2m_state_of(p, old.mfn) == FRAME_PRIVATE ||
+                          (p2m_page(p, gfn)->flags & GPAGE_F_SOLE) != 0);
+    enum status s = promise_begin(p, gfn, false, fr->state == FRAME_CACHE && !held);
     if (s == OK) {
         s = p2m_region_make(p, gfn);
     }
@@ -344,6 +347,7 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
         p2m_count_lose(p, gfn, p2m_state_of(p, old.mfn));
     }
     p2m_count_gain(p, gfn, p2m_state_of(p, mfn));
+    p2m_count_sole(p, gfn, p2m_is_sole(fr));
     p2m_mark_written(p, gfn);
     note_break(p, gfn);
     if (!hole) {
@@ -389,6 +393,7 @@ void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
         }
         struct frame *fr = frame_of(p->frames, e.mfn);
         become_shared(p, gfns[i], e.mfn);
+        p2m_count_sole(p, gfns[i], true);
         fr->group = (uint16_t)p->group->id;
         fr->flags |= FRAME_F_NEW;   /* mm/fold comes to it by this page, */
         p2m_look_again(p, gfns[i]); /* which may have had its turn */
@@ -428,6 +433,7 @@ enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
     p->ops->flush(p->ctx);
     p2m_count_lose(p, gfn, p2m_state_of(p, old));
     p2m_count_gain(p, gfn, zero ? FRAME_ZERO : FRAME_SHARED);
+    p2m_count_sole(p, gfn, p2m_is_sole(frame_of(p->frames, into)));
     p2m_page(p, gfn)->flags |= GPAGE_F_FOLDED;
     if (zero) {
         p->zero_merges++;

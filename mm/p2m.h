@@ -76,6 +76,7 @@ struct p2m_ops {
 #define GPAGE_F_BROKEN 0x02    /* a write ended that since mm/fold last looked */
 #define GPAGE_F_FROM_DISK 0x04 /* filled by a disk read, and not known to be written since */
 #define GPAGE_F_TAGGED 0x08    /* mm/fold: not folded, and `since` is a part of its hash instead */
+#define GPAGE_F_SOLE 0x10 /* it maps a SHARED frame, and no other page does: see p2m_sole_walk */
 
 /* One guest page, whatever it maps at the moment. */
 struct gpage {
@@ -184,6 +185,7 @@ struct p2m {
     uint64_t present;     /* entries, whatever they map */
     uint64_t zero_maps;   /* of those, mapping the group's zero page */
     uint64_t shared_maps; /* of those, mapping a SHARED frame */
+    uint64_t sole_maps;   /* of the latter, those with GPAGE_F_SOLE */
     uint64_t demand_zero, cow_breaks, zero_breaks, takeovers; /* events since creation */
     uint64_t merges, zero_merges;                             /* likewise, by mm/fold */
     struct p2m *fold_next;                                    /* mm/fold's list of attached maps */
@@ -270,6 +272,15 @@ void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n);
  * of the bytes may have been copied. */
 enum status p2m_read(struct p2m *p, gpa_t from, void *to, size_t n) MUST_CHECK;
 enum status p2m_write(struct p2m *p, gpa_t to, const void *from, size_t n) MUST_CHECK;
+
+/*
+ * What a guest maps of the disk cache, and the pages that it froze, are SHARED frames: one each,
+ * with the cache, however many guests map them. Where no other page maps one, the VM holds it alone
+ * like a private page, and GPAGE_F_SOLE says so. The mark is set when a page comes to map such a
+ * frame, and gone when it maps it no more. What other pages do is found out by this walk: it goes
+ * on from *next, marks and unmarks, and returns whether anything is left; at the end *next is 0.
+ */
+bool p2m_sole_walk(struct p2m *p, gfn_t *next, const struct deadline *d);
 
 /* ---- who wrote what ------------------------------------------------------------------------ */
 

@@ -10,6 +10,22 @@ static inline enum frame_state p2m_state_of(const struct p2m *p, mfn_t mfn)
     return (enum frame_state)frame_of(p->frames, mfn)->state;
 }
 
+/* Whether a guest's page maps the frame, and only one: what else holds it is the cache. */
+static inline bool p2m_is_sole(const struct frame *fr)
+{
+    return fr->state == FRAME_SHARED && fr->refs == 1 + ((fr->flags & FRAME_F_CACHED) != 0);
+}
+
+static inline void p2m_count_sole(struct p2m *p, gfn_t gfn, bool sole)
+{
+    struct gpage *page = p2m_page(p, gfn);
+
+    if (sole != ((page->flags & GPAGE_F_SOLE) != 0)) {
+        page->flags ^= GPAGE_F_SOLE;
+        p->sole_maps += sole ? 1 : -UINT64_C(1);
+    }
+}
+
 /* gfn, a hole until now, maps a frame of this state. */
 static inline void p2m_count_gain(struct p2m *p, gfn_t gfn, enum frame_state state)
 {
@@ -39,6 +55,7 @@ static inline void p2m_count_lose(struct p2m *p, gfn_t gfn, enum frame_state sta
     } else if (state == FRAME_SHARED) {
         p->shared_maps--;
         p->group->shared_maps--;
+        p2m_count_sole(p, gfn, false);
     }
     if (state == FRAME_ZERO || state == FRAME_SHARED) {
         p->group->class_folded[p2m_page(p, gfn)->class]--;

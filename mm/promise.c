@@ -22,7 +22,7 @@ static uint64_t tables(const struct p2m *p)
 
 uint64_t promise_held(const struct p2m *p)
 {
-    return private_pages(p) + tables(p);
+    return private_pages(p) + tables(p) + p->sole_maps;
 }
 
 uint64_t promise_tables_max(const struct p2m *p)
@@ -170,16 +170,22 @@ bool promise_may_hold(struct p2m *p, uint64_t n)
     return false;
 }
 
-static enum status begin_on_terms(struct p2m *p, gfn_t gfn, bool page)
+bool promise_may_take(const struct p2m *p, uint64_t n)
+{
+    return promise_held(p) + p->aside + n <= p->max_frames &&
+           (private_pages(p) < p->promise.pages || promise_spare(p->frames) >= p->keep_free + n);
+}
+
+static enum status begin_on_terms(struct p2m *p, gfn_t gfn, bool page, bool more)
 {
     bool first = p2m_notes(p, gfn) == NULL; /* of its region: tables may be missing too */
-    uint64_t want = page + (first ? TABLES_A_PAGE : 0u);
+    uint64_t tables_wanted = first ? TABLES_A_PAGE : 0u, want = page + tables_wanted;
 
+    if (more + tables_wanted > 0 && !promise_may_hold(p, more + tables_wanted)) {
+        return E_NOMEM;
+    }
     if (want == 0) {
         return OK;
-    }
-    if (!promise_may_hold(p, want)) {
-        return E_NOMEM;
     }
     bool promised = p->promise.pages > 0 && (!page || private_pages(p) < p->promise.pages);
     if (!promised && p->keep_free > 0 && promise_spare(p->frames) < p->keep_free + want) {
@@ -191,10 +197,10 @@ static enum status begin_on_terms(struct p2m *p, gfn_t gfn, bool page)
     return OK;
 }
 
-enum status promise_begin(struct p2m *p, gfn_t gfn, bool page)
+enum status promise_begin(struct p2m *p, gfn_t gfn, bool page, bool more)
 {
     if (p->max_frames != PROMISE_NO_BOUND || p->promise.pages > 0 || p->keep_free > 0) {
-        return begin_on_terms(p, gfn, page);
+        return begin_on_terms(p, gfn, page, more);
     }
     p->refused = PROMISE_EMPTY; /* the only reason that there can be */
     return OK;

@@ -19,8 +19,9 @@
  * that is there, a page that goes. Where no frame comes free (a private page becomes SHARED where
  * it is) promise_can_share says whether there is one to spare; if not, the page is not shared now.
  *
- * A bound is a number of frames that a VM may hold alone: private pages, tables, notes, and what it
- * has written to `,snapshot` disks. What is folded counts for nobody.
+ * A bound is a number of frames that a VM may hold alone: private pages, SHARED ones that only one
+ * page of it maps (p2m_sole_walk), tables, notes, and what it has written to `,snapshot` disks. A
+ * frame that several pages map counts for no VM.
  *
  * Neither ever makes anything go away: a VM that may take no frame waits.
  */
@@ -64,7 +65,8 @@ void promise_draw(struct p2m *p);
 #define PROMISE_NO_BOUND UINT64_MAX
 void promise_bound(struct p2m *p, uint64_t frames);
 
-/* What the VM holds alone: private pages, tables and notes; without what it keeps aside. */
+/* What the VM holds alone: private and sole pages, tables and notes; without what it keeps aside.
+ */
 uint64_t promise_held(const struct p2m *p);
 /* The most tables and notes that the VM's memory can want. */
 uint64_t promise_tables_max(const struct p2m *p);
@@ -74,14 +76,17 @@ uint64_t promise_spare(const struct frames *f);
 /* ---- for mm/p2m ---------------------------------------------------------------------------- */
 
 /*
- * Before a fault that makes a page private, or only wants tables for it: whether the VM may have
- * the frames. E_NOMEM with p->refused set if not. On OK, what is allocated until promise_end may be
- * what is kept for this VM.
+ * Before a fault or a disk read that gives the VM a frame for gfn, or tables: whether it may have
+ * them. `page`: a free frame is wanted, to be private; `more`: the VM holds one more alone then, as
+ * what gfn maps now does not count for it. E_NOMEM with p->refused set if not. On OK, what is
+ * allocated until promise_end may be what is kept for this VM.
  */
-enum status promise_begin(struct p2m *p, gfn_t gfn, bool page) MUST_CHECK;
+enum status promise_begin(struct p2m *p, gfn_t gfn, bool page, bool more) MUST_CHECK;
 void promise_end(struct p2m *p);
 /* Whether its bound lets the VM hold `n` frames more; p->refused is set if not. */
 bool promise_may_hold(struct p2m *p, uint64_t n);
+/* Whether a fault that wants `n` frames would get them, as far as bound and order go. */
+bool promise_may_take(const struct p2m *p, uint64_t n);
 /* The VM's pages or tables have changed in number. */
 void promise_settle(struct p2m *p);
 /* Whether a private page of the VM may become SHARED where it is. */

@@ -86,6 +86,32 @@ static void check_isolation(const struct world *w)
     free(user);
 }
 
+/* After a whole walk, the pages that hold a SHARED frame alone are just the ones that say so. */
+static void check_sole(const struct world *w, struct world_vm *v)
+{
+    uint64_t sole = 0;
+    gfn_t next = GFN(0);
+
+    while (p2m_sole_walk(&v->p2m, &next, NULL)) {
+    }
+    for (uint64_t gfn = 0; gfn < v->map.pages; gfn++) {
+        const struct fake_slot *s = &v->map.entries[gfn];
+        unsigned mapped = 0;
+
+        for (unsigned i = 0; s->present && i < WORLD_VMS; i++) {
+            for (uint64_t k = 0; w->vms[i].live && k < w->vms[i].map.pages; k++) {
+                const struct fake_slot *other = &w->vms[i].map.entries[k];
+                mapped += other->present && other->mfn.n == s->mfn.n;
+            }
+        }
+        sole += mapped == 1 && w->f.table[s->mfn.n].state == FRAME_SHARED;
+    }
+    if (sole != v->p2m.sole_maps) {
+        panic("after operation %u vm %u holds %llu shared frames alone, counts %llu", w->ops,
+              v->p2m.vm, (unsigned long long)sole, (unsigned long long)v->p2m.sole_maps);
+    }
+}
+
 static void audit_all(struct world *w)
 {
     struct p2m *maps[WORLD_VMS];
@@ -117,6 +143,11 @@ static void audit_all(struct world *w)
     world_disk_audit(w);
     if (violations > 0) {
         panic("%u violations after operation %u", violations, w->ops);
+    }
+    for (unsigned i = 0; i < WORLD_VMS; i++) {
+        if (w->vms[i].live) {
+            check_sole(w, &w->vms[i]);
+        }
     }
 }
 

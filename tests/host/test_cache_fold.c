@@ -8,6 +8,7 @@
  */
 #include "base/bits.h"
 #include "drivers/block/blkcache.h"
+#include "mm/promise.h"
 #include "support_p2m.h"
 
 #include <setjmp.h>
@@ -544,13 +545,124 @@ static void test_write_to_mapped(void **state)
     free(r);
 }
 
+/* ---- memory.max ---- */
+
+#define ROOM 3u
+
+/* Blocks that differ, and VM 0 at its bound but for ROOM frames. */
+static struct rig *bounded_rig(void)
+{
+    struct rig *r = malloc(sizeof(*r));
+
+    rig_init(r, 5);
+    for (unsigned b = 0; b < BLOCKS; b++) {
+        memset(r->disk[b], (int)b + 1, PAGE_SIZE);
+        memset(r->want_disk[b], (int)b + 1, PAGE_SIZE);
+    }
+    for (unsigned v = 0; v < 2; v++) {
+        assert_int_equal(fake_guest_write(&r->p2m[v], 0, 0, GFN(0), 0, 1), OK);
+        r->want[v][0][0] = 1;
+    }
+    promise_bound(&r->p2m[0], promise_held(&r->p2m[0]) + ROOM);
+    return r;
+}
+
+static bool is_mapped(struct rig *r, unsigned v, unsigned g)
+{
+    struct p2m_entry e;
+
+    return r->p2m[v].ops->lookup(r->p2m[v].ctx, GFN(g), &e) == OK;
+}
+
+static void walk(struct p2m *p)
+{
+    gfn_t next = GFN(0);
+
+    while (p2m_sole_walk(p, &next, NULL)) {
+    }
+}
+
+/* What a VM alone maps of the cache counts for it, so it maps no more than its bound; what another
+ * one maps too counts for neither. */
+static void test_bound_reads(void **state)
+{
+    struct rig *r = bounded_rig();
+    struct p2m *p = &r->p2m[0];
+
+    (void)state;
+    for (unsigned g = 1; g < PAGES; g++) {
+        read_block(r, 0, g, g);
+        assert_int_equal(is_mapped(r, 0, g), g <= ROOM);
+        check(r);
+    }
+    assert_int_equal(p->refused, PROMISE_BOUND);
+    assert_int_equal(p->sole_maps, ROOM);
+    assert_int_equal(promise_held(p), p->max_frames);
+    read_block(r, 0, 1, 15); /* in place of another */
+    assert_int_equal(p->sole_maps, ROOM);
+    assert_int_equal(fake_guest_write(p, 0, 0, GFN(1), 1, 7), OK); /* it becomes its own */
+    r->want[0][1][1] = 7;
+    assert_int_equal(promise_held(p), p->max_frames);
+    assert_int_equal(fake_guest_write(p, 0, 0, GFN(PAGES - 1), 1, 7), E_NOMEM);
+    read_block(r, 1, 2, 2); /* the same block */
+    assert_int_equal(frame_at(r, 1, 2).n, frame_at(r, 0, 2).n);
+    assert_int_equal(r->p2m[1].sole_maps, 0);
+    walk(p);
+    assert_int_equal(p->sole_maps, ROOM - 2);
+    read_block(r, 0, PAGES - 1, 9);
+    assert_true(is_mapped(r, 0, PAGES - 1));
+    assert_int_equal(promise_held(p), p->max_frames);
+    compare(r);
+    read_block(r, 0, 2, 10); /* one more than the bound allows, */
+    assert_int_equal(frame_at(r, 0, 2).n, frame_at(r, 1, 2).n);
+    read_block(r, 1, 2, 11); /* until the other one lets go */
+    walk(p);
+    assert_int_equal(p->sole_maps, ROOM);
+    assert_int_equal(r->p2m[1].sole_maps, 1);
+    check(r);
+    rig_fini(r);
+    free(r);
+}
+
+/* Pages that a VM writes to the disk, and that become blocks of the cache, go on to count. */
+static void test_bound_freezes(void **state)
+{
+    struct rig *r = bounded_rig();
+    struct p2m *p = &r->p2m[0];
+    unsigned frozen = 0;
+    mfn_t mfn;
+
+    (void)state;
+    for (unsigned g = 1; g < PAGES; g++) {
+        enum status s = fake_guest_write(p, 0, 0, GFN(g), 2, (uint8_t)(100 + g));
+
+        assert_int_equal(s, g <= ROOM ? OK : E_NOMEM);
+        if (s == OK) {
+            r->want[0][g][2] = (uint8_t)(100 + g);
+            assert_int_equal(p2m_get_read(p, GFN(g), &mfn), OK);
+            p2m_freeze(p, &(gfn_t){g}, 1);
+            p2m_put(p, mfn);
+            frozen++;
+            assert_int_equal(p->sole_maps, frozen);
+        }
+        check(r);
+    }
+    assert_int_equal(promise_held(p), p->max_frames);
+    assert_int_equal(fake_guest_write(p, 0, 0, GFN(1), 2, 1), OK); /* taken over, at the bound */
+    r->want[0][1][2] = 1;
+    assert_int_equal(p->sole_maps, ROOM - 1);
+    check(r);
+    compare(r);
+    rig_fini(r);
+    free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_frame),
-        cmocka_unit_test(test_write_without_frames),
-        cmocka_unit_test(test_write_to_mapped),
-        cmocka_unit_test(test_oracle),
+        cmocka_unit_test(test_one_frame),       cmocka_unit_test(test_write_without_frames),
+        cmocka_unit_test(test_write_to_mapped), cmocka_unit_test(test_bound_reads),
+        cmocka_unit_test(test_bound_freezes),   cmocka_unit_test(test_oracle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,6 +211,39 @@ static void test_bound(void **state)
     end();
 }
 
+/* A VM whose folded pages lose their partners holds them alone: its bound goes on to count. */
+static void test_bound_left_behind(void **state)
+{
+    struct p2m *p = &vms[0].p2m;
+    gfn_t next = GFN(0);
+    uint64_t held;
+
+    (void)state;
+    begin(90);
+    for (uint64_t i = 0; i < 16; i++) {
+        assert_int_equal(write_page(0, i, (uint8_t)(1 + i / 2)), OK); /* pairs */
+    }
+    promise_bound(p, promise_held(p));
+    scan();
+    held = promise_held(p);
+    assert_true(held < p->max_frames - 14);
+    for (uint64_t i = 0; i < 16; i += 2) {
+        assert_int_equal(write_page(0, i, (uint8_t)(100 + i)), OK);
+    }
+    assert_int_equal(promise_held(p), held + 8);
+    while (p2m_sole_walk(p, &next, NULL)) {
+    }
+    assert_int_equal(promise_held(p), p->max_frames);
+    assert_false(promise_may_take(p, 1));
+    assert_int_equal(write_page(0, 16, 200), E_NOMEM);
+    assert_int_equal(p->refused, PROMISE_BOUND);
+    assert_int_equal(write_page(0, 1, 200), OK); /* it counts already */
+    promise_bound(p, p->max_frames + 1);
+    assert_true(promise_may_take(p, 1));
+    assert_int_equal(write_page(0, 16, 200), OK);
+    end();
+}
+
 /* Frames that are left to others. */
 static void test_turn(void **state)
 {
@@ -222,11 +255,13 @@ static void test_turn(void **state)
     assert_int_equal(write_page(0, 0, 1), OK);
     p->keep_free = promise_spare(&f) - 1;
     assert_int_equal(write_page(0, 1, 1), OK);
+    assert_false(promise_may_take(p, 1));
     assert_int_equal(write_page(0, 2, 1), E_NOMEM);
     assert_int_equal(p->refused, PROMISE_TURN);
     assert_int_equal(p2m_fault(p, GFN(3), false), OK); /* wants no frame */
     assert_int_equal(write_page(1, 2, 1), OK);
     assert_int_equal(promise_make(p, 4, NULL, &wanted), OK);
+    assert_true(promise_may_take(p, 1));
     assert_int_equal(write_page(0, 2, 1), OK); /* what it was promised comes before any order */
     assert_int_equal(write_page(0, 3, 1), OK);
     assert_int_equal(write_page(0, 4, 1), E_NOMEM);
@@ -452,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_no_merge_on_credit),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_bound_left_behind),
         cmocka_unit_test(test_turn),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_in_steps),
