@@ -38,9 +38,13 @@ class Feed:
     """A link that has `data` again and again."""
     def __init__(self):
         self.data = b""
+        self.sent = b""
 
     def recv(self, _size):
         return self.data
+
+    def sendall(self, data):
+        self.sent += data
 
 
 class Pipe:
@@ -149,6 +153,24 @@ class Forged(unittest.TestCase):
         session.link.data = GUEST.encode() + b"x\n\xe2\x82" + HOST.encode() + b"PAGEFOLD-EXIT 0\r\n"
         session.read_output()
         self.assertTrue(session.ended)
+
+    def test_gate(self):
+        """What a --send waits for is found wherever it was cut, and what came before is not kept."""
+        for gate in ("w[0-9]+ x\ny", "(?s)first.*w[0-9]+ x\ny", "^w42 x\n"):
+            session = Session(None, None, [(gate, b"typed")], None, None, None, TOKEN)
+            session.show = lambda data: None
+            session.out_tty = False
+            session.link = link = Feed()
+            for data in ([b"[a] first\r\n"] + [(b"z" * 70 + b"\r\n") * 50] * 200
+                         + [b"w4", b"2 x\r", b"\ny\r\n"]):
+                self.assertEqual(link.sent, b"")
+                link.data = data
+                session.read_output()
+                session.type_what_is_due()
+                session.gate_next = 0
+            self.assertEqual(link.sent, b"typed", gate)
+            if "(?s)" not in gate:
+                self.assertLess(len(session.text), 200000)
 
     def test_quit_keys(self):
         """Ctrl-A x quits in each mode to which a guest can switch the keyboard."""

@@ -28,6 +28,8 @@ ENDED = re.compile(r"^(?:pagefold> )?PAGEFOLD-EXIT 0\b", re.M)
 # Likewise, so that no guest can make a --send come early.
 AT_PROMPT = "^" + PROMPT
 QUIET_SECONDS = 0.2
+DOT_ALL = re.compile(r"\(\?[a-z]*s|\[\\s\\S\]")
+GATE_BACK = 16384  # characters that a match of --send-after has at most, unless its dots match newlines
 LAST_WORDS_SECONDS = 5  # for a panic's dump, and to power off
 CTRL_A = 0x01
 TIMED_OUT = 124
@@ -141,6 +143,7 @@ class Session:
         self.told = ""      # what of the last line stdout has already, and its bytes
         self.shown = 0
         self.gate_from = 0  # where in text the search for the next send's gate begins
+        self.gate_next = 0.0  # and when
         self.prompts_from = 0  # likewise, among the prompts that were wiped away
         self.prompted = False  # the monitor listens
         self.sent_all_at = None if self.sends else 0
@@ -215,6 +218,8 @@ class Session:
     def patience(self):
         now = time.monotonic()
         times = [t - now for t in (self.deadline, self.stop_at) if t is not None]
+        if self.gate_next > now:
+            times.append(self.gate_next - now)
         if not self.out_tty:
             times.append(QUIET_SECONDS)
         return max(0.0, min(times)) if times else None
@@ -307,24 +312,40 @@ class Session:
     # ---- input ------------------------------------------------------------------------------
 
     def type_what_is_due(self):
-        while self.sends:
-            gate = self.sends[0][0]
-            # Beside other output a prompt may be there for a moment only.
-            if not re.compile(gate, re.M).search(self.text, self.gate_from) and \
-                    not (gate == AT_PROMPT and self.lines.prompts > self.prompts_from):
-                return
+        while self.sends and self.gate_is_open(self.sends[0][0]):
             self.write(self.sends.pop(0)[1])
+            self.prompted = True
             self.gate_from = len(self.text)
+            self.gate_next = 0.0
             self.prompts_from = self.lines.prompts
             if not self.sends:
                 self.sent_all_at = len(self.text)
+
+    def gate_is_open(self, gate):
+        """Whether what the next --send waits for has been seen. A gate whose dots match newlines may
+        need all that came since the last --send: it is searched for a tenth of the time. Of another
+        one, a match may begin in the last lines that were searched before, and no earlier."""
+        # Beside other output a prompt may be there for a moment only.
+        if gate == AT_PROMPT and self.lines.prompts > self.prompts_from:
+            return True
+        began = time.monotonic()
+        if began < self.gate_next:
+            return False
+        if re.compile(gate, re.M).search(self.text, self.gate_from):
+            return True
+        if DOT_ALL.search(gate):
+            self.gate_next = began + 10 * (time.monotonic() - began)
+        else:
+            recent = self.whole.rfind("\n", 0, max(0, len(self.whole) - GATE_BACK)) + 1
+            self.gate_from = max(self.gate_from, recent)
+        return False
 
     def wants_input(self):
         # A pipe's lines wait for the first prompt: before it, the UART may be reset.
         if self.in_fd is None:
             return False
-        self.prompted = self.prompted or self.in_tty or self.gate_from > 0 or \
-            self.lines.prompts > 0 or self.prompt_since(0)
+        self.prompted = self.prompted or self.in_tty or self.lines.prompts > 0 or \
+            self.prompt_since(0)
         return self.prompted
 
     def read_input(self):
