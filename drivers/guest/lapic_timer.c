@@ -103,6 +103,10 @@ void lapic_timer_update(struct lapic *l)
  * owed while the interrupt of the one before is not delivered. */
 static bool fire_above_floor(struct lapic *l, uint64_t now_ns)
 {
+    if (tick_floor_holds(l->floor, now_ns)) {
+        arm_at(l, l->floor->free_ns);
+        return false;
+    }
     uint64_t passed = periods_passed(l, now_ns);
     uint8_t vector = (uint8_t)(l->lvt[LVT_TIMER] & LVT_VECTOR);
     bool pending = l->irr[vector / 64] & BIT(vector % 64);

@@ -64,6 +64,10 @@ static void timer_fired(void *ctx, uint64_t now_ns)
     struct pit *p = ctx;
     uint64_t tick = ticks_from_ns(now_ns, PIT_HZ);
 
+    if (tick_floor_holds(p->floor, now_ns)) {
+        timerq_arm(p->q, &p->timer, p->floor->free_ns);
+        return;
+    }
     pit_settle(&p->ch[0], tick);
     if (tick_floor_is_on(p->floor)) {
         count_owed(p, tick, now_ns);

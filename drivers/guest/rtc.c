@@ -153,8 +153,14 @@ static void timer_fired(void *ctx, uint64_t now_ns)
     struct rtc *r = ctx;
     uint64_t now = MAX(now_ns, r->seen_ns); /* the guest may have looked since */
 
+    bool periodic = period_shift(r) != 0 && (r->cmos[RTC_REG_B] & C_PF) != 0;
+
+    if (periodic && tick_floor_holds(r->floor, now)) {
+        timerq_arm(r->q, &r->timer, r->floor->free_ns);
+        return;
+    }
     settle(r, now);
-    if (tick_floor_is_on(r->floor)) {
+    if (periodic && tick_floor_is_on(r->floor)) {
         tick_floor_pass(r->floor, now);
     }
     update(r, now);
