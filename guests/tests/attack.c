@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Does one greedy thing for ever, `how`: see the table at the end. */
+#include "timers.h"
 #include "virtio.h"
 
 #define NOBODY 0x3ff        /* a port of no device */
@@ -81,55 +82,9 @@ static void flood(void)
 
 /* ---- timers ---- */
 
-static uint8_t rtc_read(uint8_t at)
-{
-    outb(0x70, at);
-    return inb(0x71);
-}
-
-static void rtc_write(uint8_t at, uint8_t value)
-{
-    outb(0x70, at);
-    outb(0x71, value);
-}
-
-static void on_timer(unsigned vector)
-{
-    switch (vector) {
-    case 40:
-        (void)rtc_read(0x0c);
-        outb(0xa0, 0x20);
-        outb(0x20, 0x20);
-        break;
-    case 32:
-        outb(0x20, 0x20);
-        break;
-    default:
-        apic_eoi();
-    }
-}
-
-/* All as fast as they can be set. */
-static void fastest_timers(void)
-{
-    __asm__ volatile("cli");
-    apic_init();
-    pic_remap(0xfa, 0xfe); /* the PIT, the cascade, the RTC */
-    kit_on_irq = on_timer;
-    outb(0x43, 0x34);
-    outb(0x40, 2);
-    outb(0x40, 0);
-    rtc_write(0x0a, 0x23); /* 8192 Hz */
-    rtc_write(0x0b, rtc_read(0x0b) | 0x40);
-    (void)rtc_read(0x0c);
-    wrmsr(0x83e, 0xb); /* divide by 1 */
-    wrmsr(0x832, 1u << 17 | 0x50);
-    wrmsr(0x838, 1);
-}
-
 static void timers_hlt(void)
 {
-    fastest_timers();
+    timers_fastest();
     for (;;) {
         __asm__ volatile("sti; hlt" ::: "memory");
     }
@@ -137,7 +92,7 @@ static void timers_hlt(void)
 
 static void timers_deaf(void)
 {
-    fastest_timers();
+    timers_fastest();
     for (;;) {
         __asm__ volatile("cli; hlt" ::: "memory");
     }
@@ -145,7 +100,7 @@ static void timers_deaf(void)
 
 static void timers_masked(void)
 {
-    fastest_timers();
+    timers_fastest();
     outb(0x21, 0xff);
     wrmsr(0x808, 0xff); /* no vector is above this priority */
     for (;;) {
@@ -155,7 +110,7 @@ static void timers_masked(void)
 
 static void timers_compute(void)
 {
-    fastest_timers();
+    timers_fastest();
     __asm__ volatile("sti");
     compute();
 }
@@ -163,7 +118,7 @@ static void timers_compute(void)
 static void one_shot(void)
 {
     apic_init();
-    kit_on_irq = on_timer;
+    kit_on_irq = timers_on_irq;
     wrmsr(0x83e, 0xb);
     wrmsr(0x832, 0x50);
     __asm__ volatile("sti");
@@ -175,7 +130,7 @@ static void one_shot(void)
 static void naps(void)
 {
     apic_init();
-    kit_on_irq = on_timer;
+    kit_on_irq = timers_on_irq;
     for (;;) {
         apic_timer_deadline(rdtsc() + kit_tsc_hz() / 10000, 0x50);
         __asm__ volatile("sti; hlt; cli" ::: "memory");
@@ -320,6 +275,12 @@ static void write_flush(void)
     keep_busy(VIRTIO_BLK_WRITE, VIRTIO_BLK_FLUSH, 16 * PAGE);
 }
 
+static void write_only(void)
+{
+    find_disks();
+    keep_busy(VIRTIO_BLK_WRITE, VIRTIO_BLK_WRITE, 16 * PAGE);
+}
+
 /* Notifies by string instructions, with large reads in the queue. */
 static void string_kick(void)
 {
@@ -363,6 +324,7 @@ static void (*const ways[])(void) = {
     zero,            /* 20 */
     write_flush,     /* 21 */
     string_kick,     /* 22: REP OUTSW to the notify port */
+    write_only,      /* 23: and never flushes */
 };
 
 void guest_main(const uint8_t *boot_params)

@@ -18,6 +18,8 @@ PLAIN = (40, ())
 # In memory, so that they are in the cache at once.
 READS = (40, tuple("disk = module:{folder}/read%d.img,ro" % i for i in range(8)))
 ASIDE = (40, tuple(f"disk = ata0p{i},snapshot" for i in range(1, 9)))
+# Plain disks: what is written goes to the disk itself, or through the cache.
+PLAIN_DISK = (40, tuple(f"disk = ata0p{i},shared" for i in range(1, 9)))
 MEMORY = (40, ("disk = module:{folder}/memory{n}.img",))
 INITRD = (64, ("initrd = {folder}/initrd",))
 # name, how, what it is, the above
@@ -45,9 +47,15 @@ ROWS = (
     ("zero", 20, "zeroes 8 snapshots", ASIDE),
     ("zero_memory", 20, "zeroes a disk in memory", MEMORY),
     ("write_flush", 21, "writes and flushes 8 snapshots", ASIDE),
+    ("write_through", 21, "writes and flushes 8 partitions", PLAIN_DISK),
+    ("write_back", 23, "writes 8 partitions, written back", PLAIN_DISK),
+    ("start_stop", 0, "started and stopped by the monitor", INITRD),
     ("rep_kick", 22, "REP OUTS to notify, reads queued", READS),
 )
 rows = ROWS  # those that are measured
+# What a row wants in [host], and of the monitor: so often each greedy guest is stopped and started.
+HOST = {"write_back": "cache.write = back\n"}
+LIVES = {"start_stop": 4}
 # name of a setting -> greedy guests, lines of [host], least share in thousandths, longest gap in us
 SETTINGS = {
     "one": (1, "fold.run = off\n", 450, 25000),
@@ -80,7 +88,7 @@ def make_disk():
 def conf(name, how, needs, setting):
     n, host, *_ = SETTINGS[setting]
     memory, lines = needs
-    text = "[host]\nstats.interval = off\n" + host
+    text = "[host]\nstats.interval = off\n" + host + HOST.get(name, "")
     for i in range(n):
         text += (f"[vm greedy{i}]\nmemory = {memory}M\nkernel = {guest('attack')}\n"
                  f"cmdline = how={how}\n")
@@ -90,13 +98,25 @@ def conf(name, how, needs, setting):
     return write(f"fairness-{name}-{setting}.conf", text)
 
 
+def lives(each, n):
+    """What the monitor is told. One guest alone lives until it runs; of several, each is stopped
+    wherever its start has come to."""
+    for life in range(each * n):
+        vm = f"greedy{life % n}"
+        if n == 1 or life == 0:
+            yield from ("--send-after", f"{vm}: started")
+        yield from ("--send", f"stop {vm}", "--send-after", rf"{vm}: off \(stopped",
+                    "--send", f"start {vm}")
+
+
 def measure(row, setting, disk):
     """share in thousandths and gap in us; None: the victim did not come to an end."""
     name, how, _, needs = row
     log = f"fairness-{name}-{setting}"
     options = ["--memory", "512M"]
-    if needs is ASIDE:
+    if needs in (ASIDE, PLAIN_DISK):
         options += ["--disk", disk + ",snapshot"]
+    options += lives(LIVES.get(name, 0), SETTINGS[setting][0])
     try:
         text = pagefold(log, conf(name, how, needs, setting), r"\[victim\] TAP-", *options,
                         "--timeout", "300")
