@@ -43,6 +43,7 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
     init_writing(bc, (uint8_t *)bc->ios + ALIGN_UP((uint64_t)n_ios * sizeof(*bc->ios), 16));
     STAILQ_INIT(&bc->free_ios);
     STAILQ_INIT(&bc->free_jobs);
+    STAILQ_INIT(&bc->starved);
     blkcache_queue_make(&bc->common, bc, n_jobs, n_ios);
     for (uint32_t i = 0; i < n_jobs; i++) {
         STAILQ_INSERT_TAIL(&bc->free_jobs, &jobs[i], queue);
@@ -118,6 +119,7 @@ void blkcache_io_put(struct blkcache_io *io)
     io->job->q->n_ios--;
     io->job = NULL;
     STAILQ_INSERT_HEAD(&io->bc->free_ios, io, link);
+    blkcache_pool_grew(io->bc);
 }
 
 /* Maybe from inside submit: only noted here. Those who wait for the fill may see to it themselves,
@@ -318,6 +320,7 @@ void blkcache_job_end(struct blkcache_job *j)
     TAILQ_REMOVE(&d->leaf->active, j, active);
     STAILQ_INSERT_HEAD(&d->bc->free_jobs, j, queue);
     j->q->n_jobs--;
+    blkcache_pool_grew(d->bc);
     count(d, r, s);
     d->in_flight--;
     r->done(r, s);

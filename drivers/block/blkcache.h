@@ -46,11 +46,14 @@
  * has landed for it, and its share of the pools of jobs and ios. Submitting and completing only
  * note what there is to do and wake the queue's owner; blkcache_queue_work does it, until a
  * deadline, in the owner's time. The shares add up to no more than the pools, so that one queue
- * never waits for another's requests, except where they are about the same blocks: a fill that has
- * landed is finished by whichever reader of it comes first. Requests without an account, and
- * writing back, are the common queue's, which blkcache_work serves. A request that writes back is
- * of the VM that wrote its blocks last, for the disk below as for the account of its work. Where
- * that queue has no `wake` (in tools and tests) its work is done inside submit and completion.
+ * never waits for another's requests, except where they are about the same blocks, or where what
+ * was the common queue's is still in use there (then it is woken as that comes back). A reader
+ * never waits for the turn of another VM that reads the same block: the fill of that one is
+ * submitted as it is, and finished once it has landed, by the reader that comes first. Requests
+ * without an account, and writing back, are the common queue's, which blkcache_work serves. A
+ * request that writes back is of the VM that wrote its blocks last, for the disk below as for the
+ * account of its work. Where that queue has no `wake` (in tools and tests) its work is done inside
+ * submit and completion.
  *
  * `done` is called from a queue's work, never nested, so it may submit again. Locking: as the frame
  * table.
@@ -81,6 +84,8 @@ struct blkcache_queue {
     struct blkcache_job_list ready;   /* to go on */
     struct blkcache_job_list want_io; /* until one of its ios comes free */
     struct blkcache_io_list finished; /* landed */
+    STAILQ_ENTRY(blkcache_queue) starved_link;
+    bool starved;                     /* in bc->starved */
     uint32_t n_jobs, n_ios, n_aheads; /* that it has; the last: windows being read ahead */
     uint32_t max_jobs, max_ios;
     /* There is work for blkcache_queue_work; called from anywhere. */
@@ -160,7 +165,9 @@ struct blkcache {
     struct blkcache_io *ios; /* the pool; an entry that is being read names its io by index */
     struct blkcache_io_list free_ios;
     struct blkcache_job_list free_jobs;
-    struct blkcache_queue common;   /* requests without an account; has what no other was given */
+    struct blkcache_queue common; /* requests without an account; has what no other was given */
+    /* Queues that have not all of their share, as others, which had it before, still use it. */
+    STAILQ_HEAD(, blkcache_queue) starved;
     struct blkcache_queue *running; /* the one whose work is being done */
     const struct deadline *until;   /* of that */
     bool stirred;                   /* the common queue has work, and no wake */

@@ -183,6 +183,8 @@ void blkcache_queue_make(struct blkcache_queue *q, struct blkcache *bc, uint32_t
                          uint32_t max_ios);
 /* As blkcache_queue_work, for the common queue and writing back. */
 bool blkcache_common_work(struct blkcache *bc, const struct deadline *until);
+/* A job or io came back: queues that had to do without go on. */
+void blkcache_pool_grew(struct blkcache *bc);
 /* The queue has something to do. */
 void blkcache_stir(struct blkcache_queue *q);
 

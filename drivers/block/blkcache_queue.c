@@ -37,7 +37,7 @@ bool blkcache_queue_is_idle(const struct blkcache_queue *q)
 
 void blkcache_queue_fini(struct blkcache_queue *q)
 {
-    ASSERT(blkcache_queue_is_idle(q));
+    ASSERT(blkcache_queue_is_idle(q) && !q->starved);
     q->bc->common.max_jobs += q->max_jobs;
     q->bc->common.max_ios += q->max_ios;
 }
@@ -100,6 +100,31 @@ static bool has_work(const struct blkcache_queue *q)
            can_admit(q);
 }
 
+/* The queue has less than its share, and the pool is empty: whatever comes back wakes it. */
+static void note_starved(struct blkcache_queue *q)
+{
+    struct blkcache *bc = q->bc;
+    bool job =
+        !STAILQ_EMPTY(&q->incoming) && q->n_jobs < q->max_jobs && STAILQ_EMPTY(&bc->free_jobs);
+    bool io = !STAILQ_EMPTY(&q->want_io) && q->n_ios < q->max_ios && STAILQ_EMPTY(&bc->free_ios);
+
+    if ((job || io) && !q->starved) {
+        q->starved = true;
+        STAILQ_INSERT_TAIL(&bc->starved, q, starved_link);
+    }
+}
+
+void blkcache_pool_grew(struct blkcache *bc)
+{
+    struct blkcache_queue *q;
+
+    while ((q = STAILQ_FIRST(&bc->starved)) != NULL) {
+        STAILQ_REMOVE_HEAD(&bc->starved, starved_link);
+        q->starved = false;
+        blkcache_stir(q);
+    }
+}
+
 /* Does one thing; false when there is nothing that can go on. */
 static bool run_one(struct blkcache_queue *q)
 {
@@ -146,6 +171,7 @@ static bool run(struct blkcache_queue *q, const struct deadline *until)
     }
     bc->running = NULL;
     bc->until = NULL;
+    note_starved(q);
     if (bc->stirred) {
         bc->stirred = false;
         (void)run(&bc->common, NULL);
@@ -178,5 +204,9 @@ bool blkcache_common_work(struct blkcache *bc, const struct deadline *until)
 
 bool blkcache_queue_work(struct blkcache_queue *q, const struct deadline *until)
 {
-    return has_work(q) && run(q, until);
+    if (!has_work(q)) {
+        note_starved(q);
+        return false;
+    }
+    return run(q, until);
 }

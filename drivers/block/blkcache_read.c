@@ -97,6 +97,39 @@ static enum hits serve_hits(struct blkcache_job *j, uint32_t *entry)
     return HITS_ALL;
 }
 
+/* Submits a fill of the blocks that it has entries for: whole blocks, but no further than the
+ * device reaches. */
+static void submit_fill(struct blkcache_job *j, struct blkcache_io *io)
+{
+    struct blkcache *bc = io->bc;
+    struct cache *c = bc->cache;
+    const struct blk_dev *lower = j->d->lower;
+    uint64_t first = block_of(j->at);
+
+    io->kind = IO_FILL;
+    io->from = MAX(first * CACHE_BLOCK_SECTORS, lower->start);
+    uint64_t end =
+        MIN((first + io->n_entries) * CACHE_BLOCK_SECTORS, lower->start + lower->sectors);
+    io->sectors = end - io->from;
+    for (unsigned i = 0; i < io->n_entries; i++) {
+        uint64_t base = (first + i) * CACHE_BLOCK_SECTORS;
+        uint64_t lo = MAX(base, io->from), hi = MIN(base + CACHE_BLOCK_SECTORS, end);
+        if (hi - lo != CACHE_BLOCK_SECTORS) {
+            memset(entry_bytes(bc, io->entries[i]), 0, PAGE_SIZE);
+        }
+        io->segs[i] = (struct blk_seg){
+            HPA(mfn_to_hpa(cache_frame(c, io->entries[i])).a + (lo - base) * BLK_SECTOR),
+            (uint32_t)((hi - lo) * BLK_SECTOR)};
+    }
+    if (!j->is_ahead) {
+        c->stats.misses += io->n_entries;
+        blkcache_count_misses(j, io->n_entries);
+    }
+    j->joining = false;
+    j->at = MIN(end, j->end);
+    blkcache_io_submit(io, BLK_READ, io->segs, io->n_entries);
+}
+
 /* What start_fill came to. */
 enum fill { FILL_NONE, FILL_STARTED, FILL_TIME };
 
@@ -106,7 +139,6 @@ static enum fill start_fill(struct blkcache_job *j, struct blkcache_io *io)
 {
     struct blkcache *bc = j->d->bc;
     struct cache *c = bc->cache;
-    const struct blk_dev *lower = j->d->lower;
     uint64_t first = block_of(j->at), last = block_of(j->end - 1);
 
     j->preparing = NULL;
@@ -132,29 +164,7 @@ static enum fill start_fill(struct blkcache_job *j, struct blkcache_io *io)
     if (io->n_entries == 0) {
         return FILL_NONE;
     }
-    /* Whole blocks, but no further than the device reaches. */
-    io->kind = IO_FILL;
-    io->from = MAX(first * CACHE_BLOCK_SECTORS, lower->start);
-    uint64_t end =
-        MIN((first + io->n_entries) * CACHE_BLOCK_SECTORS, lower->start + lower->sectors);
-    io->sectors = end - io->from;
-    for (unsigned i = 0; i < io->n_entries; i++) {
-        uint64_t base = (first + i) * CACHE_BLOCK_SECTORS;
-        uint64_t lo = MAX(base, io->from), hi = MIN(base + CACHE_BLOCK_SECTORS, end);
-        if (hi - lo != CACHE_BLOCK_SECTORS) {
-            memset(entry_bytes(bc, io->entries[i]), 0, PAGE_SIZE);
-        }
-        io->segs[i] = (struct blk_seg){
-            HPA(mfn_to_hpa(cache_frame(c, io->entries[i])).a + (lo - base) * BLK_SECTOR),
-            (uint32_t)((hi - lo) * BLK_SECTOR)};
-    }
-    if (!j->is_ahead) {
-        c->stats.misses += io->n_entries;
-        blkcache_count_misses(j, io->n_entries);
-    }
-    j->joining = false;
-    j->at = MIN(end, j->end);
-    blkcache_io_submit(io, BLK_READ, io->segs, io->n_entries);
+    submit_fill(j, io);
     return FILL_STARTED;
 }
 
@@ -211,10 +221,18 @@ static bool finish_landed(struct blkcache_io *io)
     return true;
 }
 
-/* Somebody else's fill brings the block that comes next: j waits, or sees to it. */
+/* Another job's fill brings the block that comes next: j waits, or sees to it. One that is still in
+ * preparation is submitted as it is: j is not to wait for a turn of that job's VM. */
 static void join(struct blkcache_job *j, struct blkcache_io *io)
 {
+    struct blkcache_job *owner = io->job;
+
     j->joining = true;
+    if (owner->preparing == io) {
+        owner->preparing = NULL;
+        blkcache_ahead_hurry(owner);
+        submit_fill(owner, io);
+    }
     if (finish_landed(io) || io->landed) {
         blkcache_job_again(j);
         return;

@@ -434,6 +434,145 @@ static const char *next_line(struct blktrace *t)
     return text;
 }
 
+/* ---- queues of their own ---- */
+
+struct vm_queue {
+    struct blkcache_queue q;
+    struct blk_account account;
+    unsigned woken;
+};
+
+static void vm_wake(void *ctx)
+{
+    ((struct vm_queue *)ctx)->woken++;
+}
+
+static void vm_queue_init(struct hand *x, struct vm_queue *v, uint16_t vm, uint32_t jobs,
+                          uint32_t ios)
+{
+    *v = (struct vm_queue){.account = {.queue = &v->q, .vm = vm}};
+    assert_int_equal(blkcache_queue_init(&v->q, &x->bc, jobs, ios, vm_wake, v), OK);
+}
+
+static void go_as(struct hand *x, struct vm_queue *v, struct client *c, uint64_t sector, uint32_t n,
+                  unsigned page)
+{
+    account = &v->account;
+    go(x, c, BLK_READ, sector, n, page);
+    account = NULL;
+}
+
+static uint64_t late(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+/* A read of what another VM is about to read: it does not wait for that one's turn. */
+static void test_join_prepared(void **state)
+{
+    struct vm_queue greedy, v;
+    struct client a, b, c;
+
+    (void)state;
+    hand_init(&h);
+    vm_queue_init(&h, &greedy, 1, 1, 1);
+    vm_queue_init(&h, &v, 2, 1, 1);
+    go_as(&h, &greedy, &a, 0, 64, 0);
+    struct deadline past = {.now_ns = late, .end_ns = 0};
+    while (h.cache.busy == 0) {
+        assert_true(blkcache_queue_work(&greedy.q, &past));
+    }
+    assert_int_equal(h.n_lower, 0); /* its time was up before the fill was submitted */
+    go_as(&h, &v, &b, 0, 8, 8);
+    (void)blkcache_queue_work(&v.q, NULL);
+    assert_int_equal(h.n_lower, 1);
+    assert_ptr_equal(h.lower[0]->account, &greedy.account);
+    complete(&h, OK, 0x33);
+    assert_true(v.woken > 0);
+    (void)blkcache_queue_work(&v.q, NULL);
+    assert_true(b.done == 1 && b.status == OK && byte_at(&h, 8) == 0x33);
+    assert_int_equal(a.done, 0);
+    (void)blkcache_queue_work(&greedy.q, NULL);
+    while (h.n_lower > 0) {
+        complete(&h, OK, 0x44);
+        (void)blkcache_queue_work(&greedy.q, NULL);
+    }
+    assert_true(a.done == 1 && a.status == OK && byte_at(&h, 0) == 0x33);
+    assert_int_equal(byte_at(&h, 7), 0x44);
+    assert_int_equal(h.cache.stats.misses, 8);
+    go(&h, &c, BLK_READ, 0, 64, 16);
+    assert_true(c.done == 1 && byte_at(&h, 16) == 0x33 && byte_at(&h, 23) == 0x44);
+    blkcache_queue_fini(&greedy.q);
+    blkcache_queue_fini(&v.q);
+    hand_free(&h);
+}
+
+/* A queue whose share of a pool others still use is woken when they give it back. */
+static void test_pool_comes_back(void **state)
+{
+    struct vm_queue v;
+    struct client common[4], a;
+
+    (void)state;
+    hand_init(&h);
+    for (unsigned i = 0; i < 4; i++) {
+        go(&h, &common[i], BLK_READ, i * 16, 8, i);
+    }
+    assert_int_equal(h.n_lower, 4); /* all jobs and ios there are */
+    vm_queue_init(&h, &v, 1, 1, 1);
+    go_as(&h, &v, &a, 100, 8, 8);
+    v.woken = 0;
+    assert_false(blkcache_queue_work(&v.q, NULL));
+    complete(&h, OK, 0x11);
+    assert_int_equal(common[0].done, 1);
+    assert_int_equal(v.woken, 1);
+    (void)blkcache_queue_work(&v.q, NULL);
+    assert_int_equal(h.n_lower, 4);
+    while (h.n_lower > 0) {
+        complete(&h, OK, 0x22);
+    }
+    (void)blkcache_queue_work(&v.q, NULL);
+    assert_true(a.done == 1 && byte_at(&h, 8) == 0x22);
+    assert_int_equal(v.woken, 2); /* its own, and no more */
+    blkcache_queue_fini(&v.q);
+    hand_free(&h);
+}
+
+/* Likewise, when it has jobs but no io. */
+static void test_io_comes_back(void **state)
+{
+    struct vm_queue v;
+    struct client big, a;
+
+    (void)state;
+    hand_init(&h);
+    for (uint64_t b = 0; b < 4; b++) {
+        uint32_t e;
+        assert_int_equal(cache_insert(&h.cache, 0, 2 * b + 1, &e), OK);
+        cache_publish(&h.cache, e, CACHE_MASK_ALL);
+    }
+    go(&h, &big, BLK_READ, 0, 56, 0); /* blocks 0, 2, 4, 6 are missing */
+    assert_int_equal(h.n_lower, 4);
+    vm_queue_init(&h, &v, 1, 1, 1);
+    go_as(&h, &v, &a, 100, 8, 8);
+    (void)blkcache_queue_work(&v.q, NULL);
+    assert_int_equal(v.q.n_jobs, 1);
+    assert_int_equal(h.n_lower, 4);
+    v.woken = 0;
+    complete(&h, OK, 0x11);
+    assert_int_equal(v.woken, 1);
+    (void)blkcache_queue_work(&v.q, NULL);
+    assert_int_equal(h.n_lower, 4);
+    while (h.n_lower > 0) {
+        complete(&h, OK, 0x22);
+    }
+    (void)blkcache_queue_work(&v.q, NULL);
+    assert_true(a.done == 1 && big.done == 1);
+    blkcache_queue_fini(&v.q);
+    hand_free(&h);
+}
+
 static void test_trace(void **state)
 {
     struct blk_account one = {.vm = 7};
@@ -514,6 +653,9 @@ int main(void)
         cmocka_unit_test(test_property_tight),
         cmocka_unit_test(test_property_sync),
         cmocka_unit_test(test_property_back),
+        cmocka_unit_test(test_join_prepared),
+        cmocka_unit_test(test_pool_comes_back),
+        cmocka_unit_test(test_io_comes_back),
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_trace),
         cmocka_unit_test(test_curve),
