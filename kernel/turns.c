@@ -28,8 +28,8 @@ static void catch_up(struct turn *t)
 static void place(const struct turns *ts, struct turn *t)
 {
     catch_up(t);
-    if (ts->least_ns > TURNS_QUANTUM_NS) {
-        t->virtual_ns = MAX(t->virtual_ns, ts->least_ns - TURNS_QUANTUM_NS);
+    if (ts->least_ns > TURNS_SAVED_NS) {
+        t->virtual_ns = MAX(t->virtual_ns, ts->least_ns - TURNS_SAVED_NS);
     }
 }
 

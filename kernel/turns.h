@@ -9,8 +9,10 @@
  *
  *     asleep --turns_wake--> waiting --turns_pick--> running --turns_put--> asleep or waiting
  *
- * A vCPU that slept comes back at most one quantum behind the least of those that did not sleep: it
- * runs soon, but cannot save up time. If it is behind the running one it ends that one's turn, once
+ * A vCPU that slept comes back at most TURNS_SAVED_NS behind the least of those that did not sleep:
+ * it runs soon, but cannot save up time. That is half a quantum, and less than a turn is beside up
+ * to three others, so that each of several that wake up at once has one turn before the others have
+ * theirs, and not two. If it is behind the running one it ends that one's turn, once
  * this has lasted TURNS_MIN_NS. One that yields (it spins) lets another go first that is about on
  * a par with it; what the yielding one does not use it keeps.
  *
@@ -29,6 +31,7 @@
 /* All that want the CPU have a turn in about this time, as long as none becomes too short. */
 #define TURNS_ROUND_NS UINT64_C(24000000)
 #define TURNS_SHORT_NS UINT64_C(3000000)
+#define TURNS_SAVED_NS UINT64_C(5000000)
 /* A turn is not cut shorter than this by one that wakes up. */
 #define TURNS_MIN_NS UINT64_C(1000000)
 /* Virtual times that differ by less than this are not worth a change. */

@@ -95,15 +95,15 @@ static void test_sleeper_cannot_save(void **state)
     pick(0, S);
     acc[0].ns += 500 * US;
     turns_wake(&ts, &turn[1], S + 500 * US);
-    assert_int_equal(turn[1].virtual_ns, S + 500 * US - TURNS_QUANTUM_NS);
+    assert_int_equal(turn[1].virtual_ns, S + 500 * US - TURNS_SAVED_NS);
     assert_int_equal(turns_end_ns(&ts), S + TURNS_MIN_NS); /* soon, but not at once */
     acc[0].ns += 500 * US;
     turns_put(&ts, true);
     pick(1, S + MS);
-    use(1, 10 * MS);
-    pick(1, S + 11 * MS); /* still half a millisecond behind */
-    use(1, 10 * MS);
-    pick(0, S + 21 * MS);
+    use(1, 5 * MS);
+    pick(1, S + 6 * MS); /* still half a millisecond behind */
+    use(1, 5 * MS);
+    pick(0, S + 11 * MS);
 }
 
 static void test_debt_over_sleep(void **state)
@@ -338,7 +338,7 @@ static void test_beside_one(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
-        judge(&kinds[i], 1, 0.45, 25 * MS);
+        judge(&kinds[i], 1, 0.45, 14 * MS);
     }
 }
 
@@ -346,7 +346,7 @@ static void test_beside_three(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
-        judge(&kinds[i], 3, 0.9 / 4, 50 * MS);
+        judge(&kinds[i], 3, 0.9 / 4, 33 * MS);
     }
 }
 
@@ -360,7 +360,7 @@ static void test_beside_one_of_each(void **state)
             guests[1] = kinds[a].guest;
             guests[2] = kinds[b].guest;
             simulate(5 * S);
-            if (guests[0].ran_ns < 9 * 5 * S / 30 || guests[0].gap_ns > 45 * MS) {
+            if (guests[0].ran_ns < 9 * 5 * S / 30 || guests[0].gap_ns > 33 * MS) {
                 fail_msg("beside one that %s and one that %s: %llu ms of 5000, away for %llu us",
                          kinds[a].name, kinds[b].name, (unsigned long long)(guests[0].ran_ns / MS),
                          (unsigned long long)(guests[0].gap_ns / US));
