@@ -2,8 +2,7 @@
 /* Port I/O: IN and OUT at once, INS and OUTS an element at a time with the guest's page tables. */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/decode/exitqual.h"
-#include "arch/x86_64/vmx.h"
-#include "arch/x86_64/vmx_mem.h"
+#include "arch/x86_64/vmx_emul.h"
 
 static uint64_t size_mask(unsigned size)
 {
@@ -23,26 +22,30 @@ static void plain(struct hvm_vcpu *v, const struct exitqual_io *q)
     v->gpr[RAX] = q->size == 4 ? value : (v->gpr[RAX] & ~mask) | value;
 }
 
-/* One element; the linear address is the caller's. */
-static enum vmx_mem element(struct hvm_vcpu *v, const struct exitqual_io *q, uint64_t linear)
+/* The next element. The memory must allow it before the device is read or written: that may have an
+ * effect. */
+static enum emul_result element(struct hvm_vcpu *v, const struct exitqual_io *q, unsigned segment,
+                                uint64_t offset)
 {
-    uint64_t value = 0;
-    enum vmx_mem m;
+    struct emul_range r;
+    struct emul e;
+    uint8_t bytes[8] = {0};
 
-    if (q->in) {
-        /* The memory must be writable before the device is read: a read may have an effect. */
-        m = vmx_mem_prepare_write(v, linear, q->size);
-        if (m == VMX_MEM_OK) {
-            value = v->ops->pio_read(v->ctx, q->port, q->size);
-            m = vmx_mem_write(v, linear, &value, q->size);
-        }
-    } else {
-        m = vmx_mem_read(v, linear, &value, q->size);
-        if (m == VMX_MEM_OK) {
-            v->ops->pio_write(v->ctx, q->port, q->size, value & size_mask(q->size));
+    vmx_emul_begin(v, &e);
+    enum emul_result result = emul_map_at(&e, segment, offset, q->size, q->in, &r);
+    if (result == EMUL_DONE && q->in) {
+        store_le64(bytes, v->ops->pio_read(v->ctx, q->port, q->size));
+        result = emul_put(&e, &r, bytes);
+    } else if (result == EMUL_DONE) {
+        result = emul_get(&e, &r, bytes);
+        if (result == EMUL_DONE) {
+            v->ops->pio_write(v->ctx, q->port, q->size, load_le64(bytes));
         }
     }
-    return m;
+    if (result == EMUL_FAULT) {
+        vmx_emul_fault(v, &e.fault);
+    }
+    return result;
 }
 
 static uint64_t advance_reg(uint64_t reg, uint64_t by, uint64_t mask)
@@ -55,34 +58,30 @@ static uint64_t advance_reg(uint64_t reg, uint64_t by, uint64_t mask)
  * up the host nor loses an interrupt. */
 static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exit *out)
 {
-    /* SDM vol. 3, 28.2.5: address size in the instruction information, address of the first
-     * element, with the segment's base, in the guest-linear-address field. */
-    unsigned address_size = vmcs_read(VM_EXIT_INSTRUCTION_INFO) >> 7 & 7;
+    /* SDM vol. 3, table 28-9: address size and, for OUTS, the segment register. The exit comes
+     * before any check of the memory. */
+    uint32_t info = (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_INFO);
+    unsigned address_size = info >> 7 & 7,
+             segment = q->in ? SEG_ES : MIN(info >> 15 & 7, (uint32_t)SEG_GS);
     uint64_t mask = address_size == 0 ? 0xffff : address_size == 1 ? UINT32_MAX : UINT64_MAX;
-    uint64_t linear = vmcs_read(GUEST_LINEAR_ADDRESS);
     unsigned index = q->in ? RDI : RSI;
     uint64_t step = (vmcs_read(GUEST_RFLAGS) & RFLAGS_DF) ? (uint64_t) - (int64_t)q->size : q->size;
     uint64_t left = q->rep ? v->gpr[RCX] & mask : 1, begin = rdtsc();
 
     while (left > 0) {
-        switch (element(v, q, linear)) {
-        case VMX_MEM_OK:
+        switch (element(v, q, segment, v->gpr[index] & mask)) {
+        case EMUL_DONE:
             break;
-        case VMX_MEM_FAULT:
+        case EMUL_FAULT:
             return true; /* with RCX and the index as far as it came */
-        case VMX_MEM_NO_MEMORY:
+        default:
             *out = HVM_EXIT_NO_MEMORY;
             return false;
         }
-        uint64_t before = v->gpr[index] & mask;
         left--;
-        linear += step;
         v->gpr[index] = advance_reg(v->gpr[index], step, mask);
         if (q->rep) {
             v->gpr[RCX] = advance_reg(v->gpr[RCX], UINT64_MAX, mask);
-        }
-        if ((v->gpr[index] & mask) != before + step) {
-            break; /* it wrapped: the next exit has the address anew */
         }
         if (left > 0 && vmx_end_element()) {
             return true;

@@ -302,6 +302,70 @@ static void test_length(void **state)
     }
 }
 
+/* With UMIP a user is told nothing of the system's tables. */
+static void test_umip(void **state)
+{
+    /* sgdt, sidt, sldt, str, smsw (%rbx) */
+    static const char *code[] = {"\x0f\x01\x03", "\x0f\x01\x0b", "\x0f\x00\x03", "\x0f\x00\x0b",
+                                 "\x0f\x01\x23"};
+    (void)state;
+
+    for (unsigned k = 0; k < ARRAY_LEN(code); k++) {
+        for (unsigned how = 0; how < 4; how++) {
+            start(INSN_64);
+            fake.gpr[3] = FAKE_DATA;
+            fake.e.cpl = how & 1 ? 3 : 0;
+            fake.e.cr4 |= how & 2 ? BIT(11) : 0;
+            memcpy((void *)FAKE_CODE, code[k], 3);
+            assert_int_equal(emul_step(&fake.e), how == 3 ? EMUL_FAULT : EMUL_DONE);
+            assert_true(how != 3 || (fake.e.fault.vector == EXC_GP && fake.device_accesses == 0));
+        }
+    }
+}
+
+/* AC lets level 0 to 2 reach user pages under SMAP; level 3's implicit accesses it does not. */
+static void test_smap_implicit(void **state)
+{
+    uint8_t byte;
+    (void)state;
+
+    for (unsigned how = 0; how < 4; how++) {
+        start(INSN_32);
+        fake.device_pages = 0;
+        fake.e.cr0 |= BIT(31);
+        fake.e.cr4 |= BIT(4) | BIT(21);
+        fake.e.cr3 = FAKE_DATA + 2 * PAGE_SIZE;
+        fake.e.cpl = how & 1 ? 3 : 0;
+        fake.e.rflags |= how & 2 ? BIT(18) : 0;
+        store_le32(fake.memory + 2 * PAGE_SIZE + 4 * (FAKE_DATA >> 22), (uint32_t)FAKE_CODE | 0x87);
+        assert_int_equal(emul_read(&fake.e, FAKE_DATA, &byte, 1, 0),
+                         how == 2 ? EMUL_DONE : EMUL_FAULT);
+        emul_forget(&fake.e);
+        assert_int_equal(emul_read(&fake.e, FAKE_DATA, &byte, 1, GWALK_USER), EMUL_DONE);
+    }
+}
+
+/* Bits of a page table entry above the width that CPUID tells are reserved. */
+static void test_phys_bits(void **state)
+{
+    uint8_t byte;
+    (void)state;
+
+    for (unsigned bits = 0; bits < 64; bits += 40) {
+        start(INSN_32);
+        fake.device_pages = 0;
+        fake.e.cr0 |= BIT(31);
+        fake.e.cr4 |= BIT(5);
+        fake.e.cr3 = FAKE_DATA + 2 * PAGE_SIZE;
+        fake.e.phys_bits = (uint8_t)bits;
+        store_le32(fake.memory + 2 * PAGE_SIZE, (uint32_t)(FAKE_DATA + 3 * PAGE_SIZE) | 1);
+        store_le64(fake.memory + 3 * PAGE_SIZE + 8 * (FAKE_DATA >> 21), FAKE_CODE | 0x83 | BIT(44));
+        assert_int_equal(emul_read(&fake.e, FAKE_DATA, &byte, 1, 0),
+                         bits == 40 ? EMUL_FAULT : EMUL_DONE);
+        assert_true(bits != 40 || fake.e.fault.error == (PF_PRESENT | PF_RESERVED));
+    }
+}
+
 static void test_double_faults(void **state)
 {
     (void)state;
@@ -330,7 +394,9 @@ int main(void)
         cmocka_unit_test(test_overrides),     cmocka_unit_test(test_segment_faults),
         cmocka_unit_test(test_segment_loads), cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_single_step),   cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_length),        cmocka_unit_test(test_double_faults),
+        cmocka_unit_test(test_length),        cmocka_unit_test(test_umip),
+        cmocka_unit_test(test_smap_implicit), cmocka_unit_test(test_phys_bits),
+        cmocka_unit_test(test_double_faults),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

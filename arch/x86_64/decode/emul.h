@@ -158,6 +158,10 @@ struct emul_range {
  * where the address is not canonical. */
 enum emul_result emul_map(struct emul *e, uint64_t linear, unsigned n, unsigned access,
                           struct emul_range *out) MUST_CHECK;
+/* n bytes at segment:offset, as an instruction would reach them at its privilege level: EMUL_FAULT
+ * also where the segment does not allow it. */
+enum emul_result emul_map_at(struct emul *e, unsigned segment, uint64_t offset, unsigned n,
+                             bool write, struct emul_range *out) MUST_CHECK;
 /* Of a mapped range, and only with GWALK_WRITE of a write, nothing fails; E_NOMEM of a read. */
 enum emul_result emul_get(struct emul *e, const struct emul_range *r, void *to) MUST_CHECK;
 enum emul_result emul_put(struct emul *e, const struct emul_range *r, const void *from) MUST_CHECK;

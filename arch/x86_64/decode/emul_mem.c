@@ -45,7 +45,10 @@ static enum emul_result walk(struct emul *e, uint64_t linear, unsigned access, g
                                     .cr3 = e->cr3,
                                     .cr4 = e->cr4,
                                     .efer = e->efer,
-                                    .ac = e->rflags & RF_AC,
+
+                                    /* At level 3 a supervisor's access is an implicit one, as to a
+                                       descriptor: SDM vol. 3, 5.6. */
+                                    .ac = (e->rflags & RF_AC) && e->cpl < 3,
                                     .phys_bits = e->phys_bits};
     const struct gwalk_reader reader = {.read = read_table, .mark = mark_table, .ctx = e};
     uint32_t error = 0;

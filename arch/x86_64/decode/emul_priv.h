@@ -56,9 +56,6 @@ static inline bool emul_long_mode(const struct emul *e)
 /* emul_mem.c: the linear address of n bytes at segment:offset, which must allow the access. */
 enum emul_result emul_linear(struct emul *e, unsigned segment, uint64_t offset, unsigned n,
                              bool write, uint64_t *linear) MUST_CHECK;
-/* Likewise, translated. */
-enum emul_result emul_map_at(struct emul *e, unsigned segment, uint64_t offset, unsigned n,
-                             bool write, struct emul_range *out) MUST_CHECK;
 enum emul_result emul_load(struct emul *e, unsigned segment, uint64_t offset, unsigned n,
                            uint64_t *value) MUST_CHECK;
 enum emul_result emul_get_value(struct emul *e, const struct emul_range *r,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Selectors and descriptor-table registers from and to memory. */
+#include "arch/x86_64/decode/crbits.h"
 #include "arch/x86_64/decode/emul_priv.h"
 #include "base/bits.h"
 
@@ -86,8 +87,27 @@ static enum emul_result load_table(struct emul *e, unsigned which)
     return EMUL_DONE;
 }
 
+/* What a user may not see when the system has set UMIP (SDM vol. 3, 2.5). The CPU has looked, but
+ * perhaps at other bytes than those that are here now. */
+static bool is_hidden(const struct emul *e)
+{
+    switch (e->insn.op) {
+    case INSN_SGDT:
+    case INSN_SIDT:
+    case INSN_SLDT:
+    case INSN_STR:
+    case INSN_SMSW:
+        return e->cpl > 0 && (e->cr4 & CR4_UMIP);
+    default:
+        return false;
+    }
+}
+
 enum emul_result emul_system(struct emul *e)
 {
+    if (is_hidden(e)) {
+        return emul_raise(e, EXC_GP, true, 0);
+    }
     switch (e->insn.op) {
     case INSN_MOV_FROM_SREG:
         return store_selector(e, e->insn.sub);
