@@ -172,10 +172,14 @@ bool cache_evict_small(struct cache *c)
     return evict(c, cache_queue_victim_small(c));
 }
 
-/* Drops an entry that is in no queue and not BUSY: it costs no frame, but there are no others. */
+/* Entries that one search looks at; the next goes on behind them. */
+#define COSTLESS_LOOKS 1024u
+
+/* Drops an entry that is in no queue and not BUSY: it costs no frame, but there are no others.
+ * False: none of the next is such a one. */
 static bool evict_costless(struct cache *c)
 {
-    for (uint32_t i = 0; i < c->n_max; i++) {
+    for (uint32_t i = 0; i < MIN(c->n_max, COSTLESS_LOOKS); i++) {
         uint32_t e = c->hand;
 
         c->hand = e + 1 < c->n_max ? e + 1 : 0;

@@ -268,28 +268,33 @@ static bool is_from_small(const struct cache *c)
 
 uint32_t cache_queue_victim(struct cache *c)
 {
-    /* An entry enters the main queue once and has at most three more rounds there. When as many
-     * steps have found nobody, those that are left are pinned. */
-    uint64_t steps = (CACHE_USES_MAX + 2) * ((uint64_t)c->small.n + c->main.n);
-    uint32_t in_row = 0; /* pinned ones */
+    /* An entry has at most three more rounds, so each pinned one is met that often before all that
+     * are left are pinned. */
+    const uint64_t rounds = (CACHE_USES_MAX + 2) * ((uint64_t)c->small.n + c->main.n);
+    const uint32_t most_pinned = (uint32_t)MIN(rounds, (uint64_t)CACHE_PINNED_MAX);
+    const uint32_t most_main = MIN(c->main.n, CACHE_PINNED_MAX / 2);
+    uint32_t in_row = 0, pinned = 0, spared = 0; /* in_row: pinned ones, one after the other */
 
-    for (; steps > 0; steps--) {
-        /* However short the small queue is, where all of the main one is pinned. */
-        bool from_small = is_from_small(c) || (c->small.n > 0 && in_row >= c->main.n);
+    while (pinned < most_pinned) {
+        /* However short the small queue is, where the main one has only pinned ones to show. */
+        bool from_small = is_from_small(c) || (c->small.n > 0 && in_row >= most_main);
         uint32_t e = from_small ? c->small.oldest : c->main.oldest;
         struct cache_entry *x = &c->entries[e];
         if (frame_of(c->frames, MFN(x->frame))->pins != 0) {
             keep(c, e);
             in_row++;
+            pinned++;
             continue;
         }
         in_row = 0;
-        if (from_small && cache_queue_uses(x) > 1) {
+        if (from_small && cache_queue_uses(x) > 1 && spared < CACHE_SPARED_MAX) {
             x->uses = 0;
             keep(c, e);
-        } else if (!from_small && cache_queue_uses(x) > 0) {
+            spared++;
+        } else if (!from_small && cache_queue_uses(x) > 0 && spared < CACHE_SPARED_MAX) {
             x->uses--;
             keep(c, e);
+            spared++;
         } else {
             cache_queue_leave(c, e);
             if (from_small) {

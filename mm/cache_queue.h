@@ -28,7 +28,13 @@ void cache_queue_leave(struct cache *c, uint32_t e);
 void cache_queue_map(struct cache *c, uint32_t e);
 /* Notes a use of an entry that is in a queue. */
 void cache_queue_use(struct cache *c, uint32_t e);
-/* The entry to be evicted, out of its queue; CACHE_NIL when all are pinned. */
+/* So many entries get another round in one search; then the oldest goes, whatever its uses. In a
+ * cache in which everything is hot a search would else walk over all of it. */
+#define CACHE_SPARED_MAX 256u
+/* And so many pinned ones are passed over. They become the newest, so the next search finds others.
+ */
+#define CACHE_PINNED_MAX 512u
+/* The entry to be evicted, out of its queue; CACHE_NIL when all are pinned, or as many as that. */
 uint32_t cache_queue_victim(struct cache *c);
 
 /* The small queue's oldest, if it had no second use and is not pinned; out of its queue. */

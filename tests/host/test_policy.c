@@ -206,13 +206,21 @@ static int s3_small(void)
     return size / 10 > 0 ? size / 10 : 1;
 }
 
+static int s3_spared; /* in the search under way */
+
+/* Whether one more may have another round. */
+static bool s3_spare(void)
+{
+    return s3_spared++ < 256;
+}
+
 static void s3_evict_main(void)
 {
     while (rows[1].n > 0) {
         unsigned uses = rows[1].bits[rows[1].n - 1];
         uint32_t id = last(&rows[1]);
         rows[1].n--;
-        if (uses == 0) {
+        if (uses == 0 || !s3_spare()) {
             return;
         }
         push(&rows[1], id, uses - 1);
@@ -221,6 +229,7 @@ static void s3_evict_main(void)
 
 static void s3_evict(void)
 {
+    s3_spared = 0;
     if (rows[0].n < s3_small()) {
         s3_evict_main();
         return;
@@ -229,7 +238,7 @@ static void s3_evict(void)
         unsigned uses = rows[0].bits[rows[0].n - 1];
         uint32_t id = last(&rows[0]);
         rows[0].n--;
-        if (uses > 1 && size > s3_small()) {
+        if (uses > 1 && size > s3_small() && s3_spare()) {
             push(&rows[1], id, 0);
             if (rows[1].n > size - s3_small()) {
                 s3_evict_main();
