@@ -16,7 +16,7 @@
 /* The longest that a guest is to wait behind the scanner. What pages cost varies, so the clock is
  * looked at after each few. */
 #define BURST_NS UINT64_C(500000)
-#define CLOCK_PAGES 8u
+#define CLOCK_PAGES 4u
 /* So long after the last burst, or when so many wait, hints are worth a burst of their own. */
 #define HINTS_NS UINT64_C(5000000)
 #define HINTS_ENOUGH 64u

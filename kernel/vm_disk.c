@@ -17,7 +17,7 @@
 /* PCI slot of a VM's first disk; slot 0 is the host bridge. */
 #define FIRST_DISK_SLOT 2
 /* Frames of a snapshot given back in one step of stopping. */
-#define DROP_FRAMES 512u
+#define DROP_FRAMES 32u
 
 static void disk_wake(void *ctx)
 {

@@ -135,6 +135,7 @@ struct fold {
     gfn_t next;          /* the next guest frame to look at in it */
     bool in_region;      /* dirty bits: the region of `next` is being gone through, */
     uint64_t todo[P2M_REGION_WORDS];   /* and these of its pages are still to be looked at */
+    uint64_t settle[P2M_REGION_WORDS]; /* likewise, written since the last pass: to be noted */
     uint64_t called[P2M_REGION_WORDS]; /* and these, which rest, for the cache's sake */
     unsigned glances;                  /* cheap looks not yet charged to the budget */
     struct fold_hint hints[FOLD_HINTS];

@@ -12,6 +12,8 @@
 
 /* Looks at a region or a resting page that led to nothing: so many count as one page. */
 #define GLANCES 16u
+/* Written pages whose marks are taken for the price of one page that is looked at. */
+#define SETTLE_PAGES 16u
 
 void fold_scan_to(struct fold *f, struct p2m *p)
 {
@@ -95,11 +97,19 @@ static bool next_mapped(struct fold *f)
 
 /* ---- by dirty bits ------------------------------------------------------------------------- */
 
-static void settle_written(struct fold *f, uint64_t written, gfn_t first)
+/* Takes note of pages of the region that were written, of some at a time: in a region that was just
+ * filled it is all of them. False: it is done. */
+static bool settle_written(struct fold *f)
 {
-    for (; written; written &= written - 1) {
-        fold_page_written(f, f->cursor, GFN(first.n + (unsigned)__builtin_ctzll(written)));
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < P2M_REGION_WORDS && n < SETTLE_PAGES; i++) {
+        for (; f->settle[i] && n < SETTLE_PAGES; n++, f->settle[i] &= f->settle[i] - 1) {
+            unsigned k = 64 * i + (unsigned)__builtin_ctzll(f->settle[i]);
+            fold_page_written(f, f->cursor, GFN(f->next.n + k));
+        }
     }
+    return n > 0;
 }
 
 /*
@@ -135,7 +145,7 @@ static bool enter_region(struct fold *f)
         f->called[i] = fold_rest_called(f, p, first, notes->resting[i] & ~(due | written));
         notes->pending[i] = written;
         notes->written[i] = 0;
-        settle_written(f, written, first);
+        f->settle[i] = written;
     }
     f->in_region = true;
     return true;
@@ -189,7 +199,7 @@ static bool next_due(struct fold *f)
     f->next = GFN(ALIGN_DOWN(f->next.n, P2M_REGION_PAGES));
     while (f->next.n < end) {
         if (f->in_region) {
-            if (next_todo(f) || next_called(f)) {
+            if (settle_written(f) || next_todo(f) || next_called(f)) {
                 return true;
             }
             f->in_region = false;
