@@ -34,9 +34,7 @@ static uint64_t present(void)
     uint64_t pages = 0;
 
     for (unsigned i = 0; i < n_vms; i++) {
-        struct stats_vm s;
-        stats_read_vm(vms[i], &s);
-        pages += s.present;
+        pages += vm_has_memory(vms[i]) ? vms[i]->p2m.present : 0;
     }
     return pages;
 }

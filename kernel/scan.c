@@ -43,6 +43,7 @@ static uint64_t merges_then;
 static struct {
     unsigned n, ended;
     bool begun; /* the pass that was under way has ended */
+    bool owed;  /* the event of the last pass's end: what it prints is a step of its own */
     scan_pass_fn *event;
 } whole;
 
@@ -170,7 +171,7 @@ enum status scan_passes(unsigned n, scan_pass_fn *event)
     }
     whole.n = n;
     whole.ended = 0;
-    whole.begun = false;
+    whole.begun = whole.owed = false;
     whole.event = event;
     return OK;
 }
@@ -183,7 +184,7 @@ bool scan_passes_stop(void)
     return any;
 }
 
-/* A few pages; false when all passes have ended. */
+/* A few pages; false when a pass has ended, or there is nothing to scan. */
 static bool whole_step(void)
 {
     uint64_t before = machine_fold.full_scans;
@@ -196,17 +197,24 @@ static bool whole_step(void)
     if (machine_fold.full_scans != before) {
         if (whole.begun) {
             whole.ended++;
-            whole.event(whole.ended);
+            whole.owed = true;
+            return false;
         }
     } else if (done == 0) {
         whole.n = 0;
         whole.event(SCAN_PASSES_OVER);
         return false;
     }
+    return true;
+}
+
+static void tell_pass(void)
+{
+    whole.owed = false;
+    whole.event(whole.ended);
     if (whole.ended == whole.n) {
         whole.n = 0;
     }
-    return whole.n > 0;
 }
 
 static uint64_t whole_burst(uint64_t start)
@@ -214,6 +222,10 @@ static uint64_t whole_burst(uint64_t start)
     bool run = machine_fold.on.run;
     uint64_t now;
 
+    if (whole.owed) {
+        tell_pass();
+        return clock_now_ns() - start;
+    }
     machine_fold.on.run = true;
     do {
         bool more = whole_step();
