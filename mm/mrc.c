@@ -8,6 +8,9 @@
 #define MRC_DEAD (UINT32_MAX - 1)
 /* The limit stays above this; no machine has so many blocks that they would not fit then. */
 #define LIMIT_MIN 1024u
+/* With so many slots used a sweep begins. It looks at MRC_SWEEP for each one that is used
+ * meanwhile, so it ends with some to spare. */
+#define SWEEP_AT (MRC_SLOTS - 2 * MRC_SLOTS / MRC_SWEEP)
 
 static uint64_t hash_of(const struct mrc *m, uint32_t disk, uint64_t block)
 {
@@ -51,15 +54,6 @@ static uint32_t tree_sum(const struct mrc *m, uint32_t slot)
     return sum;
 }
 
-/* The tree over slots of which the first `live` are live and all others are not. */
-static void tree_fill(struct mrc *m, uint32_t live)
-{
-    for (uint32_t i = 1; i <= MRC_SLOTS; i++) {
-        uint32_t first = i - (i & -i); /* this node's slots are those from here to before i */
-        m->slots[i - 1].sum = first < live ? MIN(i, live) - first : 0;
-    }
-}
-
 /* ---- the slots ---- */
 
 static void set_limit(struct mrc *m, uint32_t limit)
@@ -100,23 +94,59 @@ static void append(struct mrc *m, uint64_t hash)
     m->tracked++;
 }
 
-/* Moves what is live and still in the sample to the front, in order. */
-static void compact(struct mrc *m)
-{
-    uint32_t used = m->used;
+/* ---- the sweep: to the front with what is live, some slots with each read ---- */
 
-    m->used = m->tracked = 0;
-    for (uint32_t i = 0; i < MRC_TRACKED; i++) {
-        m->buckets[i] = MRC_NIL;
+static uint32_t *link_of(struct mrc *m, uint32_t slot)
+{
+    uint32_t *link = bucket_of(m, m->slots[slot].hash);
+
+    while (*link != slot) {
+        link = &m->slots[*link].next;
     }
-    for (uint32_t i = 0; i < used; i++) {
-        struct mrc_slot x = m->slots[i];
-        m->slots[i].next = MRC_DEAD;
-        if (x.next != MRC_DEAD && is_sampled(m, x.hash)) {
-            append(m, x.hash);
-        }
+    return link;
+}
+
+static void sweep_slot(struct mrc *m, uint32_t from)
+{
+    struct mrc_slot *x = &m->slots[from];
+
+    if (x->next == MRC_DEAD) {
+        return;
     }
-    tree_fill(m, m->used);
+    uint32_t *link = link_of(m, from);
+    if (!is_sampled(m, x->hash)) {
+        *link = x->next;
+        m->tracked--;
+    } else if (m->front == from) {
+        m->front++;
+        return;
+    } else {
+        /* All between the two are dead, so the order stays what it is. */
+        uint32_t to = m->front++;
+        m->slots[to].hash = x->hash;
+        m->slots[to].next = x->next;
+        *link = to;
+        tree_add(m, to, 1);
+    }
+    x->next = MRC_DEAD;
+    tree_add(m, from, UINT32_MAX); /* one less */
+}
+
+static void sweep_begin(struct mrc *m)
+{
+    m->sweeps = true;
+    m->swept = m->front = 0;
+}
+
+static void sweep_some(struct mrc *m)
+{
+    for (unsigned i = 0; i < MRC_SWEEP && m->swept < m->used; i++) {
+        sweep_slot(m, m->swept++);
+    }
+    if (m->swept == m->used) {
+        m->used = m->front;
+        m->sweeps = false;
+    }
 }
 
 /* Takes the hash's slot out; false when it has none. `*after` is how many live ones are later. */
@@ -158,20 +188,25 @@ void mrc_read_block(struct mrc *m, uint32_t disk, uint64_t block)
     if (!is_sampled(m, hash)) {
         return;
     }
+    if (m->sweeps) {
+        sweep_some(m);
+    }
     if (take(m, hash, &after)) {
         count(m, after * m->weight / MRC_ONE);
     } else {
         count(m, UINT64_MAX);
-        while (m->tracked == MRC_TRACKED && m->limit > LIMIT_MIN) {
+        if (m->tracked == MRC_TRACKED && m->limit > LIMIT_MIN && !m->sweeps) {
+            /* Until the sweep is over, distances count some blocks that are of the sample no more.
+             */
             set_limit(m, m->limit - m->limit / 8);
-            compact(m);
+            sweep_begin(m);
         }
         if (!is_sampled(m, hash) || m->tracked == MRC_TRACKED) {
             return;
         }
     }
-    if (m->used == MRC_SLOTS) {
-        compact(m);
+    if (m->used >= SWEEP_AT && !m->sweeps) {
+        sweep_begin(m);
     }
     tree_add(m, m->used, 1);
     append(m, hash);

@@ -24,6 +24,7 @@
 #define MRC_POINTS 16u
 #define MRC_TRACKED 8192u /* blocks in the sample at most */
 #define MRC_SLOTS (2 * MRC_TRACKED)
+#define MRC_SWEEP 16u /* slots that a read looks at to make room, at most */
 #define MRC_NIL UINT32_MAX
 #define MRC_PPM 1000000u
 #define MRC_ONE (1u << 12)
@@ -39,9 +40,13 @@ struct mrc {
     struct mrc_slot *slots; /* MRC_SLOTS */
     uint32_t *buckets;      /* MRC_TRACKED */
     uint32_t used;          /* slots taken, dead ones too */
-    uint32_t tracked;       /* live ones */
-    uint32_t limit;         /* the rate is (limit + 1) / 2^32 */
-    uint64_t weight;        /* of a sampled read: 1 / rate, in 1 / MRC_ONE */
+    /* While a sweep lasts, which makes room at the end: of the first `swept` slots the live ones
+     * are the first `front`. */
+    uint32_t swept, front;
+    bool sweeps;
+    uint32_t tracked; /* live ones */
+    uint32_t limit;   /* the rate is (limit + 1) / 2^32 */
+    uint64_t weight;  /* of a sampled read: 1 / rate, in 1 / MRC_ONE */
     uint64_t seed;
     uint64_t reads;
     uint64_t sizes[MRC_POINTS];    /* of caches, in blocks, ascending */

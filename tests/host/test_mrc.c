@@ -69,7 +69,8 @@ static void audit(void)
     for (uint32_t b = 0; b < MRC_TRACKED; b++) {
         for (uint32_t s = m.buckets[b]; s != MRC_NIL; s = m.slots[s].next) {
             assert_true(s < m.used);
-            assert_true(m.slots[s].hash >> 32 <= m.limit);
+            assert_true(m.slots[s].hash >> 32 <= m.limit || (m.sweeps && s >= m.swept));
+            assert_true(!m.sweeps || s < m.front || s >= m.swept);
             linked++;
         }
     }
@@ -81,6 +82,8 @@ static void audit(void)
     }
     assert_true(m.limit < UINT32_MAX || weights == m.reads * MRC_ONE);
 }
+
+static unsigned sweeps; /* that have begun */
 
 /* The mean absolute error over all points, in ppm. */
 static uint32_t error_of(const char *name, uint32_t blocks, uint32_t reads, uint64_t seed)
@@ -97,7 +100,14 @@ static uint32_t error_of(const char *name, uint32_t blocks, uint32_t reads, uint
     }
     for (uint32_t n = 0; n < reads; n++) {
         uint32_t id = synth_next(&s);
+        uint32_t before = m.sweeps ? m.swept : 0;
         mrc_read_block(&m, 0, id);
+        /* However large the sample is, a read does little. */
+        assert_true(!m.sweeps || m.swept <= before + MRC_SWEEP);
+        sweeps += m.sweeps && m.swept == 0;
+        if (n % 997 == 0) {
+            audit();
+        }
         for (unsigned i = 0; i < MRC_POINTS; i++) {
             misses[i] += !policy_lru.read(lru[i], id);
         }
@@ -137,6 +147,7 @@ static void test_sampled(void **state)
             assert_in_range(error, 0, MRC_PPM / 50 - 1);
         }
     }
+    assert_true(sweeps > 20);
 }
 
 int main(void)
