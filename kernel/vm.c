@@ -242,7 +242,7 @@ static bool stop_step(struct vm *vm)
         return true;
     }
     /* A restart is no stop: what was written aside is there when it comes up again. */
-    if (!vm->restart && vm_disks_drop_some(vm)) {
+    if (!vm->restart && vm_disks_drop_some(vm, &d)) {
         return true;
     }
     if (must_wait(vm)) {

@@ -90,6 +90,7 @@ struct vm_disk {
     struct vm *vm;
     struct virtio_blk blk;
     struct blkcache_queue queue; /* its requests in the cache */
+    bool made;                   /* vm_disk_init has begun with it */
     bool work;                   /* some layer of it has something to do */
     bool working;                /* it is being done, */
     bool blk_is_next;            /* and what is below virtio-blk is at work: that comes next */
@@ -223,8 +224,9 @@ bool vm_take_down(struct vm *vm, const struct deadline *d);
 uint64_t vm_overhead_frames(const struct vm *vm);
 enum status vm_devices_init(struct vm *vm) MUST_CHECK; /* vm_devices.c */
 void vm_devices_fini(struct vm *vm);
-/* vm_disk.c: the VM's n-th disk and its PCI device. */
-enum status vm_disk_init(struct vm *vm, unsigned n) MUST_CHECK;
+/* vm_disk.c: the VM's n-th disk and its PCI device. E_BUSY, E_NOMEM: to be called again, the latter
+ * when there are frames. A disk that was begun with, `made`, is to be ended. */
+enum status vm_disk_init(struct vm *vm, unsigned n, const struct deadline *until) MUST_CHECK;
 void vm_disk_fini(struct vm_disk *d);
 /* Frames that the VM's n-th disk takes, however little the guest has written aside. */
 unsigned vm_disk_frames(const struct vm *vm, unsigned n);
@@ -239,8 +241,8 @@ void vm_disks_work(struct vm *vm);
 void vm_disks_wake(struct vm *vm);
 /* Whether the bound on snapshots, and not the machine's memory, keeps a disk waiting. */
 bool vm_disks_wait_for_pool(const struct vm *vm);
-/* A bounded step of dropping the snapshots; true: again. Nothing may be in flight. */
-bool vm_disks_drop_some(struct vm *vm);
+/* A step of dropping the snapshots; true: again. Nothing may be in flight. */
+bool vm_disks_drop_some(struct vm *vm, const struct deadline *until);
 extern const struct hvm_ops vm_hvm_ops; /* vm_ops.c; ctx is the struct vcpu */
 void vm_irq_init(struct vm *vm);
 /* vm_load.c: kernel into memory, and registers, in steps. E_NOMEM from either: call it again when

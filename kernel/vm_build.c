@@ -73,15 +73,14 @@ static enum status init_vcpus(struct vm *vm)
     return OK;
 }
 
-/* Each disk has many frames: a step for each. */
-static enum status init_disk(struct vm *vm)
+static enum status init_disk(struct vm *vm, const struct deadline *d)
 {
     uint64_t begun = promise_overhead_begin(&vm->p2m);
-    enum status s = vm_disk_init(vm, vm->n_disks);
+    enum status s = vm_disk_init(vm, vm->n_disks, d);
 
     promise_overhead_end(&vm->p2m, begun);
     vm->n_disks += s == OK;
-    return s;
+    return s == E_BUSY ? OK : s;
 }
 
 enum status vm_build(struct vm *vm, const struct deadline *d)
@@ -110,7 +109,7 @@ enum status vm_build(struct vm *vm, const struct deadline *d)
         break;
     case VM_DEVICES:
         if (vm->n_disks < vm->config->n_disks) {
-            return init_disk(vm);
+            return init_disk(vm, d);
         }
         s = vm_load_begin(vm);
         break;

@@ -116,8 +116,11 @@ fail:
 
 void vm_devices_fini(struct vm *vm)
 {
-    while (vm->n_disks > 0) {
-        vm_disk_fini(&vm->disks[--vm->n_disks]);
+    for (unsigned i = 0; i < vm->config->n_disks; i++) {
+        if (vm->disks[i].made) { /* perhaps not to its end */
+            vm_disk_fini(&vm->disks[i]);
+        }
     }
+    vm->n_disks = 0;
     stop_timers(vm);
 }

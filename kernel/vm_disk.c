@@ -16,8 +16,6 @@
 #define DISK_SLOTS 16
 /* PCI slot of a VM's first disk; slot 0 is the host bridge. */
 #define FIRST_DISK_SLOT 2
-/* Frames of a snapshot given back in one step of stopping. */
-#define DROP_FRAMES 32u
 
 static void disk_wake(void *ctx)
 {
@@ -102,8 +100,8 @@ static bool is_free(const struct vm *vm, const struct config_disk *c)
 {
     for (unsigned i = 0; i < n_vms; i++) {
         const struct config_vm *other = vms[i]->config;
-        for (unsigned k = 0; vms[i] != vm && k < vms[i]->n_disks; k++) {
-            if (config_disks_clash(c, &other->disks[k])) {
+        for (unsigned k = 0; vms[i] != vm && k < other->n_disks; k++) {
+            if (vms[i]->disks[k].made && config_disks_clash(c, &other->disks[k])) {
                 log_error("%s: disk '%s' may be written by VM '%s' too (its '%s'), which is on: "
                           "give both `,shared` if their file systems can bear it, or one of them "
                           "`,ro` or `,snapshot`",
@@ -206,7 +204,8 @@ static void disk_kicked(void *ctx)
     }
 }
 
-enum status vm_disk_init(struct vm *vm, unsigned n)
+/* All but its slots. */
+static enum status begin(struct vm *vm, unsigned n)
 {
     struct vm_disk *d = &vm->disks[n];
     const struct config_disk *c = &vm->config->disks[n];
@@ -244,29 +243,40 @@ enum status vm_disk_init(struct vm *vm, unsigned n)
                                                       .wake_ctx = d,
                                                       .arrived = disk_arrived,
                                                       .arrived_ctx = d});
-    while (d->n_slots < DISK_SLOTS) {
-        mfn_t page;
-        s = frames_alloc(&machine_frames, FRAME_HYP, &page);
-        if (s == OK) {
-            d->slots[d->n_slots++] = page;
-            s = virtio_blk_add_slot(&d->blk, frame_bytes(&machine_frames, page));
-        }
-        if (s != OK) {
-            goto fail;
-        }
-    }
-    s = pci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n);
-    if (s == OK) {
-        return OK;
-    }
-fail:
-    vm_disk_fini(d);
-    return s;
+    d->made = true;
+    return OK;
+
 fail_bounce:
     blkcache_queue_fini(&d->queue);
 fail_queue:
     let_cow_go(d);
     return s;
+}
+
+static enum status add_slot(struct vm_disk *d)
+{
+    mfn_t page;
+    enum status s = frames_alloc(&machine_frames, FRAME_HYP, &page);
+
+    if (s == OK) {
+        d->slots[d->n_slots++] = page;
+        s = virtio_blk_add_slot(&d->blk, frame_bytes(&machine_frames, page));
+    }
+    return s;
+}
+
+enum status vm_disk_init(struct vm *vm, unsigned n, const struct deadline *until)
+{
+    struct vm_disk *d = &vm->disks[n];
+    enum status s = d->made ? OK : begin(vm, n);
+
+    while (s == OK && d->n_slots < DISK_SLOTS) {
+        if (deadline_passed(until)) {
+            return E_BUSY;
+        }
+        s = add_slot(d);
+    }
+    return s == OK ? pci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n) : s;
 }
 
 unsigned vm_disk_frames(const struct vm *vm, unsigned n)
@@ -279,6 +289,7 @@ unsigned vm_disk_frames(const struct vm *vm, unsigned n)
 
 void vm_disk_fini(struct vm_disk *d)
 {
+    d->made = false;
     while (d->n_slots > 0) {
         frames_free(&machine_frames, d->slots[--d->n_slots]);
     }
@@ -387,14 +398,14 @@ bool vm_disks_wait_for_pool(const struct vm *vm)
     return false;
 }
 
-bool vm_disks_drop_some(struct vm *vm)
+bool vm_disks_drop_some(struct vm *vm, const struct deadline *until)
 {
     for (unsigned i = 0; i < vm->config->n_disks; i++) {
         struct vm_disk *d = &vm->disks[i];
         if (!d->has_snapshot) {
             continue;
         }
-        if (snapshot_drop_some(&d->snapshot, DROP_FRAMES)) {
+        if (snapshot_drop_some(&d->snapshot, until)) {
             return true;
         }
         snapshot_fini(&d->snapshot);

@@ -107,48 +107,72 @@ void chunkmap_set(struct chunkmap *m, uint64_t key, uint32_t value)
     *p = value;
 }
 
+/* Values given back between two looks at the clock. A node without any takes as long as some ten.
+ */
+#define DROP_BATCH 16u
+
 struct drop {
     struct chunkmap *m;
-    unsigned budget;
+    const struct deadline *deadline;
+    unsigned n; /* given back since the last look */
     void (*release)(void *ctx, uint32_t value);
     void *ctx;
 };
 
-/* Empties a node and gives it back; false when the budget ended first. Four levels deep at most. */
-static bool drop_node(struct drop *d, uint32_t frame, unsigned level)
+static bool is_over(struct drop *d, unsigned n)
 {
-    uint32_t *entries = node(d->m, frame);
+    d->n += n;
+    if (d->n < DROP_BATCH) {
+        return false;
+    }
+    d->n = 0;
+    return deadline_passed(d->deadline);
+}
 
-    for (unsigned i = 0; i < FANOUT; i++) {
+/*
+ * Empties a node and gives it back; false when the time was over first. Four levels deep at most.
+ * `path` is the node's own place: its keys without the bits of this level and of those below. Where
+ * an earlier step ended (drop_at) its work goes on, without a look at what is gone.
+ */
+static bool drop_node(struct drop *d, uint32_t frame, unsigned level, uint64_t path)
+{
+    struct chunkmap *m = d->m;
+    uint32_t *entries = node(m, frame);
+    bool begun = m->drop_at >> ((level + 1) * BITS) == path;
+
+    for (unsigned i = begun ? slot_of(m->drop_at, level) : 0; i < FANOUT; i++) {
+        uint64_t key = (path << BITS | i) << (level * BITS);
+
         if (entries[i] == 0) {
             continue;
         }
-        if (d->budget == 0) {
-            return false;
-        }
         if (level == 0) {
-            d->budget--;
             d->release(d->ctx, entries[i]);
-        } else if (!drop_node(d, entries[i], level - 1)) {
+        } else if (!drop_node(d, entries[i], level - 1, path << BITS | i)) {
             return false;
         }
         entries[i] = 0;
+        if (is_over(d, level == 0 ? 1 : DROP_BATCH)) {
+            m->drop_at = MAX(key, m->drop_at);
+            return false;
+        }
     }
-    frames_free(d->m->frames, MFN(frame));
-    d->m->nodes--;
-    if (d->m->counted != NULL) {
-        (*d->m->counted)--;
+    frames_free(m->frames, MFN(frame));
+    m->nodes--;
+    if (m->counted != NULL) {
+        (*m->counted)--;
     }
     return true;
 }
 
-bool chunkmap_drop_some(struct chunkmap *m, unsigned budget,
+bool chunkmap_drop_some(struct chunkmap *m, const struct deadline *d,
                         void (*release)(void *ctx, uint32_t value), void *ctx)
 {
-    struct drop d = {m, budget, release, ctx};
+    struct drop drop = {.m = m, .deadline = d, .release = release, .ctx = ctx};
 
-    if (m->root != 0 && drop_node(&d, m->root, m->levels - 1)) {
+    if (m->root != 0 && drop_node(&drop, m->root, m->levels - 1, 0)) {
         m->root = 0;
+        m->drop_at = 0;
     }
     return m->root != 0;
 }

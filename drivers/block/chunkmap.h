@@ -9,6 +9,7 @@
 #ifndef DRIVERS_BLOCK_CHUNKMAP_H
 #define DRIVERS_BLOCK_CHUNKMAP_H
 
+#include "base/deadline.h"
 #include "base/status.h"
 #include "base/yield.h"
 #include "mm/frame.h"
@@ -24,6 +25,7 @@ struct chunkmap {
     /* NULL, or where they are counted with others', and how many all may be. */
     uint64_t *counted;
     const uint64_t *bound;
+    uint64_t drop_at; /* chunkmap_drop_some has come to this key */
 };
 
 /* An empty map for keys below `limit`. E_RANGE: more than the levels reach. */
@@ -36,10 +38,11 @@ enum status chunkmap_reserve(struct chunkmap *m, uint64_t key) MUST_CHECK;
 /* Sets a value; the key has been reserved, or has one. */
 void chunkmap_set(struct chunkmap *m, uint64_t key, uint32_t value);
 /*
- * Gives back up to about `budget` values (each is handed to `release`) and the nodes that held
- * them. True while there is more; the map is empty, and usable, when it is false.
+ * Gives values back (each is handed to `release`), and the nodes that held them, until the time is
+ * over; NULL: all. True while there is more; the map is empty, and usable, when it is false.
+ * Nothing else is done with it in between.
  */
-bool chunkmap_drop_some(struct chunkmap *m, unsigned budget,
+bool chunkmap_drop_some(struct chunkmap *m, const struct deadline *d,
                         void (*release)(void *ctx, uint32_t value), void *ctx);
 /* Hands every value to `found`, in order of keys; for audits. `y` comes between some of them, and
  * changes nothing. Returns the nodes met. */

@@ -276,7 +276,7 @@ static void no_release(void *ctx, uint32_t value)
 
 static void close_map(struct overlay *o)
 {
-    while (chunkmap_drop_some(&o->cow.map, UINT32_MAX, no_release, NULL)) {
+    while (chunkmap_drop_some(&o->cow.map, NULL, no_release, NULL)) {
     }
     cow_fini(&o->cow);
 }

@@ -83,15 +83,15 @@ static void release(void *ctx, uint32_t value)
     }
 }
 
-bool snapshot_drop_some(struct snapshot *s, unsigned budget)
+bool snapshot_drop_some(struct snapshot *s, const struct deadline *d)
 {
     ASSERT(s->cow.in_flight == 0);
-    return chunkmap_drop_some(&s->cow.map, budget, release, s);
+    return chunkmap_drop_some(&s->cow.map, d, release, s);
 }
 
 void snapshot_fini(struct snapshot *s)
 {
-    while (snapshot_drop_some(s, UINT32_MAX)) {
+    while (snapshot_drop_some(s, NULL)) {
     }
     cow_fini(&s->cow);
 }

@@ -31,9 +31,9 @@ struct snapshot {
 /* As cow_init. `base` is not written, and must not be by anybody else while this lives. */
 enum status snapshot_init(struct snapshot *s, struct snapshot_pool *pool,
                           struct blk_dev *base) MUST_CHECK;
-/* Gives back up to about `budget` frames of what was written; true while there is more. Nothing may
- * be in flight. */
-bool snapshot_drop_some(struct snapshot *s, unsigned budget);
+/* Gives back frames of what was written until the time is over; true while there is more. Nothing
+ * may be in flight. */
+bool snapshot_drop_some(struct snapshot *s, const struct deadline *d);
 /* Drops the rest, and the device's own frames. */
 void snapshot_fini(struct snapshot *s);
 /* Whether the pool, and not the machine, is what keeps a starved write waiting. */

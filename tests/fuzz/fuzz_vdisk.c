@@ -548,7 +548,8 @@ static void rig_down(void)
         fake_map_fini(&v->map);
     }
     for (unsigned i = 0; i < READER; i++) {
-        while (snapshot_drop_some(&r.vms[i].snap, 5)) {
+        struct looks looks;
+        while (snapshot_drop_some(&r.vms[i].snap, looks_begin(&looks, 1))) {
         }
         snapshot_fini(&r.vms[i].snap);
     }

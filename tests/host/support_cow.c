@@ -7,6 +7,7 @@
 #include "drivers/block/overlay.h"
 #include "drivers/block/snapshot.h"
 #include "support_arena.h"
+#include "support_steps.h"
 #include "support_work.h"
 
 #include <string.h>
@@ -811,7 +812,8 @@ static void world_free(struct world *w)
     if (w->o.overlay) {
         overlay_close(&w->over);
     } else {
-        while (snapshot_drop_some(&w->snap, 7)) {
+        struct looks looks;
+        while (snapshot_drop_some(&w->snap, looks_begin(&looks, 1))) {
             audit(w);
         }
         snapshot_fini(&w->snap);
