@@ -18,6 +18,7 @@ RB_GENERATE_INTERNAL(timer_tree, timer, link, timer_compare, static __attribute_
 void timerq_init(struct timerq *q, uint64_t (*now_ns)(void))
 {
     RB_INIT(&q->tree);
+    q->first = NULL;
     q->seq = 0;
     q->now_ns = now_ns;
 }
@@ -30,6 +31,9 @@ void timer_init(struct timer *t, void (*fire)(void *ctx, uint64_t now_ns), void 
 void timerq_cancel(struct timerq *q, struct timer *t)
 {
     if (t->armed) {
+        if (t == q->first) {
+            q->first = RB_NEXT(timer_tree, &q->tree, t);
+        }
         RB_REMOVE(timer_tree, &q->tree, t);
         t->armed = false;
     }
@@ -61,18 +65,9 @@ void timerq_arm(struct timerq *q, struct timer *t, uint64_t deadline_ns)
     t->seq = q->seq++;
     t->armed = true;
     RB_INSERT(timer_tree, &q->tree, t);
-}
-
-uint64_t timerq_next(const struct timerq *q)
-{
-    const struct timer *t = RB_ROOT(&q->tree);
-    uint64_t next = TIMER_NEVER;
-
-    while (t != NULL) {
-        next = t->deadline_ns;
-        t = RB_LEFT(t, link);
+    if (q->first == NULL || timer_compare(t, q->first) < 0) {
+        q->first = t;
     }
-    return next;
 }
 
 void timerq_run(struct timerq *q, uint64_t now_ns)
@@ -80,7 +75,7 @@ void timerq_run(struct timerq *q, uint64_t now_ns)
     /* What a callback arms from here on waits for the next run, even if it is due already: one that
      * always re-arms itself in the past must not keep us here. */
     uint64_t end = q->seq;
-    struct timer *t = RB_MIN(timer_tree, &q->tree);
+    struct timer *t = q->first;
 
     while (t != NULL && t->deadline_ns <= now_ns) {
         if (t->seq >= end) {
@@ -90,6 +85,6 @@ void timerq_run(struct timerq *q, uint64_t now_ns)
         timerq_cancel(q, t);
         t->fire(t->ctx, now_ns);
         /* The callback may have cancelled or moved any timer: start over. */
-        t = RB_MIN(timer_tree, &q->tree);
+        t = q->first;
     }
 }

@@ -27,6 +27,7 @@ RB_HEAD(timer_tree, timer);
 
 struct timerq {
     struct timer_tree tree;
+    struct timer *first; /* of the tree, or NULL */
     uint64_t seq;
     uint64_t (*now_ns)(void); /* the clock that everything on this queue goes by */
 };
@@ -40,7 +41,10 @@ void timerq_arm(struct timerq *q, struct timer *t, uint64_t deadline_ns);
 /* No effect on a timer that is not armed. */
 void timerq_cancel(struct timerq *q, struct timer *t);
 /* The earliest deadline, or TIMER_NEVER. */
-uint64_t timerq_next(const struct timerq *q);
+static inline uint64_t timerq_next(const struct timerq *q)
+{
+    return q->first ? q->first->deadline_ns : TIMER_NEVER;
+}
 /* Fires every timer that is due, each disarmed before its call (which may re-arm it). */
 void timerq_run(struct timerq *q, uint64_t now_ns);
 

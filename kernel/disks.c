@@ -113,12 +113,11 @@ static void charge_writer(uint16_t vm)
 
 static bool write_work(void *ctx)
 {
-    struct deadline until = step_begin();
-
     (void)ctx;
     if (machine_cache.dirty == 0 && !common_work) {
         return false;
     }
+    struct deadline until = step_begin();
     charge(&charge_hypervisor);
     common_work = false;
     bool more = blkcache_work(&blkcache, clock_now_ns(), &until);
