@@ -166,6 +166,15 @@ static void take_line(const char *line, size_t n, struct lines *l)
     }
 }
 
+/* What releases of Linux are made of. The guest chooses them, they stand in replies and in the log,
+ * and a row of a terminal may end within one: with these, what is left of it looks like no prompt
+ * and no statistics line. */
+static bool is_of_release(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '+' || c == '_' || c == '~';
+}
+
 static bool take_release(const char *text, size_t n, char *release)
 {
     size_t skip = sizeof(TEXT_BEGINS) - 1, i;
@@ -178,7 +187,7 @@ static bool take_release(const char *text, size_t n, char *release)
         if (c <= ' ' || c > '~') {
             return false;
         }
-        release[i] = c;
+        release[i] = is_of_release(c) ? c : '?';
     }
     release[i] = '\0';
     return i > 0;

@@ -24,7 +24,7 @@
 #define VMCOREINFO_NONE UINT8_MAX /* in place of the offset of a field that the kernel lacks */
 
 struct vmcoreinfo {
-    char release[VMCOREINFO_RELEASE]; /* the kernel's, in printable ASCII */
+    char release[VMCOREINFO_RELEASE]; /* the kernel's: letters, digits, . - + _ ~ ? */
     /* Where its page tables and its table of sections are. */
     uint64_t swapper_pg_dir; /* linear address in the kernel's image */
     uint64_t phys_base;      /* what the image is moved by, modulo 2^64 */

@@ -258,6 +258,9 @@ static void test_other_forms(void **state)
     snprintf(name, sizeof(name), "OSRELEASE=%0100d", 7);
     assert_int_equal(parse_with("OSRELEASE", name, &i), OK);
     assert_int_equal(strlen(i.release), VMCOREINFO_RELEASE - 1);
+    /* It is shown, and may be wrapped by a terminal: no part of it looks like the monitor's. */
+    assert_int_equal(parse_with("OSRELEASE", "OSRELEASE=6.1_~+x@{pagefold>[a]:", &i), OK);
+    assert_string_equal(i.release, "6.1_~+x??pagefold??a??");
 }
 
 static void test_every_cut(void **state)
