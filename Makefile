@@ -259,15 +259,18 @@ iso: setup
 	@echo "build/pagefold.iso is ready: copy it to a USB stick, for example with dd"
 test: setup
 	$Q $(BUILD) all host-binaries fuzz-binaries guest-binaries
+	$Q $(BUILD) DEBUG=1 all
 	$Q tools/test host fuzz emu
 test-all: setup
 	$Q $(BUILD) all host-binaries fuzz-binaries guest-binaries
+	$Q $(BUILD) DEBUG=1 all
 	$Q tools/test host fuzz slow
 test-host: setup
 	$Q $(BUILD) host-binaries fuzz-binaries
 	$Q tools/test host fuzz
 test-emu: setup
 	$Q $(BUILD) all guest-binaries
+	$Q $(BUILD) DEBUG=1 all
 	$Q tools/test emu
 fuzz: setup
 	$Q $(BUILD) fuzz-binaries

@@ -32,7 +32,7 @@
 #include "drivers/block/blk.h"
 
 #define ELEVATOR_BATCH 32u            /* requests */
-#define ELEVATOR_SECTORS 2048u        /* of a batch, while one VM has the disk to itself */
+#define ELEVATOR_SECTORS 1024u        /* of a batch, while one VM has the disk to itself */
 #define ELEVATOR_SHARED_SECTORS 512u  /* and while several use it */
 #define ELEVATOR_SHARED_BATCHES 16u   /* so many batches ago counts as now */
 #define ELEVATOR_PATIENCE 16u         /* batches of its VM */

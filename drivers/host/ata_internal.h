@@ -55,7 +55,7 @@
 /* A command's sectors: what 28-bit commands can name; what 48-bit ones are used for, so that nobody
  * waits long for the one before. A full PRD table may end it earlier. */
 #define ATA_CMD_SECTORS 256u
-#define ATA_CMD_SECTORS_EXT 2048u
+#define ATA_CMD_SECTORS_EXT 1024u /* what follows its end is one step */
 #define ATA_LBA28_SECTORS UINT64_C(0x0fffffff)
 
 #define ATA_POLL_ISSUE 100000u /* status reads before a command; a few ms at most */

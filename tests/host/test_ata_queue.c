@@ -174,7 +174,7 @@ static void test_limits(void **state)
 {
     (void)state;
     for (unsigned lba48 = 0; lba48 < 2; lba48++) {
-        uint32_t most = 0, max = lba48 != 0 ? 2048 : 256, n = 0;
+        uint32_t most = 0, max = lba48 != 0 ? 1024 : 256, n = 0;
         set_up(lba48 != 0);
         submit(0, 1, BLK_READ, 0, 8, false);
         for (unsigned i = 1; i < CLIENTS; i++) {
