@@ -137,7 +137,52 @@ static void naps(void)
     }
 }
 
+/* A deadline that has passed, set anew by each interrupt that it brings. */
+static void on_deadline(unsigned vector)
+{
+    wrmsr(0x6e0, 1);
+    timers_on_irq(vector);
+}
+
+static void deadline_past(void)
+{
+    apic_init();
+    kit_on_irq = on_deadline;
+    apic_timer_deadline(1, 0x50);
+    __asm__ volatile("sti");
+    for (;;) {
+        wrmsr(0x6e0, 1);
+    }
+}
+
+/* Interrupts to itself, as fast as it can send them. */
+static void self_ipi(void)
+{
+    apic_init();
+    kit_on_irq = timers_on_irq;
+    __asm__ volatile("sti");
+    for (;;) {
+        wrmsr(0x83f, 0x50);
+    }
+}
+
 /* ---- memory ---- */
+
+/* Throws its translations away: by CR0 and CR4, where a write exits, by CR3 and by INVLPG. */
+static void control_registers(void)
+{
+    uint64_t cr0, cr3, cr4;
+
+    __asm__ volatile("mov %%cr0, %0; mov %%cr3, %1; mov %%cr4, %2"
+                     : "=r"(cr0), "=r"(cr3), "=r"(cr4));
+    for (;;) {
+        cr0 ^= 1u << 30; /* CD */
+        cr4 ^= 1u << 7;  /* PGE */
+        __asm__ volatile("mov %0, %%cr0; mov %1, %%cr3; mov %2, %%cr4; invlpg (%3)" ::"r"(cr0),
+                         "r"(cr3), "r"(cr4), "r"(BUFFER)
+                         : "memory");
+    }
+}
 
 static void touch_all(uint64_t value)
 {
@@ -195,7 +240,8 @@ static void prepare(unsigned disk, unsigned k, uint32_t type, uint64_t sector, c
                     uint64_t bytes)
 {
     volatile struct virtio_desc *desc = disks[disk].rings->desc + k * CHAIN;
-    uint16_t head = (uint16_t)(k * CHAIN), to_memory = type == VIRTIO_BLK_READ ? VIRTIO_WRITE : 0;
+    bool reads = type == VIRTIO_BLK_READ || type == VIRTIO_BLK_ID;
+    uint16_t head = (uint16_t)(k * CHAIN), to_memory = reads ? VIRTIO_WRITE : 0;
 
     requests[disk][k] = (struct virtio_request){type, 0, sector};
     desc[0] = (struct virtio_desc){(uint64_t)&requests[disk][k], 16, VIRTIO_NEXT,
@@ -281,6 +327,12 @@ static void write_only(void)
     keep_busy(VIRTIO_BLK_WRITE, VIRTIO_BLK_WRITE, 16 * PAGE);
 }
 
+static void ask_ids(void)
+{
+    find_disks();
+    keep_busy(VIRTIO_BLK_ID, VIRTIO_BLK_ID, 20);
+}
+
 /* Notifies by string instructions, with large reads in the queue. */
 static void string_kick(void)
 {
@@ -301,30 +353,34 @@ static void string_kick(void)
 }
 
 static void (*const ways[])(void) = {
-    compute,         /* 0 */
-    exit_cpuid,      /* 1 */
-    exit_mmio,       /* 2 */
-    exit_ports,      /* 3 */
-    spin,            /* 4: with PAUSE */
-    string_in,       /* 5: REP INSW */
-    string_mmio,     /* 6: REP MOVSD to a device */
-    flood,           /* 7: its console */
-    timers_hlt,      /* 8: PIT, RTC and APIC at their fastest, and HLT */
-    timers_deaf,     /* 9: likewise, with interrupts off */
-    timers_masked,   /* 10: likewise, with interrupts on but held back by PIC and TPR */
-    timers_compute,  /* 11: likewise, without HLT */
-    one_shot,        /* 12: sets a one-shot timer again and again */
-    naps,            /* 13: of 100 us */
-    touch_and_reset, /* 14: all its memory */
-    reset_at_once,   /* 15 */
-    refold,          /* 16: makes all its pages equal, again and again */
-    read_large,      /* 17: 4 MiB at a time, from all its disks */
-    read_small,      /* 18: 4 KiB */
-    discard,         /* 19 */
-    zero,            /* 20 */
-    write_flush,     /* 21 */
-    string_kick,     /* 22: REP OUTSW to the notify port */
-    write_only,      /* 23: and never flushes */
+    compute,           /* 0 */
+    exit_cpuid,        /* 1 */
+    exit_mmio,         /* 2 */
+    exit_ports,        /* 3 */
+    spin,              /* 4: with PAUSE */
+    string_in,         /* 5: REP INSW */
+    string_mmio,       /* 6: REP MOVSD to a device */
+    flood,             /* 7: its console */
+    timers_hlt,        /* 8: PIT, RTC and APIC at their fastest, and HLT */
+    timers_deaf,       /* 9: likewise, with interrupts off */
+    timers_masked,     /* 10: likewise, with interrupts on but held back by PIC and TPR */
+    timers_compute,    /* 11: likewise, without HLT */
+    one_shot,          /* 12: sets a one-shot timer again and again */
+    naps,              /* 13: of 100 us */
+    touch_and_reset,   /* 14: all its memory */
+    reset_at_once,     /* 15 */
+    refold,            /* 16: makes all its pages equal, again and again */
+    read_large,        /* 17: 4 MiB at a time, from all its disks */
+    read_small,        /* 18: 4 KiB */
+    discard,           /* 19 */
+    zero,              /* 20 */
+    write_flush,       /* 21 */
+    string_kick,       /* 22: REP OUTSW to the notify port */
+    write_only,        /* 23: and never flushes */
+    deadline_past,     /* 24: a TSC deadline that has passed */
+    self_ipi,          /* 25 */
+    control_registers, /* 26: writes CR0, CR3, CR4, and INVLPG */
+    ask_ids,           /* 27: what the disks are called */
 };
 
 void guest_main(const uint8_t *boot_params)

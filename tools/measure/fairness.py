@@ -50,6 +50,10 @@ ROWS = (
     ("write_through", 21, "writes and flushes 8 partitions", PLAIN_DISK),
     ("write_back", 23, "writes 8 partitions, written back", PLAIN_DISK),
     ("start_stop", 0, "started and stopped by the monitor", INITRD),
+    ("deadline_past", 24, "TSC deadlines that have passed", PLAIN),
+    ("self_ipi", 25, "IPIs to itself", PLAIN),
+    ("registers", 26, "writes CR0, CR3, CR4; INVLPG", PLAIN),
+    ("ask_ids", 27, "asks 8 disks for their names", READS),
     ("rep_kick", 22, "REP OUTS to notify, reads queued", READS),
 )
 rows = ROWS  # those that are measured
