@@ -24,7 +24,7 @@
 #define MRC_POINTS 16u
 #define MRC_TRACKED 8192u /* blocks in the sample at most */
 #define MRC_SLOTS (2 * MRC_TRACKED)
-#define MRC_SWEEP 16u /* slots that a read looks at to make room, at most */
+#define MRC_SWEEP 8u /* slots that a read looks at to make room, at most */
 #define MRC_NIL UINT32_MAX
 #define MRC_PPM 1000000u
 #define MRC_ONE (1u << 12)

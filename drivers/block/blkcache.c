@@ -218,11 +218,6 @@ void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *ac
 {
     const struct blkcache *bc = d->bc;
 
-    if (bc->curve != NULL && op == BLK_READ) {
-        for (uint64_t b = first; b <= last; b++) {
-            mrc_read_block(bc->curve, d->dev.id, b);
-        }
-    }
     if (bc->trace != NULL) {
         blktrace_add(bc->trace, (struct blktrace_record){
                                     .block = first,
@@ -236,8 +231,37 @@ void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *ac
     }
 }
 
+/* Blocks that the curve is told of in one piece of work. */
+#define CURVE_BLOCKS 8u
+
+/* Tells the curve of some more blocks that the queue's first request reads. True: of all of them.
+ */
+static bool tell_curve(struct blkcache_queue *q)
+{
+    struct blk_req *r = STAILQ_FIRST(&q->incoming);
+    const struct blkcache_job j = {.d = r->dev_priv, .r = r};
+
+    if (q->bc->curve == NULL || r->op != BLK_READ) {
+        return true;
+    }
+    uint64_t at = job_start(&j), b = at / CACHE_BLOCK_SECTORS + q->told;
+    const uint64_t last = (at + r->sectors - 1) / CACHE_BLOCK_SECTORS;
+    for (unsigned n = 0; n < CURVE_BLOCKS && b <= last; n++, b++) {
+        mrc_read_block(q->bc->curve, j.d->dev.id, b);
+        q->told++;
+    }
+    if (b <= last) {
+        return false;
+    }
+    q->told = 0;
+    return true;
+}
+
 void blkcache_admit(struct blkcache_queue *q)
 {
+    if (!tell_curve(q)) {
+        return;
+    }
     struct blkcache *bc = q->bc;
     struct blk_req *r = STAILQ_FIRST(&q->incoming);
     struct blkcache_job *j = STAILQ_FIRST(&bc->free_jobs), *earlier;

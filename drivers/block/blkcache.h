@@ -81,6 +81,7 @@ STAILQ_HEAD(blkcache_out_list, blkcache_out);
 struct blkcache_queue {
     struct blkcache *bc;
     struct blk_req_list incoming;     /* no job yet */
+    uint32_t told;                    /* blocks of the first of them that the curve knows of */
     struct blkcache_job_list ready;   /* to go on */
     struct blkcache_job_list want_io; /* until one of its ios comes free */
     struct blkcache_io_list finished; /* landed */

@@ -104,8 +104,7 @@ uint32_t blkcache_group(const struct blkcache_job *j);
 enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
                           mfn_t *out) MUST_CHECK;
 void blkcache_taken(struct blk_dev *dev, uint64_t sector, struct blk_account *account);
-/* Tells those who look on which blocks are wanted, `first` to `last`, whether they are here or not.
- */
+/* Tells the trace which blocks are wanted, `first` to `last`, whether they are here or not. */
 void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *account,
                       enum blk_op op, uint64_t first, uint64_t last);
 /* ---- blkcache_ahead.c ---- */

@@ -435,6 +435,9 @@ void blkcache_taken(struct blk_dev *dev, uint64_t sector, struct blk_account *ac
             account->cache_hits++;
         }
     }
+    if (d->bc->curve != NULL) {
+        mrc_read_block(d->bc->curve, d->dev.id, block_of(at));
+    }
     blkcache_observe(d, account, BLK_READ, block_of(at), block_of(at));
     blkcache_ahead_note(d, account, block_of(at), block_of(at), false);
     c->stats.adopted++;
