@@ -302,6 +302,48 @@ static void test_length(void **state)
     }
 }
 
+/* PUSHA and POPA go on at the stack's other end, as eight pushes do; an element across it faults. */
+static void test_stack_wraps(void **state)
+{
+    (void)state;
+
+    for (unsigned sp = 0; sp <= 20; sp++) {
+        uint8_t *stack = fake.memory; /* 64 KiB that repeat every FAKE_BYTES */
+        uint64_t was[16];
+
+        start(INSN_16);
+        fake.segments[SEG_SS].base = FAKE_DATA; /* its low end in RAM, its upper in the device */
+        fake.segments[SEG_SS].rights = 0x93;
+        fake.segments[SEG_SS].limit = 0xffff;
+        fake.aliased = true;
+        for (unsigned n = 0; n < 8; n++) {
+            fake.gpr[n] = 0x1110u * (n + 1);
+        }
+        fake.gpr[4] = 0xabcd0000 | sp;
+        memcpy(was, fake.gpr, sizeof(was));
+        memcpy(stack + 2 * PAGE_SIZE, "\x60\x61", 2); /* pusha; popa */
+        fake.e.rip = 2 * PAGE_SIZE;
+        fake.segments[SEG_CS].base = 0;
+        if (sp % 2 == 1 && sp < 16) {
+            assert_int_equal(emul_step(&fake.e), EMUL_FAULT);
+            assert_int_equal(fake.e.fault.vector, EXC_SS);
+            assert_memory_equal(fake.gpr, was, sizeof(was));
+            fake.aliased = false;
+            continue;
+        }
+        assert_int_equal(emul_step(&fake.e), EMUL_DONE);
+        assert_int_equal(fake.gpr[4], 0xabcd0000 | ((sp - 16) & 0xffff));
+        for (unsigned n = 0; n < 8; n++) {
+            uint64_t at = fake.segments[SEG_SS].base + ((sp - 2 * (n + 1)) & 0xffff);
+            assert_int_equal(load_le16(stack + at % FAKE_BYTES), was[n] & 0xffff);
+        }
+        memset(fake.gpr, 0, 4 * sizeof(fake.gpr[0]));
+        assert_int_equal(emul_step(&fake.e), EMUL_DONE);
+        assert_memory_equal(fake.gpr, was, sizeof(was));
+        fake.aliased = false;
+    }
+}
+
 /* With UMIP a user is told nothing of the system's tables. */
 static void test_umip(void **state)
 {
@@ -396,7 +438,7 @@ int main(void)
         cmocka_unit_test(test_single_step),   cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_length),        cmocka_unit_test(test_umip),
         cmocka_unit_test(test_smap_implicit), cmocka_unit_test(test_phys_bits),
-        cmocka_unit_test(test_double_faults),
+        cmocka_unit_test(test_stack_wraps),   cmocka_unit_test(test_double_faults),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -143,20 +143,43 @@ static enum emul_result do_popf(struct emul *e)
     return EMUL_DONE;
 }
 
+/* Bytes of the stack, which go on at its beginning where they come to its end. */
+struct stack_range {
+    struct emul_range part[2];
+    unsigned first; /* bytes of part[0] */
+};
+
+/* n bytes from `at` on, of whole operands: one that lies across the end faults as by itself. */
+static enum emul_result map_stack(struct emul *e, uint64_t at, unsigned n, bool write,
+                                  struct stack_range *out)
+{
+    uint64_t mask = emul_address_mask(stack_size(e)), room = mask - (at & mask) + 1;
+
+    at &= mask;
+    *out = (struct stack_range){.first = n};
+    if (room < n) {
+        out->first = (unsigned)(room - room % e->insn.size);
+        TRY(emul_map_at(e, SEG_SS, (at + out->first) & mask, n - out->first, write, &out->part[1]));
+    }
+    return out->first > 0 ? emul_map_at(e, SEG_SS, at, out->first, write, &out->part[0])
+                          : EMUL_DONE;
+}
+
 /* All eight at once; the stack pointer's own place is skipped by POPA. */
 static enum emul_result all_registers(struct emul *e, bool push_them)
 {
     unsigned size = e->insn.size, width = stack_size(e);
     uint64_t sp = e->gpr[R_SP];
     uint8_t bytes[32];
-    struct emul_range r;
+    struct stack_range r;
 
     if (push_them) {
         emul_reg_add(&sp, 0 - (uint64_t)(8 * size), width);
     }
-    TRY(emul_map_at(e, SEG_SS, sp & emul_address_mask(width), 8 * size, push_them, &r));
+    TRY(map_stack(e, sp, 8 * size, push_them, &r));
     if (!push_them) {
-        TRY(emul_get(e, &r, bytes));
+        TRY(emul_get(e, &r.part[0], bytes));
+        TRY(emul_get(e, &r.part[1], bytes + r.first));
     }
     for (unsigned n = 0; n < 8; n++) {
         uint8_t *at = bytes + (7 - n) * size;
@@ -170,7 +193,8 @@ static enum emul_result all_registers(struct emul *e, bool push_them)
         }
     }
     if (push_them) {
-        TRY(emul_put(e, &r, bytes));
+        TRY(emul_put(e, &r.part[0], bytes));
+        TRY(emul_put(e, &r.part[1], bytes + r.first));
     } else {
         emul_reg_add(&sp, 8 * size, width);
     }
