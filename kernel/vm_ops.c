@@ -287,6 +287,13 @@ static void op_warn(void *ctx, const char *text)
     log_warn("%s: %s", v->vm->config->name, text);
 }
 
+static void op_note(void *ctx, const char *text)
+{
+    const struct vcpu *v = ctx;
+
+    log_info("%s: %s", v->vm->config->name, text);
+}
+
 const struct hvm_ops vm_hvm_ops = {
     .pio_read = op_pio_read,
     .pio_write = op_pio_write,
@@ -302,4 +309,5 @@ const struct hvm_ops vm_hvm_ops = {
     .irq_pending = op_irq_pending,
     .irq_ack = op_irq_ack,
     .warn = op_warn,
+    .note = op_note,
 };

@@ -47,8 +47,9 @@ struct hvm_ops {
     /* Whether an external interrupt wants delivery, and its acknowledge (-1: it went away). */
     bool (*irq_pending)(void *ctx);
     int (*irq_ack)(void *ctx);
-    /* Something about this guest that its owner should know: one line for the log. */
+    /* Something about this guest that its owner should know, or may ask for: a line for the log. */
     void (*warn)(void *ctx, const char *text);
+    void (*note)(void *ctx, const char *text);
 };
 
 struct hvm_vcpu;

@@ -194,6 +194,10 @@ bool vmx_must_leave(const struct hvm_vcpu *v, uint64_t begin_tsc);
 bool vmx_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void vmx_advance(void); /* past the instruction that exited */
+/* The instruction that exited, or what is left of it, is executed again after hvm_run has returned
+ * `why`; false, for use as a handler's result. An exit for an instruction has cleared RF, without
+ * which its code breakpoint would hit again (SDM vol. 3, 28.3.3). */
+bool vmx_retry(enum hvm_exit why, enum hvm_exit *out);
 /* After an element of a REP that is not the last: whether a single step traps here, which has been
  * made pending then. */
 bool vmx_end_element(void);
@@ -206,6 +210,8 @@ void vmx_block_nmis(void);
  * come to a fault, or to a task switch. After an NMI others stay blocked as if it had been
  * delivered: SDM vol. 3, 28.1. */
 void vmx_drop_cut_short(struct hvm_vcpu *v);
+/* Whether a debug exception is delivered at the next entry, which ends HLT. */
+bool vmx_debug_pending(void);
 /* Whether something that wakes it from HLT can be delivered. */
 bool vmx_can_wake(struct hvm_vcpu *v);
 /* Handlers in files of their own. */

@@ -83,11 +83,7 @@ static bool apply(struct hvm_vcpu *v, const struct cr_state *old, const struct c
     bool no_memory;
 
     if (c->load_pdptes && !vmx_load_pdptes(v, old->cr3, &no_memory)) {
-        if (no_memory) {
-            *out = HVM_EXIT_NO_MEMORY;
-            return false;
-        }
-        return vmx_inject_gp(v);
+        return no_memory ? vmx_retry(HVM_EXIT_NO_MEMORY, out) : vmx_inject_gp(v);
     }
     if (c->efer != old->efer) {
         vmx_set_efer(c->efer);

@@ -45,6 +45,13 @@ void vmx_advance(void)
     }
 }
 
+bool vmx_retry(enum hvm_exit why, enum hvm_exit *out)
+{
+    vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);
+    *out = why;
+    return false;
+}
+
 bool vmx_end_element(void)
 {
     uint64_t flags = vmcs_read(GUEST_RFLAGS);
@@ -170,17 +177,16 @@ static bool exit_window(struct hvm_vcpu *v, enum hvm_exit *out)
     return true;
 }
 
-/* A pending debug exception is delivered at the next entry and so ends HLT: a single step, or a
- * data breakpoint that MOV SS held back (SDM vol. 3, 25.4.2: BS, and bit 12 for the breakpoints).
- */
-static bool debug_pending(void)
+/* A single step, or a data breakpoint that MOV SS held back (SDM vol. 3, 25.4.2: BS, and bit 12 for
+ * the breakpoints). */
+bool vmx_debug_pending(void)
 {
     return vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) & (BIT(14) | BIT(12));
 }
 
 bool vmx_can_wake(struct hvm_vcpu *v)
 {
-    if (debug_pending()) {
+    if (vmx_debug_pending()) {
         return true;
     }
     if (v->nmi_pending && !(vmcs_read(GUEST_INTERRUPTIBILITY_STATE) & BLOCKING_BY_NMI)) {

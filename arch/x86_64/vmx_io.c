@@ -75,8 +75,7 @@ static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exi
         case EMUL_FAULT:
             return true; /* with RCX and the index as far as it came */
         default:
-            *out = HVM_EXIT_NO_MEMORY;
-            return false;
+            return vmx_retry(HVM_EXIT_NO_MEMORY, out);
         }
         left--;
         v->gpr[index] = advance_reg(v->gpr[index], step, mask);
@@ -87,8 +86,7 @@ static bool string(struct hvm_vcpu *v, const struct exitqual_io *q, enum hvm_exi
             return true;
         }
         if (left > 0 && vmx_must_leave(v, begin)) {
-            *out = HVM_EXIT_WORK;
-            return false;
+            return vmx_retry(HVM_EXIT_WORK, out);
         }
     }
     if (left == 0) {

@@ -8,7 +8,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hvm/kvm.h"
 #include "arch/x86_64/vmx.h"
-#include "base/log.h"
+#include "base/format.h"
 #include "base/string.h"
 
 #define MSR_IA32_TSC 0x10u
@@ -145,11 +145,13 @@ static enum status write_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t value)
     }
 }
 
-/* A guest may probe thousands of numbers; each is worth one line for the whole machine. */
-static void log_unknown(const char *what, uint32_t msr)
+/* A guest may probe thousands of numbers; each is worth one line for the whole machine. written:
+ * the value, or NULL for RDMSR. */
+static void tell_refused(const struct hvm_vcpu *v, uint32_t msr, const uint64_t *written)
 {
     static uint32_t seen[64];
     static unsigned n;
+    char text[80];
 
     for (unsigned i = 0; i < n; i++) {
         if (seen[i] == msr) {
@@ -158,7 +160,13 @@ static void log_unknown(const char *what, uint32_t msr)
     }
     if (n < ARRAY_LEN(seen)) {
         seen[n++] = msr;
-        log_info("a guest's %s of unknown MSR %#x is #GP", what, msr);
+        if (written) {
+            format(text, sizeof(text), "WRMSR of %#llx to MSR %#x is #GP",
+                   (unsigned long long)*written, msr);
+        } else {
+            format(text, sizeof(text), "RDMSR of MSR %#x is #GP", msr);
+        }
+        v->ops->note(v->ctx, text);
     }
 }
 
@@ -170,7 +178,7 @@ bool vmx_exit_rdmsr(struct hvm_vcpu *v, enum hvm_exit *out)
     (void)out;
     v->counts[HVM_N_MSR]++;
     if (read_msr(v, msr, &value) != OK) {
-        log_unknown("RDMSR", msr);
+        tell_refused(v, msr, NULL);
         return vmx_inject_gp(v);
     }
     v->gpr[RAX] = (uint32_t)value;
@@ -187,11 +195,10 @@ bool vmx_exit_wrmsr(struct hvm_vcpu *v, enum hvm_exit *out)
     v->counts[HVM_N_MSR]++;
     enum status s = write_msr(v, msr, value);
     if (s == E_NOMEM) {
-        *out = HVM_EXIT_NO_MEMORY;
-        return false;
+        return vmx_retry(HVM_EXIT_NO_MEMORY, out);
     }
     if (s != OK) {
-        log_unknown("WRMSR", msr);
+        tell_refused(v, msr, &value);
         return vmx_inject_gp(v);
     }
     vmx_advance();

@@ -27,8 +27,9 @@ static void enter_event(uint32_t info, uint32_t error, uint32_t len)
 }
 
 /*
- * One event an entry (SDM vol. 3, 27.6): first what an exit cut short, then an NMI, then an
- * external interrupt. What cannot be delivered now opens the window that exits when it can.
+ * One event an entry (SDM vol. 3, 27.6): first what an exit cut short, then a debug trap that is
+ * pending, then an NMI, then an external interrupt (6.9). What cannot be delivered now opens the
+ * window that exits when it can. An entry that injects an event drops a pending trap (27.7.3).
  */
 static void prepare_events(struct hvm_vcpu *v)
 {
@@ -42,6 +43,8 @@ static void prepare_events(struct hvm_vcpu *v)
         }
         enter_event(v->reinject_info, v->reinject_error, v->reinject_len);
         v->reinject_info = 0;
+    } else {
+        taken = vmx_debug_pending();
     }
     if (v->nmi_pending) {
         if (!taken && !(blocking & (BLOCKING_BY_NMI | BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))) {

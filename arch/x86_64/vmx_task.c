@@ -79,7 +79,10 @@ bool vmx_exit_task_switch(struct hvm_vcpu *v, enum hvm_exit *out)
     vmx_emul_begin(v, &e);
     enum emul_result r = task_switch(&e, &t);
     if (r == EMUL_NO_MEMORY) {
-        *out = HVM_EXIT_NO_MEMORY; /* the event, if there is one, comes again */
+        if (!event) {
+            return vmx_retry(HVM_EXIT_NO_MEMORY, out);
+        }
+        *out = HVM_EXIT_NO_MEMORY; /* the event comes again, with the RF that it is to save */
         return false;
     }
     vmx_drop_cut_short(v);

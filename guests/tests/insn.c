@@ -168,6 +168,42 @@ static void single_step(void)
     tap_ok(db_dr6 & 1ul << 14, "DR6 says so: %lx", db_dr6);
 }
 
+static void on_irq(unsigned vector)
+{
+    if (vector == 0x77) {
+        apic_eoi();
+    }
+}
+
+static bool on_debug_or_nmi(struct trap_frame *f)
+{
+    return f->vector == 2 || on_debug(f);
+}
+
+/* An interrupt that the instruction itself raises does not take the place of its single step. */
+static void step_with_interrupt(uint32_t msr, uint64_t value, const char *what)
+{
+    steps = 0;
+    __asm__ volatile("sti; pushfq; orl $0x100, (%%rsp); popfq\n"
+                     "wrmsr\n"
+                     "nop\n"
+                     "pushfq; andl $~0x100, (%%rsp); popfq; cli\n" ::"c"(msr),
+                     "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+    tap_ok(steps == 5, "single steps over a WRMSR that raises %s: %lu", what, steps);
+}
+
+static void steps_with_interrupts(void)
+{
+    apic_init();
+    kit_on_irq = on_irq;
+    kit_on_trap = on_debug_or_nmi;
+    step_with_interrupt(0x83f, 0x77, "an interrupt");
+    tap_ok(kit_irqs[0x77] == 1, "which comes");
+    step_with_interrupt(0x830, 4u << 8 | rdmsr(0x802) << 32, "an NMI");
+    kit_on_trap = on_debug;
+}
+
 static void breakpoints(void)
 {
     static volatile uint64_t watched;
@@ -229,5 +265,6 @@ void guest_main(const uint8_t *boot_params)
     page_faults();
     kit_on_trap = on_debug;
     single_step();
+    steps_with_interrupts();
     breakpoints();
 }

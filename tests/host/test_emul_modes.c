@@ -302,7 +302,8 @@ static void test_length(void **state)
     }
 }
 
-/* PUSHA and POPA go on at the stack's other end, as eight pushes do; an element across it faults. */
+/* PUSHA and POPA go on at the stack's other end, as eight pushes do; an element across it faults.
+ */
 static void test_stack_wraps(void **state)
 {
     (void)state;
