@@ -273,4 +273,10 @@ static inline void vmcs_write(enum vmcs_field f, uint64_t value)
     }
 }
 
+/* Whether the guest executes 64-bit code. CS.L means that in IA-32e mode only. */
+static inline bool vmx_is_code64(void)
+{
+    return (vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13)) && (vmcs_read(GUEST_IA32_EFER) & EFER_LMA);
+}
+
 #endif

@@ -63,15 +63,12 @@ uint64_t vmx_guest_cr4(void)
 
 static struct cr_state state_of(void)
 {
-    bool l = vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13);
-    uint64_t efer = vmcs_read(GUEST_IA32_EFER);
-
     return (struct cr_state){
         .cr0 = vmx_guest_cr0(),
         .cr3 = vmcs_read(GUEST_CR3),
         .cr4 = vmx_guest_cr4(),
-        .efer = efer,
-        .code64 = l && (efer & EFER_LMA),
+        .efer = vmcs_read(GUEST_IA32_EFER),
+        .cs_l = vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13),
         .tr_type = vmcs_read(GUEST_TR_ACCESS_RIGHTS) & 0xf,
     };
 }
@@ -128,7 +125,7 @@ bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out)
     switch (q.type) {
     case CR_MOV_TO:
         value = get_gpr(v, q.gpr);
-        if (!(vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
+        if (!vmx_is_code64()) {
             value = (uint32_t)value;
         }
         if (q.cr == 0) {

@@ -26,7 +26,7 @@ void vmx_advance(void)
     uint64_t old = vmcs_read(GUEST_RIP), rip = old + vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
     uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
 
-    if ((old ^ rip) >> 32 && !(vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13))) {
+    if ((old ^ rip) >> 32 && !vmx_is_code64()) {
         rip = (uint32_t)rip; /* outside 64-bit mode RIP wraps at 32 bits */
     }
     vmcs_write(GUEST_RIP, rip);
@@ -232,12 +232,9 @@ static bool exit_vmcall(struct hvm_vcpu *v, enum hvm_exit *out)
 {
     /* SS.DPL is the CPL. */
     int64_t result = kvm_hypercall((vmcs_read(GUEST_SS_ACCESS_RIGHTS) >> 5 & 3) == 0);
-    bool wide =
-        (vmcs_read(GUEST_IA32_EFER) & EFER_LMA) && (vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13));
-
     (void)out;
     v->counts[HVM_N_OTHER]++;
-    v->gpr[RAX] = wide ? (uint64_t)result : (uint32_t)result;
+    v->gpr[RAX] = vmx_is_code64() ? (uint64_t)result : (uint32_t)result;
     vmx_advance();
     return true;
 }

@@ -45,7 +45,6 @@ static void check(const struct cr_state *s)
     require(lma == (paging && (s->efer & EFER_LME)));
     require(!lma || (s->cr4 & CR4_PAE));
     require(lma || !(s->cr4 & CR4_PCIDE));
-    require(!s->code64 || lma);
 }
 
 static void written(struct cr_state *s, const struct cr_state *old, const struct cr_change *c)
@@ -56,6 +55,7 @@ static void written(struct cr_state *s, const struct cr_state *old, const struct
         (cr0 & (CR0_PG | CR0_CD | CR0_NW)) || (cr4 & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_SMEP));
 
     require((cr0 == 0 || cr4 == 0) && !((c->efer ^ old->efer) & ~EFER_LMA));
+    require(!old->cs_l || !((c->efer ^ old->efer) & EFER_LMA));
     require(c->load_pdptes == (pae && reload)); /* SDM vol. 3, 4.4.1 */
     require(c->flush || (!(cr0 & old->cr0 & CR0_PG) && !(cr4 & (CR4_PAE | CR4_PCIDE))));
     s->cr0 = c->cr0;
@@ -94,7 +94,7 @@ static void step(struct cr_state *s, struct input *in)
         s->efer ^= (s->cr0 & CR0_PG) ? 0 : EFER_LME;
         break;
     case 6: /* a far jump, a task register, CR3 */
-        s->code64 = (what & 8) && (s->efer & EFER_LMA);
+        s->cs_l = what & 8;
         s->tr_type = word & 0xf;
         s->cr3 = (s->cr4 & CR4_PCIDE) || (what & 16) ? word : word & ~UINT64_C(0xfff);
         break;

@@ -14,17 +14,17 @@
 #define PAGED (FLAT | CR0_PG)
 #define OFFERED (CR4_PSE | CR4_PAE | CR4_PGE | CR4_MCE | CR4_SMEP | CR4_PCIDE | CR4_OSFXSR)
 
-static struct cr_state state_of(uint64_t cr0, uint64_t cr4, uint64_t efer, bool code64)
+static struct cr_state state_of(uint64_t cr0, uint64_t cr4, uint64_t efer, bool cs_l)
 {
     return (struct cr_state){
-        .cr0 = cr0, .cr3 = 0x5000, .cr4 = cr4, .efer = efer, .code64 = code64, .tr_type = 11};
+        .cr0 = cr0, .cr3 = 0x5000, .cr4 = cr4, .efer = efer, .cs_l = cs_l, .tr_type = 11};
 }
 
 static void test_cr0_faults(void **state)
 {
     static const struct {
         uint64_t cr0, cr4, efer;
-        bool code64;
+        bool cs_l;
         uint8_t tr_type;
         uint64_t value;
     } cases[] = {
@@ -41,7 +41,7 @@ static void test_cr0_faults(void **state)
     (void)state;
 
     for (unsigned k = 0; k < ARRAY_LEN(cases); k++) {
-        struct cr_state s = state_of(cases[k].cr0, cases[k].cr4, cases[k].efer, cases[k].code64);
+        struct cr_state s = state_of(cases[k].cr0, cases[k].cr4, cases[k].efer, cases[k].cs_l);
         struct cr_change c = {.cr0 = 1234};
 
         s.tr_type = cases[k].tr_type;

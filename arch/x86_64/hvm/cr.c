@@ -38,12 +38,12 @@ enum cr_result cr_write_cr0(const struct cr_state *s, uint64_t value, struct cr_
     c.cr0 = (value & CR0_DEFINED) | CR0_ET;
     uint64_t changed = c.cr0 ^ s->cr0;
     if ((changed & c.cr0 & CR0_PG) && (s->efer & EFER_LME)) {
-        if (!(s->cr4 & CR4_PAE) || s->code64 || s->tr_type != TYPE_BUSY_TSS) {
+        if (!(s->cr4 & CR4_PAE) || s->cs_l || s->tr_type != TYPE_BUSY_TSS) {
             return CR_FAULT;
         }
         c.efer |= EFER_LMA;
     } else if (changed & s->cr0 & CR0_PG) {
-        if ((s->efer & EFER_LMA) && (s->code64 || (s->cr4 & CR4_PCIDE))) {
+        if ((s->efer & EFER_LMA) && (s->cs_l || (s->cr4 & CR4_PCIDE))) {
             return CR_FAULT;
         }
         c.efer &= ~EFER_LMA;

@@ -12,7 +12,7 @@
 /* All as the guest sees it. */
 struct cr_state {
     uint64_t cr0, cr3, cr4, efer;
-    bool code64;     /* it executes 64-bit code: CS.L, in IA-32e mode */
+    bool cs_l;       /* CS.L, which means something outside IA-32e mode, too: it bars the way in */
     uint8_t tr_type; /* TR's segment type */
 };
 
