@@ -29,7 +29,7 @@ static enum status fault_of_delivery(struct hvm_vcpu *v, bool translated, uint32
     bool tss = in_table(GUEST_TR_BASE, GUEST_TR_LIMIT);
 
     if (!translated) { /* its page tables are nowhere */
-        unsigned access = idt || gdt || tss ? 0 : GWALK_WRITE;
+        unsigned access = idt || gdt || tss ? GWALK_IMPLICIT : GWALK_WRITE;
         struct emul_range r;
         struct emul e;
 

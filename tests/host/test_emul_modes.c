@@ -366,9 +366,10 @@ static void test_umip(void **state)
     }
 }
 
-/* AC lets level 0 to 2 reach user pages under SMAP; level 3's implicit accesses it does not. */
+/* AC lets level 0 to 2 reach user pages under SMAP by an operand, not by a descriptor. */
 static void test_smap_implicit(void **state)
 {
+    struct emul_range r;
     uint8_t byte;
     (void)state;
 
@@ -381,9 +382,10 @@ static void test_smap_implicit(void **state)
         fake.e.cpl = how & 1 ? 3 : 0;
         fake.e.rflags |= how & 2 ? BIT(18) : 0;
         store_le32(fake.memory + 2 * PAGE_SIZE + 4 * (FAKE_DATA >> 22), (uint32_t)FAKE_CODE | 0x87);
-        assert_int_equal(emul_read(&fake.e, FAKE_DATA, &byte, 1, 0),
-                         how == 2 ? EMUL_DONE : EMUL_FAULT);
-        emul_forget(&fake.e);
+        assert_int_equal(emul_map_at(&fake.e, SEG_DS, FAKE_DATA, 1, false, &r),
+                         how == 0 ? EMUL_FAULT : EMUL_DONE);
+        assert_int_equal(emul_read(&fake.e, FAKE_DATA, &byte, 1, 0), EMUL_FAULT);
+        assert_int_equal(fake.e.fault.error, PF_PRESENT);
         assert_int_equal(emul_read(&fake.e, FAKE_DATA, &byte, 1, GWALK_USER), EMUL_DONE);
     }
 }

@@ -165,7 +165,7 @@ enum emul_result emul_map_at(struct emul *e, unsigned segment, uint64_t offset, 
 /* Of a mapped range, and only with GWALK_WRITE of a write, nothing fails; E_NOMEM of a read. */
 enum emul_result emul_get(struct emul *e, const struct emul_range *r, void *to) MUST_CHECK;
 enum emul_result emul_put(struct emul *e, const struct emul_range *r, const void *from) MUST_CHECK;
-/* Both at once, of any length. */
+/* Both at once, of any length, and for the CPU's own sake: GWALK_IMPLICIT is added. */
 enum emul_result emul_read(struct emul *e, uint64_t linear, void *to, unsigned n,
                            unsigned access) MUST_CHECK;
 enum emul_result emul_write(struct emul *e, uint64_t linear, const void *from, unsigned n,

@@ -45,10 +45,7 @@ static enum emul_result walk(struct emul *e, uint64_t linear, unsigned access, g
                                     .cr3 = e->cr3,
                                     .cr4 = e->cr4,
                                     .efer = e->efer,
-
-                                    /* At level 3 a supervisor's access is an implicit one, as to a
-                                       descriptor: SDM vol. 3, 5.6. */
-                                    .ac = (e->rflags & RF_AC) && e->cpl < 3,
+                                    .ac = e->rflags & RF_AC,
                                     .phys_bits = e->phys_bits};
     const struct gwalk_reader reader = {.read = read_table, .mark = mark_table, .ctx = e};
     uint32_t error = 0;
@@ -183,7 +180,7 @@ enum emul_result emul_read(struct emul *e, uint64_t linear, void *to, unsigned n
 
     for (unsigned done = 0, part; done < n; done += part) {
         part = MIN(n - done, EMUL_RANGE_MAX);
-        TRY(emul_map(e, linear + done, part, access, &r));
+        TRY(emul_map(e, linear + done, part, access | GWALK_IMPLICIT, &r));
         TRY(emul_get(e, &r, (uint8_t *)to + done));
     }
     return EMUL_DONE;
@@ -196,7 +193,7 @@ enum emul_result emul_write(struct emul *e, uint64_t linear, const void *from, u
 
     for (unsigned done = 0, part; done < n; done += part) {
         part = MIN(n - done, EMUL_RANGE_MAX);
-        TRY(emul_map(e, linear + done, part, access | GWALK_WRITE, &r));
+        TRY(emul_map(e, linear + done, part, access | GWALK_IMPLICIT | GWALK_WRITE, &r));
         TRY(emul_put(e, &r, (const uint8_t *)from + done));
     }
     return EMUL_DONE;

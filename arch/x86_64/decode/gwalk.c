@@ -102,7 +102,7 @@ static bool allowed(const struct gwalk_mode *mode, unsigned access, uint64_t all
     if (access & GWALK_FETCH) {
         return !(user_page && (mode->cr4 & CR4_SMEP));
     }
-    if (user_page && (mode->cr4 & CR4_SMAP) && !mode->ac) {
+    if (user_page && (mode->cr4 & CR4_SMAP) && (!mode->ac || (access & GWALK_IMPLICIT))) {
         return false;
     }
     return !(access & GWALK_WRITE) || (all & PTE_W) || !(mode->cr0 & CR0_WP);

@@ -17,7 +17,7 @@
 /* The guest's control registers and what else decides. */
 struct gwalk_mode {
     uint64_t cr0, cr3, cr4, efer;
-    bool ac;            /* RFLAGS.AC: suspends SMAP */
+    bool ac;            /* RFLAGS.AC: suspends SMAP for explicit accesses */
     unsigned phys_bits; /* the guest's MAXPHYADDR: higher bits of entries are reserved; 0: 52 */
 };
 
@@ -34,6 +34,9 @@ struct gwalk_reader {
 #define GWALK_WRITE 0x02u
 #define GWALK_USER 0x04u /* at privilege level 3 */
 #define GWALK_FETCH 0x10u
+/* Not one of them: a supervisor's access to a descriptor or a TSS, which RFLAGS.AC does not free of
+ * SMAP (SDM vol. 3, 5.6.1). */
+#define GWALK_IMPLICIT 0x100u
 
 /* The other bits of an error code. */
 #define PF_PRESENT 0x01u
