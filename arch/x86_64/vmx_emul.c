@@ -157,6 +157,10 @@ void vmx_emul_begin(struct hvm_vcpu *v, struct emul *e)
     e->cr3 = vmcs_read(GUEST_CR3);
     e->cr4 = vmcs_read(GUEST_CR4);
     e->efer = vmcs_read(GUEST_IA32_EFER);
+    e->has_pdptes = (e->cr0 & CR0_PG) && (e->cr4 & CR4_PAE) && !(e->efer & EFER_LMA);
+    for (unsigned i = 0; e->has_pdptes && i < 4; i++) { /* SDM vol. 3, 28.3.1 */
+        e->pdptes[i] = vmcs_read((enum vmcs_field)(GUEST_PDPTE0 + 2 * i));
+    }
     e->xcr0 = v->xcr0;
     e->mode = (cs & SEG_L) && (e->efer & EFER_LMA) ? INSN_64 : (cs & SEG_DB) ? INSN_32 : INSN_16;
     e->cpl = vmcs_read(GUEST_SS_ACCESS_RIGHTS) >> SEG_DPL_SHIFT & 3; /* SDM vol. 3, 25.4.1 */

@@ -411,6 +411,34 @@ static void test_phys_bits(void **state)
     }
 }
 
+/* PAE's four top entries are the CPU's copies, until CR3 is written. */
+static void test_pdptes(void **state)
+{
+    uint8_t byte;
+    (void)state;
+
+    for (unsigned how = 0; how < 4; how++) {
+        bool loaded = how & 1, in_memory = how & 2;
+        uint64_t pdpte = (FAKE_DATA + 3 * PAGE_SIZE) | 1;
+
+        start(INSN_32);
+        fake.device_pages = 0;
+        fake.e.cr0 |= BIT(31);
+        fake.e.cr4 |= BIT(5);
+        fake.e.cr3 = FAKE_DATA + 2 * PAGE_SIZE;
+        fake.e.has_pdptes = true;
+        fake.e.pdptes[FAKE_DATA >> 30] = loaded ? pdpte : 0;
+        store_le64(fake.memory + 2 * PAGE_SIZE + 8 * (FAKE_DATA >> 30), in_memory ? pdpte : 0);
+        store_le64(fake.memory + 3 * PAGE_SIZE + 8 * (FAKE_DATA >> 21 & 511), FAKE_CODE | 0x83);
+        assert_int_equal(emul_read(&fake.e, FAKE_DATA, &byte, 1, 0),
+                         loaded ? EMUL_DONE : EMUL_FAULT);
+        emul_forget(&fake.e);
+        fake.e.has_pdptes = false;
+        assert_int_equal(emul_read(&fake.e, FAKE_DATA, &byte, 1, 0),
+                         in_memory ? EMUL_DONE : EMUL_FAULT);
+    }
+}
+
 static void test_double_faults(void **state)
 {
     (void)state;
@@ -441,7 +469,8 @@ int main(void)
         cmocka_unit_test(test_single_step),   cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_length),        cmocka_unit_test(test_umip),
         cmocka_unit_test(test_smap_implicit), cmocka_unit_test(test_phys_bits),
-        cmocka_unit_test(test_stack_wraps),   cmocka_unit_test(test_double_faults),
+        cmocka_unit_test(test_pdptes),        cmocka_unit_test(test_stack_wraps),
+        cmocka_unit_test(test_double_faults),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

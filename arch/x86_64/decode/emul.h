@@ -114,6 +114,8 @@ struct emul {
     uint64_t *gpr; /* 16, in the order of encoding, RSP included */
     uint64_t rip, rflags;
     uint64_t cr0, cr3, cr4, efer, xcr0;
+    bool has_pdptes; /* these are what the CPU holds of PAE's; else they are in memory */
+    uint64_t pdptes[4];
     enum insn_mode mode; /* of the code segment */
     uint8_t cpl;
     uint8_t phys_bits;         /* of guest-physical addresses, as CPUID has it; 0: 52 */

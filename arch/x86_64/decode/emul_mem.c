@@ -46,7 +46,8 @@ static enum emul_result walk(struct emul *e, uint64_t linear, unsigned access, g
                                     .cr4 = e->cr4,
                                     .efer = e->efer,
                                     .ac = e->rflags & RF_AC,
-                                    .phys_bits = e->phys_bits};
+                                    .phys_bits = e->phys_bits,
+                                    .pdptes = e->has_pdptes ? e->pdptes : NULL};
     const struct gwalk_reader reader = {.read = read_table, .mark = mark_table, .ctx = e};
     uint32_t error = 0;
 

@@ -174,9 +174,14 @@ enum status gwalk(const struct gwalk_mode *mode, const struct gwalk_reader *read
         unsigned shift = PAGE_SHIFT + (level - 1) * f.bits;
         uint64_t index = linear >> shift & (BIT(f.bits) - 1);
         uint64_t page_mask = BIT(shift) - 1, e;
-        path.at[level] = table + index * f.entry;
-        enum status s = read_entry(reader, path.at[level], f.entry, &e);
+        enum status s = OK;
 
+        path.at[level] = table + index * f.entry;
+        if (f.pae_root && level == 3 && mode->pdptes) {
+            e = mode->pdptes[index & 3];
+        } else {
+            s = read_entry(reader, path.at[level], f.entry, &e);
+        }
         if (s != OK) {
             return s;
         }

@@ -5,8 +5,7 @@
  *
  * The tables are the guest's and hostile: at most five entries are read, through a callback, and
  * whatever they hold is followed without trust. Accessed and dirty bits are set through the caller,
- * if it wants that; protection keys are not looked at. PAE's four top entries are read from memory,
- * where the CPU has loaded them when CR3 was written.
+ * if it wants that; protection keys are not looked at.
  */
 #ifndef ARCH_DECODE_GWALK_H
 #define ARCH_DECODE_GWALK_H
@@ -19,6 +18,9 @@ struct gwalk_mode {
     uint64_t cr0, cr3, cr4, efer;
     bool ac;            /* RFLAGS.AC: suspends SMAP for explicit accesses */
     unsigned phys_bits; /* the guest's MAXPHYADDR: higher bits of entries are reserved; 0: 52 */
+    /* PAE's four top entries as the CPU holds them since CR3 was written, or NULL: those in memory
+     * (SDM vol. 3, 4.4.1). */
+    const uint64_t *pdptes;
 };
 
 /* Reads n bytes (4 or 8, aligned, so within one page) of guest-physical memory. */

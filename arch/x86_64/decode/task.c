@@ -214,6 +214,7 @@ static enum emul_result commit(struct emul *e, struct task_switch *t, struct pla
             return s == E_NOMEM ? EMUL_NO_MEMORY : emul_raise(e, EXC_GP, true, 0);
         }
         e->cr3 = cr3;
+        e->has_pdptes = false; /* they have just been loaded */
         emul_forget(e);
     }
     return EMUL_DONE;
