@@ -232,6 +232,7 @@ static bool exit_vmcall(struct hvm_vcpu *v, enum hvm_exit *out)
 {
     /* SS.DPL is the CPL. */
     int64_t result = kvm_hypercall((vmcs_read(GUEST_SS_ACCESS_RIGHTS) >> 5 & 3) == 0);
+
     (void)out;
     v->counts[HVM_N_OTHER]++;
     v->gpr[RAX] = vmx_is_code64() ? (uint64_t)result : (uint32_t)result;

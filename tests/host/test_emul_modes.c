@@ -172,6 +172,9 @@ static void test_segment_loads(void **state)
     assert_int_equal(step_bytes(INSN_16, "\x8e\x17", 2), EMUL_DONE); /* mov (%bx), %ss */
     assert_int_equal(fake.segments[SEG_SS].base, 0x12340);
     assert_true(fake.e.blocks_ss);
+    assert_int_equal(step_bytes(INSN_16, "\x0f\xb2\x17", 3), EMUL_DONE); /* lss (%bx), %dx */
+    assert_true(fake.gpr[2] == 0x1234 && fake.segments[SEG_SS].base == 0);
+    assert_false(fake.e.blocks_ss);
 }
 
 /* A lack of frames comes before a device sees anything, and nothing has changed. */

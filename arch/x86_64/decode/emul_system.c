@@ -46,6 +46,7 @@ static enum emul_result load_far(struct emul *e)
     TRY(emul_map_at(e, i->segment, emul_address(e, i), i->size + 2u, false, &r));
     TRY(emul_get(e, &r, bytes));
     TRY(emul_load_segment(e, i->sub, load_le16(bytes + i->size)));
+    e->blocks_ss = false; /* MOV and POP of SS alone hold interrupts back: SDM vol. 3, 6.8.3 */
     emul_reg_write(e, i->reg, i->size, true, load_le64(bytes));
     return EMUL_DONE;
 }
