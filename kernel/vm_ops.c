@@ -291,7 +291,8 @@ static void op_note(void *ctx, const char *text)
 {
     const struct vcpu *v = ctx;
 
-    log_info("%s: %s", v->vm->config->name, text);
+    /* Not as a line about the VM: it would count against those that tell more of it. */
+    log_info("VM %s: %s", v->vm->config->name, text);
 }
 
 const struct hvm_ops vm_hvm_ops = {

@@ -47,8 +47,10 @@ struct hvm_ops {
     /* Whether an external interrupt wants delivery, and its acknowledge (-1: it went away). */
     bool (*irq_pending)(void *ctx);
     int (*irq_ack)(void *ctx);
-    /* Something about this guest that its owner should know, or may ask for: a line for the log. */
+    /* Something about this guest that its owner should know: one line for the log. */
     void (*warn)(void *ctx, const char *text);
+    /* Likewise what may help to find out why it fails; few in all, as no limit of the VM's counts
+     * these. */
     void (*note)(void *ctx, const char *text);
 };
 
