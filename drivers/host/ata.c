@@ -68,8 +68,7 @@ static void taskfile(struct ata_channel *ch, uint8_t command, bool ext, uint64_t
     port_out8((uint16_t)(ch->cmd + ATA_COMMAND), command);
 }
 
-/* Selects the batch's drive and waits until it takes commands; between commands that is at once. */
-static bool select_drive(struct ata_channel *ch)
+static void select_drive(struct ata_channel *ch)
 {
     uint8_t slave = disk_of(ch)->drive != 0 ? ATA_DEV_SLAVE : 0;
 
@@ -77,6 +76,11 @@ static bool select_drive(struct ata_channel *ch)
     for (unsigned i = 0; i < 4; i++) {
         (void)port_in8(ch->ctl); /* 400 ns until the status is the drive's */
     }
+}
+
+/* Whether the selected drive takes commands; between commands that is at once. */
+static bool is_ready(const struct ata_channel *ch)
+{
     for (unsigned i = 0; i < ATA_POLL_ISSUE; i++) {
         if ((port_in8(ch->ctl) & (ATA_S_BSY | ATA_S_DRQ)) == 0) {
             return true;
@@ -127,19 +131,14 @@ static void begin(struct ata_channel *ch, uint32_t moved_sectors, uint64_t timeo
     set_deadline(ch, timeout_ns);
 }
 
-/* Starts the next command of the batch. */
-static void issue(struct ata_channel *ch)
+/* Starts the next command of the batch, whose drive is selected and ready. */
+static void start_command(struct ata_channel *ch)
 {
     const struct blk_req *r = first_of(ch);
     const struct ata_disk *d = disk_of(ch);
 
     ch->n_commands++;
     ch->state = ATA_RUNNING;
-    if (!select_drive(ch)) {
-        ch->n_timeouts++;
-        begin_reset(ch);
-        return;
-    }
     if (r->op == BLK_FLUSH) {
         ch->cmd_sectors = 0;
         stop_dma(ch);
@@ -163,6 +162,19 @@ static void issue(struct ata_channel *ch)
                          : (ext ? ATA_CMD_WRITE_DMA_EXT : ATA_CMD_WRITE_DMA);
     /* A 28-bit count of 256 is written as 0, which the 8-bit register makes by itself. */
     issue_dma(ch, in, command, ext, lba, n, 0);
+}
+
+/* Starts it at once, or as soon as the drive is ready. */
+static void issue(struct ata_channel *ch)
+{
+    select_drive(ch);
+    if (is_ready(ch)) {
+        start_command(ch);
+        return;
+    }
+    ch->state = ATA_SELECTED;
+    ch->select_end_ns = ch->host->now_ns() + ATA_SELECT_TIMEOUT_NS;
+    set_deadline(ch, ATA_SELECT_LOOK_NS);
 }
 
 static void start_next(struct ata_channel *ch)
@@ -323,6 +335,17 @@ uint64_t ata_tick(struct ata_channel *ch, uint64_t now_ns)
         return ch->deadline_ns;
     }
     switch (ch->state) {
+    case ATA_SELECTED:
+        if (is_ready(ch)) {
+            start_command(ch);
+        } else if (now_ns < ch->select_end_ns) {
+            set_deadline(ch, ATA_SELECT_LOOK_NS);
+        } else {
+            ch->n_timeouts++;
+            log_warn("%s: the drive takes no command", disk_of(ch)->dev.name);
+            begin_reset(ch);
+        }
+        break;
     case ATA_RUNNING:
         if (ata_irq(ch)) {
             break; /* it had ended; the interrupt was lost */

@@ -2,11 +2,12 @@
 /*
  * ATA disks on a PIIX-style IDE controller: bus-master DMA, one command at a time per channel.
  *
- * A channel is idle, runs a command, keeps one back that has ended, or resets. Commands end by
- * interrupt (ata_irq) or, when that is lost, by the deadline (ata_tick), and the next one starts
- * there, before anybody is told about the last one. An error is tried again after a soft reset,
- * ATA_RETRIES times, then the request fails with E_IO; resetting is a sequence of deadlines and
- * never waits in place. Only ata_probe polls, at start-up. ATAPI devices are ignored.
+ * A channel is idle, waits for a drive that is still busy, runs a command, keeps one back that has
+ * ended, or resets. Commands end by interrupt (ata_irq) or, when that is lost, by the deadline
+ * (ata_tick), and the next one starts there, before anybody is told about the last one. An error is
+ * tried again after a soft reset, ATA_RETRIES times, then the request fails with E_IO; selecting
+ * and resetting are sequences of deadlines and never wait in place. Only ata_probe polls, at
+ * start-up. ATAPI devices are ignored.
  *
  * Which VM's requests come when is settled above (drivers/block/elevator.h): what waits here is one
  * batch of them, unless the driver is used without it.
@@ -34,6 +35,7 @@
 
 #define ATA_RETRIES 3
 #define ATA_PATIENCE 16u
+#define ATA_SELECT_TIMEOUT_NS UINT64_C(100000000)  /* before a command; mostly there is no wait */
 #define ATA_TIMEOUT_NS UINT64_C(10000000000)       /* a transfer */
 #define ATA_FLUSH_TIMEOUT_NS UINT64_C(60000000000) /* a flush may write a whole cache */
 #define ATA_RESET_TIMEOUT_NS UINT64_C(31000000000) /* ATA-7: 31 s until BSY clears */
@@ -61,6 +63,7 @@ struct ata_host {
 
 enum ata_state {
     ATA_IDLE,
+    ATA_SELECTED, /* the drive takes no command yet */
     ATA_RUNNING,
     ATA_HELD, /* the command has ended, but for the disk's delay */
     ATA_RESET_HOLD,
@@ -95,6 +98,7 @@ struct ata_channel {
     struct ata_disk disks[2];
     enum ata_state state;
     uint64_t deadline_ns;      /* UINT64_MAX: none */
+    uint64_t select_end_ns;    /* when a drive that takes no command is reset */
     uint64_t reset_end_ns;     /* when a reset that does not end is given up */
     struct blk_req_list queue; /* in the order of arrival */
     /* Being worked on, in one or more commands: of one disk and kind, and their sectors in a row.

@@ -58,7 +58,10 @@
 #define ATA_CMD_SECTORS_EXT 1024u /* what follows its end is one step */
 #define ATA_LBA28_SECTORS UINT64_C(0x0fffffff)
 
-#define ATA_POLL_ISSUE 100000u /* status reads before a command; a few ms at most */
+/* Status reads before a command, a microsecond or so each; where they are not enough, the next ones
+ * come so much later. */
+#define ATA_POLL_ISSUE 32u
+#define ATA_SELECT_LOOK_NS UINT64_C(1000000)
 
 /* What the running command moves. */
 enum ata_move { ATA_MOVE_NONE, ATA_MOVE_IN, ATA_MOVE_OUT };

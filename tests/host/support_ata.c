@@ -263,6 +263,7 @@ static uint32_t ctl_in(void *ctx, uint16_t port, unsigned size)
 
     (void)port;
     (void)size;
+    f->n_looks++;
     if (!f->drive[0].present && !f->drive[1].present) {
         return 0xff;
     }

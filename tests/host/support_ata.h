@@ -50,6 +50,7 @@ struct ata_fake {
     uint64_t lost_lba; /* a sector whose transfers never end, likewise */
     uint64_t now_ns;
     unsigned n_commands, n_flushes, n_resets;
+    unsigned n_looks; /* at the alternate status */
     /* The transfers that ended well, the latest ones. */
     struct ata_fake_move {
         unsigned drive;

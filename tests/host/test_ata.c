@@ -249,6 +249,42 @@ static void test_errors(void **state)
     ata_fake_free(&fake);
 }
 
+/* A drive that is busy before a command is not waited for in place; one that stays so is reset. */
+static void test_busy_before(void **state)
+{
+    static struct client c;
+
+    (void)state;
+    set_up(true, 4096, 0);
+    one_seg(&c, ATA_FAKE_LOW + 0x100000, 8);
+    unsigned commands = fake.n_commands, looks = fake.n_looks;
+    fake.status = 0x80;
+    go(&c, 0, BLK_READ, 0, 8);
+    assert_in_range(fake.n_looks - looks, 1, 100);
+    for (unsigned i = 0; i < 20; i++) {
+        looks = fake.n_looks;
+        fake.now_ns += 1000000;
+        assert_true(ata_tick(&ch, fake.now_ns) != UINT64_MAX);
+        assert_in_range(fake.n_looks - looks, 1, 100);
+    }
+    fake.bm_status |= 4; /* what comes now is not the command's end */
+    assert_true(ata_irq(&ch));
+    assert_true(c.done == 0 && fake.n_commands == commands && fake.n_resets == 0);
+    fake.status = 0x50;
+    drive(&c);
+    assert_int_equal(c.status, OK);
+    assert_memory_equal(ata_fake_mem(&fake, c.segs[0].addr, 4096), fake.drive[0].data, 4096);
+    assert_true(fake.n_resets == 0 && ch.n_timeouts == 0);
+
+    fake.status = 0x80;
+    go(&c, 1, BLK_READ, 16, 8);
+    drive(&c);
+    assert_int_equal(c.status, OK);
+    assert_memory_equal(ata_fake_mem(&fake, c.segs[0].addr, 4096), fake.drive[1].data + 8192, 4096);
+    assert_true(fake.n_resets == 1 && ch.n_timeouts == 1);
+    ata_fake_free(&fake);
+}
+
 static void test_other_commands(void **state)
 {
     static struct client c;
@@ -305,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_probe),          cmocka_unit_test(test_transfers),
         cmocka_unit_test(test_full_table),     cmocka_unit_test(test_errors),
         cmocka_unit_test(test_other_commands), cmocka_unit_test(test_read_wait),
+        cmocka_unit_test(test_busy_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
