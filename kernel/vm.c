@@ -116,6 +116,12 @@ static void begin_to_run(struct vm *vm)
              vm->n_disks == 1 ? "" : "s");
 }
 
+/* A disk has said more in the log; here is why in a few words. */
+static const char *why_not(enum status s)
+{
+    return s == E_EXISTS ? "another VM that is on has its disk" : status_name(s);
+}
+
 /* A step of starting; true while there is more to do at once. */
 static bool start_step(struct vm *vm)
 {
@@ -140,10 +146,10 @@ static bool start_step(struct vm *vm)
         log_error("%s: not started: out of memory (%llu frames free)", vm->config->name,
                   (unsigned long long)machine_frames.by_state[FRAME_FREE]);
     } else {
-        log_error("%s: not started: %s", vm->config->name, status_name(s));
+        log_error("%s: not started: %s", vm->config->name, why_not(s));
     }
     char why[64];
-    format(why, sizeof(why), "could not be started: %s", status_name(s));
+    format(why, sizeof(why), "could not be started: %s", why_not(s));
     vm_stop(vm, false, why);
     vm->restart = false;
     return true;
