@@ -109,6 +109,11 @@ class Forged(unittest.TestCase):
             self.assertEqual(whole, "[a] xPANIC[a]+y\n[b]+z\n[b] [a]+\n[a] half\n[b] other\n"
                              '[a]+@{\n[a] one\n@{"t_ms":1,2}\n')
             self.assertEqual(partial, "")
+        # Nor is any of it missing before the last row has come.
+        for text, shown in (("[a] x\r\r\n", "[a] x"), ("[a] x\r\r\n[a", "[a] x"),
+                            ("[a] x\r\r\n[a]+y", "[a] xy"), ("[a] x\r\r\nPANIC", "[a] x\nPANIC"),
+                            ("[a] x\r\r\n[b] y", "[a] x\n[b] y")):
+            self.assertEqual(read(text, 4096), ("", shown))
         # An attached guest has no rows.
         whole, _ = read(GUEST + "[b] x\r\r\n[b]+y\r\n" + HOST, 3)
         self.assertEqual(whole, "[a] [b] x\n[a] [b]+y\n")

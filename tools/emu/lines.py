@@ -147,6 +147,13 @@ class Lines:
 
     def shown(self):
         """The line so far, as it goes into a log."""
-        if self.guest and HOSTLY.match(self.partial):
-            return f"[{self.guest}] {self.partial}"
-        return self.partial
+        if self.guest:
+            return f"[{self.guest}] {self.partial}" if HOSTLY.match(self.partial) else self.partial
+        if not self.rows:
+            return self.partial
+        row = ROW.match(self.partial)
+        if row and row.group().endswith("+"):
+            return self.rows + self.partial[row.end():]
+        if not row and self.partial[:1] in ("", "["):
+            return self.rows  # what comes is the next row
+        return self.rows + "\n" + self.partial
