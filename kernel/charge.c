@@ -33,6 +33,11 @@ void charge_from(struct account *to, uint64_t now_ns)
     (void)account_switch(&accounts, to, now_ns);
 }
 
+void charge_up(void)
+{
+    (void)charge(accounts.open);
+}
+
 void charge_back(struct account *to)
 {
     if (accounts.open != to) {

@@ -32,6 +32,8 @@ struct account *charge(struct account *to);
 uint64_t charge_at(struct account *to);
 /* Likewise, from `now_ns` on, which was read a moment ago; reads no clock. */
 void charge_from(struct account *to, uint64_t now_ns);
+/* Brings the open account up to this moment. */
+void charge_up(void);
 /* Opens `to`, unless it is open. */
 void charge_back(struct account *to);
 struct account *charge_vm(struct vm *vm);

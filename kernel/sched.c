@@ -117,8 +117,8 @@ static uint64_t host_timers_next(void)
 
 void sched_poke(void)
 {
+    poked = true; /* also between two turns, where the next look would else be left out */
     if (in_turn) {
-        poked = true;
         set_deadline();
     }
 }
@@ -129,7 +129,7 @@ void sched_poke(void)
 static void want(struct vcpu *v)
 {
     if (in_turn) {
-        charge_vm(in_turn->vm); /* how far it is counts */
+        charge_up(); /* how far the running one is counts */
     }
     turns_wake(&turns, &v->turn, clock_now_ns());
     if (turns.running) {
@@ -365,6 +365,7 @@ static void run_host_timers(struct timerq *q, struct account *account, uint64_t 
     if (timerq_next(q) <= *now_ns) {
         charge(&charge_hypervisor);
         timerq_run(q, *now_ns);
+        poked = true; /* most are there for a work */
         end_step("host timers", NULL, account, now_ns);
     }
 }
@@ -408,7 +409,7 @@ static bool housekeeping(struct vm *payer, uint64_t *now_ns)
         (void)scan_step(busy);
         end_step("the page scanner", NULL, account, now_ns);
     }
-    return more;
+    return more || poked;
 }
 
 /* Returns the time. */
