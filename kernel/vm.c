@@ -247,10 +247,13 @@ static bool stop_step(struct vm *vm)
     if (vm_take_down(vm, &d)) {
         return true;
     }
-    /* A restart is no stop: what was written aside is there when it comes up again. */
-    if (!vm->restart && vm_disks_drop_some(vm, &d)) {
+    /* A restart is no stop: what was written aside is there when it comes up again. But if it was
+     * stopped and only then restarted, half of it may be gone: then the rest goes too. */
+    vm->drops |= !vm->restart;
+    if (vm->drops && vm_disks_drop_some(vm, &d)) {
         return true;
     }
+    vm->drops = false;
     if (must_wait(vm)) {
         return false;
     }

@@ -117,6 +117,7 @@ struct vm {
     struct loader_job load;
     bool uses_images;      /* kernel/vm_load.c: it holds its kernel's and initrd's frames */
     bool restart;          /* start again once it is off */
+    bool drops;            /* STOPPING: what it wrote aside goes; begun, so it all does */
     char stop_reason[192]; /* why it went off, for `vms` */
     uint64_t started_ns;
     struct timer restart_timer; /* a guest that resets at once waits its turn */
