@@ -14,13 +14,13 @@
  * the main screen, without margins; UTF-8 (in which a byte from 0x80 to 0x9f is no control), ASCII
  * below it, answers of 7 bits; keys as they always were; no attributes; the cursor to be seen, on
  * the last line. (ECMA-48, ECMA-35, DEC VT510, xterm's control sequences, kitty's keyboard
- * protocol.)
+ * protocol, Windows Terminal's win32-input-mode.)
  */
 #define RESET_TERMINAL                                                                             \
     "\030\033\\\033<\033[!p\033[2l\033[12h\033[4l\033[20l\033[?1l\033>\033[?5l\033[?6l"            \
     "\033[?7h\033[?9l\033[?1000l\033[?1001l\033[?1002l\033[?1003l\033[?1004l\033[?1005l"           \
     "\033[?1006l\033[?1015l\033[?2004l\033[?1047l\033[?69l\033[r\033%G\033 F\017\033(B\033)B"      \
-    "\033[>4m\033[=0u\033[0m\033[?25h\033[999;1H\r\n"
+    "\033[>4m\033[=0u\033[?9001l\033[0m\033[?25h\033[999;1H\r\n"
 
 /* A blocked port goes on when this much is free, so that it does not stop at every byte. */
 #define RESUME_ROOM 512u

@@ -9,6 +9,7 @@
 #define CTRL 4u
 #define OTHER_KEY 27u
 #define RELEASE 3u
+#define PRESSED 1u
 #define VALUE_MAX 9999u
 
 enum { OUTSIDE, AFTER_ESC, IN_CSI };
@@ -28,6 +29,9 @@ static bool is_detach(const struct detachkey *d, uint8_t final)
 {
     bool ctrl = d->value[1] > 0 && ((d->value[1] - 1u) & CTRL) != 0;
 
+    if (final == '_') {
+        return d->value[2] == CTRL_CLOSE_BRACKET && d->value[3] == PRESSED;
+    }
     if (final == '~') {
         return d->value[0] == OTHER_KEY && ctrl && d->value[2] == ']';
     }

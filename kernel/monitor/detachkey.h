@@ -7,14 +7,15 @@
  * sequence, and the user could not come back if only the control character were known. The forms:
  * the control character 0x1d; `CSI 93 ; modifiers u` (xterm's formatOtherKeys, and the keyboard
  * protocol of kitty, which may add subparameters behind colons); `CSI 27 ; modifiers ; 93 ~`
- * (xterm's modifyOtherKeys). Modifiers are a bit set plus one; Ctrl is bit 2.
+ * (xterm's modifyOtherKeys); `CSI key ; scan code ; character ; pressed ; ... _` (Windows
+ * Terminal's win32-input-mode). Modifiers are a bit set plus one; Ctrl is bit 2.
  */
 #ifndef KERNEL_MONITOR_DETACHKEY_H
 #define KERNEL_MONITOR_DETACHKEY_H
 
 #include "base/types.h"
 
-#define DETACHKEY_PARAMS 3u
+#define DETACHKEY_PARAMS 4u
 
 /* Zeroes are a good beginning. */
 struct detachkey {

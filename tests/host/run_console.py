@@ -180,10 +180,11 @@ class Forged(unittest.TestCase):
     def test_quit_keys(self):
         """Ctrl-A x quits in each mode to which a guest can switch the keyboard."""
         for typed in (b"\x01x", b"\x1b[97;5u\x1b[120u", b"\x1b[27;5;97~x",
-                      b"\x1b[97;5:1u\x1b[97;5:3ux", b"\x1b[97;133u\x1b[120;129u", b"\x1b[97:65;5ux"):
+                      b"\x1b[97;5:1u\x1b[97;5:3ux", b"\x1b[97;133u\x1b[120;129u", b"\x1b[97:65;5ux",
+                      b"\x1b[65;30;1;1;8;1_\x1b[65;30;1;0;8;1_\x1b[88;45;120;1;0;1_"):
             self.assertEqual(quit_keys(typed), bytes([CTRL_A]) + b"x", typed)
         for typed in (b"a", b"\x1b[97u", b"\x1b[97;2u", b"\x1b[A", b"\x1b[93;5u", b"\x1b[27;5;93~",
-                      b"\x1b[99999999999999999999;5u", b"\x1b[97;5"):
+                      b"\x1b[99999999999999999999;5u", b"\x1b[97;5", b"\x1b[65;30;97;1;0;1_"):
             self.assertEqual(quit_keys(typed), typed)
 
     def test_one_reset(self):

@@ -40,18 +40,22 @@ RESET_TERMINAL = (
     b"\x18\x1b\\\x1b<\x1b[!p\x1b[2l\x1b[12h\x1b[4l\x1b[20l\x1b[?1l\x1b>\x1b[?5l\x1b[?6l\x1b[?7h"
     b"\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l"
     b"\x1b[?1015l\x1b[?2004l\x1b[?1047l\x1b[?69l\x1b[r\x1b%G\x1b F\x0f\x1b(B\x1b)B\x1b[>4m\x1b[=0u"
-    b"\x1b[0m\x1b[?25h\x1b[999;1H\r\n")
+    b"\x1b[?9001l\x1b[0m\x1b[?25h\x1b[999;1H\r\n")
 ANSWERS_SECONDS = 0.2  # until a terminal has answered what a guest asked it
 # Keys as sequences: a guest can switch the terminal to a mode in which Ctrl-A is one (see
 # kernel/monitor/detachkey.h), and the X behind it.
 KEY_SEQUENCE = re.compile(rb"\x1b\[(?:(\d+)(?::\d*)*(?:;(\d+)(?::([123]))?)?(?:;[\d:]*)?u"
-                          rb"|27;(\d+);(\d+)~)")
+                          rb"|27;(\d+);(\d+)~|\d*;\d*;(\d+);([01])(?:;\d*)*_)")
 
 
 def quit_keys(data):
     """What was typed, with Ctrl-A and X as the bytes that they usually are."""
     def one(match):
-        code, modifiers, event, other_modifiers, other_code = match.groups()
+        code, modifiers, event, other_modifiers, other_code, windows_key, pressed = match.groups()
+        if windows_key:  # with Ctrl in it
+            key = chr(min(int(windows_key), sys.maxunicode))
+            wanted = key in (chr(CTRL_A), "x", "X")
+            return match.group() if not wanted else key.encode() if pressed == b"1" else b""
         key = chr(min(int(code or other_code), sys.maxunicode))
         ctrl = (int(modifiers or other_modifiers or 1) - 1) & 4
         if key not in ("aA" if ctrl else "xX"):
