@@ -106,6 +106,7 @@ struct emul_translation {
     unsigned access;
     uint64_t page; /* linear */
     gpa_t at;
+    bool ram; /* else a device */
 };
 
 struct emul {

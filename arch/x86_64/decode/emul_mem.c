@@ -65,17 +65,28 @@ static enum emul_result walk(struct emul *e, uint64_t linear, unsigned access, g
     }
 }
 
-static enum emul_result translate(struct emul *e, uint64_t linear, unsigned access, gpa_t *gpa)
+/* The page's translation: for one to be written, its frame is the guest's own afterwards. */
+static enum emul_result translate(struct emul *e, uint64_t linear, unsigned access,
+                                  const struct emul_translation **out)
 {
     struct emul_translation *t = (access & GWALK_WRITE) ? &e->writes : &e->reads;
     uint64_t page = linear & ~(uint64_t)PAGE_MASK;
 
-    if (!t->known || t->page != page || t->access != access) {
-        t->known = false;
-        TRY(walk(e, linear, access, gpa));
-        *t = (struct emul_translation){true, access, page, GPA(gpa->a & ~(uint64_t)PAGE_MASK)};
+    *out = t;
+    if (t->known && t->page == page && t->access == access) {
+        return EMUL_DONE;
     }
-    *gpa = GPA(t->at.a | (linear & PAGE_MASK));
+    t->known = false;
+    TRY(walk(e, linear, access, &t->at));
+    t->at = GPA(t->at.a & ~(uint64_t)PAGE_MASK);
+    enum status s = e->ops->ram_find(e->ctx, t->at, access & GWALK_WRITE);
+    if (s == E_NOMEM) {
+        return EMUL_NO_MEMORY;
+    }
+    t->ram = s == OK;
+    t->page = page;
+    t->access = access;
+    t->known = true;
     return EMUL_DONE;
 }
 
@@ -87,19 +98,15 @@ enum emul_result emul_map(struct emul *e, uint64_t linear, unsigned n, unsigned 
     while (done < n) {
         uint64_t at = linear + done;
         unsigned len = MIN(n - done, (unsigned)(PAGE_SIZE - (at & PAGE_MASK)));
-        gpa_t gpa = GPA(0);
+        const struct emul_translation *t;
 
         if (!emul_long_mode(e)) {
             at = (uint32_t)at;
         }
-        TRY(translate(e, at, access, &gpa));
-        enum status s = e->ops->ram_find(e->ctx, gpa, access & GWALK_WRITE);
-        if (s == E_NOMEM) {
-            return EMUL_NO_MEMORY;
-        }
-        out->part[parts].at = gpa;
+        TRY(translate(e, at, access, &t));
+        out->part[parts].at = GPA(t->at.a | (at & PAGE_MASK));
         out->part[parts].n = len;
-        out->part[parts++].ram = s == OK;
+        out->part[parts++].ram = t->ram;
         done += len;
     }
     out->n = parts;
@@ -121,15 +128,30 @@ static unsigned piece(uint64_t at, unsigned n)
     return size;
 }
 
+static uint64_t load_piece(const uint8_t *p, unsigned size)
+{
+    return size == 8 ? load_le64(p) : size == 4 ? load_le32(p) : size == 2 ? load_le16(p) : *p;
+}
+
+static void store_piece(uint8_t *p, unsigned size, uint64_t value)
+{
+    if (size == 8) {
+        store_le64(p, value);
+    } else if (size == 4) {
+        store_le32(p, (uint32_t)value);
+    } else if (size == 2) {
+        store_le16(p, (uint16_t)value);
+    } else {
+        *p = (uint8_t)value;
+    }
+}
+
 static void from_device(struct emul *e, uint64_t at, uint8_t *to, unsigned n)
 {
     e->touched_device = true;
     for (unsigned size; n > 0; n -= size, at += size, to += size) {
         size = piece(at, n);
-        uint64_t value = e->ops->device_read(e->ctx, GPA(at), size);
-        for (unsigned k = 0; k < size; k++) {
-            to[k] = (uint8_t)(value >> 8 * k);
-        }
+        store_piece(to, size, e->ops->device_read(e->ctx, GPA(at), size));
     }
 }
 
@@ -137,13 +159,8 @@ static void to_device(struct emul *e, uint64_t at, const uint8_t *from, unsigned
 {
     e->touched_device = true;
     for (unsigned size; n > 0; n -= size, at += size, from += size) {
-        uint64_t value = 0;
-
         size = piece(at, n);
-        for (unsigned k = 0; k < size; k++) {
-            value |= (uint64_t)from[k] << 8 * k;
-        }
-        e->ops->device_write(e->ctx, GPA(at), size, value);
+        e->ops->device_write(e->ctx, GPA(at), size, load_piece(from, size));
     }
 }
 
