@@ -24,16 +24,7 @@ void fold_scan_to(struct fold *f, struct p2m *p)
 
 void fold_scan_all(struct p2m *p)
 {
-    for (uint32_t r = 0; r < p->n_regions && p->n_notes > 0; r++) {
-        struct p2m_notes *notes = p2m_notes(p, GFN((uint64_t)r * P2M_REGION_PAGES));
-        for (unsigned i = 0; notes && i < P2M_REGION_PAGES; i++) {
-            notes->pages[i].rests = 0;
-        }
-        if (notes) {
-            memset(notes->pending, 0xff, sizeof(notes->pending));
-            memset(notes->resting, 0, sizeof(notes->resting));
-        }
-    }
+    p->fold_due = p->n_notes > 0 ? 0 : p->n_regions;
 }
 
 /* Resting pages are woken once in a while, or when nothing may rest any more. */
@@ -45,6 +36,28 @@ static bool wakes(const struct fold *f)
 static bool glance(struct fold *f)
 {
     return ++f->glances % GLANCES == 0;
+}
+
+/* Makes the pages of the next region due for fold_scan_all. False: none is left. */
+static bool make_due(struct fold *f, struct p2m *p)
+{
+    while (p->fold_due < p->n_regions) {
+        struct p2m_notes *notes = p2m_notes(p, GFN((uint64_t)p->fold_due * P2M_REGION_PAGES));
+
+        p->fold_due++;
+        if (notes) {
+            for (unsigned i = 0; i < P2M_REGION_PAGES; i++) {
+                notes->pages[i].rests = 0;
+            }
+            memset(notes->pending, 0xff, sizeof(notes->pending));
+            memset(notes->resting, 0, sizeof(notes->resting));
+            return true;
+        }
+        if (glance(f)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- by checksums -------------------------------------------------------------------------- */
@@ -221,6 +234,9 @@ static bool next_due(struct fold *f)
 bool fold_scan_one(struct fold *f)
 {
     while (f->cursor) {
+        if (make_due(f, f->cursor)) {
+            return true;
+        }
         if (fold_by_dirty(f, f->cursor) ? next_due(f) : next_mapped(f)) {
             return true;
         }

@@ -11,7 +11,7 @@ void fold_scan_to(struct fold *f, struct p2m *p);
 /* Looks at the next page that is due, or does about as much work in finding it. False: there is
  * none left in this pass. */
 bool fold_scan_one(struct fold *f);
-/* Every page of the map becomes due. */
+/* Every page of the map becomes due, a region in each step, when the scan comes to the map next. */
 void fold_scan_all(struct p2m *p);
 
 #endif
