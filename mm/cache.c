@@ -192,35 +192,73 @@ static bool evict_costless(struct cache *c)
     return false;
 }
 
+/* Evicts a block, and with it all others in its frame. */
+static bool evict_whole(struct cache *c)
+{
+    uint32_t e = cache_queue_victim(c);
+
+    if (e == CACHE_NIL) {
+        return false;
+    }
+    mfn_t mfn = cache_frame(c, e);
+    (void)evict(c, e);
+    (void)cache_evict_frame(c, mfn); /* not if one of them is dirty */
+    return true;
+}
+
+/* Blocks that one call evicts without a frame for it: the oldest ones first; from so many on, whole
+ * frames; and so many before it gives up. Up to CACHE_FRAME_BLOCKS blocks are in a frame, and their
+ * ages may lie as far apart as the cache is large. */
+#define VAIN_BLOCKS 16u
+#define VAIN_MAX 64u
+
+/* Evicts until the cache holds so many frames fewer, or cannot, or the call has evicted enough.
+ * Returns how many frames are gone. */
+static uint32_t shed(struct cache *c, uint64_t frames)
+{
+    const uint32_t held = cache_held(c);
+    const uint64_t evictions = c->stats.evictions;
+    uint32_t gone = 0;
+
+    for (uint64_t vain = 0; gone < frames && vain < VAIN_MAX;) {
+        if (!(vain < VAIN_BLOCKS ? cache_evict(c) : evict_whole(c))) {
+            break;
+        }
+        gone = held - cache_held(c);
+        vain = c->stats.evictions - evictions - gone;
+    }
+    return gone;
+}
+
 uint64_t cache_reclaim(void *ctx, uint64_t want)
 {
     struct cache *c = ctx;
-    uint64_t before = c->frames->by_state[FRAME_FREE];
+    uint64_t gone = shed(c, want);
 
-    while (c->frames->by_state[FRAME_FREE] - before < want) {
-        if (!cache_evict(c)) {
-            c->starved = c->dirty > 0;
-            break;
-        }
+    if (gone < want) {
+        c->starved = c->dirty > 0;
     }
-    return c->frames->by_state[FRAME_FREE] - before;
+    return gone;
 }
+
+/* Frames that go at a time while the cache holds more than its bound. */
+#define SHED_FRAMES 2u
 
 void cache_trim(struct cache *c)
 {
-    while (cache_held(c) > c->max && cache_evict(c)) {
+    uint32_t held = cache_held(c);
+
+    if (held > c->max) {
+        (void)shed(c, MIN(held - c->max, SHED_FRAMES));
     }
 }
 
-/* Until one more frame may be used. */
+/* So that one more frame may be used: the cache holds no more with it than before, at least. */
 static bool make_frame_room(struct cache *c)
 {
-    while (cache_held(c) >= c->max) {
-        if (!cache_evict(c)) {
-            return false;
-        }
-    }
-    return true;
+    uint32_t held = cache_held(c);
+
+    return held < c->max || (c->max > 0 && shed(c, MIN(held - c->max + 1, SHED_FRAMES)) > 0);
 }
 
 /* Until one more entry may be used. */

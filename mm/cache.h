@@ -225,7 +225,8 @@ void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n
 /* Drops all VALID entries, dooms BUSY and DIRTY ones. */
 void cache_drop_all(struct cache *c);
 /* For frames.reclaim, ctx is the struct cache: evicts blocks until `want` frames have come free,
- * and returns how many have. */
+ * and returns how many have; fewer also when it has evicted dozens of blocks beyond those for
+ * which a frame came free. */
 uint64_t cache_reclaim(void *ctx, uint64_t want);
 
 /* ---- blocks that the disk has not got yet --------------------------------------------------- */

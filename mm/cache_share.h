@@ -36,7 +36,8 @@ enum status cache_insert_frame(struct cache *c, uint32_t disk, uint64_t block, m
 void cache_drop(struct cache *c, uint32_t e);
 /* Evicts one block; false when every one is pinned. */
 bool cache_evict(struct cache *c);
-/* Evicts down to the bound, as far as blocks are not pinned. */
+/* Evicts towards the bound, as far as blocks are not pinned: no more in a call than a step bears.
+ */
 void cache_trim(struct cache *c);
 /* A CACHE frame within the bound, evicting for it, its one reference the cache's; of no group. The
  * caller puts an entry into it. E_NOMEM. */

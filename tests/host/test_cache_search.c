@@ -131,11 +131,72 @@ static void test_all_pinned(void **state)
     rig_fini(&r);
 }
 
+/* What one call evicts at most, whatever is asked for beyond a frame or two. */
+#define EVICTIONS_MAX 160u
+
+/* Forty blocks in each frame, and these are far apart in age: to have a frame, all forty go. */
+static void test_crowds(void **state)
+{
+    enum { FRAMES = ROOM / 40 };
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    for (uint32_t b = FRAMES; b < ROOM; b++) {
+        uint32_t from = cache_find(&r.c, 1, b), to = cache_find(&r.c, 1, b % FRAMES);
+        cache_move(&r.c, cache_frame(&r.c, from), cache_frame(&r.c, to));
+    }
+    assert_int_equal(cache_held(&r.c), FRAMES);
+    assert_int_equal(r.c.used, ROOM);
+    for (uint32_t had = FRAMES; had > 0;) {
+        uint64_t evicted = r.c.stats.evictions, got = cache_reclaim(&r.c, 2);
+        assert_true(got >= 1 && got <= 2);
+        assert_true(r.c.stats.evictions - evicted <= EVICTIONS_MAX);
+        had -= (uint32_t)got;
+        assert_int_equal(cache_held(&r.c), had);
+    }
+    assert_int_equal(r.c.used, 0);
+    rig_fini(&r);
+}
+
+/* The bound was lowered while all was pinned: what is beyond it goes with each insertion that comes
+ * later, and with none all of it. */
+static void test_beyond_the_bound(void **state)
+{
+    const uint32_t max = ROOM - 1000;
+    unsigned inserted = 0;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    for (uint32_t e = 0; e < ROOM; e++) {
+        frame_of(&r.f, cache_frame(&r.c, e))->pins = 1;
+    }
+    cache_set_max(&r.c, max);
+    assert_int_equal(cache_held(&r.c), ROOM);
+    for (uint32_t e = 0; e < ROOM; e++) {
+        frame_of(&r.f, cache_frame(&r.c, e))->pins = 0;
+    }
+    while (cache_held(&r.c) > max) {
+        uint32_t e, held = cache_held(&r.c);
+        uint64_t evicted = r.c.stats.evictions;
+        assert_int_equal(cache_insert(&r.c, 1, ROOM + inserted++, &e), OK);
+        assert_true(r.c.stats.evictions - evicted <= 2);
+        assert_true(cache_held(&r.c) < held);
+        cache_publish(&r.c, e, CACHE_MASK_ALL);
+    }
+    assert_true(inserted <= 1000);
+    assert_int_equal(cache_held(&r.c), max);
+    rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_hot),
         cmocka_unit_test(test_all_pinned),
+        cmocka_unit_test(test_crowds),
+        cmocka_unit_test(test_beyond_the_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
