@@ -50,12 +50,13 @@ enum unmerge_end unmerge_step(struct unmerge *u, struct fold *f, struct p2m *p, 
     struct p2m_entry e;
 
     while (budget > 0) {
-        unsigned cost = 1;
+        uint64_t cost = 1, passed;
 
         if (p->ops->next(p->ctx, u->next, end, &gfn, &e) != OK) {
             u->on = false;
             return UNMERGE_DONE;
         }
+        passed = (gfn.n - u->next.n) / P2M_REGION_PAGES;
         if (is_folded(p, gfn, e.mfn)) {
             bool room = unmerge_room(p->frames) > reserve || !wants_frame(p, e.mfn);
             if (!room || !give(p, gfn)) {
@@ -68,7 +69,7 @@ enum unmerge_end unmerge_step(struct unmerge *u, struct fold *f, struct p2m *p, 
             fold_index_expel(f, e.mfn);
         }
         u->next = GFN(gfn.n + 1);
-        budget -= MIN(budget, cost);
+        budget -= (unsigned)MIN((uint64_t)budget, cost + passed);
     }
     return UNMERGE_MORE;
 }

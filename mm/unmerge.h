@@ -33,8 +33,9 @@ enum unmerge_end {
 /* Frames that can be had: free ones, and those that the disk cache alone holds. */
 uint64_t unmerge_room(const struct frames *f);
 void unmerge_begin(struct unmerge *u, const struct p2m *p);
-/* A step of it. A page looked at costs 1 of the budget, one that gets a frame UNMERGE_COST. It ends
- * as UNMERGE_SHORT rather than to leave fewer than `reserve` frames to all others. */
+/* A step of it. A page looked at, or a region passed, costs 1 of the budget; a page that gets a
+ * frame costs UNMERGE_COST. It ends as UNMERGE_SHORT rather than to leave fewer than `reserve`
+ * frames to all others. */
 #define UNMERGE_COST 16u
 enum unmerge_end unmerge_step(struct unmerge *u, struct fold *f, struct p2m *p, unsigned budget,
                               uint64_t reserve);

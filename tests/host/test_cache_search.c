@@ -131,10 +131,10 @@ static void test_all_pinned(void **state)
     rig_fini(&r);
 }
 
-/* What one call evicts at most, whatever is asked for beyond a frame or two. */
+/* What one call evicts at most for a frame or two. */
 #define EVICTIONS_MAX 160u
 
-/* Forty blocks in each frame, and these are far apart in age: to have a frame, all forty go. */
+/* Forty blocks are in each frame, and their ages are far apart. */
 static void test_crowds(void **state)
 {
     enum { FRAMES = ROOM / 40 };
@@ -159,8 +159,8 @@ static void test_crowds(void **state)
     rig_fini(&r);
 }
 
-/* The bound was lowered while all was pinned: what is beyond it goes with each insertion that comes
- * later, and with none all of it. */
+/* The bound was lowered while all was pinned: what is beyond it goes a frame or two with each later
+ * insertion, and not all at once with the first. */
 static void test_beyond_the_bound(void **state)
 {
     const uint32_t max = ROOM - 1000;
