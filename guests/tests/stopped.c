@@ -3,7 +3,8 @@
  * A guest that is stopped from outside for a while: paused, or for want of memory. `pv`=0: it has
  * not registered KVM's clock page, so its clocks must have stood still. `pv`=1: it has; its TSC
  * must be where it would be without the stop, and the page must say that it was stopped. `least`=N:
- * the stop is at least N seconds long by the RTC.
+ * the stop is at least N seconds long by the RTC. `mib`=N: it touches so much memory meanwhile, a
+ * page between two looks at the clocks, and is stopped when there is none.
  */
 #include "kit.h"
 
@@ -65,6 +66,7 @@ void guest_main(const uint8_t *boot_params)
 {
     bool pv = kit_option(boot_params, "pv", 0);
     uint64_t least = kit_option(boot_params, "least", 5), hz = kit_tsc_hz(), back = 0, pm = 0;
+    uint64_t at = KIT_HEAP, end = KIT_HEAP + (kit_option(boot_params, "mib", 0) << 20);
     uint64_t tsc_gap = 0, pm_gap = 0, pv_back = 0, last_pv = 0, stopped_flag = 0, one_shot = 0;
 
     kit_on_irq = eoi;
@@ -86,6 +88,10 @@ void guest_main(const uint8_t *boot_params)
     print("ready\n");
     __asm__ volatile("sti");
     for (uint64_t until = ~0ul; pm < until;) { /* the TSC may jump */
+        if (at < end) {
+            *(volatile uint64_t *)at = at;
+            at += PAGE;
+        }
         uint64_t now = rdtsc();
         uint32_t now_pm = inl(0x608);
         back += now < last;
@@ -105,7 +111,7 @@ void guest_main(const uint8_t *boot_params)
             one_shot = now - tsc0;
         }
         /* 3 s of its own time before the end, and some more after the stop. */
-        if (until == ~0ul && rtc_s() - rtc0 >= least + 3 && now - tsc0 > 3 * hz) {
+        if (until == ~0ul && at >= end && rtc_s() - rtc0 >= least + 3 && now - tsc0 > 3 * hz) {
             until = pm + 2 * PM_HZ;
         }
     }
