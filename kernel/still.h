@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Work for which the machine stands still: `check`, whose counts must all be of one moment.
+ * Work for which the machine stands still: `check`, whose counts must all be of one moment, and
+ * settings that change the cache.
  *
- * From its begin to its end no guest runs, no VM's own work, not the scanner, and nothing is
- * written back; the interrupts of disks wait, and so do the host's timers. A request that a disk
- * completes meanwhile is found completed afterwards. What goes on, in steps of STEP_MAX_NS as
- * always, is the console: keys are echoed, and Ctrl-C ends the work.
+ * While it lasts, no guest, no VM's own work and no scanner runs, and nothing is written back. The
+ * interrupts of disks and the host's timers wait. A request that a disk completes meanwhile is
+ * found completed afterwards. The console goes on, in steps of STEP_MAX_NS as always: keys are
+ * echoed, and Ctrl-C ends the work.
  *
  * For a running guest that is a pause: its clocks do what they do in one (kernel/vm_clock.h). The
  * time is charged to the console and to no VM.
  *
- * The alternative, a walk that stands anything changing behind it, would have to keep a second
- * count for each frame up to date at every fault and merge, for a command that is typed now and
- * then.
+ * The alternative, a walk that tolerates changes behind it, would have to keep a second count for
+ * each frame up to date at every fault and merge, for a command that is seldom typed.
  */
 #ifndef KERNEL_STILL_H
 #define KERNEL_STILL_H

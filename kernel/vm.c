@@ -284,7 +284,7 @@ bool vm_wants_work(const struct vm *vm)
     case VM_RUN:
         return vm->disk_work || vm->clock.pv.owed || vm->sole.on || vm_fold_wants_work(vm);
     case VM_STARTING:
-        return !vm->waits || vm_fold_wants_work(vm);
+        return !vm->waits;
     case VM_STOPPING:
         return true;
     default:

@@ -195,9 +195,8 @@ void vm_wait_for_memory(struct vm *vm);
 
 /* Whether there may be something for vm_work to do. */
 bool vm_wants_work(const struct vm *vm);
-/* One bounded step of what a VM has to do outside the guest: disks, starting,
- * stopping. To be called in the
- * VM's turn. True: call again soon. */
+/* One bounded step of what a VM has to do outside the guest: disks, starting, stopping, undoing
+ * folds. To be called in the VM's turn. True: call again soon. */
 bool vm_work(struct vm *vm);
 
 /* Whether its p2m is there. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a VM's clocks do while the VM is kept from running: paused by hand, or waiting for memory.
+ * What a VM's clocks do while the VM is kept from running: paused by hand, waiting for memory,
+ * or while the whole machine stands still (kernel/still.h).
  *
  * A guest that has registered KVM's clock page is told that it was stopped, and its TSC goes on. So
  * its date stays right, and its watchdogs do not count the time. Its PIT, APIC and PM timers go on
