@@ -206,26 +206,26 @@ static bool evict_whole(struct cache *c)
     return true;
 }
 
-/* Blocks that one call evicts without a frame for it: the oldest ones first; from so many on, whole
- * frames; and so many before it gives up. Up to CACHE_FRAME_BLOCKS blocks are in a frame, and their
- * ages may lie as far apart as the cache is large. */
-#define VAIN_BLOCKS 16u
-#define VAIN_MAX 64u
+/* A frame has up to CACHE_FRAME_BLOCKS blocks, whose ages may lie as far apart as the cache is
+ * large. After so many evictions that brought no frame, one call evicts whole frames, */
+#define FRUITLESS_WHOLE 16u
+/* and after so many it ends. */
+#define FRUITLESS_MAX 64u
 
-/* Evicts until the cache holds so many frames fewer, or cannot, or the call has evicted enough.
- * Returns how many frames are gone. */
+/* Evicts until the cache holds so many frames fewer, or no block can be evicted, or FRUITLESS_MAX
+ * says so. Returns how many frames are gone. */
 static uint32_t shed(struct cache *c, uint64_t frames)
 {
     const uint32_t held = cache_held(c);
     const uint64_t evictions = c->stats.evictions;
     uint32_t gone = 0;
 
-    for (uint64_t vain = 0; gone < frames && vain < VAIN_MAX;) {
-        if (!(vain < VAIN_BLOCKS ? cache_evict(c) : evict_whole(c))) {
+    for (uint64_t fruitless = 0; gone < frames && fruitless < FRUITLESS_MAX;) {
+        if (!(fruitless < FRUITLESS_WHOLE ? cache_evict(c) : evict_whole(c))) {
             break;
         }
         gone = held - cache_held(c);
-        vain = c->stats.evictions - evictions - gone;
+        fruitless = c->stats.evictions - evictions - gone;
     }
     return gone;
 }
