@@ -500,6 +500,24 @@ static int setup(void **state)
     return fake_map() ? 0 : -1;
 }
 
+/* A nested task's caller stays busy, and IRET's target is: those descriptors need not be writable.
+ */
+static void test_descriptors_left_alone(void **state)
+{
+    (void)state;
+    start();
+    fake.segments[SEG_TR].selector = 3 * PAGE_SIZE + OLD;
+    fake.frameless = BIT(3);
+    (void)switch_to(NEW, TASK_JMP, EMUL_NO_MEMORY);
+    (void)switch_to(NEW, TASK_CALL, EMUL_DONE);
+    start();
+    memcpy(fake.memory + 3 * PAGE_SIZE, fake.memory, LIMIT + 1);
+    set_descriptor(3 * PAGE_SIZE + NEW, descriptor(NEW_AT, 103, 0x8b));
+    fake.segments[SEG_GDTR].limit = 3 * PAGE_SIZE + LIMIT;
+    fake.frameless = BIT(3);
+    (void)switch_to(3 * PAGE_SIZE + NEW, TASK_IRET, EMUL_DONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -508,7 +526,7 @@ int main(void)
         cmocka_unit_test(test_virtual_8086),  cmocka_unit_test(test_user_task),
         cmocka_unit_test(test_old_faults),    cmocka_unit_test(test_new_faults),
         cmocka_unit_test(test_paging),        cmocka_unit_test(test_frames),
-        cmocka_unit_test(test_frames_pae),
+        cmocka_unit_test(test_frames_pae),    cmocka_unit_test(test_descriptors_left_alone),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

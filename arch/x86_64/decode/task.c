@@ -138,9 +138,12 @@ static enum emul_result leave(struct emul *e, const struct task_switch *t, struc
     uint8_t link[2];
 
     /* All that will be written, before the first busy bit changes. */
-    TRY(emul_map(e, p->at + 5, 1, GWALK_WRITE | GWALK_IMPLICIT, &probe));
-    TRY(emul_map(e, p->old_at + 5, 1, GWALK_WRITE | GWALK_IMPLICIT, &probe));
-    if (nested) {
+    if (t->source != TASK_IRET) {
+        TRY(emul_map(e, p->at + 5, 1, GWALK_WRITE | GWALK_IMPLICIT, &probe));
+    }
+    if (!nested) {
+        TRY(emul_map(e, p->old_at + 5, 1, GWALK_WRITE | GWALK_IMPLICIT, &probe));
+    } else {
         TRY(emul_map(e, p->tr.base, 2, GWALK_WRITE | GWALK_IMPLICIT, &probe));
     }
     TRY(rehearse(e, t, p));
