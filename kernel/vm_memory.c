@@ -18,6 +18,7 @@
 
 #include "arch/x86_64/clock.h"
 #include "base/bits.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
@@ -230,6 +231,7 @@ static void say(const struct vm *vm)
 {
     const char *name = vm->config->name;
     unsigned long long free = machine_frames.by_state[FRAME_FREE], all = machine_frames.count;
+    char kept[64];
 
     switch (vm->waits) {
     case VM_WAITS_POOL:
@@ -255,9 +257,11 @@ static void say(const struct vm *vm)
             name, free, all);
         break;
     default:
-        log_warn("%s: paused: the machine is out of memory (%llu of %llu frames free); it goes on "
-                 "when frames are free again: stop a VM, or wait for folding",
-                 name, free, all);
+        format(kept, sizeof(kept), ", %llu of these for VMs with memory.min",
+               (unsigned long long)machine_frames.kept);
+        log_warn("%s: paused: the machine is out of memory (%llu of %llu frames free%s); it goes "
+                 "on when frames are free again: stop a VM, or wait for folding",
+                 name, free, all, machine_frames.kept > 0 ? kept : "");
     }
 }
 
