@@ -177,6 +177,24 @@ class Forged(unittest.TestCase):
             if "(?s)" not in gate:
                 self.assertLess(len(session.text), 200000)
 
+    def test_gate_behind_a_line_that_goes(self):
+        """What is sent while a line has no end yet is answered, though that line is gone by then."""
+        for row in ('@{"t_ms":1,' + '"x":1,' * 500, "pagefold> long"):
+            session = Session(None, None, [("^begin", b"a\r"), (r"answer \d", b"b\r")], None, None,
+                              None, TOKEN)
+            session.show = lambda data: None
+            session.out_tty = False
+            link = session.link = Feed()
+            link.data = b"begin\r\n" + row.encode()
+            session.read_output()
+            session.type_what_is_due()
+            self.assertEqual(link.sent, b"a\r")
+            end = b"@+\r\n" if row[0] == "@" else b"\r\x1b[K"
+            link.data = end + b"pagefold> a\r\nanswer 1\r\n" + b"more\r\n" * 1000
+            session.read_output()
+            session.type_what_is_due()
+            self.assertEqual(link.sent, b"a\rb\r")
+
     def test_quit_keys(self):
         """Ctrl-A x quits in each mode to which a guest can switch the keyboard."""
         for typed in (b"\x01x", b"\x1b[97;5u\x1b[120u", b"\x1b[27;5;97~x",

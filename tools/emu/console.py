@@ -283,12 +283,18 @@ class Session:
     def search(self, new):
         # From the start of the last whole line that was seen before: a match may begin there.
         begin = max(self.whole.rfind("\n", 0, -1) + 1, len(self.whole) - 8192, 0)
+        old, end = self.text, len(self.whole)
         self.whole += new
         self.text = self.whole + self.lines.shown()
-        # The last line may have become shorter: a prompt was wiped away.
-        self.gate_from = min(self.gate_from, len(self.text))
+
+        def still(place):
+            """Places in the last line are no more where that has gone: a prompt was wiped away, or a
+            line of statistics was cut."""
+            return place if self.text.startswith(old[end:place], end) else end
+
+        self.gate_from = still(self.gate_from)
         if self.sent_all_at is not None:
-            self.sent_all_at = min(self.sent_all_at, len(self.text))
+            self.sent_all_at = still(self.sent_all_at)
         if self.until and self.matched_at is None:
             match = self.until.search(self.text, begin)
             if match:
