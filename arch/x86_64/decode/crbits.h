@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The bits of CR0, CR4 and IA32_EFER. */
+/* The bits of CR0, CR4 and IA32_EFER, and of the entries that CR3 leads to with PAE. */
 #ifndef ARCH_DECODE_CRBITS_H
 #define ARCH_DECODE_CRBITS_H
 
@@ -45,5 +45,9 @@
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
 #define CR4_PKE BIT(22)
+
+/* Reserved in a present one of PAE's four top entries, beside those above the physical width: SDM
+ * vol. 3, 4.4.1. */
+#define PDPTE_RESERVED UINT64_C(0x1e6)
 
 #endif

@@ -3,16 +3,8 @@
 #ifndef ARCH_DECODE_EMUL_PRIV_H
 #define ARCH_DECODE_EMUL_PRIV_H
 
+#include "arch/x86_64/decode/crbits.h"
 #include "arch/x86_64/decode/emul.h"
-
-#define CR0_PE_BIT (UINT64_C(1) << 0)
-#define CR0_EM_BIT (UINT64_C(1) << 2)
-#define CR0_TS_BIT (UINT64_C(1) << 3)
-#define CR0_PG_BIT (UINT64_C(1) << 31)
-#define CR4_PAE_BIT (UINT64_C(1) << 5)
-#define CR4_OSFXSR_BIT (UINT64_C(1) << 9)
-#define CR4_OSXSAVE_BIT (UINT64_C(1) << 18)
-#define EFER_LMA_BIT (UINT64_C(1) << 10)
 
 #define RF_TF (UINT64_C(1) << 8)
 #define RF_IF (UINT64_C(1) << 9)
@@ -45,12 +37,12 @@ static inline enum emul_result emul_raise(struct emul *e, uint8_t vector, bool h
 /* Protected mode that is not virtual-8086: selectors name descriptors. */
 static inline bool emul_protected(const struct emul *e)
 {
-    return (e->cr0 & CR0_PE_BIT) && !(e->rflags & RF_VM);
+    return (e->cr0 & CR0_PE) && !(e->rflags & RF_VM);
 }
 
 static inline bool emul_long_mode(const struct emul *e)
 {
-    return e->efer & EFER_LMA_BIT;
+    return e->efer & EFER_LMA;
 }
 
 /* emul_mem.c: the linear address of n bytes at segment:offset, which must allow the access. */

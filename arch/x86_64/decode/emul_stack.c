@@ -129,7 +129,7 @@ static enum emul_result do_popf(struct emul *e)
     if (v86_denies(e)) {
         return emul_raise(e, EXC_GP, true, 0);
     }
-    if (!(e->cr0 & CR0_PE_BIT) || e->cpl == 0) {
+    if (!(e->cr0 & CR0_PE) || e->cpl == 0) {
         may |= RF_IOPL | RF_IF;
     } else if (e->cpl <= (e->rflags & RF_IOPL) >> 12) {
         may |= RF_IF;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Selectors and descriptor-table registers from and to memory. */
-#include "arch/x86_64/decode/crbits.h"
 #include "arch/x86_64/decode/emul_priv.h"
 #include "base/bits.h"
 

@@ -6,14 +6,14 @@
 /* Whether the guest has enabled them: SDM vol. 3, 14.1, and vol. 1, 14.3. */
 static enum emul_result check_enabled(struct emul *e)
 {
-    bool on = e->insn.vex ? (e->cr4 & CR4_OSXSAVE_BIT) && (e->xcr0 & 6) == 6 &&
-                                (e->cr0 & CR0_PE_BIT) && !(e->rflags & RF_VM)
-                          : !(e->cr0 & CR0_EM_BIT) && (e->cr4 & CR4_OSFXSR_BIT);
+    bool on = e->insn.vex ? (e->cr4 & CR4_OSXSAVE) && (e->xcr0 & 6) == 6 && (e->cr0 & CR0_PE) &&
+                                !(e->rflags & RF_VM)
+                          : !(e->cr0 & CR0_EM) && (e->cr4 & CR4_OSFXSR);
 
     if (!on) {
         return emul_raise(e, EXC_UD, false, 0);
     }
-    return (e->cr0 & CR0_TS_BIT) ? emul_raise(e, EXC_NM, false, 0) : EMUL_DONE;
+    return (e->cr0 & CR0_TS) ? emul_raise(e, EXC_NM, false, 0) : EMUL_DONE;
 }
 
 static enum emul_result load(struct emul *e, const struct emul_range *r)

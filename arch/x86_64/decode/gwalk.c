@@ -14,8 +14,6 @@
 #define PTE_NX BIT(63)
 #define PTE_ADDR UINT64_C(0x000ffffffffff000)
 
-#define PAE_ROOT_RESERVED UINT64_C(0x1e6) /* bits 2:1 and 8:5 of a PAE page-directory pointer */
-
 struct format {
     unsigned levels;
     unsigned entry;    /* bytes */
@@ -69,7 +67,7 @@ static uint64_t reserved_bits(const struct format *f, const struct gwalk_mode *m
         return high | BIT(21);
     }
     if (f->pae_root && level == 3) {
-        return f->reserved | PTE_NX | PAE_ROOT_RESERVED;
+        return f->reserved | PTE_NX | PDPTE_RESERVED;
     }
     if (leaf && level > 1) {
         return f->reserved | (level == 2 ? UINT64_C(0x1fe000) : UINT64_C(0x3fffe000));

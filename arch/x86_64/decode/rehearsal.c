@@ -57,7 +57,7 @@ static enum status load_cr3(void *ctx, uint64_t cr3)
     const struct rehearsal *r = ctx;
     uint8_t pdptes[32];
 
-    if (r->real->cr4 & CR4_PAE_BIT) {
+    if (r->real->cr4 & CR4_PAE) {
         enum status s = ram_read(ctx, GPA(cr3 & 0xffffffe0u), pdptes, sizeof(pdptes));
         return s == E_NOMEM ? s : OK;
     }

@@ -189,7 +189,7 @@ static enum emul_result commit(struct emul *e, struct task_switch *t, struct pla
     t->switched = true;
     p->tr.rights |= TYPE_BUSY;
     e->ops->set_segment(e->ctx, SEG_TR, &p->tr);
-    e->cr0 |= CR0_TS_BIT;
+    e->cr0 |= CR0_TS;
     e->rflags = flags;
     e->rip = field(p->tss, l, l->ip);
     for (unsigned n = 0; n < 16; n++) {
@@ -210,7 +210,7 @@ static enum emul_result commit(struct emul *e, struct task_switch *t, struct pla
     }
     e->ops->set_segment(e->ctx, SEG_LDTR, &(struct emul_segment){.rights = SEG_UNUSABLE});
     t->debug_trap = l->word == 4 && (p->tss[TSS32_TRAP] & 1);
-    if (l->word == 4 && (e->cr0 & CR0_PG_BIT)) {
+    if (l->word == 4 && (e->cr0 & CR0_PG)) {
         uint64_t cr3 = load_le32(p->tss + TSS32_CR3);
         enum status s = e->ops->load_cr3(e->ctx, cr3);
         if (s != OK) {

@@ -14,9 +14,6 @@
 
 #define TYPE_BUSY_TSS 11u /* of 32 or 64 bits */
 
-/* A present one's reserved bits: 1 and 2, 5 to 8, and above the physical width. */
-#define PDPTE_RESERVED UINT64_C(0x1e6)
-
 static bool is_pae(uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
     return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LMA);
