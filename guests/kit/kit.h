@@ -106,6 +106,21 @@ static inline uint32_t inl(uint16_t port)
     __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
     return v;
 }
+static inline uint8_t cmos_read(uint8_t at)
+{
+    outb(0x70, at);
+    return inb(0x71);
+}
+static inline void cmos_write(uint8_t at, uint8_t v)
+{
+    outb(0x70, at);
+    outb(0x71, v);
+}
+static inline void ioapic_write(unsigned index, uint32_t v)
+{
+    *(volatile uint32_t *)0xfec00000ul = index;
+    *(volatile uint32_t *)0xfec00010ul = v;
+}
 static inline uint64_t rdmsr(uint32_t msr)
 {
     uint32_t a, d;

@@ -2,23 +2,11 @@
 /* The fastest timers there are: see timers.h. */
 #include "timers.h"
 
-static uint8_t rtc_read(uint8_t at)
-{
-    outb(0x70, at);
-    return inb(0x71);
-}
-
-static void rtc_write(uint8_t at, uint8_t value)
-{
-    outb(0x70, at);
-    outb(0x71, value);
-}
-
 void timers_on_irq(unsigned vector)
 {
     switch (vector) {
     case 40:
-        (void)rtc_read(0x0c);
+        (void)cmos_read(0x0c);
         outb(0xa0, 0x20);
         outb(0x20, 0x20);
         break;
@@ -39,9 +27,9 @@ void timers_fastest(void)
     outb(0x43, 0x34);
     outb(0x40, 2);
     outb(0x40, 0);
-    rtc_write(0x0a, 0x23); /* 8192 Hz */
-    rtc_write(0x0b, rtc_read(0x0b) | 0x40);
-    (void)rtc_read(0x0c);
+    cmos_write(0x0a, 0x23); /* 8192 Hz */
+    cmos_write(0x0b, cmos_read(0x0b) | 0x40);
+    (void)cmos_read(0x0c);
     wrmsr(0x83e, 0xb); /* divide by 1 */
     wrmsr(0x832, 1u << 17 | 0x50);
     wrmsr(0x838, 1);

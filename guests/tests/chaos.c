@@ -16,8 +16,6 @@
 #define WINDOW 0x200000000ul /* four pages that are mapped anyhow */
 #define LOW_WINDOW 0x60000000ul
 #define DESCRIPTORS 32u
-#define IOAPIC_SELECT (*(volatile uint32_t *)IOAPIC)
-#define IOAPIC_DATA (*(volatile uint32_t *)(IOAPIC + 0x10))
 
 struct table {
     uint16_t limit;
@@ -455,10 +453,8 @@ static void watchdog(void)
     outb(0x43, 0x34);
     outb(0x40, 0x4e);
     outb(0x40, 0x17);
-    IOAPIC_SELECT = 0x15; /* input 2 */
-    IOAPIC_DATA = (uint32_t)rdmsr(0x802) << 24;
-    IOAPIC_SELECT = 0x14;
-    IOAPIC_DATA = 4u << 8;
+    ioapic_write(0x15, (uint32_t)rdmsr(0x802) << 24); /* input 2 */
+    ioapic_write(0x14, 4u << 8);
 }
 
 void guest_main(const uint8_t *boot_params)

@@ -4,9 +4,6 @@
  * HLT with interrupts off which an NMI by the I/O APIC ends each time, and on to a power-off. */
 #include "kit.h"
 
-#define IOAPIC_SELECT (*(volatile uint32_t *)0xfec00000ul)
-#define IOAPIC_WINDOW (*(volatile uint32_t *)0xfec00010ul)
-
 static volatile uint64_t nmis;
 
 static bool on_trap(struct trap_frame *f)
@@ -23,10 +20,8 @@ static void nmi_by_pit(void)
     outb(0x43, 0x34);
     outb(0x40, 0x04);
     outb(0x40, 0xe9);
-    IOAPIC_SELECT = 0x15; /* input 2 */
-    IOAPIC_WINDOW = (uint32_t)rdmsr(0x802) << 24;
-    IOAPIC_SELECT = 0x14;
-    IOAPIC_WINDOW = 4u << 8;
+    ioapic_write(0x15, (uint32_t)rdmsr(0x802) << 24); /* input 2 */
+    ioapic_write(0x14, 4u << 8);
 }
 
 void guest_main(const uint8_t *boot_params)

@@ -4,9 +4,6 @@
  * event, hypercalls. */
 #include "kit.h"
 
-#define IOAPIC_SELECT (*(volatile uint32_t *)0xfec00000ul)
-#define IOAPIC_WINDOW (*(volatile uint32_t *)0xfec00010ul)
-
 static volatile unsigned traps;
 
 static void on_irq(unsigned vector)
@@ -133,12 +130,6 @@ static void periodic_after_one_shot(void)
     wrmsr(0x838, 0);
 }
 
-static void ioapic_write(unsigned index, uint32_t value)
-{
-    IOAPIC_SELECT = index;
-    IOAPIC_WINDOW = value;
-}
-
 static void pic_by_ioapic(void)
 {
     kit_irqs[32] = 0;
@@ -168,34 +159,22 @@ static void pic_by_ioapic(void)
     outb(0x40, 0xff);
 }
 
-static uint8_t cmos(uint8_t at)
-{
-    outb(0x70, at);
-    return inb(0x71);
-}
-
-static void cmos_write(uint8_t at, uint8_t value)
-{
-    outb(0x70, at);
-    outb(0x71, value);
-}
-
 static void rtc_alarm(void)
 {
     outw(0x600, 0xffff);
     cmos_write(1, 0xff); /* any second, minute and hour */
     cmos_write(3, 0xff);
     cmos_write(5, 0xff);
-    (void)cmos(0x0c);
+    (void)cmos_read(0x0c);
     kit_spin_ms(1100);
     tap_ok(!(inw(0x600) & 0x400), "an alarm without its interrupt is no ACPI event");
-    (void)cmos(0x0c);
-    cmos_write(0x0b, cmos(0x0b) | 0x20); /* AIE */
+    (void)cmos_read(0x0c);
+    cmos_write(0x0b, cmos_read(0x0b) | 0x20); /* AIE */
     kit_spin_ms(1100);
     tap_ok(inw(0x600) & 0x400, "the RTC's alarm sets RTC_STS: %x", inw(0x600));
     outw(0x600, 0x400);
     tap_ok(!(inw(0x600) & 0x400), "which is cleared by writing it");
-    (void)cmos(0x0c);
+    (void)cmos_read(0x0c);
     ioapic_write(0x23, (uint32_t)rdmsr(0x802) << 24);
     ioapic_write(0x22, 0x91); /* the SCI, by its edge */
     kit_irqs[0x91] = 0;
@@ -203,8 +182,8 @@ static void rtc_alarm(void)
     tap_ok(comes_within_ms(0x91, 1100) && (inw(0x600) & 0x400), "and raises the SCI if enabled");
     outw(0x602, 0);
     outw(0x600, 0x400);
-    cmos_write(0x0b, cmos(0x0b) & 0xdf);
-    (void)cmos(0x0c);
+    cmos_write(0x0b, cmos_read(0x0b) & 0xdf);
+    (void)cmos_read(0x0c);
     ioapic_write(0x22, 1u << 16);
 }
 

@@ -20,12 +20,6 @@ static struct {
 } page __attribute__((aligned(32)));
 static volatile uint32_t wall[3] __attribute__((aligned(16)));
 
-static uint8_t cmos(uint8_t at)
-{
-    outb(0x70, at);
-    return inb(0x71);
-}
-
 static uint64_t two(uint8_t bcd)
 {
     return (bcd >> 4) * 10u + (bcd & 15u);
@@ -37,8 +31,8 @@ static uint64_t rtc_s(void)
     uint64_t s, again;
 
     do {
-        s = two(cmos(4)) * 3600 + two(cmos(2)) * 60 + two(cmos(0));
-        again = two(cmos(4)) * 3600 + two(cmos(2)) * 60 + two(cmos(0));
+        s = two(cmos_read(4)) * 3600 + two(cmos_read(2)) * 60 + two(cmos_read(0));
+        again = two(cmos_read(4)) * 3600 + two(cmos_read(2)) * 60 + two(cmos_read(0));
     } while (s != again);
     return s;
 }

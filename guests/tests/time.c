@@ -46,25 +46,19 @@ static void against_pm_timer(void)
     tap_ok(ppm < 2000, "the ACPI timer agrees to %lu ppm", ppm);
 }
 
-static uint8_t cmos(uint8_t at)
-{
-    outb(0x70, at);
-    return inb(0x71);
-}
-
 static void against_rtc(void)
 {
-    uint8_t s = cmos(0);
+    uint8_t s = cmos_read(0);
     uint64_t limit = rdtsc() + 3 * kit_tsc_hz();
-    while (cmos(0) == s && rdtsc() < limit) {
+    while (cmos_read(0) == s && rdtsc() < limit) {
     }
     uint64_t start = rdtsc();
-    s = cmos(0);
-    while (cmos(0) == s && rdtsc() < limit) {
+    s = cmos_read(0);
+    while (cmos_read(0) == s && rdtsc() < limit) {
     }
     uint64_t ppm = error_ppm(rdtsc() - start, 1, 1);
     tap_ok(ppm < 5000, "the RTC's second agrees to %lu ppm", ppm);
-    tap_ok((cmos(0x0d) & 0x80) && cmos(0x0b) & 2, "the RTC is valid, in 24-hour mode");
+    tap_ok((cmos_read(0x0d) & 0x80) && cmos_read(0x0b) & 2, "the RTC is valid, in 24-hour mode");
 }
 
 static void against_apic_timer(void)
