@@ -10,7 +10,6 @@
 #define KEYS 1024u /* typed and not looked at yet; a power of two */
 #define KEYS_A_STEP 64u
 #define CTRL_C 0x03
-#define CTRL_CLOSE_BRACKET 0x1d
 
 #define NS_PER_MS UINT64_C(1000000)
 /* Bytes for a guest whose receive FIFO was full are offered again so soon. */

@@ -25,16 +25,6 @@ static void print_vm(const struct vm *vm, const struct stats_vm *at_peak)
         (unsigned long long)now.disk_written_bytes >> 20, (unsigned long long)now.run_ms);
 }
 
-static void print_pages(const char *name, uint64_t pages, const char *what)
-{
-    console_printf("report: %-16s %9llu.%llu MiB  %s\n", name, MIB(pages), what);
-}
-
-static void print_count(const char *name, uint64_t count, const char *what)
-{
-    console_printf("report: %-16s %9llu        %s\n", name, (unsigned long long)count, what);
-}
-
 /* What the lines have in common, read at the first one. */
 static struct {
     const struct stats *peak;
@@ -54,60 +44,43 @@ static void read_all(void)
     }
 }
 
-static bool print_total(unsigned n)
+/* The n-th line of the whole machine, if there is one. Returns how many there are. */
+static unsigned print_total(unsigned n)
 {
     const struct stats_host *host = &read.peak->host;
     const struct stats_fold *fold = &read.peak->fold;
+    const uint64_t used = host->frames_private + host->frames_shared + host->frames_zero;
+    const struct {
+        const char *name;
+        bool memory; /* the value is in pages, and shown in MiB */
+        uint64_t value;
+        const char *what;
+    } totals[] = {
+        {"memory_machine", true, host->frames_total - host->frames_reserved, "usable memory"},
+        {"memory_promised", true, read.promised, "sum over the VMs that ran"},
+        {"memory_present", true, read.present, "touched by the guests"},
+        {"memory_used", true, used, "frames behind it"},
+        {"memory_saved", true, fold->pages_sharing + fold->pages_zero,
+         "pages_sharing + pages_zero"},
+        {"pages_shared", false, fold->pages_shared, "folded frames"},
+        {"pages_sharing", false, fold->pages_sharing, "pages saved by them"},
+        {"pages_zero", false, fold->pages_zero, "pages that map a zero page"},
+        {"merges", false, read.now.fold.merges, "in all"},
+        {"cow_breaks", false, read.now.fold.cow_breaks, "in all"},
+        {"full_scans", false, read.now.fold.full_scans, ""},
+        {"cache_hits", false, read.now.cache.hits, "blocks"},
+        {"cache_misses", false, read.now.cache.misses, "blocks"},
+    };
 
-    switch (n) {
-    case 0:
-        print_pages("memory_machine", host->frames_total - host->frames_reserved, "usable memory");
-        break;
-    case 1:
-        print_pages("memory_promised", read.promised, "sum over the VMs that ran");
-        break;
-    case 2:
-        print_pages("memory_present", read.present, "touched by the guests");
-        break;
-    case 3:
-        print_pages("memory_used", host->frames_private + host->frames_shared + host->frames_zero,
-                    "frames behind it");
-        break;
-    case 4:
-        print_pages("memory_saved", fold->pages_sharing + fold->pages_zero,
-                    "pages_sharing + pages_zero");
-        break;
-    case 5:
-        print_count("pages_shared", fold->pages_shared, "folded frames");
-        break;
-    case 6:
-        print_count("pages_sharing", fold->pages_sharing, "pages saved by them");
-        break;
-    case 7:
-        print_count("pages_zero", fold->pages_zero, "pages that map a zero page");
-        break;
-    case 8:
-        print_count("merges", read.now.fold.merges, "in all");
-        break;
-    case 9:
-        print_count("cow_breaks", read.now.fold.cow_breaks, "in all");
-        break;
-    case 10:
-        print_count("full_scans", read.now.fold.full_scans, "");
-        break;
-    case 11:
-        print_count("cache_hits", read.now.cache.hits, "blocks");
-        break;
-    case 12:
-        print_count("cache_misses", read.now.cache.misses, "blocks");
-        break;
-    default:
-        return false;
+    if (n < ARRAY_LEN(totals) && totals[n].memory) {
+        console_printf("report: %-16s %9llu.%llu MiB  %s\n", totals[n].name, MIB(totals[n].value),
+                       totals[n].what);
+    } else if (n < ARRAY_LEN(totals)) {
+        console_printf("report: %-16s %9llu        %s\n", totals[n].name,
+                       (unsigned long long)totals[n].value, totals[n].what);
     }
-    return true;
+    return ARRAY_LEN(totals);
 }
-
-#define TOTALS 13u
 
 bool report_line(unsigned n)
 {
@@ -119,10 +92,11 @@ bool report_line(unsigned n)
         return true;
     }
     n--;
-    if (n < TOTALS) {
-        return print_total(n);
+    unsigned totals = print_total(n);
+    if (n < totals) {
+        return true;
     }
-    n -= TOTALS;
+    n -= totals;
     if (n >= n_vms) {
         return false;
     }

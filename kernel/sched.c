@@ -3,9 +3,7 @@
 #include "kernel/sched.h"
 
 #include "arch/x86_64/clock.h"
-#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/irq.h"
-#include "arch/x86_64/ksyms.h"
 #include "base/bits.h"
 #include "base/log.h"
 #include "kernel/charge.h"

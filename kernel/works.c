@@ -17,6 +17,7 @@ static struct work {
     void *ctx;
 } works[WORKS], console_work;
 static unsigned n_works;
+
 void sched_add_work(sched_work_fn *fn, void *ctx)
 {
     ASSERT(n_works < WORKS);

@@ -4,7 +4,6 @@
 
 #include "base/bits.h"
 
-#define CTRL_CLOSE_BRACKET 0x1d
 #define ESC 0x1b
 #define CTRL 4u
 #define OTHER_KEY 27u

@@ -15,6 +15,7 @@
 
 #include "base/types.h"
 
+#define CTRL_CLOSE_BRACKET 0x1d
 #define DETACHKEY_PARAMS 4u
 
 /* Zeroes are a good beginning. */
