@@ -161,9 +161,14 @@ void promise_bound(struct p2m *p, uint64_t frames)
     p->max_frames = frames;
 }
 
+static bool bound_allows(const struct p2m *p, uint64_t n)
+{
+    return p->max_frames == PROMISE_NO_BOUND || promise_held(p) + p->aside + n <= p->max_frames;
+}
+
 bool promise_may_hold(struct p2m *p, uint64_t n)
 {
-    if (p->max_frames == PROMISE_NO_BOUND || promise_held(p) + p->aside + n <= p->max_frames) {
+    if (bound_allows(p, n)) {
         return true;
     }
     p->refused = PROMISE_BOUND;
@@ -172,7 +177,7 @@ bool promise_may_hold(struct p2m *p, uint64_t n)
 
 bool promise_may_take(const struct p2m *p, uint64_t n)
 {
-    return promise_held(p) + p->aside + n <= p->max_frames &&
+    return bound_allows(p, n) &&
            (private_pages(p) < p->promise.pages || promise_spare(p->frames) >= p->keep_free + n);
 }
 

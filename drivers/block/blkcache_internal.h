@@ -98,9 +98,9 @@ void blkcache_read_step(struct blkcache_job *j);
 bool blkcache_read_finished(struct blkcache_io *io) MUST_CHECK;
 /* The VM that the job is of, or 0. */
 uint16_t blkcache_vm(const struct blkcache_job *j);
-/* struct blk_ops, hold and taken. */
 /* The share group whose guests the job's blocks are for, FRAME_COMMON, or FRAME_NO_GROUP. */
 uint32_t blkcache_group(const struct blkcache_job *j);
+/* struct blk_ops, hold and taken. */
 enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
                           mfn_t *out) MUST_CHECK;
 void blkcache_taken(struct blk_dev *dev, uint64_t sector, struct blk_account *account);
