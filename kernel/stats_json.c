@@ -3,7 +3,7 @@
  * The statistics as a JSON line, straight from the table of names in stats.c.
  *
  * A line for 64 VMs takes the wire seconds. So the counters are read when it begins, and the text
- * is made a section or a VM at a time as it goes out; until it is out there is no other.
+ * is made some fields at a time as it goes out; until it is out there is no other.
  */
 #include "base/bits.h"
 #include "base/log.h"
@@ -22,7 +22,8 @@ static struct {
     struct stats_vm *vms;
     const char **states;
     struct json json;
-    unsigned next; /* piece */
+    unsigned next; /* section or VM, */
+    unsigned part; /* and what of it */
     char text[PIECE_BYTES];
     size_t n, sent; /* of it */
 } line;
@@ -37,26 +38,43 @@ void stats_json_init(void)
     line.states = boot_alloc(sizeof(*line.states) * MAX(n_vms, 1u), 8);
 }
 
-static void add_fields(struct json *j, enum stats_section which, const void *section)
+/* Fields that one piece has at most. */
+#define PIECE_FIELDS 24u
+
+static unsigned pieces_of(enum stats_section which)
 {
     unsigned n;
+
+    (void)stats_fields(which, &n);
+    return (n + PIECE_FIELDS - 1) / PIECE_FIELDS;
+}
+
+static void add_fields(struct json *j, enum stats_section which, const void *section,
+                       unsigned piece)
+{
+    unsigned n, first = piece * PIECE_FIELDS;
     const struct stats_field *f = stats_fields(which, &n);
 
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = first; i < MIN(n, first + PIECE_FIELDS); i++) {
         json_number(j, f[i].name, stats_value(section, &f[i]));
     }
 }
 
-static void add_classes(struct json *j, const struct stats_fold *f)
+/* One class of pages, the first and the last with what is around all of them. */
+static void add_class(struct json *j, const struct stats_fold *f, unsigned i)
 {
-    json_string(j, "advisor_binds", f->advisor_binds);
-    json_open(j, stats_section_name(STATS_CLASS), '{');
-    for (unsigned i = 0; i < PAGE_CLASSES; i++) {
-        json_open(j, page_class_name((enum page_class)i), '{');
-        add_fields(j, STATS_CLASS, &f->classes[i]);
-        json_close(j);
+    if (i == 0) {
+        json_string(j, "advisor_binds", f->advisor_binds);
+        json_open(j, stats_section_name(STATS_CLASS), '{');
+    }
+    json_open(j, page_class_name((enum page_class)i), '{');
+    for (unsigned k = 0; k < pieces_of(STATS_CLASS); k++) {
+        add_fields(j, STATS_CLASS, &f->classes[i], k);
     }
     json_close(j);
+    if (i + 1 == PAGE_CLASSES) {
+        json_close(j);
+    }
 }
 
 /* The miss-ratio curve: sizes, and what a cache of each would miss, in the same order. */
@@ -77,37 +95,54 @@ static void add_curve(struct json *j)
     json_close(j);
 }
 
-static void add_vm(struct json *j, unsigned i)
+static void add_vm(struct json *j, unsigned i, unsigned part)
 {
-    json_open(j, NULL, '{');
-    json_string(j, "name", vms[i]->config->name);
-    json_string(j, "state", line.states[i]);
-    add_fields(j, STATS_VM, &line.vms[i]);
-    json_close(j);
+    if (part == 0) {
+        json_open(j, NULL, '{');
+        json_string(j, "name", vms[i]->config->name);
+        json_string(j, "state", line.states[i]);
+    }
+    add_fields(j, STATS_VM, &line.vms[i], part);
+    if (part + 1 == pieces_of(STATS_VM)) {
+        json_close(j);
+    }
 }
 
-static void add_section(struct json *j, enum stats_section w)
+/* A section's fields, and then what there is besides. */
+static unsigned parts_of(enum stats_section w)
 {
-    json_open(j, stats_section_name(w), '{');
-    add_fields(j, w, stats_section(&line.stats, w));
-    if (w == STATS_FOLD) {
-        add_classes(j, &line.stats.fold);
-    } else if (w == STATS_CACHE) {
+    return pieces_of(w) + (w == STATS_FOLD ? PAGE_CLASSES : w == STATS_CACHE ? 1u : 0u);
+}
+
+static void add_section(struct json *j, enum stats_section w, unsigned part)
+{
+    unsigned pieces = pieces_of(w);
+
+    if (part == 0) {
+        json_open(j, stats_section_name(w), '{');
+    }
+    if (part < pieces) {
+        add_fields(j, w, stats_section(&line.stats, w), part);
+    } else if (w == STATS_FOLD) {
+        add_class(j, &line.stats.fold, part - pieces);
+    } else {
         json_string(j, "mode", cache_mode_name(machine_cache.mode));
         json_string(j, "stays", machine_cache.oldest_stay ? "oldest" : "newest");
         add_curve(j);
     }
-    json_close(j);
+    if (part + 1 == parts_of(w)) {
+        json_close(j);
+    }
 }
 
 /* Makes the next piece; false: there was none left. */
 static bool make_piece(void)
 {
     struct json *j = &line.json;
-    unsigned n = line.next++;
+    unsigned n = line.next, part = line.part;
 
     line.n = line.sent = 0;
-    if (n == 0) {
+    if (n == 0 && part == 0) {
         line.text[line.n++] = '@';
         json_init(j, line.text + 1, sizeof(line.text) - 1);
         json_open(j, NULL, '{');
@@ -115,12 +150,18 @@ static bool make_piece(void)
     } else {
         json_go_on(j);
     }
+    bool is_vm = n > STATS_VM && n - STATS_VM - 1 < n_vms;
+    unsigned parts = n < STATS_VM ? parts_of((enum stats_section)n)
+                     : is_vm      ? pieces_of(STATS_VM)
+                                  : 1;
+    line.part = part + 1 < parts ? part + 1 : 0;
+    line.next += line.part == 0;
     if (n < STATS_VM) {
-        add_section(j, (enum stats_section)n);
+        add_section(j, (enum stats_section)n, part);
     } else if (n == STATS_VM) {
         json_open(j, stats_section_name(STATS_VM), '[');
-    } else if (n - STATS_VM - 1 < n_vms) {
-        add_vm(j, n - STATS_VM - 1);
+    } else if (is_vm) {
+        add_vm(j, n - STATS_VM - 1, part);
     } else if (n - STATS_VM - 1 == n_vms) {
         json_close(j);
         json_close(j);
@@ -157,7 +198,7 @@ static bool begin(bool by_user)
         stats_read_vm(vms[i], &line.vms[i]);
         line.states[i] = vm_state_name(vms[i]);
     }
-    line.next = 0;
+    line.next = line.part = 0;
     line.n = line.sent = 0;
     return true;
 }
