@@ -55,7 +55,7 @@ enum emul_result emul_get_value(struct emul *e, const struct emul_range *r,
 enum emul_result emul_put_value(struct emul *e, const struct emul_range *r,
                                 uint64_t value) MUST_CHECK;
 
-/* emul.c */
+/* emul_regs.c */
 uint64_t emul_reg_read(const struct emul *e, unsigned reg, unsigned size, bool rex);
 /* A 32-bit write clears the upper half. */
 void emul_reg_write(struct emul *e, unsigned reg, unsigned size, bool rex, uint64_t value);
