@@ -101,24 +101,6 @@ static bool drop_waiting(struct virtio_blk *d, unsigned max, const struct deadli
     return !STAILQ_EMPTY(&d->ready);
 }
 
-void virtio_blk_slot_landed(struct blk_req *r, enum status s)
-{
-    struct virtio_blk_slot *slot = r->ctx;
-    struct virtio_blk *d = slot->dev;
-
-    ASSERT(slot->stage == STAGE_DISK && d->n_in_flight > 0);
-    d->n_in_flight--;
-    slot->result = s;
-    slot->stage = STAGE_LANDED;
-    if (r->op == BLK_FETCH) {
-        virtio_blk_adopt_landed(d, slot);
-    }
-    STAILQ_INSERT_TAIL(&d->ready, slot, link);
-    if (!d->working) {
-        d->cfg.wake(d->cfg.wake_ctx);
-    }
-}
-
 static void count(struct virtio_blk *d, const struct virtio_blk_slot *slot)
 {
     struct virtio_blk_stats *st = &d->stats;

@@ -1,28 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* virtio-blk: reads that map the disk's own frames instead of copying; and the cursor. */
+/* virtio-blk: reads that map the disk's own frames instead of copying. */
 #include "drivers/guest/virtio_blk_adopt.h"
 
 #include "base/bits.h"
 #include "base/log.h"
-
-uint32_t virtio_blk_slot_run(const struct virtio_blk_slot *slot, struct slot_cursor at,
-                             uint64_t left, gpa_t *gpa)
-{
-    const struct vq_buf *b = &slot->bufs[at.buf];
-
-    *gpa = GPA(b->addr.a + at.off);
-    return (uint32_t)MIN(left, b->bytes - at.off);
-}
-
-void virtio_blk_slot_advance(struct virtio_blk_slot *slot, uint32_t n)
-{
-    slot->left -= n;
-    slot->at.off += n;
-    if (slot->at.off == slot->bufs[slot->at.buf].bytes) {
-        slot->at.buf++;
-        slot->at.off = 0;
-    }
-}
 
 /* Whether the data at the cursor fills a page of the guest. */
 static bool is_whole_page(const struct virtio_blk_slot *slot, struct slot_cursor at, uint64_t left)
@@ -105,13 +86,6 @@ static enum slot_next fetch(struct virtio_blk *d, struct virtio_blk_slot *slot)
     slot->in_vain = true;
     return virtio_blk_slot_submit(d, slot, BLK_FETCH, slot->sector, pages * BLK_FRAME_SECTORS, 0,
                                   false);
-}
-
-void virtio_blk_adopt_landed(struct virtio_blk *d, struct virtio_blk_slot *slot)
-{
-    ASSERT(slot->req.n_held <= slot->n_held);
-    d->n_held -= slot->n_held - slot->req.n_held;
-    slot->n_held = slot->req.n_held;
 }
 
 bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,

@@ -13,8 +13,6 @@
  * another time. */
 bool virtio_blk_adopt_piece(struct virtio_blk *d, struct virtio_blk_slot *slot,
                             enum slot_next *next);
-/* The slot's fetch has landed. */
-void virtio_blk_adopt_landed(struct virtio_blk *d, struct virtio_blk_slot *slot);
 /* Lets go of what the slot's fetch brought. */
 void virtio_blk_adopt_release(struct virtio_blk *d, struct virtio_blk_slot *slot);
 /* Whether a read of the page at the cursor, on the disk at `sector`, could be done without a copy

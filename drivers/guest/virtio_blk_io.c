@@ -16,23 +16,9 @@ static enum slot_next go(struct virtio_blk_slot *slot, enum slot_stage stage)
     return NEXT_STAGE;
 }
 
-static enum slot_next fail(struct virtio_blk_slot *slot, uint8_t status)
-{
-    slot->status = status;
-    return go(slot, STAGE_FINISH);
-}
-
 static bool time_is_up(const struct virtio_blk *d)
 {
     return deadline_passed(d->until);
-}
-
-enum slot_next virtio_blk_no_access(struct virtio_blk_slot *slot, enum status s)
-{
-    if (s == E_BUSY) {
-        return NEXT_MORE;
-    }
-    return s == E_NOMEM ? NEXT_NO_MEMORY : fail(slot, VIRTIO_BLK_S_IOERR);
 }
 
 /*
@@ -74,11 +60,11 @@ static enum slot_next start_transfer(struct virtio_blk *d, struct virtio_blk_slo
 
     if (slot->left % BLK_SECTOR != 0 ||
         !range_within(slot->sector, sectors, d->cfg.disk->sectors)) {
-        return fail(slot, VIRTIO_BLK_S_IOERR);
+        return virtio_blk_slot_fail(slot, VIRTIO_BLK_S_IOERR);
     }
     if (write) {
         if (d->cfg.disk->read_only) {
-            return fail(slot, VIRTIO_BLK_S_IOERR);
+            return virtio_blk_slot_fail(slot, VIRTIO_BLK_S_IOERR);
         }
         /* Without FLUSH the driver takes a completed write for a durable one (5.2.6.2). */
         slot->wants_flush = (d->pci.features & BIT(VIRTIO_BLK_F_FLUSH)) == 0;
@@ -104,11 +90,11 @@ static enum slot_next start_zones(struct virtio_blk *d, struct virtio_blk_slot *
     unsigned feature = zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD;
 
     if ((d->pci.features & BIT(feature)) == 0) {
-        return fail(slot, VIRTIO_BLK_S_UNSUPP);
+        return virtio_blk_slot_fail(slot, VIRTIO_BLK_S_UNSUPP);
     }
     if (d->cfg.disk->read_only || slot->left == 0 || slot->left % ZONE_BYTES != 0 ||
         slot->left / ZONE_BYTES > VIRTIO_BLK_ZONES) {
-        return fail(slot, VIRTIO_BLK_S_IOERR);
+        return virtio_blk_slot_fail(slot, VIRTIO_BLK_S_IOERR);
     }
     return go(slot, STAGE_ZONES);
 }
@@ -128,11 +114,11 @@ static enum slot_next read_zones(struct virtio_blk *d, struct virtio_blk_slot *s
         z->sector = load_le64(slot->raw);
         z->sectors = load_le32(slot->raw + 8);
         if ((load_le32(slot->raw + 12) & ~flags) != 0) {
-            return fail(slot, VIRTIO_BLK_S_UNSUPP);
+            return virtio_blk_slot_fail(slot, VIRTIO_BLK_S_UNSUPP);
         }
         if (z->sectors > VIRTIO_BLK_ZONE_SECTORS ||
             !range_within(z->sector, z->sectors, d->cfg.disk->sectors)) {
-            return fail(slot, VIRTIO_BLK_S_IOERR);
+            return virtio_blk_slot_fail(slot, VIRTIO_BLK_S_IOERR);
         }
         slot->n_zones++;
         slot->left -= ZONE_BYTES;
@@ -187,7 +173,7 @@ static enum slot_next start(struct virtio_blk *d, struct virtio_blk_slot *slot)
         }
     }
     if (slot->chain.read_bytes < HEADER_BYTES) {
-        return fail(slot, VIRTIO_BLK_S_IOERR);
+        return virtio_blk_slot_fail(slot, VIRTIO_BLK_S_IOERR);
     }
     enum status s = copy(d, slot, slot->raw, HEADER_BYTES, false);
     if (s != OK) {
@@ -216,31 +202,8 @@ static enum slot_next start(struct virtio_blk *d, struct virtio_blk_slot *slot)
     case VIRTIO_BLK_T_WRITE_ZEROES:
         return start_zones(d, slot, true);
     default:
-        return fail(slot, VIRTIO_BLK_S_UNSUPP);
+        return virtio_blk_slot_fail(slot, VIRTIO_BLK_S_UNSUPP);
     }
-}
-
-enum slot_next virtio_blk_slot_submit(struct virtio_blk *d, struct virtio_blk_slot *slot,
-                                      enum blk_op op, uint64_t sector, uint64_t sectors,
-                                      unsigned n_segs, bool past_cache)
-{
-    slot->stage = STAGE_DISK;
-    slot->req = (struct blk_req){
-        .op = op,
-        .sector = sector,
-        .sectors = sectors,
-        .segs = slot->segs,
-        .n_segs = n_segs,
-        .past_cache = past_cache,
-        .held = slot->held,
-        .max_held = op == BLK_FETCH ? slot->n_held : 0,
-        .done = virtio_blk_slot_landed,
-        .ctx = slot,
-    };
-    d->n_in_flight++;
-    /* May complete before it returns: the slot is not ours from here on. */
-    blk_submit(d->cfg.disk, &slot->req);
-    return NEXT_DISK;
 }
 
 static enum slot_next submit_bounced(struct virtio_blk *d, struct virtio_blk_slot *slot)
@@ -323,7 +286,8 @@ static enum slot_next landed(struct virtio_blk *d, struct virtio_blk_slot *slot)
     }
     virtio_blk_release_piece(d, slot);
     if (slot->result != OK) {
-        return fail(slot, slot->result == E_UNSUPPORTED ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR);
+        return virtio_blk_slot_fail(slot, slot->result == E_UNSUPPORTED ? VIRTIO_BLK_S_UNSUPP
+                                                                        : VIRTIO_BLK_S_IOERR);
     }
     if (in) {
         slot->written += slot->piece_bytes;

@@ -126,15 +126,23 @@ void virtio_blk_slot_begin(struct virtio_blk_slot *slot);
 enum slot_next virtio_blk_slot_step(struct virtio_blk *d, struct virtio_blk_slot *slot);
 /* Gives back what the slot holds: pins, the bounce page. Not while the disk has it. */
 void virtio_blk_slot_release(struct virtio_blk *d, struct virtio_blk_slot *slot);
+/* ---- virtio_blk_slot.c ---- */
 /* The bytes that lie at the cursor in one buffer, at most what is left. Skips no buffer. */
 uint32_t virtio_blk_slot_run(const struct virtio_blk_slot *slot, struct slot_cursor at,
                              uint64_t left, gpa_t *gpa);
 /* Moves the slot's cursor by n bytes, which lie in one buffer. */
 void virtio_blk_slot_advance(struct virtio_blk_slot *slot, uint32_t n);
-/* Gives the slot to the disk. */
+/* Gives the slot to the disk; it is among the ready ones again when the disk is done. */
 enum slot_next virtio_blk_slot_submit(struct virtio_blk *d, struct virtio_blk_slot *slot,
                                       enum blk_op op, uint64_t sector, uint64_t sectors,
                                       unsigned n_segs, bool past_cache);
+/* The request ends with this status byte. */
+static inline enum slot_next virtio_blk_slot_fail(struct virtio_blk_slot *slot, uint8_t status)
+{
+    slot->status = status;
+    slot->stage = STAGE_FINISH;
+    return NEXT_STAGE;
+}
 /* What a slot does after a status of the p2m (E_BUSY: the time is up): what can be tried again, and
  * what is the guest's fault. */
 enum slot_next virtio_blk_no_access(struct virtio_blk_slot *slot, enum status s);
@@ -155,8 +163,5 @@ static inline bool virtio_blk_whole_sectors(gpa_t gpa, uint32_t bytes)
 {
     return ((gpa.a | bytes) & (BLK_SECTOR - 1)) == 0;
 }
-
-/* The disk's completion: virtio_blk.c. */
-void virtio_blk_slot_landed(struct blk_req *r, enum status s);
 
 #endif
