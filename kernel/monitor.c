@@ -24,7 +24,6 @@ static struct lineedit edit;
 static bool line_entered; /* what is to be shown is the line just entered, not the next one */
 /* ESC has ended `top`: if an arrow's sequence follows, the editor swallows it. */
 static bool escaped_top;
-static monitor_job_fn *job; /* the last command's, or NULL */
 
 static monitor_command_fn help;
 
@@ -141,30 +140,10 @@ static void prompt_again(void)
     }
 }
 
-void monitor_job(monitor_job_fn *fn)
-{
-    job = fn;
-}
-
-static monitor_line_fn *line_of;
-static unsigned next_line;
-
-static bool lines_job(void)
-{
-    return line_of(next_line++);
-}
-
-void monitor_lines(monitor_line_fn *fn)
-{
-    line_of = fn;
-    next_line = 0;
-    monitor_job(lines_job);
-}
-
 static void interrupt(void *ctx)
 {
     (void)ctx;
-    job = NULL;
+    monitor_job(NULL);
     still_end();
     stats_json_unask();
     console_cut_reply();
@@ -176,11 +155,10 @@ static bool work(void *ctx)
     if (monitor_top_is_on()) {
         return monitor_top_more();
     }
-    if (job && !still_is_asked() && !job()) {
-        job = NULL;
+    if (monitor_job_is_there() && !still_is_asked() && !monitor_job_step()) {
         prompt_again();
     }
-    return job != NULL;
+    return monitor_job_is_there();
 }
 
 static void run_line(const char *line)
@@ -210,7 +188,7 @@ static void on_key(void *ctx, uint8_t key)
     if (key == CTRL_C) {
         interrupt(NULL);
     }
-    if (job) {
+    if (monitor_job_is_there()) {
         console_prompt(); /* typed ahead */
     }
     switch (lineedit_key(&edit, key)) {
@@ -219,7 +197,7 @@ static void on_key(void *ctx, uint8_t key)
         console_prompt_end();
         line_entered = false;
         run_line(lineedit_line(&edit));
-        if (!job) {
+        if (!monitor_job_is_there()) {
             prompt_again();
         }
         break;
@@ -233,7 +211,7 @@ static void on_key(void *ctx, uint8_t key)
  * machine stands still no longer. */
 static bool is_ready(void *ctx, uint8_t key)
 {
-    bool busy = job != NULL || still_is_asked();
+    bool busy = monitor_job_is_there() || still_is_asked();
 
     (void)ctx;
     return !power_is_ending() && (!busy || (key != '\r' && key != '\n'));

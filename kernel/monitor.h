@@ -20,10 +20,14 @@ void monitor_init(const struct config *config);
 /* Between the monitor's parts. argv[0] is the command's name; the number of arguments is right. */
 typedef void monitor_command_fn(void *ctx, unsigned argc, char *const *argv);
 
-/* For a command: calls fn now and then, with room for CONSOLE_PIECE bytes on the console, until it
- * returns false. A call takes a fraction of STEP_MAX_NS. */
+/* monitor_job.c. For a command: calls fn now and then, with room for CONSOLE_PIECE bytes on the
+ * console, until it returns false. A call takes a fraction of STEP_MAX_NS. */
 typedef bool monitor_job_fn(void);
+/* NULL: none any more. */
 void monitor_job(monitor_job_fn *fn);
+bool monitor_job_is_there(void);
+/* One call of it. False: there is none any more. */
+bool monitor_job_step(void);
 /* The same for text: calls fn(0), fn(1) and so on, each of which writes a line or none, until it
  * returns false. */
 typedef bool monitor_line_fn(unsigned n);
