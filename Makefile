@@ -16,11 +16,12 @@ endif
 
 # ---- what is built -------------------------------------------------------------------------
 # The core, which compiles on the host as it is; and what only a machine can run.
-PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c \
-          arch/x86_64/hvm/*.c boot/multiboot2.c boot/acpi.c kernel/account.c kernel/turns.c \
-          kernel/loader.c kernel/loader_put.c kernel/config/*.c kernel/monitor/*.c)
-BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c boot/*.c kernel/*.c))
-ASM  := $(wildcard arch/x86_64/*.S boot/*.S)
+PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c) \
+        $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) boot/multiboot2.c boot/acpi.c \
+        kernel/account.c kernel/turns.c kernel/loader.c kernel/loader_put.c \
+        $(wildcard kernel/config/*.c kernel/monitor/*.c)
+BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c arch/x86_64/*/*.c boot/*.c kernel/*.c))
+ASM  := $(wildcard arch/x86_64/*.S arch/x86_64/*/*.S boot/*.S)
 
 KOBJ := $(PURE:%.c=$O/%.o) $(BARE:%.c=$O/%.o) $(ASM:%.S=$O/%.S.o)
 HOST := $(filter-out base/string.c,$(PURE)) # the C library has these

@@ -6,7 +6,7 @@
 #include "kernel/classes.h"
 
 #include "arch/x86_64/clock.h"
-#include "arch/x86_64/hvm.h"
+#include "arch/x86_64/hvm/hvm.h"
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/timer.h"

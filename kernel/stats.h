@@ -12,7 +12,7 @@
 #ifndef KERNEL_STATS_H
 #define KERNEL_STATS_H
 
-#include "arch/x86_64/hvm.h"
+#include "arch/x86_64/hvm/hvm.h"
 #include "base/types.h"
 #include "kernel/config/config.h"
 #include "kernel/vm.h"

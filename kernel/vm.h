@@ -16,7 +16,7 @@
 #ifndef KERNEL_VM_H
 #define KERNEL_VM_H
 
-#include "arch/x86_64/hvm.h"
+#include "arch/x86_64/hvm/hvm.h"
 #include "base/status.h"
 #include "base/timer.h"
 #include "base/types.h"

@@ -3,7 +3,7 @@
 #include "kernel/vm_clock.h"
 
 #include "arch/x86_64/clock.h"
-#include "arch/x86_64/hvm.h"
+#include "arch/x86_64/hvm/hvm.h"
 #include "base/bits.h"
 #include "kernel/sched.h"
 #include "kernel/vm.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Private to the VT-x backend: the vCPU, the controls' bits, and checked VMCS access. */
-#ifndef ARCH_VMX_H
-#define ARCH_VMX_H
+#ifndef ARCH_VMX_VMX_H
+#define ARCH_VMX_VMX_H
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/hvm.h"
 #include "arch/x86_64/hvm/guest_msrs.h"
-#include "arch/x86_64/vmcs_fields.h"
+#include "arch/x86_64/hvm/hvm.h"
+#include "arch/x86_64/vmx/vmcs_fields.h"
 #include "base/bits.h"
 
 /* VM-execution, exit and entry controls: SDM vol. 3, 25.6 to 25.8. */
@@ -111,7 +111,7 @@ struct hvm_space {
 };
 
 struct hvm_vcpu {
-    uint64_t gpr[16]; /* at offset 0: vmx_entry.S; gpr[4] is unused (RSP is in the VMCS) */
+    uint64_t gpr[16]; /* at offset 0: entry.S; gpr[4] is unused (RSP is in the VMCS) */
     bool launched;    /* VMRESUME, not VMLAUNCH */
     bool irq_check;   /* look at irq_pending before the next entry */
     bool nmi_pending;
@@ -146,25 +146,25 @@ struct hvm_vcpu {
     char reason[160];
 };
 
-/* vmx_entry.S: enters the guest; returns 0 after an exit, 1 when VMLAUNCH/VMRESUME itself failed
+/* entry.S: enters the guest; returns 0 after an exit, 1 when VMLAUNCH/VMRESUME itself failed
  * (its RFLAGS are in *flags then). */
 int vmx_enter(struct hvm_vcpu *v, bool launched, uint64_t *flags);
 
-/* vmx_caps.c */
+/* caps.c */
 enum status vmx_caps_init(void) MUST_CHECK;
-/* vmx_dump.c */
+/* dump.c */
 const char *vmx_field_name(uint32_t field);
 const char *vmx_error_name(uint32_t error);
 const char *vmx_reason_name(uint32_t reason);
 void vmx_dump_vmcs(void);
 /* A VMX instruction failed: says which, on what field, and why. Fatal only for our own bugs. */
 _Noreturn void vmx_insn_failed(const char *insn, uint64_t operand);
-/* vmx_setup.c */
+/* vcpu.c */
 void vmx_vmcs_init(struct hvm_vcpu *v);
 void vmx_make_current(struct hvm_vcpu *v);
 /* Drops the vCPU's own translations, as its control registers may ask for. */
 void vmx_flush_vpid(const struct hvm_vcpu *v);
-/* xstate.c */
+/* hvm/xstate.c */
 void xstate_init_machine(void);
 void xstate_reset(struct hvm_vcpu *v);
 /* Puts to's state into the CPU in place of from's (either may be NULL), but for the vector
@@ -184,7 +184,7 @@ void xstate_read_vector(struct hvm_vcpu *v, unsigned n, uint8_t to[64]);
 void xstate_write_vector(struct hvm_vcpu *v, unsigned n, const uint8_t from[64]);
 /* Whether XSETBV of XCR0 to `value` is legal for a guest. */
 bool xstate_xcr0_valid(uint64_t value);
-/* vmx_exit.c: handles the exit of the current VMCS. True: enter again. False: *out says why not. */
+/* exit.c: handles the exit of the current VMCS. True: enter again. False: *out says why not. */
 bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out);
 /* For a handler that does its work in pieces, after each: whether it is to end, so that hvm_run can
  * come back, because its caller is wanted, the deadline has passed, or it has taken STEP_MAX_NS

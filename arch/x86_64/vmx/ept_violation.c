@@ -6,7 +6,7 @@
  * tables that the delivery of an event reads, and the exceptions that follow are the guest's.
  */
 #include "arch/x86_64/decode/event.h"
-#include "arch/x86_64/vmx_emul.h"
+#include "arch/x86_64/hvm/mmio.h"
 #include "mm/p2m.h"
 
 /* Whether the access that failed was to a table that a base and a limit describe. */

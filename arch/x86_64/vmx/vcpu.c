@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* VT-x on and off: VMXON, a vCPU's VMCS from nothing, and which VMCS is current. */
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 #include "base/log.h"
 #include "base/string.h"
 
 extern char vmx_exit_stub[];
 
-static struct hvm_vcpu *current; /* whose VMCS this CPU holds, and registers: see xstate.c */
+static struct hvm_vcpu *current; /* whose VMCS this CPU holds, and registers: see hvm/xstate.c */
 static uint16_t next_vpid = 1;
 
 static bool vmx_op_failed(const char *op, uint64_t pa)

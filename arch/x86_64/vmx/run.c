@@ -2,7 +2,7 @@
 /* The run loop: event injection, the deadline, entry, and back. */
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 #include "base/deadline.h"
 #include "base/format.h"
 #include "base/log.h"

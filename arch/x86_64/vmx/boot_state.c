@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The register states in which a boot loader leaves a vCPU. */
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 
 /* Segment access rights: SDM vol. 3, 25.4.1. */
 #define AR_CODE64 0xa09bu

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The only door to hardware virtualisation. Behind it: Intel VT-x with EPT (vmx_*.c, ept.c).
+ * The only door to hardware virtualisation. Behind it: Intel VT-x with EPT (../vmx/).
  *
  * A vCPU runs from hvm_run until something happens that its caller must decide on. Everything that
  * a guest can provoke is either handled behind the door, or handed to struct hvm_ops, or ends the
@@ -8,8 +8,8 @@
  *
  * Locking: a vCPU is used by one CPU at a time; all of it runs with interrupts off.
  */
-#ifndef ARCH_HVM_H
-#define ARCH_HVM_H
+#ifndef ARCH_HVM_HVM_H
+#define ARCH_HVM_HVM_H
 
 #include "base/deadline.h"
 #include "base/status.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The emulator (decode/emul.h) for a vCPU whose registers are in the current VMCS. */
-#ifndef ARCH_VMX_EMUL_H
-#define ARCH_VMX_EMUL_H
+#ifndef ARCH_HVM_MMIO_H
+#define ARCH_HVM_MMIO_H
 
 #include "arch/x86_64/decode/emul.h"
 #include "arch/x86_64/decode/exitqual.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 
 /* Fills `e` from the VMCS. RSP is in v->gpr then, and is the caller's to write back. */
 void vmx_emul_begin(struct hvm_vcpu *v, struct emul *e);

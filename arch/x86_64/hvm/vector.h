@@ -12,8 +12,8 @@
  * (kernel/sched.c), and no handler, those of NMIs and exceptions included, is compiled to use a
  * vector register. So nobody but the owner of the bracket sees or changes them.
  */
-#ifndef ARCH_VECTOR_H
-#define ARCH_VECTOR_H
+#ifndef ARCH_HVM_VECTOR_H
+#define ARCH_HVM_VECTOR_H
 
 #include "mm/content.h"
 

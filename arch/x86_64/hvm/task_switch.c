@@ -3,7 +3,7 @@
 #include "arch/x86_64/decode/task.h"
 
 #include "arch/x86_64/decode/event.h"
-#include "arch/x86_64/vmx_emul.h"
+#include "arch/x86_64/hvm/mmio.h"
 
 #define DR6_BT BIT(15)
 #define DR7_LOCAL UINT64_C(0x155) /* L0 to L3, LE */

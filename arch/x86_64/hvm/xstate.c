@@ -9,7 +9,7 @@
  * a guest. (Guests have a CR0 of their own; an exit loads this one from the VMCS.)
  */
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 #include "base/log.h"
 #include "base/page.h"
 #include "base/string.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Names and dumps: what a failed VMX instruction, a failed entry or a broken guest looks like. */
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 #include "base/log.h"
 
 const char *vmx_field_name(uint32_t field)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Between the VMCS and the emulator (decode/emul.h): registers and memory for it, and what its
  * results mean for the next entry. */
-#include "arch/x86_64/vmx_emul.h"
+#include "arch/x86_64/hvm/mmio.h"
 
 #include "arch/x86_64/cpu.h"
 #include "base/format.h"

@@ -2,7 +2,7 @@
 /* Port I/O: IN and OUT at once, INS and OUTS an element at a time with the guest's page tables. */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/decode/exitqual.h"
-#include "arch/x86_64/vmx_emul.h"
+#include "arch/x86_64/hvm/mmio.h"
 
 static uint64_t size_mask(unsigned size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Settles the VMX controls from the capability MSRs: SDM vol. 3, appendix A. */
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 #include "base/log.h"
 
 struct vmx_caps vmx_caps;

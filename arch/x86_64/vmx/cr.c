@@ -6,10 +6,10 @@
  * else a guest changes without an exit. When an owned bit changes together with others, the
  * consequences that the processor would draw (EFER.LMA, the PDPTEs, the TLB) are drawn here.
  */
+#include "arch/x86_64/hvm/cr.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/decode/exitqual.h"
-#include "arch/x86_64/hvm/cr.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 #include "mm/p2m.h"
 
 static uint64_t get_gpr(const struct hvm_vcpu *v, unsigned n)

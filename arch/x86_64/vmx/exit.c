@@ -3,7 +3,7 @@
  * handlers; the larger ones have files of their own. */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hvm/kvm.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 #include "base/format.h"
 #include "base/log.h"
 

@@ -3,8 +3,8 @@
  * The VMCS fields in use, once: SDM vol. 3 appendix B. VMCS_FIELDS(F) expands F(name, encoding) for
  * each, so that the enum and the names in dumps and error lines cannot disagree.
  */
-#ifndef ARCH_VMCS_FIELDS_H
-#define ARCH_VMCS_FIELDS_H
+#ifndef ARCH_VMX_VMCS_FIELDS_H
+#define ARCH_VMX_VMCS_FIELDS_H
 
 #define VMCS_FIELDS(F)                                                                             \
     F(VIRTUAL_PROCESSOR_ID, 0x0000)                                                                \

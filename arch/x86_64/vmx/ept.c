@@ -6,8 +6,8 @@
  * entry. That is soon enough: the hypervisor runs on one CPU, so no guest runs between the change
  * and the entry. A CPU without A/D bits says "written" for every page.
  */
-#include "arch/x86_64/hvm.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/hvm/hvm.h"
+#include "arch/x86_64/vmx/vmx.h"
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/page.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Chooses the operations on whole pages by CPUID and by the state that XCR0 may enable. */
-#include "arch/x86_64/vector.h"
+#include "arch/x86_64/hvm/vector.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx.h"
+#include "arch/x86_64/vmx/vmx.h"
 
 #define YMM (XCR0_SSE | XCR0_AVX)
 #define ZMM (YMM | XCR0_AVX512)
