@@ -359,8 +359,8 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
     }
     for (unsigned i = 0; i < vm->config->n_disks; i++) {
         const struct virtio_blk_stats *d = &vm->disks[i].blk.stats;
-        out->cache_hits += vm->disks[i].account.cache_hits;
-        out->cache_misses += vm->disks[i].account.cache_misses;
+        out->cache_hits += vm->disks[i].view.account.cache_hits;
+        out->cache_misses += vm->disks[i].view.account.cache_misses;
         out->disk_reads += d->reads;
         out->disk_writes += d->writes;
         out->disk_flushes += d->flushes;

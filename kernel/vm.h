@@ -22,6 +22,7 @@
 #include "base/types.h"
 #include "drivers/block/blkcache.h"
 #include "drivers/block/snapshot.h"
+#include "drivers/block/view.h"
 #include "drivers/guest/acpipm.h"
 #include "drivers/guest/ioapic.h"
 #include "drivers/guest/iobus.h"
@@ -97,10 +98,9 @@ struct vm_disk {
     struct blk_dev *dev; /* the cache over a host disk, or what keeps the writes aside over it */
     struct cow *cow;     /* the latter, or NULL */
     struct snapshot snapshot;
-    bool has_snapshot;   /* it lives; over a restart too */
-    bool wants_memory;   /* stopped for want of a frame */
-    struct blk_dev view; /* the same as this VM may use it */
-    struct blk_account account;
+    bool has_snapshot;    /* it lives; over a restart too */
+    bool wants_memory;    /* stopped for want of a frame */
+    struct blk_view view; /* the same as this VM may use it, with its account */
     mfn_t bounce;
     mfn_t slots[VIRTIO_BLK_SLOTS];
     unsigned n_slots;

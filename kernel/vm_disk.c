@@ -50,37 +50,6 @@ static void disk_arrived(void *ctx, gfn_t gfn)
     fold_hint(&machine_fold, &d->vm->p2m, gfn);
 }
 
-/* A VM's view of a host disk: read-only when its configuration says so, and with its name on what
- * it asks for. */
-static void view_submit(struct blk_dev *view, struct blk_req *r)
-{
-    struct vm_disk *d = container_of(view, struct vm_disk, view);
-
-    r->account = &d->account;
-    d->dev->ops->submit(d->dev, r);
-}
-
-static enum status view_hold(struct blk_dev *view, uint64_t sector, uint32_t group, mfn_t *out)
-{
-    return blk_hold(container_of(view, struct vm_disk, view)->dev, sector, group, out);
-}
-
-static void view_taken(struct blk_dev *view, uint64_t sector, struct blk_account *account)
-{
-    struct vm_disk *d = container_of(view, struct vm_disk, view);
-
-    (void)account;
-    blk_taken(d->dev, sector, &d->account);
-}
-
-static bool view_keeps(struct blk_dev *view, uint64_t sector)
-{
-    return blk_keeps(container_of(view, struct vm_disk, view)->dev, sector);
-}
-
-static const struct blk_ops view_ops = {
-    .submit = view_submit, .hold = view_hold, .taken = view_taken, .keeps = view_keeps};
-
 /* memory.max covers what snapshots hold. */
 static bool may_hold(void *ctx, uint64_t n)
 {
@@ -222,11 +191,10 @@ static enum status begin(struct vm *vm, unsigned n)
     if (s != OK) {
         goto fail_queue;
     }
-    d->view = *d->dev;
-    d->view.ops = &view_ops;
-    d->view.read_only |= c->read_only;
-    d->account = (struct blk_account){
-        .queue = &d->queue, .vm = vm->number, .group = (uint16_t)vm->group->id};
+    blk_view_init(&d->view, d->dev,
+                  &(struct blk_account){
+                      .queue = &d->queue, .vm = vm->number, .group = (uint16_t)vm->group->id},
+                  c->read_only);
     d->n_slots = 0;
     d->flush = FLUSH_NONE;
     s = frames_alloc(&machine_frames, FRAME_HYP, &d->bounce);
@@ -235,7 +203,7 @@ static enum status begin(struct vm *vm, unsigned n)
     }
     format(serial, sizeof(serial), "%s-disk%u", vm->config->name, n);
     virtio_blk_init(&d->blk, &(struct virtio_blk_cfg){.p2m = &vm->p2m,
-                                                      .disk = &d->view,
+                                                      .disk = &d->view.dev,
                                                       .serial = serial,
                                                       .bounce = d->bounce,
                                                       .wake = blk_wake,
@@ -305,17 +273,17 @@ static void flushed(struct blk_req *r, enum status s)
     d->flush = FLUSH_DONE;
     sched_work(d->vm);
     if (s != OK && s != E_UNSUPPORTED) {
-        log_error("%s: flushing it for the VM that stops: %s", d->view.name, status_name(s));
+        log_error("%s: flushing it for the VM that stops: %s", d->view.dev.name, status_name(s));
     }
 }
 
 /* True once the VM's writes are on the disk's medium, or that has failed. */
 static bool flush(struct vm_disk *d)
 {
-    if (d->flush == FLUSH_NONE && !d->view.read_only) {
+    if (d->flush == FLUSH_NONE && !d->view.dev.read_only) {
         d->flush = FLUSH_BUSY;
         d->flush_req = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
-        blk_submit(&d->view, &d->flush_req);
+        blk_submit(&d->view.dev, &d->flush_req);
     }
     return d->flush != FLUSH_BUSY;
 }

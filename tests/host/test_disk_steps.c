@@ -10,6 +10,7 @@
 #include "drivers/block/chunkmap.h"
 #include "drivers/block/ramdisk.h"
 #include "drivers/block/snapshot.h"
+#include "drivers/block/view.h"
 #include "drivers/guest/virtio_blk_slot.h"
 #include "support_vblk.h"
 
@@ -117,46 +118,15 @@ struct rig {
     struct blkcache bc;
     struct blkcache_dev cached;
     struct blkcache_queue queue;
-    struct blk_account account;
     struct snapshot_pool pool;
     struct snapshot snapshot;
-    struct blk_dev view, *below;
+    struct blk_view view;
+    struct blk_dev *below;
     bool has_cache, has_snapshot;
     void *cache_mem, *pool_mem;
     uint64_t longest, steps;
     unsigned n; /* requests offered */
 };
-
-static struct rig *the_rig;
-
-static void view_submit(struct blk_dev *d, struct blk_req *r)
-{
-    (void)d;
-    r->account = &the_rig->account;
-    the_rig->below->ops->submit(the_rig->below, r);
-}
-
-static enum status view_hold(struct blk_dev *d, uint64_t sector, uint32_t group, mfn_t *out)
-{
-    (void)d;
-    return blk_hold(the_rig->below, sector, group, out);
-}
-
-static void view_taken(struct blk_dev *d, uint64_t sector, struct blk_account *account)
-{
-    (void)d;
-    (void)account;
-    blk_taken(the_rig->below, sector, &the_rig->account);
-}
-
-static bool view_keeps(struct blk_dev *d, uint64_t sector)
-{
-    (void)d;
-    return blk_keeps(the_rig->below, sector);
-}
-
-static const struct blk_ops view_ops = {
-    .submit = view_submit, .hold = view_hold, .taken = view_taken, .keeps = view_keeps};
 
 static bool woken;
 
@@ -169,11 +139,11 @@ static void wake(void *ctx)
 static void set_up(struct rig *g, bool cache, enum cache_mode mode, bool back, bool snapshot)
 {
     memset(g, 0, sizeof(*g));
-    the_rig = g;
     g->r = calloc(1, sizeof(*g->r));
     tvblk_init(g->r, RAM_PAGES + 12000, RAM_PAGES, SECTORS, SLOTS);
     g->r->disk.dev.can_discard = g->r->disk.dev.can_zero = true;
     struct frames *f = &g->r->g.frames;
+    struct blk_account account = {0};
     g->below = &g->r->disk.dev;
     g->has_cache = cache;
     if (cache) {
@@ -189,8 +159,7 @@ static void set_up(struct rig *g, bool cache, enum cache_mode mode, bool back, b
                                          .back = back, .give = true, .dirty_max = BLOCKS / 2});
         blkcache_dev_init(&g->cached, &g->bc, g->below);
         assert_int_equal(blkcache_queue_init(&g->queue, &g->bc, 32, 32, wake, NULL), OK);
-        g->account.queue = &g->queue;
-        g->account.vm = 1;
+        account = (struct blk_account){.queue = &g->queue, .vm = 1};
         g->below = &g->cached.dev;
     }
     g->has_snapshot = snapshot;
@@ -200,10 +169,9 @@ static void set_up(struct rig *g, bool cache, enum cache_mode mode, bool back, b
         g->snapshot.cow.wake = wake;
         g->below = &g->snapshot.cow.dev;
     }
-    g->view = *g->below;
-    g->view.ops = &view_ops;
+    blk_view_init(&g->view, g->below, &account, false);
     /* The device was made before its disk was known. */
-    g->r->d.cfg.disk = &g->view;
+    g->r->d.cfg.disk = &g->view.dev;
     g->r->marks = true;
     g->r->d.pci.offered |= BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
     tvblk_start(g->r,
