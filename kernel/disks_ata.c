@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/string.h"
+#include "drivers/block/delay.h"
 #include "drivers/block/elevator.h"
 #include "kernel/bootmem.h"
 #include "kernel/charge.h"
@@ -17,6 +18,7 @@
 static struct ata_channel channels[2];
 /* What is above them. Disks of one channel share its time. */
 static struct elevator elevators[2];
+static struct delay_dev delays[4];
 static struct elevator_dev tops[4];
 static unsigned n_channels;
 static struct timer timer;
@@ -33,6 +35,7 @@ static void arm_timer(void)
 
     for (unsigned i = 0; i < n_channels; i++) {
         next = MIN(next, channels[i].deadline_ns);
+        next = MIN(next, MIN(delay_next(&delays[2 * i]), delay_next(&delays[2 * i + 1])));
     }
     if (next != UINT64_MAX) {
         sched_arm(&timer, next);
@@ -59,6 +62,8 @@ static void ata_due(void *ctx, uint64_t now_ns)
     for (unsigned i = 0; i < n_channels; i++) {
         struct account *before = charge_channel(&channels[i]);
         (void)ata_tick(&channels[i], now_ns);
+        delay_tick(&delays[2 * i], now_ns);
+        delay_tick(&delays[2 * i + 1], now_ns);
         charge(before);
     }
     arm_timer();
@@ -77,6 +82,10 @@ static const struct ata_host ata_host = {
     .bytes_at = bytes_at,
     .deadline_changed = deadline_changed,
 };
+static const struct delay_host delay_host = {
+    .now_ns = clock_now_ns,
+    .deadline_changed = deadline_changed,
+};
 
 void disks_ata_poll(uint64_t now_ns)
 {
@@ -91,8 +100,10 @@ static void add_elevator(unsigned channel, unsigned n_vms)
     elevator_init(&elevators[channel], clock_now_ns, queues, n_vms + 1);
     for (unsigned i = 0; i < 2; i++) {
         struct ata_disk *d = &channels[channel].disks[i];
+        unsigned n = 2 * channel + i;
         if (d->present) {
-            elevator_dev_init(&tops[2 * channel + i], &elevators[channel], &d->dev);
+            delay_dev_init(&delays[n], &delay_host, &d->dev);
+            elevator_dev_init(&tops[n], &elevators[channel], &delays[n].dev);
         }
     }
 }
@@ -125,15 +136,14 @@ void disks_ata_find(unsigned n_vms)
     }
 }
 
+static unsigned number_of(const struct ata_disk *d)
+{
+    return (unsigned)(2 * (d->ch - channels)) + d->drive;
+}
+
 struct blk_dev *disks_ata_top(const struct ata_disk *d)
 {
-    unsigned i = 0;
-
-    while (tops[i].lower != &d->dev) {
-        i++;
-        ASSERT(i < ARRAY_LEN(tops));
-    }
-    return &tops[i].dev;
+    return &tops[number_of(d)].dev;
 }
 
 struct ata_disk *disks_ata_next(unsigned *i)
@@ -153,7 +163,7 @@ enum status disks_set_delay(const struct config_delay *delay)
 
     for (unsigned i = 0; (d = disks_ata_next(&i)) != NULL; i++) {
         if (strcmp(d->dev.name, delay->disk) == 0) {
-            d->delay = (struct ata_delay){delay->command_ns, delay->block_ns};
+            delays[number_of(d)].times = (struct delay_times){delay->command_ns, delay->block_ns};
             return OK;
         }
     }
@@ -166,10 +176,11 @@ bool disks_delay(unsigned i, struct config_delay *out, uint64_t *held)
 
     for (unsigned at = 0; (d = disks_ata_next(&at)) != NULL; at++) {
         if (i-- == 0) {
-            *out = (struct config_delay){.command_ns = d->delay.command_ns,
-                                         .block_ns = d->delay.block_ns};
+            const struct delay_dev *slow = &delays[number_of(d)];
+            *out = (struct config_delay){.command_ns = slow->times.command_ns,
+                                         .block_ns = slow->times.block_ns};
             format(out->disk, sizeof(out->disk), "%s", d->dev.name);
-            *held = d->n_held;
+            *held = slow->n_deferred;
             return true;
         }
     }

@@ -10,7 +10,7 @@
 /* Finds the disks of the IDE controller, to be used by n_vms VMs; what cannot be used is logged and
  * left out. */
 void disks_ata_find(unsigned n_vms);
-/* The disk with the elevator above it. */
+/* The disk with its delay and the elevator above it. */
 struct blk_dev *disks_ata_top(const struct ata_disk *d);
 /* Makes them as slow as disk.delay says. */
 void disks_ata_slow(const struct config *config);

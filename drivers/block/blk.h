@@ -61,11 +61,10 @@ struct blk_req {
      * it unpins them when `done` has been called. */
     uint32_t *held;
     unsigned max_held, n_held;
-    /* The device's own, while it has the request. */
+    /* The device's own, while it has the request: a list, itself or one of its parts, a word. */
     STAILQ_ENTRY(blk_req) link;
     void *dev_priv;
-    uint32_t dev_turn;
-    bool dev_alone;
+    uint32_t dev_word;
 };
 
 STAILQ_HEAD(blk_req_list, blk_req);

@@ -27,10 +27,16 @@ static bool is_change(const struct blk_req *r)
     return r->op != BLK_READ;
 }
 
+/* When a request came, by the elevator's clock. */
+static uint32_t came(const struct blk_req *r)
+{
+    return r->dev_word;
+}
+
 /* Whether a came before b. */
 static bool is_before(const struct blk_req *a, const struct blk_req *b)
 {
-    return (int32_t)(a->dev_turn - b->dev_turn) < 0;
+    return (int32_t)(came(a) - came(b)) < 0;
 }
 
 /* Whether two requests must keep their order. */
@@ -48,7 +54,7 @@ static bool conflict(const struct blk_req *a, const struct blk_req *b)
 /* Nobody waits for it, and it has not waited for ever. */
 static bool comes_last(const struct elevator *e, const struct blk_req *r)
 {
-    return r->ahead && e->clock - r->dev_turn < ELEVATOR_AHEAD_PATIENCE;
+    return r->ahead && e->clock - came(r) < ELEVATOR_AHEAD_PATIENCE;
 }
 
 /* ---- choosing ---- */
@@ -110,10 +116,10 @@ static struct blk_req *choose_of(struct elevator *e, struct elevator_vm *v, bool
 {
     struct blk_req *r, *best = NULL, *oldest = oldest_of(v);
 
-    if (v->passed > 0 && v->oldest != oldest->dev_turn) {
+    if (v->passed > 0 && v->oldest != came(oldest)) {
         v->passed = 0;
     }
-    v->oldest = oldest->dev_turn;
+    v->oldest = came(oldest);
     if (v->passed++ >= ELEVATOR_PATIENCE) {
         return oldest;
     }
@@ -379,7 +385,7 @@ static void elevator_submit(struct blk_dev *dev, struct blk_req *r)
     struct elevator_vm *v = vm_of(e, r);
 
     r->dev_priv = d;
-    r->dev_turn = e->clock++;
+    r->dev_word = e->clock++;
     if (STAILQ_EMPTY(&v->waiting) && v != e->served) {
         v->used_ns = MAX(v->used_ns, e->virtual_ns); /* what it did not use is gone */
     }

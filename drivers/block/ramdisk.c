@@ -41,21 +41,21 @@ static void transfer(struct ramdisk *rd, const struct blk_req *r, uint64_t off, 
     }
 }
 
-/* Goes on with a request, of which dev_turn sectors are done. True: that was all. */
+/* Goes on with a request, of which dev_word sectors are done. True: that was all. */
 static bool go_on(struct ramdisk *rd, struct blk_req *r, const struct deadline *until)
 {
     bool moves = r->op == BLK_READ || r->op == BLK_WRITE;
 
-    while ((moves || r->op == BLK_ZEROES) && r->dev_turn < r->sectors) {
-        uint64_t off = (uint64_t)r->dev_turn * BLK_SECTOR;
+    while ((moves || r->op == BLK_ZEROES) && r->dev_word < r->sectors) {
+        uint64_t off = (uint64_t)r->dev_word * BLK_SECTOR;
         uint64_t n = MIN(r->sectors * BLK_SECTOR - off, (uint64_t)STEP_BYTES);
         if (moves) {
             transfer(rd, r, off, n);
         } else {
             memset(rd->window + rd->base.a + r->sector * BLK_SECTOR + off, 0, (size_t)n);
         }
-        r->dev_turn += (uint32_t)(n / BLK_SECTOR);
-        if (r->dev_turn < r->sectors && deadline_passed(until)) {
+        r->dev_word += (uint32_t)(n / BLK_SECTOR);
+        if (r->dev_word < r->sectors && deadline_passed(until)) {
             return false;
         }
     }
@@ -67,7 +67,7 @@ static void ramdisk_submit(struct blk_dev *d, struct blk_req *r)
     struct ramdisk *rd = (struct ramdisk *)d;
     enum status s = check_segs(rd, r);
 
-    r->dev_turn = 0;
+    r->dev_word = 0;
     if (s == OK && rd->wake != NULL) {
         STAILQ_INSERT_TAIL(&rd->waiting, r, link);
         rd->wake(rd->wake_ctx, r);

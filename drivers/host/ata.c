@@ -121,16 +121,6 @@ static uint64_t batch_sectors(const struct ata_channel *ch)
     return n;
 }
 
-/* The command begins, and moves so many sectors. */
-static void begin(struct ata_channel *ch, uint32_t moved_sectors, uint64_t timeout_ns)
-{
-    const struct ata_delay *delay = &disk_of(ch)->delay;
-    uint64_t blocks = (moved_sectors + 7) / 8;
-
-    ch->held_until_ns = ch->host->now_ns() + delay->command_ns + blocks * delay->block_ns;
-    set_deadline(ch, timeout_ns);
-}
-
 /* Starts the next command of the batch, whose drive is selected and ready. */
 static void start_command(struct ata_channel *ch)
 {
@@ -142,13 +132,13 @@ static void start_command(struct ata_channel *ch)
     if (r->op == BLK_FLUSH) {
         ch->cmd_sectors = 0;
         stop_dma(ch);
-        begin(ch, 0, ATA_FLUSH_TIMEOUT_NS);
+        set_deadline(ch, ATA_FLUSH_TIMEOUT_NS);
         taskfile(ch, d->flush_ext ? ATA_CMD_FLUSH_EXT : ATA_CMD_FLUSH, d->flush_ext, 0, 0, 0);
         return;
     }
     if (r->op == BLK_DISCARD) {
         ch->cmd_sectors = (uint32_t)ata_prd_trim(ch, r, ch->done_sectors);
-        begin(ch, 0, ATA_TIMEOUT_NS);
+        set_deadline(ch, ATA_TIMEOUT_NS);
         issue_dma(ch, false, ATA_CMD_DSM, true, 0, 1, 1);
         return;
     }
@@ -157,7 +147,7 @@ static void start_command(struct ata_channel *ch)
     bool in = r->op == BLK_READ;
     bool ext = n > ATA_CMD_SECTORS || lba + n > ATA_LBA28_SECTORS;
     ch->cmd_sectors = n;
-    begin(ch, n, ATA_TIMEOUT_NS);
+    set_deadline(ch, ATA_TIMEOUT_NS);
     uint8_t command = in ? (ext ? ATA_CMD_READ_DMA_EXT : ATA_CMD_READ_DMA)
                          : (ext ? ATA_CMD_WRITE_DMA_EXT : ATA_CMD_WRITE_DMA);
     /* A 28-bit count of 256 is written as 0, which the 8-bit register makes by itself. */
@@ -214,14 +204,13 @@ static void finish(struct ata_channel *ch, enum status s)
 
 /* ---- ending ---- */
 
-static void command_failed(struct ata_channel *ch)
+/* `status` and `bm` are what the drive and the bus master ended with. */
+static void command_failed(struct ata_channel *ch, uint8_t status, uint8_t bm)
 {
-    uint8_t status = ch->end_status;
-
     ch->n_errors++;
     log_warn("%s: command failed at sector %llu: status %02x, error %02x, bus master %02x",
              disk_of(ch)->dev.name, (unsigned long long)lba_of(ch), status,
-             (status & ATA_S_ERR) != 0 ? port_in8((uint16_t)(ch->cmd + ATA_ERROR)) : 0, ch->end_bm);
+             (status & ATA_S_ERR) != 0 ? port_in8((uint16_t)(ch->cmd + ATA_ERROR)) : 0, bm);
     begin_reset(ch); /* ends in a retry or in finish() */
 }
 
@@ -247,14 +236,16 @@ static void command_done(struct ata_channel *ch)
     answer(&list, OK);
 }
 
-static void judge_command(struct ata_channel *ch)
+static void command_ended(struct ata_channel *ch, uint8_t bm)
 {
     bool dma = first_of(ch)->op != BLK_FLUSH;
 
+    stop_dma(ch);
+    uint8_t status = port_in8((uint16_t)(ch->cmd + ATA_STATUS));
     /* A bus master that is still active was given more memory than the drive had data. */
-    if ((ch->end_status & (ATA_S_BSY | ATA_S_DRQ | ATA_S_DF | ATA_S_ERR)) != 0 ||
-        (dma && (ch->end_bm & (BM_S_ERROR | BM_S_ACTIVE)) != 0)) {
-        command_failed(ch);
+    if ((status & (ATA_S_BSY | ATA_S_DRQ | ATA_S_DF | ATA_S_ERR)) != 0 ||
+        (dma && (bm & (BM_S_ERROR | BM_S_ACTIVE)) != 0)) {
+        command_failed(ch, status, bm);
         return;
     }
     if (first_of(ch)->op == BLK_READ) {
@@ -265,21 +256,6 @@ static void judge_command(struct ata_channel *ch)
     }
     ch->retries = 0;
     command_done(ch);
-}
-
-static void command_ended(struct ata_channel *ch, uint8_t bm)
-{
-    stop_dma(ch);
-    ch->end_status = port_in8((uint16_t)(ch->cmd + ATA_STATUS));
-    ch->end_bm = bm;
-    uint64_t now_ns = ch->host->now_ns();
-    if (now_ns < ch->held_until_ns) {
-        disk_of(ch)->n_held++;
-        ch->state = ATA_HELD;
-        set_deadline(ch, ch->held_until_ns - now_ns);
-        return;
-    }
-    judge_command(ch);
 }
 
 bool ata_irq(struct ata_channel *ch)
@@ -354,9 +330,6 @@ uint64_t ata_tick(struct ata_channel *ch, uint64_t now_ns)
         log_warn("%s: command timed out at sector %llu", disk_of(ch)->dev.name,
                  (unsigned long long)lba_of(ch));
         begin_reset(ch);
-        break;
-    case ATA_HELD:
-        judge_command(ch);
         break;
     case ATA_RESET_HOLD:
         port_out8(ch->ctl, 0);

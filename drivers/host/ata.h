@@ -2,26 +2,16 @@
 /*
  * ATA disks on a PIIX-style IDE controller: bus-master DMA, one command at a time per channel.
  *
- * A channel is idle, waits for a drive that is still busy, runs a command, keeps one back that has
- * ended, or resets. Commands end by interrupt (ata_irq) or, when that is lost, by the deadline
- * (ata_tick), and the next one starts there, before anybody is told about the last one. An error is
- * tried again after a soft reset, ATA_RETRIES times, then the request fails with E_IO; selecting
- * and resetting are sequences of deadlines and never wait in place. Only ata_probe polls, at
- * start-up. ATAPI devices are ignored.
+ * A channel is idle, waits for a drive that is still busy, runs a command, or resets. Commands end
+ * by interrupt (ata_irq) or, when that is lost, by the deadline (ata_tick), and the next one starts
+ * there, before anybody is told about the last one. An error is tried again after a soft reset,
+ * ATA_RETRIES times, then the request fails with E_IO; selecting and resetting are sequences of
+ * deadlines and never wait in place. Only ata_probe polls, at start-up. ATAPI devices are ignored.
  *
- * Which VM's requests come when is settled above (drivers/block/elevator.h): what waits here is one
- * batch of them, unless the driver is used without it.
- *
- * What waits is served in the order of its sectors, one sweep after the other, and requests of one
- * kind that lie in a row become one command. A request is passed by ATA_PATIENCE times at most:
- * then only those that came before it may still go first. Requests that overlap, one of them not a
- * read, and a flush after a write keep their order. Requests marked `ahead` come last, within their
- * patience. When a command of several requests fails, each of them is tried again by itself.
- *
- * A disk may have a delay, to stand for a slower one (disk.delay): then a command of it does not
- * end before that time is over, counted from its start. The drive works as ever, and what it says
- * is looked at when the time has come; the channel starts nothing meanwhile, and more requests come
- * together for the next command, as before a disk that seeks. Time-outs are for the drive alone.
+ * Requests are served in the order of their arrival; those that follow one another, of one kind and
+ * with their sectors in a row, become one command. Which request comes when is settled above
+ * (drivers/block/elevator.h). When a command of several requests fails, each of them is tried again
+ * by itself.
  *
  * DMA reaches the first 4 GiB; what lies above goes through the bounce buffer.
  * ATA/ATAPI-7 (volumes 1 and 2); Programming Interface for Bus Master IDE Controller, revision 1.0.
@@ -34,7 +24,6 @@
 #include "drivers/host/pci.h"
 
 #define ATA_RETRIES 3
-#define ATA_PATIENCE 16u
 #define ATA_SELECT_TIMEOUT_NS UINT64_C(100000000)  /* before a command; mostly there is no wait */
 #define ATA_TIMEOUT_NS UINT64_C(10000000000)       /* a transfer */
 #define ATA_FLUSH_TIMEOUT_NS UINT64_C(60000000000) /* a flush may write a whole cache */
@@ -65,7 +54,6 @@ enum ata_state {
     ATA_IDLE,
     ATA_SELECTED, /* the drive takes no command yet */
     ATA_RUNNING,
-    ATA_HELD, /* the command has ended, but for the disk's delay */
     ATA_RESET_HOLD,
     ATA_RESET_SETTLE,
     ATA_RESET_BUSY,
@@ -74,20 +62,12 @@ enum ata_state {
 
 struct ata_channel;
 
-/* The least time of a command: for itself, and for each 4 KiB that it reads or writes. Holds for
- * commands that start from now on. */
-struct ata_delay {
-    uint64_t command_ns, block_ns;
-};
-
 struct ata_disk {
     struct blk_dev dev; /* must be first */
     struct ata_channel *ch;
     uint8_t drive; /* 0 master, 1 slave */
     bool present, lba48, flush, flush_ext;
     char model[41];
-    struct ata_delay delay;
-    uint64_t n_held; /* commands that the delay has kept back */
 };
 
 struct ata_channel {
@@ -100,17 +80,14 @@ struct ata_channel {
     uint64_t deadline_ns;      /* UINT64_MAX: none */
     uint64_t select_end_ns;    /* when a drive that takes no command is reset */
     uint64_t reset_end_ns;     /* when a reset that does not end is given up */
-    struct blk_req_list queue; /* in the order of arrival */
+    struct blk_req_list queue; /* in the order of arrival; the first n_alone are taken singly */
+    unsigned n_alone;
     /* Being worked on, in one or more commands: of one disk and kind, and their sectors in a row.
      * A request leaves when all of it is done. */
     struct blk_req_list batch;
-    uint64_t done_sectors;      /* of the batch's first request, by commands that ended well */
-    uint32_t cmd_sectors;       /* of the running command */
-    uint64_t held_until_ns;     /* it does not end before */
-    uint8_t end_status, end_bm; /* what it ended with: the drive's status, the bus master's */
+    uint64_t done_sectors; /* of the batch's first request, by commands that ended well */
+    uint32_t cmd_sectors;  /* of the running command */
     unsigned retries;
-    uint32_t turn;  /* batches begun; wraps */
-    uint64_t sweep; /* the place (ata_queue.c) where the last batch ended */
     /* statistics; merged: requests that came along in another's command */
     uint64_t n_commands, n_merged, n_errors, n_timeouts, n_resets, n_bounced;
     uint64_t n_read_sectors, n_written_sectors; /* by commands that ended well */
