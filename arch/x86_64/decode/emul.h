@@ -23,6 +23,7 @@
 #ifndef ARCH_DECODE_EMUL_H
 #define ARCH_DECODE_EMUL_H
 
+#include "arch/x86_64/decode/crbits.h"
 #include "arch/x86_64/decode/gwalk.h"
 #include "arch/x86_64/decode/insn.h"
 #include "base/status.h"
@@ -48,6 +49,17 @@ struct emul_segment {
 #define SEG_G 0x8000u
 #define SEG_UNUSABLE 0x10000u
 
+static inline unsigned emul_dpl(uint32_t rights)
+{
+    return rights >> SEG_DPL_SHIFT & 3;
+}
+
+/* Whether code of the segment CS is 64-bit code: CS.L means that in IA-32e mode only. */
+static inline bool emul_is_code64(uint32_t cs_rights, uint64_t efer)
+{
+    return (cs_rights & SEG_L) && (efer & EFER_LMA);
+}
+
 /* Exceptions by vector. */
 enum {
     EXC_DE = 0,
@@ -61,6 +73,8 @@ enum {
     EXC_SS = 12,
     EXC_GP = 13,
     EXC_PF = 14,
+    EXC_AC = 17,
+    EXC_MC = 18,
 };
 
 enum emul_result {
@@ -168,6 +182,10 @@ enum emul_result emul_map_at(struct emul *e, unsigned segment, uint64_t offset, 
 /* Of a mapped range, and only with GWALK_WRITE of a write, nothing fails; E_NOMEM of a read. */
 enum emul_result emul_get(struct emul *e, const struct emul_range *r, void *to) MUST_CHECK;
 enum emul_result emul_put(struct emul *e, const struct emul_range *r, const void *from) MUST_CHECK;
+/* A string instruction's step of a register: 64-bit addressing moves all of it, 32-bit clears the
+ * upper half, 16-bit keeps the rest. address_size in bytes. */
+uint64_t emul_address_mask(unsigned address_size);
+void emul_reg_add(uint64_t *reg, uint64_t by, unsigned address_size);
 /* Both at once, of any length, and for the CPU's own sake: GWALK_IMPLICIT is added. */
 enum emul_result emul_read(struct emul *e, uint64_t linear, void *to, unsigned n,
                            unsigned access) MUST_CHECK;

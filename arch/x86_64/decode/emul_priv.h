@@ -61,9 +61,6 @@ uint64_t emul_reg_read(const struct emul *e, unsigned reg, unsigned size, bool r
 void emul_reg_write(struct emul *e, unsigned reg, unsigned size, bool rex, uint64_t value);
 /* The offset of the memory operand in its segment. */
 uint64_t emul_address(const struct emul *e, const struct insn *i);
-uint64_t emul_address_mask(unsigned address_size);
-/* Sets the low bytes of a register that an address size leaves alone, or clears the rest of it. */
-void emul_reg_add(uint64_t *reg, uint64_t by, unsigned address_size);
 
 /* One family each; RIP is the caller's to advance, but where they set it themselves. */
 enum emul_result emul_string(struct emul *e);               /* emul_string.c */

@@ -10,8 +10,9 @@
  */
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm/backend.h"
+#include "arch/x86_64/hvm/exits.h"
 #include "arch/x86_64/hvm/kvm.h"
-#include "arch/x86_64/vmx/vmx.h"
 #include "base/string.h"
 
 #define HYP_BASE 0x40000000u
@@ -23,6 +24,16 @@
 struct leaf {
     uint32_t r[4];
 };
+
+static void cpuid_into(uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+    struct cpuid_regs c = cpuid(leaf, sub);
+
+    r[0] = c.eax;
+    r[1] = c.ebx;
+    r[2] = c.ecx;
+    r[3] = c.edx;
+}
 
 static struct leaf basic[MAX_BASIC + 1]; /* subleaf 0 of each */
 static struct leaf ext[MAX_EXT - EXT_BASE + 1];
@@ -69,19 +80,19 @@ static void init_feature_leaves(void)
     l7->r[1] = (l7->r[1] & LEAF7_EBX_SHOW) | LEAF7_EBX_TSC_ADJUST;
     l7->r[2] &= LEAF7_ECX_SHOW;
     l7->r[3] &= LEAF7_EDX_SHOW;
-    if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_INVPCID)) {
+    if (!(hvm_caps.has_invpcid)) {
         l7->r[1] &= ~LEAF7_EBX_INVPCID;
     }
-    if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP)) {
+    if (!(hvm_caps.has_rdtscp)) {
         l7->r[2] &= ~(uint32_t)BIT32(22); /* RDPID */
     }
-    if (!(vmx_caps.xcr0_may & BIT(5))) { /* no AVX-512 state: none of its instructions */
+    if (!(hvm_caps.xcr0_may & BIT(5))) { /* no AVX-512 state: none of its instructions */
         l7->r[1] &=
             ~(uint32_t)(BIT32(16) | BIT32(17) | BIT32(21) | BIT32(28) | BIT32(30) | BIT32(31));
         l7->r[2] &= ~(uint32_t)(BIT32(1) | BIT32(6) | BIT32(11) | BIT32(12) | BIT32(14));
         l7->r[3] &= ~(uint32_t)(BIT32(2) | BIT32(3) | BIT32(8));
     }
-    if (!(vmx_caps.xcr0_may & BIT(9))) {
+    if (!(hvm_caps.xcr0_may & BIT(9))) {
         l7->r[2] &= ~BIT32(3); /* PKU */
     }
 }
@@ -130,8 +141,8 @@ static void init_xsave_leaves(void)
 {
     struct leaf *d = &basic[0xd];
 
-    d->r[0] = (uint32_t)vmx_caps.xcr0_may;
-    d->r[3] = (uint32_t)(vmx_caps.xcr0_may >> 32);
+    d->r[0] = (uint32_t)hvm_caps.xcr0_may;
+    d->r[3] = (uint32_t)(hvm_caps.xcr0_may >> 32);
     d->r[2] = 576;
     for (uint32_t i = 1; i < ARRAY_LEN(xsave_subs); i++) {
         cpuid_into(0xd, i, xsave_subs[i].r);
@@ -139,7 +150,7 @@ static void init_xsave_leaves(void)
             /* XSAVEOPT, XSAVEC, XGETBV(1); no XSAVES and no supervisor state. */
             xsave_subs[1].r[0] &= 7;
             xsave_subs[1].r[1] = xsave_subs[1].r[2] = xsave_subs[1].r[3] = 0;
-        } else if (!(vmx_caps.xcr0_may & BIT(i))) {
+        } else if (!(hvm_caps.xcr0_may & BIT(i))) {
             memset(&xsave_subs[i], 0, sizeof(xsave_subs[i]));
         } else if (xsave_subs[i].r[0] + xsave_subs[i].r[1] > d->r[2]) {
             d->r[2] = xsave_subs[i].r[0] + xsave_subs[i].r[1];
@@ -210,20 +221,20 @@ static void init_cr4_bits(void)
             cr4_bits |= by_feature[i].cr4;
         }
     }
-    cr4_bits &= vmx_caps.cr4_may;
+    cr4_bits &= hvm_caps.cr4_may;
 }
 
-uint64_t vmx_guest_cr4_bits(void)
+uint64_t hvm_guest_cr4_bits(void)
 {
     return cr4_bits;
 }
 
-unsigned vmx_guest_phys_bits(void)
+unsigned hvm_guest_phys_bits(void)
 {
     return ext[0].r[0] >= MAX_EXT ? ext[8].r[0] & 0xff : 36;
 }
 
-void vmx_cpuid_init(void)
+void hvm_cpuid_init(void)
 {
     uint32_t r[4];
 
@@ -239,7 +250,7 @@ void vmx_cpuid_init(void)
     }
     ext[0].r[0] = max_ext;
     ext[1].r[2] &= ~(uint32_t)BIT32(2); /* no SVM */
-    if (!(vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP)) {
+    if (!(hvm_caps.has_rdtscp)) {
         ext[1].r[3] &= ~BIT32(27);
     }
     ext[7].r[3] |= BIT32(8);              /* invariant TSC */
@@ -299,10 +310,10 @@ static void leaf1_state(struct hvm_vcpu *v, uint32_t r[4])
         r[3] &= ~LEAF1_EDX_APIC; /* SDM vol. 3, 11.4.3 */
     }
     r[1] |= v->id << 24;
-    r[2] |= (vmcs_read(GUEST_CR4) & CR4_OSXSAVE) ? LEAF1_ECX_OSXSAVE : 0;
+    r[2] |= (hvm_backend->get_reg(v, HVM_CR4) & CR4_OSXSAVE) ? LEAF1_ECX_OSXSAVE : 0;
 }
 
-void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
+static void guest_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
     if (leaf - HYP_BASE < 0x200) {
         hypervisor_leaf(leaf, r);
@@ -328,7 +339,7 @@ void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
         leaf1_state(v, r);
         break;
     case 7:
-        r[2] |= sub == 0 && (vmcs_read(GUEST_CR4) & BIT(22)) ? LEAF7_ECX_OSPKE : 0;
+        r[2] |= sub == 0 && (hvm_backend->get_reg(v, HVM_CR4) & CR4_PKE) ? LEAF7_ECX_OSPKE : 0;
         break;
     case 0xd:
         if (sub == 0) {
@@ -342,17 +353,17 @@ void vmx_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
     }
 }
 
-bool vmx_exit_cpuid(struct hvm_vcpu *v, enum hvm_exit *out)
+bool hvm_exit_cpuid(struct hvm_vcpu *v, enum hvm_exit *out)
 {
     uint32_t r[4];
 
     (void)out;
     v->counts[HVM_N_CPUID]++;
-    vmx_cpuid(v, (uint32_t)v->gpr[RAX], (uint32_t)v->gpr[RCX], r);
+    guest_cpuid(v, (uint32_t)v->gpr[RAX], (uint32_t)v->gpr[RCX], r);
     v->gpr[RAX] = r[0];
     v->gpr[RBX] = r[1];
     v->gpr[RCX] = r[2];
     v->gpr[RDX] = r[3];
-    vmx_advance();
+    hvm_backend->advance(v);
     return true;
 }

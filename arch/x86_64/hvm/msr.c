@@ -1,78 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * RDMSR and WRMSR: an explicit list. What is not on it is #GP in the guest, and logged once.
- *
- * The MSR bitmap (SDM vol. 3, 25.6.9) lets through what belongs to the guest while it runs: those
- * in the VMCS guest area, and those that xstate.c swaps with the vCPU.
- */
+/* RDMSR and WRMSR: an explicit list. What is not on it is #GP in the guest, and logged once. */
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm/backend.h"
+#include "arch/x86_64/hvm/exits.h"
 #include "arch/x86_64/hvm/kvm.h"
-#include "arch/x86_64/vmx/vmx.h"
 #include "base/format.h"
-#include "base/string.h"
 
 #define MSR_IA32_TSC 0x10u
 
-static mfn_t bitmap;
-
-mfn_t vmx_msr_bitmap(void)
+static bool write_efer(struct hvm_vcpu *v, uint64_t value)
 {
-    return bitmap;
-}
-
-enum status vmx_msr_init(struct frames *f)
-{
-    static const uint32_t through[] = {
-        MSR_IA32_FS_BASE,      MSR_IA32_GS_BASE,     MSR_IA32_KERNEL_GS_BASE,
-        MSR_IA32_STAR,         MSR_IA32_LSTAR,       MSR_IA32_CSTAR,
-        MSR_IA32_FMASK,        MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP,
-        MSR_IA32_SYSENTER_EIP, MSR_IA32_PAT,
-    };
-    enum status s = frames_alloc(f, FRAME_HYP, &bitmap);
-
-    if (s != OK) {
-        return s;
-    }
-    uint8_t *map = frame_bytes(f, bitmap);
-    memset(map, 0xff, PAGE_SIZE);
-    for (unsigned i = 0; i < ARRAY_LEN(through); i++) {
-        bool high = through[i] >= 0xc0000000u;
-        uint32_t n = through[i] & 0x1fff;
-        uint8_t *read = map + (high ? 1024 : 0), *write = read + 2048;
-        read[n / 8] &= (uint8_t) ~(1u << n % 8);
-        write[n / 8] &= (uint8_t) ~(1u << n % 8);
-    }
-    if (vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP) {
-        uint32_t n = MSR_IA32_TSC_AUX & 0x1fff;
-        map[1024 + n / 8] &= (uint8_t) ~(1u << n % 8);
-        map[3072 + n / 8] &= (uint8_t) ~(1u << n % 8);
-    }
-    /* IA32_TSC: RDMSR applies the TSC offset by itself (SDM vol. 3, 26.3). */
-    map[MSR_IA32_TSC / 8] &= (uint8_t) ~(1u << MSR_IA32_TSC % 8);
-    return OK;
-}
-
-void vmx_set_efer(uint64_t efer)
-{
-    uint64_t entry = vmcs_read(VM_ENTRY_CONTROLS) & ~(uint64_t)ENTRY_IA32E_MODE_GUEST;
-
-    vmcs_write(GUEST_IA32_EFER, efer);
-    vmcs_write(VM_ENTRY_CONTROLS, entry | ((efer & EFER_LMA) ? ENTRY_IA32E_MODE_GUEST : 0));
-}
-
-static bool write_efer(const struct hvm_vcpu *v, uint64_t value)
-{
-    uint64_t old = vmcs_read(GUEST_IA32_EFER);
+    uint64_t old = hvm_backend->get_reg(v, HVM_EFER);
     bool no_nx = v->msrs.misc_enable & MISC_ENABLE_XD_DISABLE;
 
     /* LMA is the processor's; LME may not change while paging is on (SDM vol. 3, 4.1.1). */
     if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | (no_nx ? 0 : EFER_NXE))) {
         return false;
     }
-    if (((value ^ old) & EFER_LME) && (vmcs_read(GUEST_CR0) & CR0_PG)) {
+    if (((value ^ old) & EFER_LME) && (hvm_backend->get_reg(v, HVM_CR0) & CR0_PG)) {
         return false;
     }
-    vmx_set_efer((value & ~EFER_LMA) | (old & EFER_LMA));
+    hvm_backend->set_reg(v, HVM_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
     return true;
 }
 
@@ -91,7 +39,7 @@ static void move_tsc(struct hvm_vcpu *v, uint64_t by)
 {
     v->tsc_offset += by;
     v->tsc_adjust += by;
-    vmcs_write(TSC_OFFSET, v->tsc_offset);
+    hvm_backend->put_tsc_offset(v);
     v->ops->tsc_moved(v->ctx, by);
 }
 
@@ -105,13 +53,13 @@ static enum status read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value)
     }
     switch (msr) {
     case MSR_IA32_EFER:
-        *value = vmcs_read(GUEST_IA32_EFER);
+        *value = hvm_backend->get_reg(v, HVM_EFER);
         return OK;
     case MSR_IA32_TSC_ADJUST:
         *value = v->tsc_adjust;
         return OK;
     case MSR_IA32_DEBUGCTL:
-        *value = vmcs_read(GUEST_IA32_DEBUGCTL);
+        *value = hvm_backend->get_reg(v, HVM_DEBUGCTL);
         return OK;
     default:
         return guest_msrs_read(&v->msrs, msr, value);
@@ -170,7 +118,7 @@ static void tell_refused(const struct hvm_vcpu *v, uint32_t msr, const uint64_t 
     }
 }
 
-bool vmx_exit_rdmsr(struct hvm_vcpu *v, enum hvm_exit *out)
+bool hvm_exit_rdmsr(struct hvm_vcpu *v, enum hvm_exit *out)
 {
     uint32_t msr = (uint32_t)v->gpr[RCX];
     uint64_t value = 0;
@@ -179,15 +127,15 @@ bool vmx_exit_rdmsr(struct hvm_vcpu *v, enum hvm_exit *out)
     v->counts[HVM_N_MSR]++;
     if (read_msr(v, msr, &value) != OK) {
         tell_refused(v, msr, NULL);
-        return vmx_inject_gp(v);
+        return hvm_inject_gp(v);
     }
     v->gpr[RAX] = (uint32_t)value;
     v->gpr[RDX] = value >> 32;
-    vmx_advance();
+    hvm_backend->advance(v);
     return true;
 }
 
-bool vmx_exit_wrmsr(struct hvm_vcpu *v, enum hvm_exit *out)
+bool hvm_exit_wrmsr(struct hvm_vcpu *v, enum hvm_exit *out)
 {
     uint32_t msr = (uint32_t)v->gpr[RCX];
     uint64_t value = (uint32_t)v->gpr[RAX] | v->gpr[RDX] << 32;
@@ -195,12 +143,12 @@ bool vmx_exit_wrmsr(struct hvm_vcpu *v, enum hvm_exit *out)
     v->counts[HVM_N_MSR]++;
     enum status s = write_msr(v, msr, value);
     if (s == E_NOMEM) {
-        return vmx_retry(HVM_EXIT_NO_MEMORY, out);
+        return hvm_backend->retry(v, HVM_EXIT_NO_MEMORY, out);
     }
     if (s != OK) {
         tell_refused(v, msr, &value);
-        return vmx_inject_gp(v);
+        return hvm_inject_gp(v);
     }
-    vmx_advance();
+    hvm_backend->advance(v);
     return true;
 }

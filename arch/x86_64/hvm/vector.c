@@ -3,7 +3,7 @@
 #include "arch/x86_64/hvm/vector.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx/vmx.h"
+#include "arch/x86_64/hvm/xstate.h"
 
 #define YMM (XCR0_SSE | XCR0_AVX)
 #define ZMM (YMM | XCR0_AVX512)
@@ -15,7 +15,7 @@ static const struct content_unit avx512 = {&content_avx512, xstate_borrow, xstat
 
 static bool usable(uint32_t features, uint32_t feature, uint64_t state)
 {
-    return (features & feature) && (vmx_caps.xcr0_may & state) == state;
+    return (features & feature) && (hvm_caps.xcr0_may & state) == state;
 }
 
 const struct content_unit *vector_unit(void)
@@ -28,5 +28,5 @@ const struct content_unit *vector_unit(void)
     if (usable(features, CPUID_7_EBX_AVX2, YMM)) {
         return &avx2;
     }
-    return vmx_caps.xcr0_may & XCR0_SSE ? &sse2 : &scalar; /* no state is known before hvm_init */
+    return hvm_caps.xcr0_may & XCR0_SSE ? &sse2 : &scalar; /* no state is known before hvm_init */
 }

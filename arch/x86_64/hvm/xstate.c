@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest state that no VMCS field holds: x87/SSE/AVX/AVX-512 registers, XCR0, debug registers and
+ * Guest state that no control block holds: x87/SSE/AVX/AVX-512 registers, XCR0, debug registers and
  * the MSRs of SYSCALL. The last guest's stays in the CPU until another vCPU runs there, or, the
  * vector registers and XCR0, until the hypervisor borrows them.
  *
  * CR0.TS is set whenever the hypervisor runs, but here and between xstate_borrow and
  * xstate_give_back: a vector instruction anywhere else raises #NM, which panics, before it can harm
- * a guest. (Guests have a CR0 of their own; an exit loads this one from the VMCS.)
+ * a guest. (Guests have a CR0 of their own; an exit loads this one.)
  */
+#include "arch/x86_64/hvm/xstate.h"
+
+#include <cpuid.h>
+
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/vmx/vmx.h"
+#include "base/bits.h"
 #include "base/log.h"
 #include "base/page.h"
 #include "base/string.h"
@@ -29,19 +33,16 @@ static void vectors_off(void)
 
 void xstate_init_machine(void)
 {
-    uint32_t r[4];
-
-    cpuid_into(1, 0, r);
-    has_xsave = r[2] & BIT32(26);
+    has_xsave = cpuid(1, 0).ecx & bit_XSAVE;
     if (!has_xsave) {
-        vmx_caps.xcr0_may = XCR0_X87 | XCR0_SSE;
+        hvm_caps.xcr0_may = XCR0_X87 | XCR0_SSE;
         write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
         vectors_off();
         return;
     }
     write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE);
-    cpuid_into(0xd, 0, r);
-    uint64_t may = r[0] | (uint64_t)r[3] << 32;
+    struct cpuid_regs d = cpuid(0xd, 0);
+    uint64_t may = d.eax | (uint64_t)d.edx << 32;
     may &= XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU;
     if ((may & XCR0_AVX512) != XCR0_AVX512 || !(may & XCR0_AVX)) {
         may &= ~XCR0_AVX512;
@@ -49,19 +50,18 @@ void xstate_init_machine(void)
     /* One page holds the standard-format area of all that we let through (at most 2,696 bytes by
      * SDM vol. 1, 13.4); should a CPU want more, leave the newer components out. */
     write_xcr0(may);
-    cpuid_into(0xd, 0, r);
-    if (r[1] > PAGE_SIZE) {
+    if (cpuid(0xd, 0).ebx > PAGE_SIZE) {
         may &= XCR0_X87 | XCR0_SSE | XCR0_AVX;
         write_xcr0(may);
     }
-    vmx_caps.xcr0_may = may;
+    hvm_caps.xcr0_may = may;
     vectors_off();
 }
 
 bool xstate_xcr0_valid(uint64_t value)
 {
     /* SDM vol. 1, 13.3: x87 always; AVX needs SSE; the AVX-512 parts come together and need AVX. */
-    if (!(value & XCR0_X87) || (value & ~vmx_caps.xcr0_may)) {
+    if (!(value & XCR0_X87) || (value & ~hvm_caps.xcr0_may)) {
         return false;
     }
     if ((value & XCR0_AVX) && !(value & XCR0_SSE)) {
@@ -87,7 +87,7 @@ static void save_vectors(void)
 
     vectors_on();
     if (has_xsave) {
-        write_xcr0(vmx_caps.xcr0_may);
+        write_xcr0(hvm_caps.xcr0_may);
         __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
@@ -164,7 +164,7 @@ static uint8_t *part_of(uint8_t *area, unsigned k, unsigned n)
     unsigned offset = 160; /* XMM0 in the legacy region */
 
     if (parts[k].component > 1) {
-        if (!(vmx_caps.xcr0_may & BIT(parts[k].component))) {
+        if (!(hvm_caps.xcr0_may & BIT(parts[k].component))) {
             return NULL;
         }
         offset = cpuid(0xd, parts[k].component).ebx;
@@ -218,7 +218,7 @@ static void save(struct hvm_vcpu *v)
     v->cstar = rdmsr(MSR_IA32_CSTAR);
     v->fmask = rdmsr(MSR_IA32_FMASK);
     v->kernel_gs_base = rdmsr(MSR_IA32_KERNEL_GS_BASE);
-    if (vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP) {
+    if (hvm_caps.has_rdtscp) {
         v->tsc_aux = rdmsr(MSR_IA32_TSC_AUX);
     }
     __asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2; mov %%dr3, %3; mov %%dr6, %4"
@@ -233,7 +233,7 @@ static void load(const struct hvm_vcpu *v)
     wrmsr(MSR_IA32_CSTAR, v->cstar);
     wrmsr(MSR_IA32_FMASK, v->fmask);
     wrmsr(MSR_IA32_KERNEL_GS_BASE, v->kernel_gs_base);
-    if (vmx_caps.controls.cpu2 & CPU2_ENABLE_RDTSCP) {
+    if (hvm_caps.has_rdtscp) {
         wrmsr(MSR_IA32_TSC_AUX, v->tsc_aux);
     }
     __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr6"

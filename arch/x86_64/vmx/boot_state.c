@@ -4,11 +4,13 @@
 #include "arch/x86_64/vmx/vmx.h"
 
 /* Segment access rights: SDM vol. 3, 25.4.1. */
-#define AR_CODE64 0xa09bu
-#define AR_CODE32 0xc09bu
-#define AR_DATA 0xc093u
-#define AR_TSS_BUSY 0x008bu
-#define AR_UNUSABLE 0x10000u
+#define TYPE_CODE 0xbu /* readable, accessed */
+#define TYPE_DATA 0x3u /* writable, accessed */
+#define TYPE_TSS_BUSY 0xbu
+#define AR_CODE64 (SEG_G | SEG_L | SEG_P | SEG_S | TYPE_CODE)
+#define AR_CODE32 (SEG_G | SEG_DB | SEG_P | SEG_S | TYPE_CODE)
+#define AR_DATA (SEG_G | SEG_DB | SEG_P | SEG_S | TYPE_DATA)
+#define AR_TSS_BUSY (SEG_P | TYPE_TSS_BUSY)
 
 #define BOOT_CS 0x10
 #define BOOT_DS 0x18
@@ -39,7 +41,7 @@ static void set_flat_segments(uint32_t code_rights)
     vmcs_write(GUEST_LDTR_SELECTOR, 0);
     vmcs_write(GUEST_LDTR_BASE, 0);
     vmcs_write(GUEST_LDTR_LIMIT, 0);
-    vmcs_write(GUEST_LDTR_ACCESS_RIGHTS, AR_UNUSABLE);
+    vmcs_write(GUEST_LDTR_ACCESS_RIGHTS, SEG_UNUSABLE);
     vmcs_write(GUEST_TR_SELECTOR, BOOT_TR);
     vmcs_write(GUEST_TR_BASE, 0);
     vmcs_write(GUEST_TR_LIMIT, 0xffff);
@@ -50,13 +52,9 @@ static void set_flat_segments(uint32_t code_rights)
 
 static void set_control_registers(uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer)
 {
-    uint64_t must0 = vmx_caps.cr0_must & ~(uint64_t)(CR0_PE | CR0_PG); /* unrestricted guest */
-
-    vmcs_write(GUEST_CR0, cr0 | must0);
-    vmcs_write(CR0_READ_SHADOW, cr0);
+    vmx_set_cr0(cr0);
     vmcs_write(GUEST_CR3, cr3);
-    vmcs_write(GUEST_CR4, vmx_real_cr4(cr4));
-    vmcs_write(CR4_READ_SHADOW, cr4);
+    vmx_set_cr4(cr4);
     vmx_set_efer(efer);
 }
 

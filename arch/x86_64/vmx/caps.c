@@ -140,6 +140,9 @@ enum status vmx_caps_init(void)
     c->cr4_must = rdmsr(MSR_IA32_VMX_CR4_FIXED0);
     c->cr4_may = rdmsr(MSR_IA32_VMX_CR4_FIXED1);
     read_ept_caps(c);
+    hvm_caps.has_rdtscp = c->controls.cpu2 & CPU2_ENABLE_RDTSCP;
+    hvm_caps.has_invpcid = c->controls.cpu2 & CPU2_ENABLE_INVPCID;
+    hvm_caps.cr4_may = c->cr4_may;
     if (!c->has_invept_single) {
         log_error("VT-x: this CPU lacks single-context INVEPT, which Pagefold needs");
         return E_UNSUPPORTED;

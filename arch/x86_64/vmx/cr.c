@@ -9,17 +9,18 @@
 #include "arch/x86_64/hvm/cr.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/decode/exitqual.h"
+#include "arch/x86_64/hvm/exits.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "mm/p2m.h"
 
 static uint64_t get_gpr(const struct hvm_vcpu *v, unsigned n)
 {
-    return n == 4 ? vmcs_read(GUEST_RSP) : v->gpr[n];
+    return n == RSP ? vmcs_read(GUEST_RSP) : v->gpr[n];
 }
 
 static void set_gpr(struct hvm_vcpu *v, unsigned n, uint64_t value)
 {
-    if (n == 4) {
+    if (n == RSP) {
         vmcs_write(GUEST_RSP, value);
     } else {
         v->gpr[n] = value;
@@ -27,38 +28,56 @@ static void set_gpr(struct hvm_vcpu *v, unsigned n, uint64_t value)
 }
 
 /* With EPT, entry takes the PDPTEs of PAE paging from the VMCS (SDM vol. 3, 27.3.2.4). */
-bool vmx_load_pdptes(struct hvm_vcpu *v, uint64_t cr3, bool *no_memory)
+static enum status load_pdptes(struct hvm_vcpu *v, uint64_t cr3)
 {
     uint64_t pdpte[4];
     enum status s = p2m_read(v->p2m, GPA(cr3 & 0xffffffe0u), pdpte, sizeof(pdpte));
 
-    *no_memory = s == E_NOMEM;
-    if (s != OK || !cr_pdptes_legal(pdpte, vmx_guest_phys_bits())) {
-        return false;
+    if (s == E_NOMEM) {
+        return s;
+    }
+    if (s != OK || !cr_pdptes_legal(pdpte, hvm_guest_phys_bits())) {
+        return E_INVAL;
     }
     for (unsigned i = 0; i < 4; i++) {
         vmcs_write((enum vmcs_field)(GUEST_PDPTE0 + 2 * i), pdpte[i]);
     }
-    return true;
+    return OK;
 }
 
-uint64_t vmx_real_cr4(uint64_t cr4)
+enum status vmx_load_cr3(struct hvm_vcpu *v, uint64_t cr3)
 {
+    bool pae = vmcs_read(GUEST_CR4) & CR4_PAE;
+    enum status s = pae ? load_pdptes(v, cr3) : OK;
+
+    if (s == OK) {
+        vmcs_write(GUEST_CR3, cr3);
+        vmx_flush_vpid(v);
+    }
+    return s;
+}
+
+void vmx_set_cr0(uint64_t cr0)
+{
+    /* CD and NW stay with the shadow: caching is the machine's business. PE and PG are the guest's:
+     * it is an unrestricted one. */
+    vmcs_write(CR0_READ_SHADOW, cr0);
+    vmcs_write(GUEST_CR0, (cr0 & ~(CR0_CD | CR0_NW)) | (vmx_caps.cr0_must & ~(CR0_PE | CR0_PG)));
+}
+
+void vmx_set_cr4(uint64_t cr4)
+{
+    vmcs_write(CR4_READ_SHADOW, cr4);
     /* With MCE clear a machine check would shut the whole machine down, not just this guest. */
-    return (cr4 & ~CR4_MCE) | vmx_caps.cr4_must | (vmcs_read(HOST_CR4) & CR4_MCE);
+    vmcs_write(GUEST_CR4, (cr4 & ~CR4_MCE) | vmx_caps.cr4_must | (vmcs_read(HOST_CR4) & CR4_MCE));
 }
 
-uint64_t vmx_guest_cr0(void)
+void vmx_set_efer(uint64_t efer)
 {
-    return (vmcs_read(GUEST_CR0) & ~(uint64_t)VMX_CR0_OWNED) |
-           (vmcs_read(CR0_READ_SHADOW) & VMX_CR0_OWNED);
-}
+    uint64_t entry = vmcs_read(VM_ENTRY_CONTROLS) & ~(uint64_t)ENTRY_IA32E_MODE_GUEST;
 
-uint64_t vmx_guest_cr4(void)
-{
-    uint64_t owned = vmcs_read(CR4_GUEST_HOST_MASK);
-
-    return (vmcs_read(GUEST_CR4) & ~owned) | (vmcs_read(CR4_READ_SHADOW) & owned);
+    vmcs_write(GUEST_IA32_EFER, efer);
+    vmcs_write(VM_ENTRY_CONTROLS, entry | ((efer & EFER_LMA) ? ENTRY_IA32E_MODE_GUEST : 0));
 }
 
 static struct cr_state state_of(void)
@@ -68,8 +87,8 @@ static struct cr_state state_of(void)
         .cr3 = vmcs_read(GUEST_CR3),
         .cr4 = vmx_guest_cr4(),
         .efer = vmcs_read(GUEST_IA32_EFER),
-        .cs_l = vmcs_read(GUEST_CS_ACCESS_RIGHTS) & BIT(13),
-        .tr_type = vmcs_read(GUEST_TR_ACCESS_RIGHTS) & 0xf,
+        .cs_l = vmcs_read(GUEST_CS_ACCESS_RIGHTS) & SEG_L,
+        .tr_type = vmcs_read(GUEST_TR_ACCESS_RIGHTS) & SEG_TYPE,
     };
 }
 
@@ -77,10 +96,10 @@ static struct cr_state state_of(void)
 static bool apply(struct hvm_vcpu *v, const struct cr_state *old, const struct cr_change *c,
                   enum hvm_exit *out)
 {
-    bool no_memory;
+    enum status s = c->load_pdptes ? load_pdptes(v, old->cr3) : OK;
 
-    if (c->load_pdptes && !vmx_load_pdptes(v, old->cr3, &no_memory)) {
-        return no_memory ? vmx_retry(HVM_EXIT_NO_MEMORY, out) : vmx_inject_gp(v);
+    if (s != OK) {
+        return s == E_NOMEM ? vmx_retry(v, HVM_EXIT_NO_MEMORY, out) : vmx_inject_gp(v);
     }
     if (c->efer != old->efer) {
         vmx_set_efer(c->efer);
@@ -88,14 +107,11 @@ static bool apply(struct hvm_vcpu *v, const struct cr_state *old, const struct c
     if (c->flush) {
         vmx_flush_vpid(v);
     }
-    /* CD and NW stay with the shadow: caching is the machine's business. */
-    vmcs_write(CR0_READ_SHADOW, c->cr0);
-    vmcs_write(GUEST_CR0, (c->cr0 & ~(CR0_CD | CR0_NW)) | (vmx_caps.cr0_must & ~(CR0_PE | CR0_PG)));
+    vmx_set_cr0(c->cr0);
     if (c->cr4 != old->cr4) {
-        vmcs_write(CR4_READ_SHADOW, c->cr4);
-        vmcs_write(GUEST_CR4, vmx_real_cr4(c->cr4));
+        vmx_set_cr4(c->cr4);
     }
-    vmx_advance();
+    vmx_advance(v);
     return true;
 }
 
@@ -112,7 +128,7 @@ static bool guest_write_cr4(struct hvm_vcpu *v, uint64_t value, enum hvm_exit *o
     struct cr_state old = state_of();
     struct cr_change c;
 
-    return cr_write_cr4(&old, value, vmx_guest_cr4_bits(), &c) == CR_DONE ? apply(v, &old, &c, out)
+    return cr_write_cr4(&old, value, hvm_guest_cr4_bits(), &c) == CR_DONE ? apply(v, &old, &c, out)
                                                                           : vmx_inject_gp(v);
 }
 
@@ -140,14 +156,14 @@ bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out)
             }
             v->ops->set_cr8(v->ctx, (uint8_t)value);
             v->irq_check = true;
-            vmx_advance();
+            vmx_advance(v);
             return true;
         }
         break;
     case CR_MOV_FROM:
         if (q.cr == 8) {
             set_gpr(v, q.gpr, v->ops->get_cr8(v->ctx));
-            vmx_advance();
+            vmx_advance(v);
             return true;
         }
         break;
@@ -156,5 +172,5 @@ bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out)
     case CR_LMSW:
         return guest_write_cr0(v, cr_of_lmsw(vmx_guest_cr0(), q.lmsw), out);
     }
-    return vmx_break(v, out, "unexpected access to CR%u (type %u)", q.cr, q.type);
+    return hvm_break(v, out, "unexpected access to CR%u (type %u)", q.cr, q.type);
 }

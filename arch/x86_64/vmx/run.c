@@ -2,6 +2,7 @@
 /* The run loop: event injection, the deadline, entry, and back. */
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm/xstate.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "base/deadline.h"
 #include "base/format.h"
@@ -9,10 +10,10 @@
 
 static void set_window(struct hvm_vcpu *v, uint32_t bit, bool on)
 {
-    uint32_t want = on ? v->cpu_controls | bit : v->cpu_controls & ~bit;
+    uint32_t want = on ? to_vmx(v)->cpu_controls | bit : to_vmx(v)->cpu_controls & ~bit;
 
-    if (want != v->cpu_controls) {
-        v->cpu_controls = want;
+    if (want != to_vmx(v)->cpu_controls) {
+        to_vmx(v)->cpu_controls = want;
         vmcs_write(PRIMARY_VM_EXECUTION_CONTROL, want);
     }
 }
@@ -33,16 +34,16 @@ static void enter_event(uint32_t info, uint32_t error, uint32_t len)
  */
 static void prepare_events(struct hvm_vcpu *v)
 {
-    bool taken = v->reinject_info != 0;
+    bool taken = to_vmx(v)->reinject_info != 0;
     uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
 
     if (taken) {
-        if ((v->reinject_info & INTR_TYPE_MASK) == INTR_NMI) {
+        if ((to_vmx(v)->reinject_info & INTR_TYPE_MASK) == INTR_NMI) {
             /* Its delivery begins anew, so the block that it set must go: SDM vol. 3, 27.3.1.5. */
             vmcs_write(GUEST_INTERRUPTIBILITY_STATE, blocking & ~BLOCKING_BY_NMI);
         }
-        enter_event(v->reinject_info, v->reinject_error, v->reinject_len);
-        v->reinject_info = 0;
+        enter_event(to_vmx(v)->reinject_info, to_vmx(v)->reinject_error, to_vmx(v)->reinject_len);
+        to_vmx(v)->reinject_info = 0;
     } else {
         taken = vmx_debug_pending();
     }
@@ -89,7 +90,8 @@ static void entry_failed(struct hvm_vcpu *v, uint64_t flags)
     uint32_t error = (flags & RFLAGS_ZF) ? (uint32_t)vmcs_read(VM_INSTRUCTION_ERROR) : 0;
 
     v->broken = true;
-    format(v->reason, sizeof(v->reason), "%s failed: %s", v->launched ? "VMRESUME" : "VMLAUNCH",
+    format(v->reason, sizeof(v->reason), "%s failed: %s",
+           to_vmx(v)->launched ? "VMRESUME" : "VMLAUNCH",
            error ? vmx_error_name(error) : "no current VMCS");
     log_error("VT-x: %s", v->reason);
     vmx_dump_vmcs();
@@ -130,18 +132,18 @@ static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_t
         if (now >= deadline || wants_look(now, look_tsc)) {
             return HVM_EXIT_DEADLINE;
         }
-        if (v->irq_check | (v->reinject_info != 0)) {
+        if (v->irq_check | (to_vmx(v)->reinject_info != 0)) {
             prepare_events(v);
         }
         if (v->space->stale) {
             ept_flush_if_stale(v->space);
         }
         arm_deadline(now, deadline);
-        if (vmx_enter(v, v->launched, &flags) != 0) {
+        if (vmx_enter(v, to_vmx(v)->launched, &flags) != 0) {
             entry_failed(v, flags);
             return HVM_EXIT_BROKEN;
         }
-        v->launched = true;
+        to_vmx(v)->launched = true;
         uint64_t begin = rdtsc();
         bool again = vmx_handle_exit(v, &out);
         now = rdtsc();
@@ -150,13 +152,6 @@ static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_t
             return out;
         }
     }
-}
-
-bool vmx_must_leave(const struct hvm_vcpu *v, uint64_t begin_tsc)
-{
-    uint64_t now = rdtsc();
-
-    return v->yield || now >= *v->deadline_tsc || now - begin_tsc >= clock_ns_to_ticks(STEP_MAX_NS);
 }
 
 enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
@@ -177,41 +172,9 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
     return why;
 }
 
-void hvm_yield(struct hvm_vcpu *v)
-{
-    v->yield = true;
-}
-
-uint64_t hvm_longest_exit(const struct hvm_vcpu *v)
-{
-    return v->longest_exit;
-}
-
 const char *hvm_longest_exit_name(const struct hvm_vcpu *v)
 {
     return vmx_reason_name(v->longest_reason);
-}
-
-bool hvm_hears_irqs(const struct hvm_vcpu *v)
-{
-    return !v->halted || v->halt_irqs;
-}
-
-bool hvm_can_wake(const struct hvm_vcpu *v)
-{
-    return !v->halted || (v->halt_nmis && v->nmi_pending) ||
-           (v->halt_irqs && v->ops->irq_pending(v->ctx));
-}
-
-void hvm_irq_kick(struct hvm_vcpu *v)
-{
-    v->irq_check = true;
-}
-
-void hvm_nmi(struct hvm_vcpu *v)
-{
-    v->nmi_pending = true;
-    v->irq_check = true;
 }
 
 bool hvm_halt_is_final(struct hvm_vcpu *v)
@@ -221,26 +184,6 @@ bool hvm_halt_is_final(struct hvm_vcpu *v)
     }
     vmx_make_current(v);
     return !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) && !vmx_can_wake(v);
-}
-
-const char *hvm_broken_reason(const struct hvm_vcpu *v)
-{
-    return v->reason;
-}
-
-const uint64_t *hvm_counts(const struct hvm_vcpu *v)
-{
-    return v->counts;
-}
-
-uint64_t hvm_unemulated(const struct hvm_vcpu *v)
-{
-    return v->unemulated;
-}
-
-uint64_t hvm_guest_tsc(const struct hvm_vcpu *v)
-{
-    return rdtsc() + v->tsc_offset;
 }
 
 void hvm_tsc_skip(struct hvm_vcpu *v, uint64_t by)

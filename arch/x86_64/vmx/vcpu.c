@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* VT-x on and off: VMXON, a vCPU's VMCS from nothing, and which VMCS is current. */
+/* VT-x on, and a vCPU's VMCS from nothing. */
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm/exits.h"
+#include "arch/x86_64/hvm/xstate.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "base/log.h"
 #include "base/string.h"
 
 extern char vmx_exit_stub[];
 
-static struct hvm_vcpu *current; /* whose VMCS this CPU holds, and registers: see hvm/xstate.c */
 static uint16_t next_vpid = 1;
 
 static bool vmx_op_failed(const char *op, uint64_t pa)
@@ -23,24 +24,6 @@ static bool vmxon(uint64_t pa)
     return !fail || !vmx_op_failed("VMXON", pa);
 }
 
-static void vmclear(uint64_t pa)
-{
-    bool fail;
-    __asm__ volatile("vmclear %1" : "=@ccbe"(fail) : "m"(pa) : "memory");
-    if (fail) {
-        vmx_insn_failed("VMCLEAR", pa);
-    }
-}
-
-static void vmptrld(uint64_t pa)
-{
-    bool fail;
-    __asm__ volatile("vmptrld %1" : "=@ccbe"(fail) : "m"(pa) : "memory");
-    if (fail) {
-        vmx_insn_failed("VMPTRLD", pa);
-    }
-}
-
 enum status hvm_init(struct frames *f)
 {
     mfn_t on;
@@ -48,7 +31,7 @@ enum status hvm_init(struct frames *f)
     if (s != OK) {
         return s;
     }
-    s = vmx_msr_init(f);
+    s = vmx_msr_bitmap_init(f);
     if (s != OK) {
         return s;
     }
@@ -73,13 +56,15 @@ enum status hvm_init(struct frames *f)
         return E_UNSUPPORTED;
     }
     xstate_init_machine();
-    vmx_cpuid_init();
+    hvm_cpuid_init();
+    vmx_caps.cr4_owned = ~hvm_guest_cr4_bits() | CR4_VMXE | CR4_MCE;
+    hvm_backend = &vmx_backend;
     return OK;
 }
 
 size_t hvm_vcpu_bytes(void)
 {
-    return sizeof(struct hvm_vcpu);
+    return sizeof(struct vmx_vcpu);
 }
 
 /* The base of the running TSS, out of its 16-byte descriptor (SDM vol. 3, 8.2.3). */
@@ -128,7 +113,7 @@ static void vmcs_init_controls(struct hvm_vcpu *v)
 {
     const struct vmx_controls *c = &vmx_caps.controls;
 
-    v->cpu_controls = c->cpu;
+    to_vmx(v)->cpu_controls = c->cpu;
     vmcs_write(PIN_BASED_VM_EXECUTION_CONTROL, c->pin);
     vmcs_write(PRIMARY_VM_EXECUTION_CONTROL, c->cpu);
     vmcs_write(SECONDARY_VM_EXECUTION_CONTROL, c->cpu2);
@@ -136,7 +121,7 @@ static void vmcs_init_controls(struct hvm_vcpu *v)
     vmcs_write(VM_ENTRY_CONTROLS, c->entry);
     /* #MC is the machine's, not the guest's. #DB and #AC can be made to raise themselves while they
      * are delivered, in a loop that no interrupt and no timer ends: they go by way of us. */
-    vmcs_write(EXCEPTION_BITMAP, BIT32(VEC_MC) | BIT32(VEC_DB) | BIT32(VEC_AC));
+    vmcs_write(EXCEPTION_BITMAP, BIT32(EXC_MC) | BIT32(EXC_DB) | BIT32(EXC_AC));
     vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
     vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
     vmcs_write(CR3_TARGET_COUNT, 0);
@@ -148,7 +133,7 @@ static void vmcs_init_controls(struct hvm_vcpu *v)
     vmcs_write(TSC_OFFSET, v->tsc_offset);
     vmcs_write(EPT_POINTER, ept_pointer(v->space));
     if (c->cpu2 & CPU2_ENABLE_VPID) {
-        vmcs_write(VIRTUAL_PROCESSOR_ID, v->vpid);
+        vmcs_write(VIRTUAL_PROCESSOR_ID, to_vmx(v)->vpid);
     }
     if (c->cpu2 & CPU2_PAUSE_LOOP_EXITING) {
         vmcs_write(PLE_GAP, 128);
@@ -157,10 +142,10 @@ static void vmcs_init_controls(struct hvm_vcpu *v)
     vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
     /* Guest CR0 bits that VMX fixes and the guest must not see: SDM vol. 3, 24.8. */
     vmcs_write(CR0_GUEST_HOST_MASK, VMX_CR0_OWNED);
-    vmcs_write(CR4_GUEST_HOST_MASK, ~vmx_guest_cr4_bits() | CR4_VMXE | CR4_MCE);
+    vmcs_write(CR4_GUEST_HOST_MASK, vmx_caps.cr4_owned);
 }
 
-void vmx_vmcs_init(struct hvm_vcpu *v)
+static void vmcs_init(struct hvm_vcpu *v)
 {
     vmcs_init_controls(v);
     vmcs_init_host();
@@ -178,32 +163,14 @@ void vmx_vmcs_init(struct hvm_vcpu *v)
     vmcs_write(GUEST_IA32_SYSENTER_EIP, 0);
 }
 
-void vmx_flush_vpid(const struct hvm_vcpu *v)
-{
-    struct {
-        uint64_t vpid, gva;
-    } d = {v->vpid, 0};
-    bool fail;
-
-    if (!vmx_caps.has_vpid) {
-        return; /* every entry and exit flushes */
-    }
-    __asm__ volatile("invvpid %1, %2"
-                     : "=@ccbe"(fail)
-                     : "m"(d), "r"(UINT64_C(1)) /* single-context */
-                     : "memory");
-    if (fail) {
-        vmx_insn_failed("INVVPID", v->vpid);
-    }
-}
-
 enum status hvm_vcpu_init(struct hvm_vcpu *v, struct hvm_space *space, struct p2m *p2m,
                           const struct hvm_ops *ops, void *ctx, unsigned vcpu_id)
 {
+    struct vmx_vcpu *x = to_vmx(v);
     struct frames *f = p2m->frames;
     enum status s;
 
-    memset(v, 0, sizeof(*v));
+    memset(x, 0, sizeof(*x));
     v->space = space;
     v->p2m = p2m;
     v->frames = f;
@@ -211,30 +178,30 @@ enum status hvm_vcpu_init(struct hvm_vcpu *v, struct hvm_space *space, struct p2
     v->ctx = ctx;
     v->id = vcpu_id;
     v->dr6 = 0xffff0ff0;
-    guest_msrs_reset(&v->msrs, vmx_guest_phys_bits(), HVM_DEVICE_HOLE);
-    s = frames_alloc(f, FRAME_HYP, &v->vmcs);
+    guest_msrs_reset(&v->msrs, hvm_guest_phys_bits(), HVM_DEVICE_HOLE);
+    s = frames_alloc(f, FRAME_HYP, &x->vmcs);
     if (s != OK) {
         return s;
     }
     s = frames_alloc(f, FRAME_HYP, &v->xsave);
     if (s != OK) {
-        frames_free(f, v->vmcs);
+        frames_free(f, x->vmcs);
         return s;
     }
     if (++next_vpid == 0) {
         next_vpid = 1; /* 0 is the host's; reuse is safe after the flush in vmx_make_current */
     }
-    v->vpid = next_vpid;
+    x->vpid = next_vpid;
     v->tsc_offset = (uint64_t) - (int64_t)rdtsc();
     v->irq_check = true;
-    memset(frame_bytes(f, v->vmcs), 0, PAGE_SIZE);
-    store_le32(frame_bytes(f, v->vmcs), vmx_caps.revision);
+    memset(frame_bytes(f, x->vmcs), 0, PAGE_SIZE);
+    store_le32(frame_bytes(f, x->vmcs), vmx_caps.revision);
     xstate_reset(v);
-    vmclear(mfn_to_hpa(v->vmcs).a);
+    vmx_vmclear(mfn_to_hpa(x->vmcs).a);
     vmx_make_current(v);
     vmx_flush_vpid(v); /* a VPID used before may have left translations */
     space->stale = true;
-    vmx_vmcs_init(v);
+    vmcs_init(v);
     return OK;
 }
 
@@ -245,21 +212,7 @@ unsigned hvm_vcpu_frames(void)
 
 void hvm_vcpu_fini(struct hvm_vcpu *v)
 {
-    if (current == v) {
-        xstate_switch(v, NULL);
-        current = NULL;
-    }
-    vmclear(mfn_to_hpa(v->vmcs).a);
-    frames_free(v->frames, v->vmcs);
+    vmx_forget(v);
+    frames_free(v->frames, to_vmx(v)->vmcs);
     frames_free(v->frames, v->xsave);
-}
-
-void vmx_make_current(struct hvm_vcpu *v)
-{
-    if (current == v) {
-        return;
-    }
-    xstate_switch(current, v);
-    current = v;
-    vmptrld(mfn_to_hpa(v->vmcs).a);
 }
