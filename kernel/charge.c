@@ -4,11 +4,12 @@
 
 #include "arch/x86_64/clock.h"
 #include "base/log.h"
-#include "kernel/vm.h"
 
 struct account charge_hypervisor, charge_console, charge_scanner, charge_idle;
 
 static struct accounts accounts;
+static struct account *const *vm_accounts;
+static unsigned n_vm_accounts;
 
 void charge_init(void)
 {
@@ -45,15 +46,16 @@ void charge_back(struct account *to)
     }
 }
 
-struct account *charge_vm(struct vm *vm)
+void charge_set_vms(struct account *const *by_number, unsigned n)
 {
-    return charge(&vm->account);
+    vm_accounts = by_number;
+    n_vm_accounts = n;
 }
 
 struct account *charge_vm_number(uint16_t number)
 {
-    ASSERT(number <= n_vms);
-    return number > 0 ? charge_vm(vms[number - 1]) : charge(&charge_hypervisor);
+    ASSERT(number <= n_vm_accounts);
+    return charge(number > 0 ? vm_accounts[number - 1] : &charge_hypervisor);
 }
 
 uint64_t charged_ns(const struct account *a)

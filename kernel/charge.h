@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The CPU's accounts (account.h): a VM's is in struct vm; those of no VM are here.
+ * The CPU's accounts (account.h): a VM's is in struct sched_vm; those of no VM are here.
  *
  * Everything that is done because of a VM is charged to that VM, also outside its turn:
  *
- *     struct account *before = charge_vm(vm);
+ *     struct account *before = charge(&vm->account);
  *     ... a step of its work ...
  *     charge(before);
  *
@@ -15,8 +15,6 @@
 #define KERNEL_CHARGE_H
 
 #include "kernel/account.h"
-
-struct vm;
 
 /* The uses that belong to no VM. */
 extern struct account charge_hypervisor; /* what belongs to nothing else, and the start */
@@ -36,8 +34,10 @@ void charge_from(struct account *to, uint64_t now_ns);
 void charge_up(void);
 /* Opens `to`, unless it is open. */
 void charge_back(struct account *to);
-struct account *charge_vm(struct vm *vm);
-/* By struct vm's number, as struct blk_account has it; 0 is no VM's: the hypervisor. */
+/* The VMs' accounts, from number 1 on: of n VMs, of which VM k's is by_number[k - 1]. The array
+ * stays the caller's, who may fill it later. */
+void charge_set_vms(struct account *const *by_number, unsigned n);
+/* By a VM's number, as struct blk_account has it; 0 is no VM's: the hypervisor. */
 struct account *charge_vm_number(uint16_t number);
 /* What was charged to an account until now. */
 uint64_t charged_ns(const struct account *a);

@@ -10,7 +10,6 @@
 #include "kernel/classes.h"
 #include "kernel/machine.h"
 #include "kernel/sched.h"
-#include "kernel/vm_memory.h"
 #include "mm/pace.h"
 
 /* The longest that a guest is to wait behind the scanner. What pages cost varies, so the clock is
@@ -33,6 +32,7 @@
 
 static struct pace pace;
 static unsigned attached;
+static bool frames_are_short;    /* VMs wait for some */
 static uint64_t classes_paid_ns; /* up to then the page classes have had their share */
 static uint64_t burst_ns;        /* the end of the last burst */
 static bool under_way;           /* a pass has begun and not ended */
@@ -67,16 +67,6 @@ static void charge_hint(uint16_t vm)
     }
 }
 
-void scan_init(const struct config_host *host)
-{
-    const struct pace_config c = pace_of(host);
-    enum status s = pace_init(&pace, &c);
-
-    ASSERT(s == OK); /* the configuration's bounds are pace's */
-    fold_switch(&machine_fold, &host->fold);
-    machine_fold.charge = charge_hint;
-}
-
 void scan_attach(struct p2m *p)
 {
     fold_attach(&machine_fold, p);
@@ -97,9 +87,14 @@ static bool is_on(void)
 /* How the scanner stands: `busy`, and whether frames are waited for that it may find. */
 static unsigned pace_flags(bool busy)
 {
-    bool wanted = vm_memory_is_short() && fruitless < FRUITLESS_PASSES;
+    bool wanted = frames_are_short && fruitless < FRUITLESS_PASSES;
 
     return (busy ? 0 : PACE_IDLE) | (wanted ? PACE_WANTED : 0);
+}
+
+void scan_set_short(bool is_short)
+{
+    frames_are_short = is_short;
 }
 
 bool scan_is_fruitless(void)
@@ -114,7 +109,7 @@ static void note_pass(void)
     for (unsigned c = 0; c < PAGE_CLASSES; c++) {
         merges += machine_fold.by_class[c].merges;
     }
-    fruitless = merges == merges_then && vm_memory_is_short() ? fruitless + 1 : 0;
+    fruitless = merges == merges_then && frames_are_short ? fruitless + 1 : 0;
     merges_then = merges;
 }
 
@@ -133,7 +128,7 @@ static uint64_t classes_due_ns(void)
     return MAX(classes_next_ns(), classes_paid_ns + CLASSES_NS);
 }
 
-uint64_t scan_next_ns(bool busy)
+static uint64_t next_ns(bool busy)
 {
     unsigned flags = pace_flags(busy);
 
@@ -217,14 +212,14 @@ static void tell_pass(void)
     }
 }
 
-static uint64_t whole_burst(uint64_t start)
+static void whole_burst(uint64_t start)
 {
     bool run = machine_fold.on.run;
     uint64_t now;
 
     if (whole.owed) {
         tell_pass();
-        return clock_now_ns() - start;
+        return;
     }
     machine_fold.on.run = true;
     do {
@@ -236,7 +231,6 @@ static uint64_t whole_burst(uint64_t start)
     } while (now - start < BURST_NS);
     machine_fold.on.run = run;
     pace_drop(&pace, now);
-    return now - start;
 }
 
 /* ---- in bursts ----------------------------------------------------------------------------- */
@@ -288,26 +282,40 @@ static void classes_burst(uint64_t now_ns, unsigned flags)
     pace_charge(&pace, now_ns, now_ns + used, flags);
 }
 
-uint64_t scan_step(bool busy)
+/* Scans a bounded number of pages, if it is time to. */
+static void burst(bool busy)
 {
     uint64_t start = clock_now_ns();
     unsigned flags = pace_flags(busy);
 
     if (whole.n > 0) {
-        return whole_burst(start);
+        whole_burst(start);
+        return;
     }
     if (!is_on()) {
-        return 0;
+        return;
     }
     fold_burst(start, flags);
     uint64_t now = clock_now_ns();
     if (now >= classes_due_ns() && now - start < BURST_NS / 2) {
         classes_burst(now, flags);
     }
-    return clock_now_ns() - start;
 }
 
 /* ---- settings and figures ------------------------------------------------------------------ */
+
+void scan_init(const struct config_host *host)
+{
+    static const struct sched_background job = {
+        .name = "the page scanner", .account = &charge_scanner, .next_ns = next_ns, .step = burst};
+    const struct pace_config c = pace_of(host);
+    enum status s = pace_init(&pace, &c);
+
+    ASSERT(s == OK); /* the configuration's bounds are pace's */
+    fold_switch(&machine_fold, &host->fold);
+    machine_fold.charge = charge_hint;
+    sched_set_background(&job);
+}
 
 enum status scan_configure(const struct config_host *host)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The page scanner's place in the loop: when it may run, and for how many pages. */
+/* The page scanner, the loop's background job: when it may run, and for how many pages. */
 #ifndef KERNEL_SCAN_H
 #define KERNEL_SCAN_H
 
@@ -8,19 +8,17 @@
 #include "kernel/config/config.h"
 #include "mm/p2m.h"
 
-/* Takes pace and fold switches from the configuration, which has been checked. After fold_init. */
+/* Takes pace and fold switches from the configuration, which has been checked, and a place in the
+ * loop. After fold_init and sched_init. */
 void scan_init(const struct config_host *host);
 /* A VM's memory joins or leaves the folding; one that has not joined may leave. */
 void scan_attach(struct p2m *p);
 void scan_detach(struct p2m *p);
-/* The moment from which scan_step has something to do; TIMER_NEVER when there is nothing. `busy`:
- * guests wait for the CPU. */
-uint64_t scan_next_ns(bool busy);
-/* Scans a bounded number of pages, if it is time to; returns the nanoseconds it took. */
-uint64_t scan_step(bool busy);
-/* Likewise, after the monitor has changed *host. */
+/* As scan_init, after the monitor has changed *host. */
 enum status scan_configure(const struct config_host *host) MUST_CHECK;
 
+/* Whether some VM waits for frames that folding may find: then it looks harder. */
+void scan_set_short(bool is_short);
 /* While VMs wait for frames: whether nothing is left that could be folded. */
 bool scan_is_fruitless(void);
 

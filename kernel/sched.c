@@ -5,23 +5,22 @@
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/irq.h"
 #include "base/bits.h"
-#include "base/log.h"
 #include "kernel/charge.h"
-#include "kernel/scan.h"
 #include "kernel/step.h"
 #include "kernel/still.h"
-#include "kernel/vm.h"
 #include "kernel/works.h"
 
 struct timerq sched_timers, sched_console_timers;
 
 static struct turns turns;
+static STAILQ_HEAD(, sched_vcpu) vcpus; /* all, in the order in which they were added */
+static const struct sched_background *background;
 static bool poked;
 
 /* The vCPU that `turn` has in its hands. Between two calls for the same turn it is NULL, though the
  * turn goes on: turns.running. */
-static struct vcpu *in_turn;
-/* Something else is due then: another timer, the scanner, the end of the turn. */
+static struct sched_vcpu *in_turn;
+/* Something else is due then: another timer, the background job, the end of the turn. */
 static uint64_t outer_ns;
 /* But the guest is left alone until then. */
 static uint64_t floor_ns;
@@ -32,7 +31,7 @@ static uint64_t deadline_arms;         /* how many of its VM's timers were armed
 #define WORK_RUN_NS UINT64_C(1000000)
 /* A guest runs at least this long between two rounds of works and others' timers. */
 #define FLOOR_NS UINT64_C(100000)
-/* A guest's turn is at least this, whatever the scanner wants. */
+/* A guest's turn is at least this, whatever the background job wants. */
 #define GUEST_MIN_NS UINT64_C(1000000)
 /* From one look at the works to the next, unless somebody asks for it or the CPU is free. */
 #define LOOK_NS UINT64_C(200000)
@@ -47,23 +46,54 @@ static uint64_t deadline_arms;         /* how many of its VM's timers were armed
 void sched_init(void)
 {
     turns_init(&turns);
+    STAILQ_INIT(&vcpus);
+    background = NULL;
+    poked = false;
+    in_turn = NULL;
     timerq_init(&sched_timers, clock_now_ns);
     timerq_init(&sched_console_timers, clock_now_ns);
 }
 
-void sched_add_vcpu(struct vcpu *v)
+void sched_add_vm(struct sched_vm *vm, const char *name, const struct sched_ops *ops)
 {
-    turn_init(&turns, &v->turn, &v->vm->account);
+    *vm = (struct sched_vm){.ops = ops, .name = name};
+    timerq_init(&vm->timers, clock_now_ns);
+}
+
+void sched_add_vcpu(struct sched_vcpu *v, struct sched_vm *vm, struct hvm_vcpu *hvm, unsigned id)
+{
+    *v = (struct sched_vcpu){.vm = vm, .hvm = hvm, .id = id};
+    if (id == 0) {
+        vm->first = v;
+    }
+    turn_init(&turns, &v->turn, &vm->account);
+    STAILQ_INSERT_TAIL(&vcpus, v, link);
+}
+
+void sched_set_background(const struct sched_background *job)
+{
+    background = job;
+}
+
+static uint64_t background_next_ns(bool busy)
+{
+    return background ? background->next_ns(busy) : TIMER_NEVER;
+}
+
+static enum sched_wants vm_wants(const struct sched_vm *vm)
+{
+    return vm->ops->wants(vm);
 }
 
 /* Charges what has been done since *now_ns to the open account, opens another, and moves *now_ns
  * on. What was done was a step. */
-static void end_step(const char *what, const struct vm *vm, struct account *to, uint64_t *now_ns)
+static void end_step(const char *what, const struct sched_vm *vm, struct account *to,
+                     uint64_t *now_ns)
 {
     uint64_t begin = *now_ns;
 
     *now_ns = charge_at(to);
-    step_note(what, vm ? vm->config->name : NULL, *now_ns - begin);
+    step_note(what, vm ? vm->name : NULL, *now_ns - begin);
 }
 
 /* ---- when the running guest comes back ------------------------------------------------------- */
@@ -73,7 +103,7 @@ static void set_deadline(void)
     const struct timerq *own = &in_turn->vm->timers;
 
     deadline_arms = own->seq;
-    bool soon = poked || vm_wants_work(in_turn->vm);
+    bool soon = poked || vm_wants(in_turn->vm);
     uint64_t others = soon ? floor_ns : MAX(outer_ns, floor_ns);
     /* One tick more than the conversion, which rounds down: at the deadline, not before it. */
     uint64_t at = clock_ns_to_tsc(MIN(others, timerq_next(own)));
@@ -124,7 +154,7 @@ void sched_poke(void)
 /* ---- who wants the CPU ------------------------------------------------------------------------
  */
 
-static void want(struct vcpu *v)
+static void want(struct sched_vcpu *v)
 {
     if (in_turn) {
         charge_up(); /* how far the running one is counts */
@@ -135,23 +165,23 @@ static void want(struct vcpu *v)
     }
 }
 
-void sched_wake(struct vcpu *v)
+void sched_wake(struct sched_vcpu *v)
 {
     if (v->halted && !hvm_can_wake(v->hvm)) {
         return;
     }
     v->halted = false;
-    if (v->vm->state == VM_RUN) {
+    if (v->vm->runs) {
         want(v);
     }
 }
 
-void sched_work(struct vm *vm)
+void sched_work(struct sched_vm *vm)
 {
-    want(&vm->vcpus[0]);
+    want(vm->first);
 }
 
-void sched_remove(struct vcpu *v)
+void sched_remove(struct sched_vcpu *v)
 {
     turns_sleep(&turns, &v->turn);
     if (turns.running == &v->turn && in_turn != v) { /* if it is, `turn` looks at the VM's state */
@@ -160,9 +190,9 @@ void sched_remove(struct vcpu *v)
 }
 
 /* From when on the timers of a vCPU that sleeps have something to do. */
-static uint64_t timers_due_ns(const struct vcpu *v)
+static uint64_t timers_due_ns(const struct sched_vcpu *v)
 {
-    if (v->vm->state != VM_RUN) {
+    if (!v->vm->runs) {
         return TIMER_NEVER; /* its clocks show the time when it goes on */
     }
     uint64_t next = timerq_next(&v->vm->timers);
@@ -171,18 +201,18 @@ static uint64_t timers_due_ns(const struct vcpu *v)
 }
 
 /* Whether a VM that has no turn wants one for its own work. */
-static bool work_due(const struct vcpu *v, uint64_t now_ns)
+static bool work_due(const struct sched_vcpu *v, uint64_t now_ns)
 {
-    const struct vm *vm = v->vm;
+    enum sched_wants wants = v->id == 0 ? vm_wants(v->vm) : SCHED_WANTS_NOTHING;
 
-    return v->id == 0 && vm_wants_work(vm) && (vm->disk_work || now_ns >= v->work_ns);
+    return wants == SCHED_WANTS_TURN || (wants == SCHED_WANTS_WORK && now_ns >= v->work_ns);
 }
 
 /*
  * Has the due timers of a vCPU run that sleeps, unless the running one is to be left alone; and
  * puts it among those that want the CPU if it has reason to. Returns when it is to be looked at.
  */
-static uint64_t look_at(struct vcpu *v, uint64_t now_ns)
+static uint64_t look_at(struct sched_vcpu *v, uint64_t now_ns)
 {
     if (v->turn.waits || turns.running == &v->turn) {
         return TIMER_NEVER;
@@ -196,25 +226,25 @@ static uint64_t look_at(struct vcpu *v, uint64_t now_ns)
         at = turns_alarm_ns(&turns, &v->turn, at, now_ns);
     }
     if (at <= now_ns) {
-        struct account *before = charge_vm(v->vm);
+        struct account *before = charge(&v->vm->account);
         uint64_t begin = clock_now_ns();
         v->later_ns = now_ns + (hvm_hears_irqs(v->hvm) ? ASLEEP_NS : DEAF_NS);
         timerq_run(&v->vm->timers, now_ns);
         end_step("timers", v->vm, before, &begin);
         at = v->turn.waits ? TIMER_NEVER : timers_due_ns(v);
     }
-    return v->id == 0 && vm_wants_work(v->vm) ? MIN(at, v->work_ns) : at;
+    return v->id == 0 && vm_wants(v->vm) ? MIN(at, v->work_ns) : at;
 }
 
 /* Likewise, all of them. */
 static uint64_t look_at_sleepers(uint64_t now_ns)
 {
     uint64_t next = TIMER_NEVER;
+    struct sched_vcpu *v;
 
-    for (unsigned i = 0; i < n_vms; i++) {
-        for (unsigned c = 0; c < vms[i]->n_vcpus; c++) {
-            next = MIN(next, look_at(&vms[i]->vcpus[c], now_ns));
-        }
+    STAILQ_FOREACH(v, &vcpus, link)
+    {
+        next = MIN(next, look_at(v, now_ns));
     }
     return next;
 }
@@ -222,47 +252,13 @@ static uint64_t look_at_sleepers(uint64_t now_ns)
 /* ---- a turn ------------------------------------------------------------------------------------
  */
 
-/* What became of the vCPU. */
-static void after_run(struct vcpu *v, enum hvm_exit why)
+static bool can_run(const struct sched_vcpu *v)
 {
-    struct vm *vm = v->vm;
-
-    if (why != HVM_EXIT_HALT) {
-        vm_dead_ran(vm);
-    }
-    switch (why) {
-    case HVM_EXIT_DEADLINE:
-    case HVM_EXIT_WORK:
-    case HVM_EXIT_PAUSE:
-        break;
-    case HVM_EXIT_HALT:
-        v->halted = true;
-        if (hvm_halt_is_final(v->hvm)) {
-            vm_dead_halted(vm);
-        }
-        break;
-    case HVM_EXIT_NO_MEMORY:
-        vm_wait_for_memory(vm);
-        break;
-    case HVM_EXIT_SHUTDOWN:
-        log_warn("%s: triple fault; the VM is reset", vm->config->name);
-        vm_stop(vm, true, "triple fault");
-        break;
-    case HVM_EXIT_BROKEN:
-        log_error("%s: stopped: %s", vm->config->name, hvm_broken_reason(v->hvm));
-        hvm_dump(v->hvm);
-        vm_stop(vm, false, hvm_broken_reason(v->hvm));
-        break;
-    }
-}
-
-static bool can_run(const struct vcpu *v)
-{
-    return v->vm->state == VM_RUN && !v->halted;
+    return v->vm->runs && !v->halted;
 }
 
 /* Runs the guest until something is due; *now_ns is moved on. */
-static enum hvm_exit enter(struct vcpu *v, uint64_t *now_ns)
+static enum hvm_exit enter(struct sched_vcpu *v, uint64_t *now_ns)
 {
     floor_ns = *now_ns + FLOOR_NS;
     set_deadline();
@@ -270,13 +266,14 @@ static enum hvm_exit enter(struct vcpu *v, uint64_t *now_ns)
     *now_ns = charge_at(&v->vm->account);
     uint64_t longest = clock_ticks_to_ns(hvm_longest_exit(v->hvm));
     if (longest > step_max_ns()) {
-        step_note(hvm_longest_exit_name(v->hvm), v->vm->config->name, longest);
+        step_note(hvm_longest_exit_name(v->hvm), v->vm->name, longest);
     }
-    after_run(v, why);
+    v->halted = why == HVM_EXIT_HALT;
+    v->vm->ops->exited(v, why);
     return why;
 }
 
-static void take_interrupts(struct vm *vm, uint64_t *now_ns)
+static void take_interrupts(struct sched_vm *vm, uint64_t *now_ns)
 {
     irq_window();
     end_step("host interrupts", NULL, &vm->account, now_ns);
@@ -287,7 +284,7 @@ static void take_interrupts(struct vm *vm, uint64_t *now_ns)
  * nothing but exit, or whose every PAUSE exits, may never be in long enough to be interrupted. One
  * that came back before its deadline was, or is to let the host have a look (hvm_run).
  */
-static bool may_have_interrupts(const struct vm *vm, enum hvm_exit why, uint64_t now_ns)
+static bool may_have_interrupts(const struct sched_vm *vm, enum hvm_exit why, uint64_t now_ns)
 {
     return why == HVM_EXIT_WORK || why == HVM_EXIT_PAUSE ||
            (why == HVM_EXIT_DEADLINE && now_ns < outer_ns && now_ns < timerq_next(&vm->timers));
@@ -295,9 +292,9 @@ static bool may_have_interrupts(const struct vm *vm, enum hvm_exit why, uint64_t
 
 /* A step of the VM's own work. Interrupts that came during it are taken before the guest is
  * entered: else it would come back at once. */
-static bool work(struct vm *vm, uint64_t *now_ns)
+static bool work(struct sched_vm *vm, uint64_t *now_ns)
 {
-    bool more = vm_work(vm);
+    bool more = vm->ops->work(vm);
 
     end_step("work", vm, &charge_hypervisor, now_ns);
     take_interrupts(vm, now_ns);
@@ -305,7 +302,7 @@ static bool work(struct vm *vm, uint64_t *now_ns)
 }
 
 /* Steps of it: its guest mostly waits for them, so it does not come in between each two. */
-static bool work_some(struct vm *vm, uint64_t *now_ns)
+static bool work_some(struct sched_vm *vm, uint64_t *now_ns)
 {
     uint64_t end = MIN(*now_ns + WORK_RUN_NS, outer_ns);
     bool more;
@@ -320,17 +317,17 @@ static bool work_some(struct vm *vm, uint64_t *now_ns)
  * The running vCPU's turn, until it is over or something else is due: its VM's timers and work, out
  * of its own time, and the guest. Returns the time.
  */
-static uint64_t turn(struct vcpu *v)
+static uint64_t turn(struct sched_vcpu *v)
 {
-    struct vm *vm = v->vm;
+    struct sched_vm *vm = v->vm;
     uint64_t now = charge_at(&vm->account);
 
     for (in_turn = v;;) {
-        if (vm->state == VM_RUN && timerq_next(&vm->timers) <= now) {
+        if (vm->runs && timerq_next(&vm->timers) <= now) {
             timerq_run(&vm->timers, now);
             end_step("timers", vm, &vm->account, &now);
         }
-        bool more = v->id == 0 && vm_wants_work(vm) && work_some(vm, &now);
+        bool more = v->id == 0 && vm_wants(vm) && work_some(vm, &now);
         if (!can_run(v)) {
             if (!more) {
                 v->work_ns = now + WORK_NS;
@@ -379,13 +376,13 @@ void sched_serve_console(void)
 }
 
 /*
- * What belongs to no VM: interrupts, timers, works, the scanner. True: some work has more.
+ * What belongs to no VM: interrupts, timers, works, the background job. True: some work has more.
  *
  * `payer` is the VM that gave up its turn, or NULL: it pays for the way to the next one, so that
  * VMs that do little else than that take nothing from the others. For the same reason the works are
  * left out when they were looked at a moment ago. *now_ns is moved on.
  */
-static bool housekeeping(struct vm *payer, uint64_t *now_ns)
+static bool housekeeping(struct sched_vm *payer, uint64_t *now_ns)
 {
     static uint64_t looked_ns;
     struct account *account = payer ? &payer->account : &charge_hypervisor;
@@ -402,10 +399,10 @@ static bool housekeeping(struct vm *payer, uint64_t *now_ns)
         more = works_do(account);
         *now_ns = clock_now_ns();
     }
-    if (scan_next_ns(busy) <= *now_ns) {
-        *now_ns = charge_at(&charge_scanner);
-        (void)scan_step(busy);
-        end_step("the page scanner", NULL, account, now_ns);
+    if (background_next_ns(busy) <= *now_ns) {
+        *now_ns = charge_at(background->account);
+        background->step(busy);
+        end_step(background->name, NULL, account, now_ns);
     }
     return more || poked;
 }
@@ -413,7 +410,7 @@ static bool housekeeping(struct vm *payer, uint64_t *now_ns)
 /* Returns the time. */
 static uint64_t idle(uint64_t until_ns)
 {
-    clock_arm(MIN(MIN(host_timers_next(), scan_next_ns(false)), until_ns));
+    clock_arm(MIN(MIN(host_timers_next(), background_next_ns(false)), until_ns));
     charge(&charge_idle);
     irq_idle();
     return charge_at(&charge_hypervisor);
@@ -421,7 +418,7 @@ static uint64_t idle(uint64_t until_ns)
 
 /* Goes on with the present turn, or begins the next; NULL: no vCPU wants one. *alarm_ns is when the
  * others are to be looked at. */
-static struct vcpu *choose(uint64_t now_ns, uint64_t *alarm_ns)
+static struct sched_vcpu *choose(uint64_t now_ns, uint64_t *alarm_ns)
 {
     if (turns.running && now_ns >= turns_end_ns(&turns)) {
         turns_put(&turns, true);
@@ -430,27 +427,27 @@ static struct vcpu *choose(uint64_t now_ns, uint64_t *alarm_ns)
     if (!turns.running && turns_pick(&turns, now_ns)) {
         *alarm_ns = look_at_sleepers(now_ns); /* now beside this one */
     }
-    return turns.running ? container_of(turns.running, struct vcpu, turn) : NULL;
+    return turns.running ? container_of(turns.running, struct sched_vcpu, turn) : NULL;
 }
 
 void sched_loop(void)
 {
     uint64_t now = clock_now_ns(), alarm;
 
-    for (struct vm *payer = NULL;;) {
+    for (struct sched_vm *payer = NULL;;) {
         bool more = housekeeping(payer, &now);
         if (still_run()) {
             more = true;
             now = clock_now_ns();
         }
-        struct vcpu *v = choose(now, &alarm);
+        struct sched_vcpu *v = choose(now, &alarm);
         payer = NULL;
         if (v) {
             outer_ns = MIN(MIN(turns_end_ns(&turns), host_timers_next()),
-                           MIN(MAX(scan_next_ns(true), now + GUEST_MIN_NS), alarm));
+                           MIN(MAX(background_next_ns(true), now + GUEST_MIN_NS), alarm));
             now = turn(v);
             payer = turns.running ? NULL : v->vm;
-        } else if (!more && scan_next_ns(false) > now && host_timers_next() > now) {
+        } else if (!more && background_next_ns(false) > now && host_timers_next() > now) {
             now = idle(alarm);
         }
     }

@@ -233,7 +233,7 @@ static void read_host(struct stats_host *h)
     };
     h->hypervisor_ms = (charged_ns(&charge_hypervisor) + charged_ns(&charge_console)) / NS_PER_MS;
     for (unsigned i = 0; i < n_vms; i++) {
-        guest_ns += charged_ns(&vms[i]->account);
+        guest_ns += charged_ns(&vms[i]->sched.account);
         if (vms[i]->state != VM_OFF) {
             h->vms_on++;
             h->memory_promised_pages += vms[i]->config->memory_bytes >> PAGE_SHIFT;
@@ -332,7 +332,7 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
     *out = (struct stats_vm){
         .memory_mib = vm->config->memory_bytes >> 20,
         .boots = vm->boots,
-        .run_ms = charged_ns(&vm->account) / NS_PER_MS,
+        .run_ms = charged_ns(&vm->sched.account) / NS_PER_MS,
     };
     if (vm->boots == 0) {
         return;

@@ -3,7 +3,7 @@
 #include "kernel/step.h"
 
 #include "arch/x86_64/clock.h"
-#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/tsc.h"
 #include "base/bits.h"
 #include "base/log.h"
 

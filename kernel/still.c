@@ -9,8 +9,8 @@
 #include "kernel/charge.h"
 #include "kernel/sched.h"
 #include "kernel/step.h"
-#include "kernel/vm.h"
 
+static still_clocks_fn *guests_clocks;
 static still_fn *asked; /* NULL: nothing is */
 static bool ended;
 
@@ -40,17 +40,23 @@ static bool between(void *ctx)
     return !ended;
 }
 
-/* The clocks of the guests that run stop, or go on. No VM's state changes in between. */
-static void stop_clocks(bool stop)
+/* Between the clocks of two guests: all have to be done. */
+static bool between_clocks(void *ctx)
 {
-    for (unsigned i = 0; i < n_vms; i++) {
-        if (vms[i]->state == VM_RUN && stop) {
-            vm_clock_stop(vms[i]);
-        } else if (vms[i]->state == VM_RUN) {
-            vm_clock_go(vms[i]);
-        }
-        (void)between(NULL);
-    }
+    (void)between(ctx);
+    return true;
+}
+
+static void set_clocks(bool stop)
+{
+    struct yield y = {.fn = between_clocks};
+
+    guests_clocks(stop, &y);
+}
+
+void still_init(still_clocks_fn *clocks)
+{
+    guests_clocks = clocks;
 }
 
 void still_ask(still_fn *fn)
@@ -80,9 +86,9 @@ bool still_run(void)
     if (!ended) {
         irq_hold(HOST_UART_COM1_IRQ);
         begin_step();
-        stop_clocks(true);
+        set_clocks(true);
         asked(&y);
-        stop_clocks(false);
+        set_clocks(false);
         end_step();
         (void)charge(&charge_hypervisor);
         irq_release();

@@ -20,6 +20,12 @@
 #include "base/yield.h"
 
 typedef void still_fn(struct yield *y);
+/* Stops the clocks of the guests that run, or has the same ones go on; y as above,
+ * but it never ends that. No VM's state changes between the two. */
+typedef void still_clocks_fn(bool stop, struct yield *y);
+
+/* Before still_ask. */
+void still_init(still_clocks_fn *clocks);
 
 /* The loop will call fn once, which calls yield_go_on as often as base/yield.h says. Not while
  * another is asked for. */

@@ -14,6 +14,7 @@
 #include "kernel/scan.h"
 #include "kernel/sched.h"
 #include "kernel/step.h"
+#include "kernel/still.h"
 #include "kernel/vm_fold.h"
 #include "kernel/vm_memory.h"
 
@@ -25,37 +26,10 @@ unsigned n_vms;
 
 static void restart_due(void *ctx, uint64_t now_ns)
 {
+    struct vm *vm = ctx;
+
     (void)now_ns;
-    sched_work(ctx);
-}
-
-void vms_init(const struct config *config)
-{
-    struct p2m_run runs[2];
-
-    vms = boot_alloc(sizeof(*vms) * MAX(config->n_vms, 1u), sizeof(void *));
-    for (unsigned i = 0; i < config->n_vms; i++) {
-        struct vm *vm = boot_alloc(sizeof(*vm), 64);
-        vm->config = &config->vms[i];
-        vms[i] = vm;
-        n_vms = i + 1; /* the log looks VMs up */
-        vm->number = (uint16_t)(i + 1);
-        vm->folds = vm->config->fold;
-        timer_init(&vm->restart_timer, restart_due, vm);
-        timerq_init(&vm->timers, clock_now_ns);
-        vm->group = &groups[group_number(vm->config->share)];
-        vm->space = boot_alloc(hvm_space_bytes(), 64);
-        vm->regions = boot_alloc(
-            sizeof(*vm->regions) * p2m_regions(runs, vm_memory_runs(vm->config, runs)), 64);
-        vm->n_vcpus = VM_VCPUS;
-        for (unsigned c = 0; c < vm->n_vcpus; c++) {
-            vm->vcpus[c].vm = vm;
-            vm->vcpus[c].id = c;
-            sched_add_vcpu(&vm->vcpus[c]);
-            vm->vcpus[c].hvm = boot_alloc(hvm_vcpu_bytes(), 64);
-        }
-        vm->console = console_port_new(vm);
-    }
+    sched_work(&vm->sched);
 }
 
 struct vm *vm_find(const char *name)
@@ -95,22 +69,22 @@ enum status vm_start(struct vm *vm)
     vm->restart = false;
     vm->pause_first = false;
     vm->stop_reason[0] = '\0';
-    vm->state = VM_STARTING;
+    vm_set_state(vm, VM_STARTING);
     vm_memory_join(vm);
-    sched_work(vm);
+    sched_work(&vm->sched);
     return OK;
 }
 
 /* The machine is whole and its memory is filled. */
 static void begin_to_run(struct vm *vm)
 {
-    vm->state = vm->pause_first ? VM_PAUSED : VM_RUN;
+    vm_set_state(vm, vm->pause_first ? VM_PAUSED : VM_RUN);
     if (vm->pause_first) {
         vm_clock_stop(vm);
     }
     vm->boots++;
     vm->started_ns = clock_now_ns();
-    sched_wake(&vm->vcpus[0]);
+    sched_wake(&vm->vcpus[0].sched);
     log_info("%s: started, %llu MiB, %u disk%s", vm->config->name,
              (unsigned long long)vm->config->memory_bytes >> 20, vm->n_disks,
              vm->n_disks == 1 ? "" : "s");
@@ -166,9 +140,9 @@ enum status vm_pause(struct vm *vm)
     }
     vm_memory_leave(vm);
     vm_clock_stop(vm);
-    vm->state = VM_PAUSED;
+    vm_set_state(vm, VM_PAUSED);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        sched_remove(&vm->vcpus[i]);
+        sched_remove(&vm->vcpus[i].sched);
     }
     return OK;
 }
@@ -182,12 +156,12 @@ enum status vm_resume(struct vm *vm)
     if (vm->state != VM_PAUSED) {
         return E_INVAL;
     }
-    vm->state = VM_RUN;
+    vm_set_state(vm, VM_RUN);
     vm_clock_go(vm);
     vm_disks_wake(vm);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        if (!vm->vcpus[i].halted) {
-            sched_wake(&vm->vcpus[i]);
+        if (!vm->vcpus[i].sched.halted) {
+            sched_wake(&vm->vcpus[i].sched);
         }
         hvm_irq_kick(vm->vcpus[i].hvm);
     }
@@ -204,16 +178,16 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
         return;
     }
     vm_memory_leave(vm);
-    vm->state = VM_STOPPING;
+    vm_set_state(vm, VM_STOPPING);
     if (!vm->restart) {
         vm_memory_release(vm);
     }
     format(vm->stop_reason, sizeof(vm->stop_reason), "%s", why);
     for (unsigned i = 0; vm->built >= VM_CPUS && i < vm->n_vcpus; i++) {
-        sched_remove(&vm->vcpus[i]);
+        sched_remove(&vm->vcpus[i].sched);
         hvm_yield(vm->vcpus[i].hvm);
     }
-    sched_work(vm);
+    sched_work(&vm->sched);
     if (vm_has_memory(vm)) {
         vm_fold_end(vm);
         classes_end(vm);
@@ -261,7 +235,7 @@ static bool stop_step(struct vm *vm)
         vm_memory_release(vm);
         vm_load_release(vm);
     }
-    vm->state = VM_OFF;
+    vm_set_state(vm, VM_OFF);
     vm_memory_part(vm);
     console_port_end(vm->console);
     log_info("%s: off (%s)", vm->config->name, vm->stop_reason);
@@ -278,7 +252,9 @@ static bool disk_step(struct vm *vm)
     return vm->disk_work;
 }
 
-bool vm_wants_work(const struct vm *vm)
+/* ---- for the scheduler ---------------------------------------------------------------------- */
+
+static bool has_work(const struct vm *vm)
 {
     switch (vm->state) {
     case VM_RUN:
@@ -292,8 +268,21 @@ bool vm_wants_work(const struct vm *vm)
     }
 }
 
-bool vm_work(struct vm *vm)
+static enum sched_wants wants(const struct sched_vm *svm)
 {
+    const struct vm *vm = container_of(svm, struct vm, sched);
+
+    if (!has_work(vm)) {
+        return SCHED_WANTS_NOTHING;
+    }
+    return vm->disk_work ? SCHED_WANTS_TURN : SCHED_WANTS_WORK;
+}
+
+/* One bounded step of what the VM has to do outside the guest: disks, starting, stopping, undoing
+ * folds. */
+static bool work(struct sched_vm *svm)
+{
+    struct vm *vm = container_of(svm, struct vm, sched);
     bool more = false;
 
     if (vm->state == VM_STARTING) {
@@ -315,4 +304,43 @@ bool vm_work(struct vm *vm)
         more |= vm_sole_work(vm);
     }
     return more;
+}
+
+static const struct sched_ops sched_ops = {.wants = wants, .work = work, .exited = vm_exited};
+
+/* ---- at boot -------------------------------------------------------------------------------- */
+
+void vms_init(const struct config *config)
+{
+    struct p2m_run runs[2];
+    struct account **accounts;
+    size_t n = MAX(config->n_vms, 1u);
+
+    vms = boot_alloc(sizeof(*vms) * n, sizeof(void *));
+    accounts = boot_alloc(sizeof(*accounts) * n, sizeof(void *));
+    charge_set_vms(accounts, config->n_vms);
+    still_init(vm_clocks_hold);
+    for (unsigned i = 0; i < config->n_vms; i++) {
+        struct vm *vm = boot_alloc(sizeof(*vm), 64);
+        vm->config = &config->vms[i];
+        vms[i] = vm;
+        n_vms = i + 1; /* the log looks VMs up */
+        vm->number = (uint16_t)(i + 1);
+        vm->folds = vm->config->fold;
+        timer_init(&vm->restart_timer, restart_due, vm);
+        sched_add_vm(&vm->sched, vm->config->name, &sched_ops);
+        accounts[i] = &vm->sched.account;
+        vm->group = &groups[group_number(vm->config->share)];
+        vm->space = boot_alloc(hvm_space_bytes(), 64);
+        vm->regions = boot_alloc(
+            sizeof(*vm->regions) * p2m_regions(runs, vm_memory_runs(vm->config, runs)), 64);
+        vm->n_vcpus = VM_VCPUS;
+        for (unsigned c = 0; c < vm->n_vcpus; c++) {
+            struct vcpu *v = &vm->vcpus[c];
+            v->vm = vm;
+            v->hvm = boot_alloc(hvm_vcpu_bytes(), 64);
+            sched_add_vcpu(&v->sched, &vm->sched, v->hvm, c);
+        }
+        vm->console = console_port_new(vm);
+    }
 }

@@ -9,9 +9,9 @@
  *     soonest: each reset is some lines of log)
  *
  * Starting and stopping take time: memory is filled and given back some pages at a time, and disk
- * requests in flight end first. vm_work does a step of it, of at most STEP_MAX_NS, in the VM's
- * turn; `built` says what there is of the machine meanwhile. Everything runs in the scheduler's
- * loop (kernel/sched.h), so nothing here needs a lock.
+ * requests in flight end first. The VM's work does a step of it, of at most STEP_MAX_NS, in the
+ * VM's turn; `built` says what there is of the machine meanwhile. Everything runs in the
+ * scheduler's loop (kernel/sched.h), so nothing here needs a lock.
  */
 #ifndef KERNEL_VM_H
 #define KERNEL_VM_H
@@ -35,12 +35,11 @@
 #include "drivers/guest/rtc.h"
 #include "drivers/guest/uart.h"
 #include "drivers/guest/virtio_blk.h"
-#include "kernel/account.h"
 #include "kernel/classes.h"
 #include "kernel/config/config.h"
 #include "kernel/loader.h"
 #include "kernel/monitor/loglimit.h"
-#include "kernel/turns.h"
+#include "kernel/sched.h"
 #include "kernel/vm_clock.h"
 #include "kernel/vm_dead.h"
 #include "kernel/vm_sole.h"
@@ -77,14 +76,10 @@ enum vm_waits {
 struct vm;
 
 struct vcpu {
+    struct sched_vcpu sched;
     struct vm *vm;
-    unsigned id;
-    struct hvm_vcpu *hvm;
+    struct hvm_vcpu *hvm; /* also sched's */
     struct lapic lapic;
-    bool halted; /* in HLT: only an interrupt makes it runnable */
-    struct turn turn;
-    /* kernel/sched.c: while it sleeps, when its timers and its VM's work are looked at again. */
-    uint64_t later_ns, work_ns;
 };
 
 struct vm_disk {
@@ -109,9 +104,10 @@ struct vm_disk {
 };
 
 struct vm {
+    struct sched_vm sched; /* its account is of all its lives */
     const struct config_vm *config;
-    uint16_t number; /* index in `vms`, from 1: 0 is nobody's */
-    enum vm_state state;
+    uint16_t number;     /* index in `vms`, from 1: 0 is nobody's */
+    enum vm_state state; /* vm_set_state */
     enum vm_built built;
     bool pause_first; /* STARTING: it is to be PAUSED then, and not RUN */
     struct loader_job load;
@@ -128,7 +124,6 @@ struct vm {
     /* When it began to: blocks cleaned, frames pinned and unpinned; and when that was. */
     uint64_t waits_cleaned, waits_pinned, waits_unpinned, waits_since_ns;
     uint64_t boots;
-    struct account account; /* of all its lives: kernel/charge.h */
 
     struct hvm_space *space;
     struct p2m_region *regions; /* of p2m */
@@ -148,7 +143,6 @@ struct vm {
     struct vcpu vcpus[VM_VCPUS];
 
     struct tick_floor floor;
-    struct timerq timers; /* of its devices; they run in its turns: kernel/sched.h */
     struct iobus pio, mmio;
     struct irq_sink irq;
     struct pic pic;
@@ -193,12 +187,6 @@ void vm_stop(struct vm *vm, bool restart, const char *why);
 /* It needs a frame and there is none: waits until there is (kernel/vm_memory.c). */
 void vm_wait_for_memory(struct vm *vm);
 
-/* Whether there may be something for vm_work to do. */
-bool vm_wants_work(const struct vm *vm);
-/* One bounded step of what a VM has to do outside the guest: disks, starting, stopping, undoing
- * folds. To be called in the VM's turn. True: call again soon. */
-bool vm_work(struct vm *vm);
-
 /* Whether its p2m is there. */
 static inline bool vm_has_memory(const struct vm *vm)
 {
@@ -211,6 +199,11 @@ static inline bool vm_is_up(const struct vm *vm)
 }
 
 /* Between vm.c and its parts. */
+static inline void vm_set_state(struct vm *vm, enum vm_state state)
+{
+    vm->state = state;
+    vm->sched.runs = state == VM_RUN;
+}
 /* vm_build.c: where a VM's memory lies: below the devices' hole, and what does not fit there above
  * 4 GiB. Returns how many runs there are. */
 unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2]);
@@ -243,7 +236,8 @@ void vm_disks_wake(struct vm *vm);
 bool vm_disks_wait_for_pool(const struct vm *vm);
 /* A step of dropping the snapshots; true: again. Nothing may be in flight. */
 bool vm_disks_drop_some(struct vm *vm, const struct deadline *until);
-extern const struct hvm_ops vm_hvm_ops; /* vm_ops.c; ctx is the struct vcpu */
+extern const struct hvm_ops vm_hvm_ops;                   /* vm_ops.c; ctx is the struct vcpu */
+void vm_exited(struct sched_vcpu *sv, enum hvm_exit why); /* vm_ops.c; for struct sched_ops */
 void vm_irq_init(struct vm *vm);
 /* vm_load.c: kernel into memory, and registers, in steps. E_NOMEM from either: call it again when
  * there are frames. The frames of kernel and initrd stay, over a restart too, until the VM is off

@@ -68,7 +68,7 @@ static enum status init_vcpus(struct vm *vm)
             fini_vcpus(vm, i);
             return s;
         }
-        v->halted = i > 0;
+        v->sched.halted = i > 0;
     }
     return OK;
 }

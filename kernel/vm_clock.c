@@ -119,6 +119,18 @@ void vm_clock_go(struct vm *vm)
     catch_up(vm);
 }
 
+void vm_clocks_hold(bool stop, struct yield *y)
+{
+    for (unsigned i = 0; i < n_vms; i++) {
+        if (vms[i]->state == VM_RUN && stop) {
+            vm_clock_stop(vms[i]);
+        } else if (vms[i]->state == VM_RUN) {
+            vm_clock_go(vms[i]);
+        }
+        (void)yield_go_on(y);
+    }
+}
+
 void vm_clock_work(struct vm *vm)
 {
     if (vm->clock.pv.owed) {

@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "base/timer.h"
 #include "base/types.h"
+#include "base/yield.h"
 #include "drivers/guest/pvclock.h"
 
 struct vm;
@@ -37,6 +38,8 @@ void vm_clock_fini(struct vm *vm);
 /* The VM is kept from running from now on (again: no effect), and runs again. */
 void vm_clock_stop(struct vm *vm);
 void vm_clock_go(struct vm *vm);
+/* The same for all that run, while the machine stands still: see still_clocks_fn. */
+void vm_clocks_hold(bool stop, struct yield *y);
 /* Writes the guest's clock page if there was no memory for that earlier; still without, the VM
  * waits for it. */
 void vm_clock_work(struct vm *vm);

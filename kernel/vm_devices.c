@@ -77,8 +77,8 @@ enum status vm_devices_init(struct vm *vm)
     iobus_init(&vm->pio);
     iobus_init(&vm->mmio);
     vm_irq_init(vm);
-    pit_init(&vm->pit, &vm->timers, &vm->irq);
-    rtc_init(&vm->rtc, &vm->timers, &vm->irq, wall_s);
+    pit_init(&vm->pit, &vm->sched.timers, &vm->irq);
+    rtc_init(&vm->rtc, &vm->sched.timers, &vm->irq, wall_s);
     vm_clock_init(vm, wall_s);
     vm->floor = (struct tick_floor){.min_ns = machine_config.host.timer_floor_ns};
     vm->pit.floor = &vm->floor;
@@ -89,7 +89,7 @@ enum status vm_devices_init(struct vm *vm)
     rtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
     rtc_on_alarm(&vm->rtc, rtc_alarm, vm);
     uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);
-    acpipm_init(&vm->pm, &vm->timers, &vm->irq, &pm_ops, vm);
+    acpipm_init(&vm->pm, &vm->sched.timers, &vm->irq, &pm_ops, vm);
     vm->panic_port = (struct pvpanic){.event = panic_event, .ctx = vm};
     vm_dead_init(vm);
     pci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);

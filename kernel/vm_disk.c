@@ -27,7 +27,7 @@ static void disk_wake(void *ctx)
         return; /* it will see */
     }
     vm->disk_work = true;
-    sched_work(vm);
+    sched_work(&vm->sched);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         hvm_yield(vm->vcpus[i].hvm);
     }
@@ -271,7 +271,7 @@ static void flushed(struct blk_req *r, enum status s)
     struct vm_disk *d = r->ctx;
 
     d->flush = FLUSH_DONE;
-    sched_work(d->vm);
+    sched_work(&d->vm->sched);
     if (s != OK && s != E_UNSUPPORTED) {
         log_error("%s: flushing it for the VM that stops: %s", d->view.dev.name, status_name(s));
     }

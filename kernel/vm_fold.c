@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Folding of one VM, on or off, and the undoing of folds: charged steps of vm_work. */
+/* Folding of one VM, on or off, and the undoing of folds: charged steps of its work. */
 #include "kernel/vm_fold.h"
 
 #include "base/bits.h"
@@ -158,18 +158,13 @@ static void say_it_waits(struct vm *vm)
              (unsigned long long)machine_frames.count, vm->config->name);
 }
 
-bool vm_fold_wants_work(const struct vm *vm)
-{
-    return vm->unmerge.on && !vm->unmerge_rests && vm_is_up(vm);
-}
-
 void vm_fold_look(struct vm *vm)
 {
     bool ends = vm->folds && machine_fold.on.run; /* see vm_fold_work */
 
     if (vm->unmerge_rests && (ends || (has_room() && promise_may_take(&vm->p2m, 1)))) {
         vm->unmerge_rests = false;
-        sched_work(vm);
+        sched_work(&vm->sched);
     }
 }
 

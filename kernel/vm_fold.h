@@ -5,8 +5,8 @@
  * A VM whose folding is off is not known to mm/fold, maps no frame that another one maps or the
  * disk cache holds, and gives the cache none of its own: p2m.fold_off. Only the zero page stands
  * for what it has read and never written. Turned off while it runs, its pages are given frames in
- * steps of vm_work, charged to it. A step that would take frames from a reserve waits instead; what
- * is folded stays so until then.
+ * steps of its work, charged to it. A step that would take frames from a reserve waits instead;
+ * what is folded stays so until then.
  */
 #ifndef KERNEL_VM_FOLD_H
 #define KERNEL_VM_FOLD_H
@@ -26,7 +26,10 @@ void vm_fold_set(struct vm *vm, bool on);
 void vms_unmerge(void);
 
 /* Whether folds of it are to be undone now; and a step of that: true, call again soon. */
-bool vm_fold_wants_work(const struct vm *vm);
+static inline bool vm_fold_wants_work(const struct vm *vm)
+{
+    return vm->unmerge.on && !vm->unmerge_rests && vm_is_up(vm);
+}
 bool vm_fold_work(struct vm *vm);
 /* Has the undoing of folds go on that rests, if there is room for it now; for the loop. */
 void vm_fold_look(struct vm *vm);

@@ -279,9 +279,10 @@ void vm_wait_for_memory(struct vm *vm)
     }
     vm->waits = why(vm);
     short_of_frames += wants_frames(vm->waits);
+    scan_set_short(short_of_frames > 0);
     waiting++;
     if (vm->state == VM_RUN) {
-        vm->state = VM_NO_MEMORY;
+        vm_set_state(vm, VM_NO_MEMORY);
         vm_clock_stop(vm);
     }
     vm->waits_cleaned = machine_cache.n_cleaned;
@@ -289,7 +290,7 @@ void vm_wait_for_memory(struct vm *vm)
     vm->waits_unpinned = machine_frames.n_unpinned;
     vm->waits_since_ns = now;
     for (unsigned i = 0; vm->built >= VM_CPUS && i < vm->n_vcpus; i++) {
-        sched_remove(&vm->vcpus[i]);
+        sched_remove(&vm->vcpus[i].sched);
     }
     if (!vm->said_no_memory_ns || now - vm->said_no_memory_ns >= SAY_EVERY_NS) {
         vm->said_no_memory_ns = now;
@@ -302,6 +303,7 @@ void vm_memory_leave(struct vm *vm)
 {
     if (vm->waits) {
         short_of_frames -= wants_frames(vm->waits);
+        scan_set_short(short_of_frames > 0);
         waiting--;
         vm->waits = VM_WAITS_NOT;
     }
@@ -315,11 +317,6 @@ bool vm_memory_admits(struct vm *vm)
     }
     vm_wait_for_memory(vm);
     return false;
-}
-
-bool vm_memory_is_short(void)
-{
-    return short_of_frames > 0;
 }
 
 bool vm_memory_may_come(const struct vm *vm)
@@ -371,15 +368,15 @@ static void wake(struct vm *vm)
                  by_frames ? "memory is free again" : "it has what it waited for");
     }
     if (vm->state != VM_NO_MEMORY) {
-        sched_work(vm);
+        sched_work(&vm->sched);
         return;
     }
-    vm->state = VM_RUN;
+    vm_set_state(vm, VM_RUN);
     vm_clock_go(vm);
     vm_disks_wake(vm); /* a disk may be what wanted the frame */
     for (unsigned c = 0; c < vm->n_vcpus; c++) {
-        if (!vm->vcpus[c].halted) {
-            sched_wake(&vm->vcpus[c]);
+        if (!vm->vcpus[c].sched.halted) {
+            sched_wake(&vm->vcpus[c].sched);
         }
     }
 }

@@ -30,8 +30,6 @@ bool vm_memory_work(void *ctx);
 bool vm_memory_may_come(const struct vm *vm);
 /* The VM is about to go, or to be paused: it waits no longer. */
 void vm_memory_leave(struct vm *vm);
-/* Whether some VM waits for frames that folding may find. */
-bool vm_memory_is_short(void);
 /* What it waits for, in a few words; "" when it does not. */
 const char *vm_memory_reason(const struct vm *vm);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a VM answers to its vCPUs' exits, and how its interrupts find the way back. */
 #include "arch/x86_64/clock.h"
+#include "base/bits.h"
 #include "base/log.h"
-#include "kernel/sched.h"
 #include "kernel/vm.h"
 
 /* ---- interrupts: devices -> PIC or APIC -> vCPU -------------------------------------------- */
@@ -12,7 +12,7 @@ static void kick(struct vcpu *v)
     if (v->hvm) {
         hvm_irq_kick(v->hvm);
     }
-    sched_wake(v);
+    sched_wake(&v->sched);
 }
 
 static void pic_changed(void *ctx, bool intr)
@@ -62,7 +62,7 @@ static void nmi(void *ctx)
     struct vcpu *v = ctx;
 
     hvm_nmi(v->hvm);
-    sched_wake(v);
+    sched_wake(&v->sched);
 }
 
 /* INIT to the only processor resets the machine, as a PC's chipset would turn it into one. */
@@ -86,7 +86,7 @@ static bool hears_pic(const struct vcpu *v)
     uint32_t dest;
     bool logical;
 
-    return (v->id == 0 && lapic_accepts_extint(&v->lapic)) ||
+    return (v->sched.id == 0 && lapic_accepts_extint(&v->lapic)) ||
            (ioapic_passes_intr(&v->vm->ioapic, &dest, &logical) &&
             lapic_matches(&v->lapic, dest, logical));
 }
@@ -129,7 +129,7 @@ void vm_irq_init(struct vm *vm)
     ioapic_init(&vm->ioapic, &vm->irq);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
-        lapic_init(&v->lapic, i, &lapic_ops, v, &vm->timers, hvm_apic_bus_hz(), i == 0);
+        lapic_init(&v->lapic, i, &lapic_ops, v, &vm->sched.timers, hvm_apic_bus_hz(), i == 0);
         if (i == 0) {
             lapic_virtual_wire(&v->lapic);
         }
@@ -279,6 +279,43 @@ static void op_set_cr8(void *ctx, uint8_t value)
 
     lapic_cr8_write(&v->lapic, value);
 }
+
+/* ---- when hvm_run is over -------------------------------------------------------------------- */
+
+void vm_exited(struct sched_vcpu *sv, enum hvm_exit why)
+{
+    struct vcpu *v = container_of(sv, struct vcpu, sched);
+    struct vm *vm = v->vm;
+
+    if (why != HVM_EXIT_HALT) {
+        vm_dead_ran(vm);
+    }
+    switch (why) {
+    case HVM_EXIT_DEADLINE:
+    case HVM_EXIT_WORK:
+    case HVM_EXIT_PAUSE:
+        break;
+    case HVM_EXIT_HALT:
+        if (hvm_halt_is_final(v->hvm)) {
+            vm_dead_halted(vm);
+        }
+        break;
+    case HVM_EXIT_NO_MEMORY:
+        vm_wait_for_memory(vm);
+        break;
+    case HVM_EXIT_SHUTDOWN:
+        log_warn("%s: triple fault; the VM is reset", vm->config->name);
+        vm_stop(vm, true, "triple fault");
+        break;
+    case HVM_EXIT_BROKEN:
+        log_error("%s: stopped: %s", vm->config->name, hvm_broken_reason(v->hvm));
+        hvm_dump(v->hvm);
+        vm_stop(vm, false, hvm_broken_reason(v->hvm));
+        break;
+    }
+}
+
+/* ---- what it has to say ---------------------------------------------------------------------- */
 
 static void op_warn(void *ctx, const char *text)
 {

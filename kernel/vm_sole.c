@@ -28,7 +28,7 @@ void vm_sole_look(struct vm *vm, uint64_t now_ns)
         return;
     }
     vm->sole.on = true;
-    sched_work(vm);
+    sched_work(&vm->sched);
 }
 
 bool vm_sole_work(struct vm *vm)

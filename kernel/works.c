@@ -3,8 +3,8 @@
 #include "kernel/works.h"
 
 #include "arch/x86_64/clock.h"
-#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/ksyms.h"
+#include "arch/x86_64/tsc.h"
 #include "base/log.h"
 #include "kernel/charge.h"
 #include "kernel/sched.h"

@@ -7,6 +7,7 @@
 #define ARCH_CPU_H
 
 #include "arch/x86_64/decode/crbits.h"
+#include "arch/x86_64/tsc.h"
 #include "base/bits.h"
 
 /* Model-specific registers: SDM vol. 4. */
@@ -114,7 +115,7 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
     return r;
 }
 
-/* RDMSR, RDTSC and XGETBV clear the upper halves of RAX and RDX, so 64-bit outputs hold the two
+/* RDMSR and XGETBV clear the upper halves of RAX and RDX, so 64-bit outputs hold the two
  * halves of the value as they are. */
 static inline uint64_t rdmsr(uint32_t msr)
 {
@@ -129,13 +130,6 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
                      :
                      : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
                      : "memory");
-}
-
-static inline uint64_t rdtsc(void)
-{
-    uint64_t lo, hi;
-    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-    return hi << 32 | lo;
 }
 
 #define CPU_DEFINE_CR(n)                                                                           \
