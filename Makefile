@@ -18,7 +18,8 @@ endif
 # The core, which compiles on the host as it is; and what only a machine can run.
 PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c) \
         $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) boot/multiboot2.c boot/acpi.c \
-        kernel/account.c kernel/turns.c kernel/loader.c kernel/loader_put.c \
+        kernel/account.c kernel/charge.c kernel/sched.c kernel/step.c kernel/still.c \
+        kernel/turns.c kernel/works.c kernel/loader.c kernel/loader_put.c \
         $(wildcard kernel/config/*.c kernel/monitor/*.c)
 BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c arch/x86_64/*/*.c boot/*.c kernel/*.c))
 ASM  := $(wildcard arch/x86_64/*.S arch/x86_64/*/*.S boot/*.S)
@@ -38,7 +39,8 @@ KFLAGS := $(CPP) -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-re
 LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
            -Wl,-z,noexecstack -Wl,--gc-sections -Wl,--fatal-warnings
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
-HFLAGS := $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
+# tests/host/machine has what stands in for headers that are instructions of the machine.
+HFLAGS := -Itests/host/machine $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
 .PHONY: all demo run iso test test-all test-host test-emu fuzz soak powercut bench bench-fold bench-cache cache-bench images bench-ksm lint format \
         gdb clean help setup
