@@ -47,13 +47,13 @@ static enum emul_result read_operand(struct emul *e, enum insn_operand which, un
         *value = i->imm;
         break;
     case OPERAND_ACC:
-        *value = emul_reg_read(e, R_AX, size, true);
+        *value = emul_reg_read(e, RAX, size, true);
         break;
     case OPERAND_ONE:
         *value = 1;
         break;
     case OPERAND_CL:
-        *value = e->gpr[R_CX] & 0xff;
+        *value = e->gpr[RCX] & 0xff;
         break;
     default:
         *value = 0;
@@ -69,7 +69,7 @@ static enum emul_result write_dst(struct emul *e, const struct emul_range *m, ui
     if (i->dst == OPERAND_RM && i->memory) {
         return emul_put_value(e, m, value);
     }
-    unsigned reg = i->dst == OPERAND_RM ? i->rm : i->dst == OPERAND_REG ? i->reg : R_AX;
+    unsigned reg = i->dst == OPERAND_RM ? i->rm : i->dst == OPERAND_REG ? i->reg : RAX;
     emul_reg_write(e, reg, i->size, i->rex, value);
     return EMUL_DONE;
 }
@@ -132,14 +132,14 @@ static bool compute(struct emul *e, uint64_t dst, uint64_t src, uint64_t *r, uin
         break;
     case INSN_SHLD:
     case INSN_SHRD:
-        *r = alu_double_shift(op == INSN_SHLD, dst, src, i->has_imm ? i->imm : e->gpr[R_CX],
-                              i->size, flags);
+        *r = alu_double_shift(op == INSN_SHLD, dst, src, i->has_imm ? i->imm : e->gpr[RCX], i->size,
+                              flags);
         break;
     case INSN_XADD:
         *r = alu_binary(ALU_ADD, dst, src, i->size, flags);
         break;
     case INSN_CMPXCHG:
-        acc = emul_reg_read(e, R_AX, i->size, true);
+        acc = emul_reg_read(e, RAX, i->size, true);
         (void)alu_binary(ALU_CMP, acc, dst, i->size, flags);
         *r = (*flags & FLAG_ZF) ? src : dst;
         break;
@@ -212,7 +212,7 @@ static enum emul_result integer(struct emul *e)
         }
     }
     if (i->op == INSN_CMPXCHG && !(flags & FLAG_ZF)) {
-        emul_reg_write(e, R_AX, i->size, true, dst);
+        emul_reg_write(e, RAX, i->size, true, dst);
     }
     e->rflags = flags;
     return EMUL_DONE;
@@ -223,7 +223,7 @@ static enum emul_result wide(struct emul *e)
 {
     const struct insn *i = &e->insn;
     bool is_signed = i->op == INSN_IMUL_WIDE || i->op == INSN_IDIV;
-    uint64_t operand = 0, low = e->gpr[R_AX], high = e->gpr[R_DX], flags = e->rflags;
+    uint64_t operand = 0, low = e->gpr[RAX], high = e->gpr[RDX], flags = e->rflags;
     struct emul_range m;
 
     if (i->memory) {
@@ -239,10 +239,10 @@ static enum emul_result wide(struct emul *e)
         }
     }
     if (i->size == 1) {
-        emul_reg_write(e, R_AX, 2, true, low | high << 8);
+        emul_reg_write(e, RAX, 2, true, low | high << 8);
     } else {
-        emul_reg_write(e, R_AX, i->size, true, low);
-        emul_reg_write(e, R_DX, i->size, true, high);
+        emul_reg_write(e, RAX, i->size, true, low);
+        emul_reg_write(e, RDX, i->size, true, high);
     }
     e->rflags = flags;
     return EMUL_DONE;
@@ -266,15 +266,15 @@ static enum emul_result cmpxchg8b(struct emul *e)
     uint64_t low = load_le64(bytes) & alu_mask(half);
     uint64_t high = load_le64(bytes + half) & alu_mask(half);
     bool equal =
-        low == emul_reg_read(e, R_AX, half, true) && high == emul_reg_read(e, R_DX, half, true);
+        low == emul_reg_read(e, RAX, half, true) && high == emul_reg_read(e, RDX, half, true);
     if (equal) {
         uint8_t to[16];
-        store_le64(to, e->gpr[R_BX]);
-        store_le64(to + half, e->gpr[R_CX]);
+        store_le64(to, e->gpr[RBX]);
+        store_le64(to + half, e->gpr[RCX]);
         memcpy(bytes, to, i->size);
     } else {
-        emul_reg_write(e, R_AX, half, true, low);
-        emul_reg_write(e, R_DX, half, true, high);
+        emul_reg_write(e, RAX, half, true, low);
+        emul_reg_write(e, RDX, half, true, high);
     }
     TRY(emul_put(e, &m, bytes)); /* the CPU writes in either case */
     e->rflags = (e->rflags & ~(uint64_t)FLAG_ZF) | (equal ? FLAG_ZF : 0);

@@ -5,6 +5,7 @@
 
 #include "arch/x86_64/decode/crbits.h"
 #include "arch/x86_64/decode/emul.h"
+#include "arch/x86_64/decode/regs.h"
 
 #define RF_TF (UINT64_C(1) << 8)
 #define RF_IF (UINT64_C(1) << 9)
@@ -23,9 +24,6 @@
             return result_of_call;                                                                 \
         }                                                                                          \
     } while (0)
-
-/* Registers and names in the order of encoding. */
-enum { R_AX, R_CX, R_DX, R_BX, R_SP, R_BP, R_SI, R_DI };
 
 static inline enum emul_result emul_raise(struct emul *e, uint8_t vector, bool has_error,
                                           uint32_t error)

@@ -27,7 +27,7 @@ static enum emul_result prepare_push(struct emul *e, unsigned size, struct push 
 {
     unsigned width = stack_size(e);
 
-    p->sp = e->gpr[R_SP];
+    p->sp = e->gpr[RSP];
     emul_reg_add(&p->sp, 0 - (uint64_t)size, width);
     return emul_map_at(e, SEG_SS, p->sp & emul_address_mask(width), size, true, &p->at);
 }
@@ -35,7 +35,7 @@ static enum emul_result prepare_push(struct emul *e, unsigned size, struct push 
 static enum emul_result finish_push(struct emul *e, const struct push *p, uint64_t value)
 {
     TRY(emul_put_value(e, &p->at, value));
-    e->gpr[R_SP] = p->sp;
+    e->gpr[RSP] = p->sp;
     return EMUL_DONE;
 }
 
@@ -51,8 +51,8 @@ static enum emul_result pop(struct emul *e, uint64_t *value, unsigned size)
 {
     unsigned width = stack_size(e);
 
-    TRY(emul_load(e, SEG_SS, e->gpr[R_SP] & emul_address_mask(width), size, value));
-    emul_reg_add(&e->gpr[R_SP], size, width);
+    TRY(emul_load(e, SEG_SS, e->gpr[RSP] & emul_address_mask(width), size, value));
+    emul_reg_add(&e->gpr[RSP], size, width);
     return EMUL_DONE;
 }
 
@@ -80,24 +80,24 @@ static enum emul_result pop_memory(struct emul *e)
 {
     const struct insn *i = &e->insn;
     unsigned width = stack_size(e);
-    uint64_t sp = e->gpr[R_SP], value = 0;
+    uint64_t sp = e->gpr[RSP], value = 0;
     struct emul_range from, to;
 
     TRY(emul_map_at(e, SEG_SS, sp & emul_address_mask(width), i->size, false, &from));
-    emul_reg_add(&e->gpr[R_SP], i->size, width);
-    uint64_t at = emul_address(e, i), after = e->gpr[R_SP];
-    e->gpr[R_SP] = sp;
+    emul_reg_add(&e->gpr[RSP], i->size, width);
+    uint64_t at = emul_address(e, i), after = e->gpr[RSP];
+    e->gpr[RSP] = sp;
     TRY(emul_map_at(e, i->segment, at, i->size, true, &to));
     TRY(emul_get_value(e, &from, &value));
     TRY(emul_put_value(e, &to, value));
-    e->gpr[R_SP] = after;
+    e->gpr[RSP] = after;
     return EMUL_DONE;
 }
 
 static enum emul_result do_pop(struct emul *e)
 {
     const struct insn *i = &e->insn;
-    uint64_t value = 0, sp = e->gpr[R_SP];
+    uint64_t value = 0, sp = e->gpr[RSP];
 
     if (i->dst == OPERAND_RM && i->memory) {
         return pop_memory(e);
@@ -109,7 +109,7 @@ static enum emul_result do_pop(struct emul *e)
     }
     enum emul_result r = emul_load_segment(e, i->sub, (uint16_t)value);
     if (r != EMUL_DONE) {
-        e->gpr[R_SP] = sp;
+        e->gpr[RSP] = sp;
     }
     return r;
 }
@@ -169,7 +169,7 @@ static enum emul_result map_stack(struct emul *e, uint64_t at, unsigned n, bool 
 static enum emul_result all_registers(struct emul *e, bool push_them)
 {
     unsigned size = e->insn.size, width = stack_size(e);
-    uint64_t sp = e->gpr[R_SP];
+    uint64_t sp = e->gpr[RSP];
     uint8_t bytes[32];
     struct stack_range r;
 
@@ -188,7 +188,7 @@ static enum emul_result all_registers(struct emul *e, bool push_them)
             store_le32(at, (uint32_t)e->gpr[n]);
         } else if (push_them) {
             store_le16(at, (uint16_t)e->gpr[n]);
-        } else if (n != R_SP) {
+        } else if (n != RSP) {
             emul_reg_write(e, n, size, true, size == 4 ? load_le32(at) : load_le16(at));
         }
     }
@@ -198,7 +198,7 @@ static enum emul_result all_registers(struct emul *e, bool push_them)
     } else {
         emul_reg_add(&sp, 8 * size, width);
     }
-    e->gpr[R_SP] = sp;
+    e->gpr[RSP] = sp;
     return EMUL_DONE;
 }
 
@@ -239,15 +239,15 @@ static enum emul_result do_call(struct emul *e, uint64_t *rip)
 
 static enum emul_result do_ret(struct emul *e, uint64_t *rip)
 {
-    uint64_t sp = e->gpr[R_SP], to = 0;
+    uint64_t sp = e->gpr[RSP], to = 0;
 
     TRY(pop(e, &to, e->insn.size));
     enum emul_result r = check_target(e, to);
     if (r != EMUL_DONE) {
-        e->gpr[R_SP] = sp;
+        e->gpr[RSP] = sp;
         return r;
     }
-    emul_reg_add(&e->gpr[R_SP], e->insn.imm, stack_size(e));
+    emul_reg_add(&e->gpr[RSP], e->insn.imm, stack_size(e));
     *rip = to;
     return EMUL_DONE;
 }
@@ -258,10 +258,10 @@ static enum emul_result frame(struct emul *e)
 {
     const struct insn *i = &e->insn;
     unsigned levels = i->sub & 31u, width = stack_size(e);
-    uint64_t bp = e->gpr[R_BP], value = 0;
+    uint64_t bp = e->gpr[RBP], value = 0;
 
     TRY(emul_push(e, bp, i->size));
-    uint64_t top = e->gpr[R_SP];
+    uint64_t top = e->gpr[RSP];
     for (unsigned n = 1; n < levels; n++) {
         emul_reg_add(&bp, 0 - (uint64_t)i->size, width);
         TRY(emul_load(e, SEG_SS, bp & emul_address_mask(width), i->size, &value));
@@ -270,18 +270,18 @@ static enum emul_result frame(struct emul *e)
     if (levels > 0) {
         TRY(emul_push(e, top, i->size));
     }
-    emul_reg_write(e, R_BP, i->size, true, top);
-    emul_reg_add(&e->gpr[R_SP], 0 - i->imm, width);
+    emul_reg_write(e, RBP, i->size, true, top);
+    emul_reg_add(&e->gpr[RSP], 0 - i->imm, width);
     return EMUL_DONE;
 }
 
 static enum emul_result do_enter(struct emul *e)
 {
-    uint64_t sp = e->gpr[R_SP];
+    uint64_t sp = e->gpr[RSP];
     enum emul_result r = frame(e);
 
     if (r != EMUL_DONE) {
-        e->gpr[R_SP] = sp;
+        e->gpr[RSP] = sp;
     }
     return r;
 }
@@ -289,16 +289,16 @@ static enum emul_result do_enter(struct emul *e)
 static enum emul_result do_leave(struct emul *e)
 {
     unsigned width = stack_size(e);
-    uint64_t sp = e->gpr[R_SP], value = 0;
+    uint64_t sp = e->gpr[RSP], value = 0;
 
-    e->gpr[R_SP] = width == 2 ? (sp & ~UINT64_C(0xffff)) | (e->gpr[R_BP] & 0xffff)
-                              : e->gpr[R_BP] & emul_address_mask(width);
+    e->gpr[RSP] = width == 2 ? (sp & ~UINT64_C(0xffff)) | (e->gpr[RBP] & 0xffff)
+                             : e->gpr[RBP] & emul_address_mask(width);
     enum emul_result r = pop(e, &value, e->insn.size);
     if (r != EMUL_DONE) {
-        e->gpr[R_SP] = sp;
+        e->gpr[RSP] = sp;
         return r;
     }
-    emul_reg_write(e, R_BP, e->insn.size, true, value);
+    emul_reg_write(e, RBP, e->insn.size, true, value);
     return EMUL_DONE;
 }
 

@@ -9,7 +9,7 @@ static enum emul_result element(struct emul *e)
 {
     const struct insn *i = &e->insn;
     uint64_t mask = emul_address_mask(i->address_size);
-    uint64_t from = e->gpr[R_SI] & mask, to = e->gpr[R_DI] & mask, a = 0, b = 0;
+    uint64_t from = e->gpr[RSI] & mask, to = e->gpr[RDI] & mask, a = 0, b = 0;
     uint64_t step = (e->rflags & RF_DF) ? 0 - (uint64_t)i->size : i->size;
     bool uses_si = i->op == INSN_MOVS || i->op == INSN_CMPS || i->op == INSN_LODS;
     bool uses_di = i->op != INSN_LODS, writes = i->op == INSN_MOVS || i->op == INSN_STOS;
@@ -25,7 +25,7 @@ static enum emul_result element(struct emul *e)
     if (uses_si) {
         TRY(emul_get_value(e, &source, &a));
     } else {
-        a = emul_reg_read(e, R_AX, i->size, true);
+        a = emul_reg_read(e, RAX, i->size, true);
     }
     switch (i->op) {
     case INSN_MOVS:
@@ -33,7 +33,7 @@ static enum emul_result element(struct emul *e)
         TRY(emul_put_value(e, &target, a));
         break;
     case INSN_LODS:
-        emul_reg_write(e, R_AX, i->size, true, a);
+        emul_reg_write(e, RAX, i->size, true, a);
         break;
     default: /* CMPS: [SI] - [DI]; SCAS: the accumulator - [DI] */
         TRY(emul_get_value(e, &target, &b));
@@ -41,10 +41,10 @@ static enum emul_result element(struct emul *e)
         break;
     }
     if (uses_si) {
-        emul_reg_add(&e->gpr[R_SI], step, i->address_size);
+        emul_reg_add(&e->gpr[RSI], step, i->address_size);
     }
     if (uses_di) {
-        emul_reg_add(&e->gpr[R_DI], step, i->address_size);
+        emul_reg_add(&e->gpr[RDI], step, i->address_size);
     }
     return EMUL_DONE;
 }
@@ -68,11 +68,11 @@ enum emul_result emul_string(struct emul *e)
     if (!i->repe && !i->repne) {
         return element(e);
     }
-    while ((e->gpr[R_CX] & mask) != 0) {
+    while ((e->gpr[RCX] & mask) != 0) {
         e->touched_device = false;
         TRY(element(e));
-        emul_reg_add(&e->gpr[R_CX], UINT64_MAX, i->address_size);
-        if ((e->gpr[R_CX] & mask) == 0 || compare_ends(e)) {
+        emul_reg_add(&e->gpr[RCX], UINT64_MAX, i->address_size);
+        if ((e->gpr[RCX] & mask) == 0 || compare_ends(e)) {
             break;
         }
         /* A trap comes after each element; where it is all RAM again the CPU is quicker. */
