@@ -2,6 +2,8 @@
 /* Entropy from RDSEED or RDRAND (SDM vol. 1, 7.3.17), and from clocks that do not run in step. */
 #include "arch/x86_64/entropy.h"
 
+#include <cpuid.h>
+
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/io.h"
 
@@ -51,11 +53,11 @@ bool entropy_stir(struct random *r, const char **source)
     uint32_t features = cpuid(0, 0).eax >= 7 ? cpuid(7, 0).ebx : 0;
 
     stir_clocks(r, 1);
-    if ((features & CPUID_7_EBX_RDSEED) && random_stir_from(r, rdseed)) {
+    if ((features & bit_RDSEED) && random_stir_from(r, rdseed)) {
         *source = "RDSEED";
         return true;
     }
-    if ((cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND) && random_stir_from(r, rdrand)) {
+    if ((cpuid(1, 0).ecx & bit_RDRND) && random_stir_from(r, rdrand)) {
         *source = "RDRAND";
         return true;
     }

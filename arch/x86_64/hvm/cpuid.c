@@ -8,6 +8,8 @@
  * page, which tells a guest that it was stopped (drivers/guest/pvclock.h). Pagefold's own signature
  * is at 0x40000100, as several hypervisors do that speak more than one dialect.
  */
+#include <cpuid.h>
+
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hvm/backend.h"
@@ -41,59 +43,57 @@ static struct leaf cache_subs[8];  /* leaf 4 */
 static struct leaf xsave_subs[64]; /* leaf 0xd; 1 and up */
 static uint64_t cr4_bits;
 
-/* Leaf 1 ECX: not MONITOR, DTES64, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA. */
+/* Not debug store, power management, VT-x and the like. MTRR, MCE and MCA: see guest_msrs.h. */
 #define LEAF1_ECX_HIDE                                                                             \
-    (BIT32(2) | BIT32(3) | BIT32(4) | BIT32(5) | BIT32(6) | BIT32(7) | BIT32(8) | BIT32(10) |      \
-     BIT32(11) | BIT32(14) | BIT32(15) | BIT32(18))
-#define LEAF1_ECX_X2APIC BIT32(21)
-#define LEAF1_ECX_TSC_DEADLINE BIT32(24)
-#define LEAF1_ECX_OSXSAVE BIT32(27)
-#define LEAF1_ECX_HYPERVISOR BIT32(31)
-/* Leaf 1 EDX: not DS, ACPI thermal, HTT, TM, PBE. MTRR, MCE and MCA: see hvm/guest_msrs.h. */
-#define LEAF1_EDX_HIDE (BIT32(21) | BIT32(22) | BIT32(28) | BIT32(29) | BIT32(31))
-#define LEAF1_EDX_APIC BIT32(9)
-#define LEAF1_EDX_SHOW (LEAF1_EDX_APIC | BIT32(7) | BIT32(12) | BIT32(14))
-#define EXT1_EDX_NX BIT32(20)
-/* Leaf 7 EBX: what runs without help from the hypervisor. */
+    (CPUID_1_ECX_DTES64 | CPUID_1_ECX_MONITOR | CPUID_1_ECX_DS_CPL | CPUID_1_ECX_VMX |             \
+     CPUID_1_ECX_SMX | CPUID_1_ECX_EIST | CPUID_1_ECX_TM2 | CPUID_1_ECX_CNXT_ID |                  \
+     CPUID_1_ECX_SDBG | CPUID_1_ECX_XTPR | CPUID_1_ECX_PDCM | CPUID_1_ECX_DCA | bit_OSXSAVE)
+#define LEAF1_ECX_SHOW (CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE | CPUID_1_ECX_HYPERVISOR)
+#define LEAF1_EDX_HIDE                                                                             \
+    (CPUID_1_EDX_DS | CPUID_1_EDX_ACPI | CPUID_1_EDX_HTT | CPUID_1_EDX_TM | CPUID_1_EDX_PBE)
+#define LEAF1_EDX_SHOW (CPUID_1_EDX_APIC | CPUID_1_EDX_MCE | CPUID_1_EDX_MTRR | CPUID_1_EDX_MCA)
+
+/* Leaf 7: what runs without help from the hypervisor, and of it what needs AVX-512's state. */
+#define AVX512_EBX                                                                                 \
+    (bit_AVX512F | bit_AVX512DQ | bit_AVX512IFMA | bit_AVX512CD | bit_AVX512BW | bit_AVX512VL)
+#define AVX512_ECX                                                                                 \
+    (bit_AVX512VBMI | bit_AVX512VBMI2 | bit_AVX512VNNI | bit_AVX512BITALG | bit_AVX512VPOPCNTDQ)
+#define AVX512_EDX (bit_AVX5124VNNIW | bit_AVX5124FMAPS | bit_AVX512VP2INTERSECT)
 #define LEAF7_EBX_SHOW                                                                             \
-    (BIT32(0) | BIT32(3) | BIT32(5) | BIT32(6) | BIT32(7) | BIT32(8) | BIT32(9) | BIT32(10) |      \
-     BIT32(13) | BIT32(16) | BIT32(17) | BIT32(18) | BIT32(19) | BIT32(20) | BIT32(21) |           \
-     BIT32(23) | BIT32(24) | BIT32(28) | BIT32(29) | BIT32(30) | BIT32(31))
-#define LEAF7_EBX_TSC_ADJUST BIT32(1)
-#define LEAF7_EBX_INVPCID BIT32(10)
+    (AVX512_EBX | bit_FSGSBASE | bit_BMI | bit_AVX2 | CPUID_7_EBX_FDP_EXCPTN_ONLY |                \
+     CPUID_7_EBX_SMEP | bit_BMI2 | CPUID_7_EBX_ERMS | CPUID_7_EBX_INVPCID |                        \
+     CPUID_7_EBX_NO_FCS_FDS | bit_RDSEED | bit_ADX | CPUID_7_EBX_SMAP | bit_CLFLUSHOPT |           \
+     bit_CLWB | bit_SHA)
 #define LEAF7_ECX_SHOW                                                                             \
-    (BIT32(1) | BIT32(2) | BIT32(3) | BIT32(6) | BIT32(8) | BIT32(9) | BIT32(10) | BIT32(11) |     \
-     BIT32(12) | BIT32(14) | BIT32(22) | BIT32(27) | BIT32(28))
-#define LEAF7_ECX_OSPKE BIT32(4)
-#define LEAF7_EDX_SHOW (BIT32(2) | BIT32(3) | BIT32(4) | BIT32(8) | BIT32(14))
+    (AVX512_ECX | CPUID_7_ECX_UMIP | bit_PKU | bit_GFNI | bit_VAES | bit_VPCLMULQDQ | bit_RDPID |  \
+     bit_MOVDIRI | bit_MOVDIR64B)
+#define LEAF7_EDX_SHOW (AVX512_EDX | CPUID_7_EDX_FSRM | bit_SERIALIZE)
 
 static void init_feature_leaves(void)
 {
     struct leaf *l1 = &basic[1], *l7 = &basic[7];
 
-    l1->r[2] = (l1->r[2] & ~(uint32_t)(LEAF1_ECX_HIDE | LEAF1_ECX_OSXSAVE)) | LEAF1_ECX_X2APIC |
-               LEAF1_ECX_TSC_DEADLINE | LEAF1_ECX_HYPERVISOR;
+    l1->r[2] = (l1->r[2] & ~(uint32_t)LEAF1_ECX_HIDE) | LEAF1_ECX_SHOW;
     l1->r[3] = (l1->r[3] & ~LEAF1_EDX_HIDE) | LEAF1_EDX_SHOW;
     l1->r[1] = (l1->r[1] & 0x0000ffff) | 1u << 16; /* one logical CPU; the APIC id is per vCPU */
     l7->r[0] = 0;
     /* TSC_ADJUST is ours to emulate: with it Linux trusts the TSC without a watchdog. */
-    l7->r[1] = (l7->r[1] & LEAF7_EBX_SHOW) | LEAF7_EBX_TSC_ADJUST;
+    l7->r[1] = (l7->r[1] & LEAF7_EBX_SHOW) | CPUID_7_EBX_TSC_ADJUST;
     l7->r[2] &= LEAF7_ECX_SHOW;
     l7->r[3] &= LEAF7_EDX_SHOW;
     if (!(hvm_caps.has_invpcid)) {
-        l7->r[1] &= ~LEAF7_EBX_INVPCID;
+        l7->r[1] &= ~CPUID_7_EBX_INVPCID;
     }
     if (!(hvm_caps.has_rdtscp)) {
-        l7->r[2] &= ~(uint32_t)BIT32(22); /* RDPID */
+        l7->r[2] &= ~(uint32_t)bit_RDPID;
     }
-    if (!(hvm_caps.xcr0_may & BIT(5))) { /* no AVX-512 state: none of its instructions */
-        l7->r[1] &=
-            ~(uint32_t)(BIT32(16) | BIT32(17) | BIT32(21) | BIT32(28) | BIT32(30) | BIT32(31));
-        l7->r[2] &= ~(uint32_t)(BIT32(1) | BIT32(6) | BIT32(11) | BIT32(12) | BIT32(14));
-        l7->r[3] &= ~(uint32_t)(BIT32(2) | BIT32(3) | BIT32(8));
+    if (!(hvm_caps.xcr0_may & XCR0_AVX512)) { /* the state comes whole or not at all */
+        l7->r[1] &= ~(uint32_t)AVX512_EBX;
+        l7->r[2] &= ~(uint32_t)AVX512_ECX;
+        l7->r[3] &= ~(uint32_t)AVX512_EDX;
     }
-    if (!(hvm_caps.xcr0_may & BIT(9))) {
-        l7->r[2] &= ~BIT32(3); /* PKU */
+    if (!(hvm_caps.xcr0_may & XCR0_PKRU)) {
+        l7->r[2] &= ~(uint32_t)bit_PKU;
     }
 }
 
@@ -122,7 +122,7 @@ static void init_other_leaves(uint32_t max_basic)
     }
     memset(&basic[5], 0, sizeof(basic[5]));     /* MONITOR */
     memset(&basic[6], 0, sizeof(basic[6]));     /* power management */
-    basic[6].r[0] = BIT32(2);                   /* ARAT: the APIC timer never stops */
+    basic[6].r[0] = CPUID_6_EAX_ARAT;           /* ARAT: the APIC timer never stops */
     memset(&basic[9], 0, sizeof(basic[9]));     /* DCA */
     memset(&basic[0xa], 0, sizeof(basic[0xa])); /* no performance counters */
     memset(&basic[0xb], 0, sizeof(basic[0xb]));
@@ -147,8 +147,8 @@ static void init_xsave_leaves(void)
     for (uint32_t i = 1; i < ARRAY_LEN(xsave_subs); i++) {
         cpuid_into(0xd, i, xsave_subs[i].r);
         if (i == 1) {
-            /* XSAVEOPT, XSAVEC, XGETBV(1); no XSAVES and no supervisor state. */
-            xsave_subs[1].r[0] &= 7;
+            /* No XSAVES and no supervisor state. */
+            xsave_subs[1].r[0] &= bit_XSAVEOPT | bit_XSAVEC | CPUID_D_1_EAX_XGETBV_1;
             xsave_subs[1].r[1] = xsave_subs[1].r[2] = xsave_subs[1].r[3] = 0;
         } else if (!(hvm_caps.xcr0_may & BIT(i))) {
             memset(&xsave_subs[i], 0, sizeof(xsave_subs[i]));
@@ -156,7 +156,7 @@ static void init_xsave_leaves(void)
             d->r[2] = xsave_subs[i].r[0] + xsave_subs[i].r[1];
         }
     }
-    if (!(basic[1].r[2] & BIT32(26))) {
+    if (!(basic[1].r[2] & bit_XSAVE)) {
         memset(d, 0, sizeof(*d));
         memset(xsave_subs, 0, sizeof(xsave_subs));
     }
@@ -183,7 +183,7 @@ static uint32_t xsave_compacted_size(uint64_t xcr0)
 
     for (uint32_t i = 2; i < ARRAY_LEN(xsave_subs); i++) {
         if (xcr0 & BIT(i)) {
-            if (xsave_subs[i].r[2] & BIT32(1)) {
+            if (xsave_subs[i].r[2] & CPUID_D_N_ECX_ALIGNED) {
                 size = (uint32_t)ALIGN_UP(size, 64);
             }
             size += xsave_subs[i].r[0];
@@ -194,30 +194,32 @@ static uint32_t xsave_compacted_size(uint64_t xcr0)
 
 static void init_cr4_bits(void)
 {
+    enum { EBX = 1, ECX, EDX };
     static const struct {
-        unsigned leaf, reg, bit;
+        unsigned leaf, reg;
+        uint32_t feature;
         uint64_t cr4;
     } by_feature[] = {
-        {1, 3, 1, BIT(0) | BIT(1)},   /* VME, PVI */
-        {1, 3, 4, BIT(2)},            /* TSD */
-        {1, 3, 2, BIT(3)},            /* DE */
-        {1, 3, 3, BIT(4)},            /* PSE */
-        {1, 3, 6, BIT(5)},            /* PAE */
-        {1, 3, 7, BIT(6)},            /* MCE */
-        {1, 3, 13, BIT(7)},           /* PGE */
-        {1, 3, 24, BIT(9) | BIT(10)}, /* OSFXSR, OSXMMEXCPT */
-        {7, 2, 2, BIT(11)},           /* UMIP */
-        {7, 1, 0, BIT(16)},           /* FSGSBASE */
-        {1, 2, 17, BIT(17)},          /* PCIDE */
-        {1, 2, 26, BIT(18)},          /* OSXSAVE */
-        {7, 1, 7, BIT(20)},           /* SMEP */
-        {7, 1, 20, BIT(21)},          /* SMAP */
-        {7, 2, 3, BIT(22)},           /* PKE */
+        {1, EDX, CPUID_1_EDX_VME, CR4_VME | CR4_PVI},
+        {1, EDX, CPUID_1_EDX_TSC, CR4_TSD},
+        {1, EDX, CPUID_1_EDX_DE, CR4_DE},
+        {1, EDX, CPUID_1_EDX_PSE, CR4_PSE},
+        {1, EDX, CPUID_1_EDX_PAE, CR4_PAE},
+        {1, EDX, CPUID_1_EDX_MCE, CR4_MCE},
+        {1, EDX, CPUID_1_EDX_PGE, CR4_PGE},
+        {1, EDX, bit_FXSAVE, CR4_OSFXSR | CR4_OSXMMEXCPT},
+        {7, ECX, CPUID_7_ECX_UMIP, CR4_UMIP},
+        {7, EBX, bit_FSGSBASE, CR4_FSGSBASE},
+        {1, ECX, CPUID_1_ECX_PCID, CR4_PCIDE},
+        {1, ECX, bit_XSAVE, CR4_OSXSAVE},
+        {7, EBX, CPUID_7_EBX_SMEP, CR4_SMEP},
+        {7, EBX, CPUID_7_EBX_SMAP, CR4_SMAP},
+        {7, ECX, bit_PKU, CR4_PKE},
     };
 
-    cr4_bits = BIT(8); /* PCE: harmless without counters */
+    cr4_bits = CR4_PCE; /* harmless without counters */
     for (unsigned i = 0; i < ARRAY_LEN(by_feature); i++) {
-        if (basic[by_feature[i].leaf].r[by_feature[i].reg] & BIT32(by_feature[i].bit)) {
+        if (basic[by_feature[i].leaf].r[by_feature[i].reg] & by_feature[i].feature) {
             cr4_bits |= by_feature[i].cr4;
         }
     }
@@ -249,11 +251,11 @@ void hvm_cpuid_init(void)
         cpuid_into(i, 0, ext[i - EXT_BASE].r);
     }
     ext[0].r[0] = max_ext;
-    ext[1].r[2] &= ~(uint32_t)BIT32(2); /* no SVM */
+    ext[1].r[2] &= ~(uint32_t)CPUID_80000001_ECX_SVM;
     if (!(hvm_caps.has_rdtscp)) {
-        ext[1].r[3] &= ~BIT32(27);
+        ext[1].r[3] &= ~CPUID_80000001_EDX_RDTSCP;
     }
-    ext[7].r[3] |= BIT32(8);              /* invariant TSC */
+    ext[7].r[3] |= CPUID_80000007_EDX_INVARIANT_TSC;
     if ((ext[8].r[0] >> 8 & 0xff) > 48) { /* without LA57 linear addresses have 48 bits */
         ext[8].r[0] = (ext[8].r[0] & ~UINT32_C(0xff00)) | 48u << 8;
     }
@@ -307,10 +309,10 @@ static void leaf1_state(struct hvm_vcpu *v, uint32_t r[4])
 
     if (v->ops->apic_msr_read(v->ctx, MSR_IA32_APIC_BASE, &base) == OK &&
         !(base & APIC_BASE_ENABLE)) {
-        r[3] &= ~LEAF1_EDX_APIC; /* SDM vol. 3, 11.4.3 */
+        r[3] &= ~CPUID_1_EDX_APIC; /* SDM vol. 3, 11.4.3 */
     }
     r[1] |= v->id << 24;
-    r[2] |= (hvm_backend->get_reg(v, HVM_CR4) & CR4_OSXSAVE) ? LEAF1_ECX_OSXSAVE : 0;
+    r[2] |= (hvm_backend->get_reg(v, HVM_CR4) & CR4_OSXSAVE) ? (uint32_t)bit_OSXSAVE : 0;
 }
 
 static void guest_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
@@ -332,19 +334,19 @@ static void guest_cpuid(struct hvm_vcpu *v, uint32_t leaf, uint32_t sub, uint32_
         break;
     case EXT_BASE + 1:
         if (v->msrs.misc_enable & MISC_ENABLE_XD_DISABLE) {
-            r[3] &= ~EXT1_EDX_NX;
+            r[3] &= ~CPUID_80000001_EDX_NX;
         }
         break;
     case 1:
         leaf1_state(v, r);
         break;
     case 7:
-        r[2] |= sub == 0 && (hvm_backend->get_reg(v, HVM_CR4) & CR4_PKE) ? LEAF7_ECX_OSPKE : 0;
+        r[2] |= sub == 0 && (hvm_backend->get_reg(v, HVM_CR4) & CR4_PKE) ? (uint32_t)bit_OSPKE : 0;
         break;
     case 0xd:
         if (sub == 0) {
             r[1] = xsave_size(v->xcr0);
-        } else if (sub == 1 && (r[0] & BIT32(1))) {
+        } else if (sub == 1 && (r[0] & bit_XSAVEC)) {
             r[1] = xsave_compacted_size(v->xcr0);
         }
         break;

@@ -2,6 +2,8 @@
 /* Chooses the operations on whole pages by CPUID and by the state that XCR0 may enable. */
 #include "arch/x86_64/hvm/vector.h"
 
+#include <cpuid.h>
+
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hvm/xstate.h"
 
@@ -22,10 +24,10 @@ const struct content_unit *vector_unit(void)
 {
     uint32_t features = cpuid(0, 0).eax >= 7 ? cpuid(7, 0).ebx : 0;
 
-    if (usable(features, CPUID_7_EBX_AVX512F, ZMM)) {
+    if (usable(features, bit_AVX512F, ZMM)) {
         return &avx512;
     }
-    if (usable(features, CPUID_7_EBX_AVX2, YMM)) {
+    if (usable(features, bit_AVX2, YMM)) {
         return &avx2;
     }
     return hvm_caps.xcr0_may & XCR0_SSE ? &sse2 : &scalar; /* no state is known before hvm_init */
