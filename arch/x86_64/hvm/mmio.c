@@ -121,7 +121,7 @@ void hvm_emul_begin(struct hvm_vcpu *v, struct emul *e)
 void hvm_emul_fault(struct hvm_vcpu *v, const struct emul_fault *f)
 {
     if (f->vector == EXC_PF) {
-        write_cr2(f->cr2); /* not in the VMCS, and the hypervisor takes no page faults */
+        write_cr2(f->cr2); /* in no control block; the hypervisor takes no page faults */
     }
     hvm_backend->inject(v, f->vector, f->has_error, f->error);
 }

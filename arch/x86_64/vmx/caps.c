@@ -8,6 +8,13 @@ struct vmx_caps vmx_caps;
 
 #define IA32_VMX_BASIC_TRUE_CONTROLS BIT(55)
 
+/* IA32_VMX_EPT_VPID_CAP: SDM vol. 3, A.10. */
+#define EPT_CAP_INVEPT BIT(20)
+#define EPT_CAP_AD BIT(21)
+#define EPT_CAP_INVEPT_SINGLE BIT(25)
+#define VPID_CAP_INVVPID BIT(32)
+#define VPID_CAP_INVVPID_SINGLE BIT(41)
+
 struct control_bit {
     uint32_t bit;
     bool required;
@@ -97,9 +104,9 @@ static void read_ept_caps(struct vmx_caps *c)
 {
     uint64_t ept = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
 
-    c->has_ad = ept & BIT(21);
-    c->has_invept_single = (ept & BIT(20)) && (ept & BIT(25));
-    if (!(ept & BIT(32)) || !(ept & BIT(41))) { /* no single-context INVVPID */
+    c->has_ad = ept & EPT_CAP_AD;
+    c->has_invept_single = (ept & EPT_CAP_INVEPT) && (ept & EPT_CAP_INVEPT_SINGLE);
+    if (!(ept & VPID_CAP_INVVPID) || !(ept & VPID_CAP_INVVPID_SINGLE)) {
         c->controls.cpu2 &= ~(uint32_t)CPU2_ENABLE_VPID;
     }
     c->has_vpid = c->controls.cpu2 & CPU2_ENABLE_VPID;

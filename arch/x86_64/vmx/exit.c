@@ -19,6 +19,7 @@
  */
 static void reflect_debug(struct hvm_vcpu *v, uint32_t info)
 {
+    struct vmx_vcpu *x = to_vmx(v);
     uint64_t dr6, blocking = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
     bool int1 = (info & INTR_TYPE_MASK) == INTR_PRIV_EXCEPTION;
 
@@ -33,9 +34,9 @@ static void reflect_debug(struct hvm_vcpu *v, uint32_t info)
         vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
                    blocking & ~(uint64_t)(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
-    to_vmx(v)->reinject_info = INTR_VALID | (info & INTR_TYPE_MASK) | EXC_DB;
-    to_vmx(v)->reinject_error = 0;
-    to_vmx(v)->reinject_len = int1 ? (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH) : 0;
+    x->reinject_info = INTR_VALID | (info & INTR_TYPE_MASK) | EXC_DB;
+    x->reinject_error = 0;
+    x->reinject_len = int1 ? (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH) : 0;
 }
 
 /*
@@ -294,16 +295,16 @@ static const struct exit_entry exits[] = {
  */
 static void save_cut_short(struct hvm_vcpu *v)
 {
+    struct vmx_vcpu *x = to_vmx(v);
     uint32_t info = (uint32_t)vmcs_read(IDT_VECTORING_INFO);
 
     if (!(info & INTR_VALID)) {
         return;
     }
-    to_vmx(v)->reinject_info =
-        info & (INTR_VALID | INTR_ERROR_CODE | INTR_TYPE_MASK | INTR_VECTOR_MASK);
-    to_vmx(v)->reinject_error =
+    x->reinject_info = info & (INTR_VALID | INTR_ERROR_CODE | INTR_TYPE_MASK | INTR_VECTOR_MASK);
+    x->reinject_error =
         (info & INTR_ERROR_CODE) ? (uint32_t)vmcs_read(IDT_VECTORING_ERROR_CODE) : 0;
-    to_vmx(v)->reinject_len = (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
+    x->reinject_len = (uint32_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
 }
 
 /* Not inlined: the registers that it needs would be saved at every exit. */

@@ -10,10 +10,11 @@
 
 static void set_window(struct hvm_vcpu *v, uint32_t bit, bool on)
 {
-    uint32_t want = on ? to_vmx(v)->cpu_controls | bit : to_vmx(v)->cpu_controls & ~bit;
+    struct vmx_vcpu *x = to_vmx(v);
+    uint32_t want = on ? x->cpu_controls | bit : x->cpu_controls & ~bit;
 
-    if (want != to_vmx(v)->cpu_controls) {
-        to_vmx(v)->cpu_controls = want;
+    if (want != x->cpu_controls) {
+        x->cpu_controls = want;
         vmcs_write(PRIMARY_VM_EXECUTION_CONTROL, want);
     }
 }
@@ -34,16 +35,17 @@ static void enter_event(uint32_t info, uint32_t error, uint32_t len)
  */
 static void prepare_events(struct hvm_vcpu *v)
 {
-    bool taken = to_vmx(v)->reinject_info != 0;
+    struct vmx_vcpu *x = to_vmx(v);
+    bool taken = x->reinject_info != 0;
     uint32_t blocking = (uint32_t)vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
 
     if (taken) {
-        if ((to_vmx(v)->reinject_info & INTR_TYPE_MASK) == INTR_NMI) {
+        if ((x->reinject_info & INTR_TYPE_MASK) == INTR_NMI) {
             /* Its delivery begins anew, so the block that it set must go: SDM vol. 3, 27.3.1.5. */
             vmcs_write(GUEST_INTERRUPTIBILITY_STATE, blocking & ~BLOCKING_BY_NMI);
         }
-        enter_event(to_vmx(v)->reinject_info, to_vmx(v)->reinject_error, to_vmx(v)->reinject_len);
-        to_vmx(v)->reinject_info = 0;
+        enter_event(x->reinject_info, x->reinject_error, x->reinject_len);
+        x->reinject_info = 0;
     } else {
         taken = vmx_debug_pending();
     }
@@ -120,6 +122,7 @@ static void note_length(struct hvm_vcpu *v, uint64_t ticks)
 
 static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 {
+    struct vmx_vcpu *x = to_vmx(v);
     uint64_t now = rdtsc(), look_tsc = now + clock_ns_to_ticks(LOOK_NS);
 
     for (;;) {
@@ -132,18 +135,18 @@ static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_t
         if (now >= deadline || wants_look(now, look_tsc)) {
             return HVM_EXIT_DEADLINE;
         }
-        if (v->irq_check | (to_vmx(v)->reinject_info != 0)) {
+        if (v->irq_check | (x->reinject_info != 0)) {
             prepare_events(v);
         }
         if (v->space->stale) {
             ept_flush_if_stale(v->space);
         }
         arm_deadline(now, deadline);
-        if (vmx_enter(v, to_vmx(v)->launched, &flags) != 0) {
+        if (vmx_enter(v, x->launched, &flags) != 0) {
             entry_failed(v, flags);
             return HVM_EXIT_BROKEN;
         }
-        to_vmx(v)->launched = true;
+        x->launched = true;
         uint64_t begin = rdtsc();
         bool again = vmx_handle_exit(v, &out);
         now = rdtsc();

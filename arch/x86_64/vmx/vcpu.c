@@ -46,8 +46,9 @@ enum status hvm_init(struct frames *f)
     /* Unlocked IA32_FEATURE_CONTROL is ours to set and lock; a locked-off one was refused before.
      */
     uint64_t fc = rdmsr(MSR_IA32_FEATURE_CONTROL);
-    if (!(fc & BIT(0))) {
-        wrmsr(MSR_IA32_FEATURE_CONTROL, fc | BIT(0) | BIT(2));
+    if (!(fc & FEATURE_CONTROL_LOCK)) {
+        wrmsr(MSR_IA32_FEATURE_CONTROL,
+              fc | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
     }
     write_cr0((read_cr0() | vmx_caps.cr0_must) & vmx_caps.cr0_may);
     write_cr4((read_cr4() | CR4_VMXE | vmx_caps.cr4_must) & vmx_caps.cr4_may);
