@@ -22,6 +22,11 @@ extern unsigned n_groups;
 unsigned group_number(const char *name); /* its place there */
 extern struct config machine_config;
 
+/* Lists the share groups of the configuration: the names of `groups`, in the order of the VMs, each
+ * once. `places` is theirs for ever: one for each VM of machine_config. */
+void machine_list_groups(struct share_group *places);
+/* Where the boot loader's modules are found; `boot` stays. */
+void machine_set_boot(const struct mb2_info *boot);
 /* A boot module by name, or false. Its bytes stay where they are for ever. */
 bool machine_module(const char *name, const uint8_t **bytes, uint64_t *n);
 

@@ -9,7 +9,6 @@
 #include "arch/x86_64/poweroff.h"
 #include "base/bits.h"
 #include "base/log.h"
-#include "base/string.h"
 #include "drivers/host/cmos.h"
 #include "kernel/aside.h"
 #include "kernel/bootmem.h"
@@ -27,29 +26,6 @@
 #include "kernel/vm_memory.h"
 
 #define CONFIG_MODULE "config"
-
-struct frames machine_frames;
-struct cache machine_cache;
-struct mrc machine_curve;
-struct blktrace machine_trace;
-struct fold machine_fold;
-struct share_group *groups;
-unsigned n_groups;
-struct config machine_config;
-
-static const struct mb2_info *boot_info;
-
-bool machine_module(const char *name, const uint8_t **bytes, uint64_t *n)
-{
-    const struct mb2_module *m = mb2_module_find(boot_info, name);
-
-    if (!m) {
-        return false;
-    }
-    *bytes = window(HPA(m->start));
-    *n = m->end - m->start;
-    return true;
-}
 
 /* What the user gave us to work with is wrong: say it in one line and stop. */
 static _Noreturn void refuse(const char *why)
@@ -71,32 +47,6 @@ static void read_config(void)
     if (config_parse((const char *)text, n, &machine_config, why, sizeof(why)) != OK) {
         refuse(why);
     }
-}
-
-static void make_groups(void)
-{
-    const struct config *c = &machine_config;
-
-    groups = boot_alloc(sizeof(*groups) * MAX(c->n_vms, 1u), 64);
-    for (unsigned i = 0; i < c->n_vms; i++) {
-        unsigned g = 0;
-        while (g < n_groups && strcmp(groups[g].name, c->vms[i].share) != 0) {
-            g++;
-        }
-        if (g == n_groups) {
-            groups[n_groups++].name = c->vms[i].share;
-        }
-    }
-}
-
-unsigned group_number(const char *name)
-{
-    for (unsigned i = 0; i < n_groups; i++) {
-        if (strcmp(groups[i].name, name) == 0) {
-            return i;
-        }
-    }
-    panic("no share group '%s': make_groups missed it", name);
 }
 
 static void init_groups(void)
@@ -177,7 +127,7 @@ void kernel_run(const struct mb2_info *boot)
 {
     uint64_t frames = bootmem_frame_count();
 
-    boot_info = boot;
+    machine_set_boot(boot);
     read_config();
     cmos_init(clock_now_ns());
     uint32_t *roots = boot_alloc(fold_roots(frames) * sizeof(*roots), 64);
@@ -187,7 +137,7 @@ void kernel_run(const struct mb2_info *boot)
     sched_init();
     console_init(boot->cmdline); /* interrupts on the serial line from here */
     make_secrets();
-    make_groups();
+    machine_list_groups(boot_alloc(sizeof(*groups) * MAX(machine_config.n_vms, 1u), 64));
     make_cache();
     disks_init(&machine_config);
     aside_init(&machine_config);
