@@ -18,8 +18,9 @@ endif
 # The core, which compiles on the host as it is; and what only a machine can run.
 PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c) \
         $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) boot/multiboot2.c boot/acpi.c \
-        kernel/account.c kernel/charge.c kernel/machine.c kernel/sched.c kernel/step.c \
-        kernel/still.c kernel/turns.c kernel/works.c kernel/loader.c kernel/loader_put.c \
+        kernel/account.c kernel/charge.c kernel/machine.c kernel/power.c kernel/sched.c \
+        kernel/step.c kernel/still.c kernel/turns.c kernel/works.c kernel/loader.c \
+        kernel/loader_put.c \
         $(wildcard kernel/config/*.c kernel/monitor/*.c)
 BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c arch/x86_64/*/*.c boot/*.c kernel/*.c))
 ASM  := $(wildcard arch/x86_64/*.S arch/x86_64/*/*.S boot/*.S)

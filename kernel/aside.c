@@ -11,6 +11,7 @@
 #include "kernel/charge.h"
 #include "kernel/disks.h"
 #include "kernel/machine.h"
+#include "kernel/power.h"
 #include "kernel/sched.h"
 #include "kernel/step.h"
 
@@ -28,6 +29,8 @@ struct kept {
 
 struct snapshot_pool aside_pool;
 static const struct config *all;
+static struct blk_req *flushes; /* at the machine's end; one for each disk of each VM */
+static unsigned n_flushing;
 static STAILQ_HEAD(, kept) overlays = STAILQ_HEAD_INITIALIZER(overlays);
 
 /* ---- overlays ---- */
@@ -89,24 +92,6 @@ static bool work(void *ctx)
         }
     }
     return more;
-}
-
-void aside_init(const struct config *config)
-{
-    all = config;
-    sched_add_work(work, NULL);
-    for (unsigned v = 0; v < config->n_vms; v++) {
-        const struct config_vm *vm = &config->vms[v];
-        for (unsigned i = 0; i < vm->n_disks; i++) {
-            if (vm->disks[i].overlay[0] == '\0') {
-                continue;
-            }
-            struct kept *k = boot_alloc(sizeof(*k), 64);
-            k->disk = &vm->disks[i];
-            timer_init(&k->timer, commit_due, k);
-            STAILQ_INSERT_TAIL(&overlays, k, link);
-        }
-    }
 }
 
 static void open_one(struct kept *k)
@@ -183,20 +168,6 @@ uint64_t aside_frames(void)
     return n;
 }
 
-struct blk_dev *aside_flushed(const struct config_disk *d)
-{
-    struct blk_dev *dev = disks_find(d->name);
-
-    if (d->read_only || d->snapshot) {
-        return NULL;
-    }
-    if (d->overlay[0] != '\0') {
-        struct overlay *o = aside_overlay(d);
-        return o ? &o->cow.dev : NULL;
-    }
-    return dev && !dev->read_only ? dev : NULL;
-}
-
 /* ---- which disks go together ---- */
 
 enum use { USE_READ, USE_WRITE, USE_BASE, USE_STORE };
@@ -253,4 +224,81 @@ enum status aside_check(const struct config_disk *d, char *why, size_t why_size)
         }
     }
     return OK;
+}
+
+/* ---- the machine's end ---- */
+
+/* What has to be flushed to keep what was written to this disk; NULL: nothing. */
+static struct blk_dev *flushed_for(const struct config_disk *d)
+{
+    struct blk_dev *dev = disks_find(d->name);
+
+    if (d->read_only || d->snapshot) {
+        return NULL;
+    }
+    if (d->overlay[0] != '\0') {
+        struct overlay *o = aside_overlay(d);
+        return o ? &o->cow.dev : NULL;
+    }
+    return dev && !dev->read_only ? dev : NULL;
+}
+
+static void flushed(struct blk_req *r, enum status s)
+{
+    const struct blk_dev *d = r->ctx;
+
+    n_flushing--;
+    if (s != OK && s != E_UNSUPPORTED) {
+        log_error("%s: flushing it: %s", d->name, status_name(s));
+    }
+}
+
+static void flush_all(void)
+{
+    struct blk_req *r = flushes;
+
+    for (unsigned i = 0; i < all->n_vms; i++) {
+        const struct config_vm *c = &all->vms[i];
+        for (unsigned k = 0; k < c->n_disks; k++, r++) {
+            struct blk_dev *d = flushed_for(&c->disks[k]);
+            if (d) {
+                *r = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
+                n_flushing++;
+                blk_submit(d, r);
+            }
+        }
+    }
+}
+
+static unsigned flushing(void)
+{
+    return n_flushing;
+}
+
+static const struct power_disks power = {
+    .flush = flush_all, .flushing = flushing, .say_lost = disks_say_lost};
+
+/* ---- at boot ---- */
+
+void aside_init(const struct config *config)
+{
+    unsigned n = 1;
+
+    all = config;
+    sched_add_work(work, NULL);
+    for (unsigned v = 0; v < config->n_vms; v++) {
+        const struct config_vm *vm = &config->vms[v];
+        n += vm->n_disks;
+        for (unsigned i = 0; i < vm->n_disks; i++) {
+            if (vm->disks[i].overlay[0] == '\0') {
+                continue;
+            }
+            struct kept *k = boot_alloc(sizeof(*k), 64);
+            k->disk = &vm->disks[i];
+            timer_init(&k->timer, commit_due, k);
+            STAILQ_INSERT_TAIL(&overlays, k, link);
+        }
+    }
+    flushes = boot_alloc(n * sizeof(*flushes), 64);
+    power_set_disks(&power);
 }

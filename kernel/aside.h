@@ -12,7 +12,8 @@
 
 extern struct snapshot_pool aside_pool;
 
-/* Makes the structures; before bootmem_finish, after disks_init. */
+/* Makes the structures, and takes the disks' part in the machine's end (power.h). Before
+ * bootmem_finish, after disks_init. */
 void aside_init(const struct config *config);
 /* Opens the overlays, waiting for the disks, and logs what cannot be. Once frames can be had. */
 void aside_open(const struct config_host *host);
@@ -25,8 +26,6 @@ void aside_adopt(struct cow *cow);
 void aside_configure(const struct config_host *host);
 /* Frames that the overlays hold, for `check`. */
 uint64_t aside_frames(void);
-/* What has to be flushed to keep what was written to this disk; NULL: nothing. */
-struct blk_dev *aside_flushed(const struct config_disk *d);
 /*
  * Whether this disk of the configuration can be used as it says, given all the others, by the
  * sectors that they really have: E_EXISTS, with one line in `why`, if not.

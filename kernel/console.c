@@ -16,6 +16,7 @@
 #include "kernel/console_internal.h"
 #include "kernel/log.h"
 #include "kernel/monitor/conmux.h"
+#include "kernel/power.h"
 #include "kernel/sched.h"
 #include "kernel/vm.h"
 
@@ -368,6 +369,8 @@ static void take_token(const char *cmdline)
     }
 }
 
+static const struct power_console power = {.release = console_release, .drained = console_drained};
+
 void console_init(const char *cmdline)
 {
     mux_once();
@@ -386,4 +389,5 @@ void console_init(const char *cmdline)
     }
     sched_set_console_work(console_work, NULL);
     log_set_sink(on_log);
+    power_set_console(&power);
 }

@@ -4,7 +4,7 @@
 
 #include "base/bits.h"
 #include "kernel/console.h"
-#include "kernel/machine.h"
+#include "kernel/power.h"
 #include "kernel/stats.h"
 
 /* Pages as MiB with one decimal, for "%llu.%llu". */
@@ -102,4 +102,17 @@ bool report_line(unsigned n)
     }
     print_vm(vms[n], &read.vms[n]);
     return true;
+}
+
+static void hush(void)
+{
+    stats_set_interval(0);
+}
+
+static const struct power_stats power = {
+    .note = stats_note_peak, .hush = hush, .report = report_line};
+
+void report_init(void)
+{
+    power_set_stats(&power);
 }

@@ -8,5 +8,7 @@
 /* Prints its n-th line to the console, from 0 on: what was at the moment at which the most pages
  * were saved so far. False: there is none. */
 bool report_line(unsigned n);
+/* Takes the statistics' part in the machine's end (kernel/power.h). From stats_init. */
+void report_init(void);
 
 #endif

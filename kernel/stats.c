@@ -12,6 +12,7 @@
 #include "kernel/disks.h"
 #include "kernel/images.h"
 #include "kernel/machine.h"
+#include "kernel/report.h"
 #include "kernel/sched.h"
 #include "kernel/stats_fold.h"
 #include "kernel/step.h"
@@ -435,6 +436,7 @@ void stats_set_interval(uint64_t ns)
 void stats_init(const struct config *config)
 {
     stats_json_init();
+    report_init();
     peak_vms = boot_alloc(sizeof(*peak_vms) * MAX(n_vms, 1u), 8);
     timer_init(&peak_timer, peak_due, NULL);
     timer_init(&json_timer, json_due, NULL);

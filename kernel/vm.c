@@ -17,6 +17,7 @@
 #include "kernel/still.h"
 #include "kernel/vm_fold.h"
 #include "kernel/vm_memory.h"
+#include "kernel/vm_power.h"
 
 struct vm **vms;
 unsigned n_vms;
@@ -343,4 +344,5 @@ void vms_init(const struct config *config)
         }
         vm->console = console_port_new(vm);
     }
+    vm_power_init();
 }

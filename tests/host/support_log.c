@@ -10,7 +10,7 @@
 
 static char last[256];
 
-const char *log_last(void)
+const char *log_last_line(void)
 {
     return last;
 }

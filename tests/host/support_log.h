@@ -4,6 +4,6 @@
 #define SUPPORT_LOG_H
 
 /* The last line, without its level; cut where it is very long. */
-const char *log_last(void);
+const char *log_last_line(void);
 
 #endif

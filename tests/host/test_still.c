@@ -331,19 +331,19 @@ static void test_long_steps_are_noted(void **state)
     machine.work = slow_work;
     run(12 * MS);
     assert_int_equal(step_max_ns(), STEP_BOUND_NS);
-    assert_null(strstr(log_last(), "took")); /* that is the bound */
+    assert_null(strstr(log_last_line(), "took")); /* that is the bound */
     said = STEP_BOUND_NS + 500 * US;
     run(12 * MS);
     assert_int_equal(step_max_ns(), STEP_BOUND_NS + 500 * US);
-    assert_string_equal(log_last(), "a step took 1500 us: a work");
+    assert_string_equal(log_last_line(), "a step took 1500 us: a work");
     machine.work = NULL;
     a->guest.longest_ticks = 2 * 2000 * US; /* two ticks to a nanosecond */
     run(12 * MS);
     assert_int_equal(step_max_ns(), 2000 * US);
-    assert_string_equal(log_last(), "a step took 1500 us: a work"); /* a few lines in all */
+    assert_string_equal(log_last_line(), "a step took 1500 us: a work"); /* a few lines in all */
     a->guest.longest_ticks = 2 * 4000 * US;
     run(12 * MS);
-    assert_string_equal(log_last(), "a step took 4000 us: an exit of vm");
+    assert_string_equal(log_last_line(), "a step took 4000 us: an exit of vm");
     assert_int_equal(step_max_ns(), 4000 * US);
 }
 
