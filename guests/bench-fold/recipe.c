@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The recipe of the measured memory: see recipe.h. tools/measure/fold.py counts by the same ORDER.
- */
+/* The recipe of the measured memory: see recipe.h. pagefold/measure/fold.py in tools/ counts by the
+ * same ORDER. */
 #include "recipe.h"
 
 #define CYCLE 20u

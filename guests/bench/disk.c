@@ -204,7 +204,7 @@ static bool disk_failed(const char *name, unsigned block)
     return false;
 }
 
-/* tools/measure fills the disk so that each word of a block is its number; a block that was written
+/* tools/bench fills the disk so that each word of a block is its number; a block that was written
  * here has MARK in it too. */
 static bool holds(unsigned block, unsigned blocks, uint32_t mark)
 {

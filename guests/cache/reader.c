@@ -101,8 +101,8 @@ static void read_list(const char *name)
     }
 }
 
-/* Block by block, so that blocks in a wrong order do not add up; tools/measure/cache_files.py has
- * the same. */
+/* Block by block, so that blocks in a wrong order do not add up; measure/cache_files.py of the
+ * tools has the same. */
 static uint64_t add_chunk(uint64_t sum, size_t n)
 {
     memset((char *)g.buffer + n, 0, -n % BLOCK);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""tools/emu/console.py and lines.py: no byte of a guest ends a run or looks like the hypervisor's."""
+"""pagefold.emu.console and lines: no byte of a guest ends a run or looks like the hypervisor's."""
 
 import os
 import re
@@ -8,9 +8,9 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "tools"))
 sys.dont_write_bytecode = True
-from emu.console import (AT_PROMPT, CTRL_A, ENDED, FAILED, RESET_TERMINAL, Session,  # noqa: E402
-                         quit_keys)
-from emu.lines import CUT_MAX, LINE_MAX, Lines, Wire  # noqa: E402
+from pagefold.emu.console import (AT_PROMPT, CTRL_A, ENDED, FAILED, RESET_TERMINAL,  # noqa: E402
+                                  Session, quit_keys)
+from pagefold.emu.lines import CUT_MAX, LINE_MAX, Lines, Wire  # noqa: E402
 
 TOKEN = "0123456789abcdef"
 GUEST = f"\x1b_pagefold {TOKEN} guest a\x1b\\"

@@ -13,9 +13,9 @@ import random
 import subprocess
 import tarfile
 
-from emu.cpio import cpio
-from emu.problem import Problem, cache_folder, readable_file
-from measure.boots import FOLDER, ROOT
+from pagefold.emu.cpio import cpio
+from pagefold.emu.problem import Problem, cache_folder, readable_file
+from pagefold.measure.boots import FOLDER, ROOT
 
 BLOCK = 4096
 FACTOR = 0x9e3779b97f4a7c15

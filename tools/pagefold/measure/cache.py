@@ -22,7 +22,7 @@ their self-tests of cryptography (`cryptomgr.notests`), which take half of their
 
 import functools
 
-from measure import cache_files, cache_run
+from pagefold.measure import cache_files, cache_run
 
 MODES = ("off", "inclusive", "scrub", "fold")
 LIST_MIB = 32

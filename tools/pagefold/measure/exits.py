@@ -20,9 +20,9 @@ import os
 import re
 import struct
 
-from emu.problem import Problem, cache_folder
-from measure.boots import (CPU, FOLDER, ROOT, TIMEOUT_SECONDS, command, guest, log_of, pagefold,
-                           write)
+from pagefold.emu.problem import Problem, cache_folder
+from pagefold.measure.boots import (CPU, FOLDER, ROOT, TIMEOUT_SECONDS, command, guest, log_of,
+                                    pagefold, write)
 
 DISK_BLOCKS = 4096
 BLOCK_BYTES = 4096

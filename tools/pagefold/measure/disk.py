@@ -10,8 +10,8 @@ import os
 import re
 import struct
 
-from emu.problem import Problem
-from measure.boots import FOLDER, guest, pagefold, read_log, write
+from pagefold.emu.problem import Problem
+from pagefold.measure.boots import FOLDER, guest, pagefold, read_log, write
 
 # name -> mode, other settings
 SETTINGS = {

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from emu.problem import Problem, readable_file
+from pagefold.emu.problem import Problem, readable_file
 
 # Only what the generated grub.cfg needs: a small image loads faster in an emulator.
 GRUB_MODULES = ("multiboot2 linux normal iso9660 fat boot test search echo part_acorn part_amiga "

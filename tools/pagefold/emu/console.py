@@ -18,8 +18,8 @@ import termios
 import time
 import tty
 
-from emu.lines import PROMPT, Lines, Wire
-from emu.problem import Problem
+from pagefold.emu.lines import PROMPT, Lines, Wire
+from pagefold.emu.problem import Problem
 
 # Of the hypervisor itself, at the start of a line; guests' lines are behind [NAME].
 FAILED = re.compile(r"^(?:pagefold> )?"

@@ -18,8 +18,8 @@ the same time, finds it folded. The scanner has its default pace there.
 
 import re
 
-from emu.problem import Problem
-from measure.boots import guest, pagefold, read_log, write
+from pagefold.emu.problem import Problem
+from pagefold.measure.boots import guest, pagefold, read_log, write
 
 ORDER = "ZSUZSUZSUZSUZSUSPUSP"  # as in guests/bench-fold/recipe.c
 RUN = 16

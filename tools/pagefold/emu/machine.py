@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from emu.problem import Problem, cache_folder
+from pagefold.emu.problem import Problem, cache_folder
 
 MACHINES = ("bochs", "qemu-kvm", "qemu-tcg", "qemu-tcg-uefi")
 DEFAULT_CPU = {"bochs": "corei7_skylake_x", "qemu-kvm": "host", "qemu-tcg": "max",

@@ -4,9 +4,10 @@
 import os
 import subprocess
 
-from emu.problem import Problem
+from pagefold.emu.problem import Problem
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+TOOLS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+ROOT = os.path.dirname(TOOLS)
 CPU = "corei7_skylake_x"
 FOLDER = os.path.join(ROOT, "build", "bench")
 TIMEOUT_SECONDS = 1500

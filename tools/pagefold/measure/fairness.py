@@ -10,8 +10,8 @@ to have 0.45 and no gap over 25 ms of emulated time; beside three, 0.9 of its qu
 import os
 import re
 
-from emu.problem import Problem
-from measure.boots import FOLDER, ROOT, command, guest, pagefold, read_log, write
+from pagefold.emu.problem import Problem
+from pagefold.measure.boots import FOLDER, ROOT, command, guest, pagefold, read_log, write
 
 # What a row wants of its greedy guests besides `how`: memory in MiB, lines of their section.
 PLAIN = (40, ())

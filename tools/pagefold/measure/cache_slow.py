@@ -11,7 +11,7 @@ of a REP: so that clearing and copying a page do not take 4,096 of them each, wh
 many bytes a cycle, the guests' kernels are told not to do it byte by byte (ERMS).
 """
 
-from measure import cache, cache_run
+from pagefold.measure import cache, cache_run
 
 MODES = ("inclusive", "fold")
 # a command's milliseconds, of 50,000 ticks of the emulated CPU; the size of the cache, MiB

@@ -11,9 +11,9 @@ import json
 import os
 import re
 
-from emu.problem import Problem
-from measure import cache_files
-from measure.boots import ROOT, log_of, pagefold, read_log, write
+from pagefold.emu.problem import Problem
+from pagefold.measure import cache_files
+from pagefold.measure.boots import ROOT, log_of, pagefold, read_log, write
 
 MIB_PAGES = 256
 TICKS_A_MS = 50_000
