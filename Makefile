@@ -20,7 +20,7 @@ PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c) \
         $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) boot/multiboot2.c boot/acpi.c \
         kernel/account.c kernel/charge.c kernel/machine.c kernel/power.c kernel/sched.c \
         kernel/step.c kernel/still.c kernel/turns.c kernel/works.c kernel/loader.c \
-        kernel/loader_put.c \
+        kernel/loader_put.c kernel/log.c \
         $(wildcard kernel/config/*.c kernel/monitor/*.c)
 BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c arch/x86_64/*/*.c boot/*.c kernel/*.c))
 ASM  := $(wildcard arch/x86_64/*.S arch/x86_64/*/*.S boot/*.S)
@@ -105,6 +105,8 @@ TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
 SUPPORT := $(wildcard tests/host/support_*.c)
 # The frame table's operations, between which and the rest support_arena.c stands.
 WRAP := $(foreach f,alloc free put unpin,-Wl,--wrap=frames_$f)
+# The tests' log, which is looked for first, and not the kernel's.
+WRAP += -Wl,-u,log_line
 SOBJ := $(SUPPORT:%.c=$H/obj/%.o)
 SFOBJ := $(SUPPORT:%.c=$H/fuzzed/%.o)
 TOBJ := $(patsubst $H/%,$H/obj/tests/host/%.o,$(TESTS))

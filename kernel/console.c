@@ -254,7 +254,7 @@ struct console_counts console_counts(void)
 
 /* ---- the loop's side ------------------------------------------------------------------------- */
 
-static void on_log(enum log_level level, const struct vm *about, const char *line)
+static void on_log(enum log_level level, const struct log_subject *about, const char *line)
 {
     char text[1024];
 
@@ -265,7 +265,7 @@ static void on_log(enum log_level level, const struct vm *about, const char *lin
         return;
     }
     struct console_port *p = (struct console_port *)console_mux.attached;
-    if (console_mux.mode == CONMUX_SCREEN || (p && p->vm != about)) {
+    if (console_mux.mode == CONMUX_SCREEN || (p && &p->vm->log != about)) {
         hidden_logs++; /* `log` has it */
         return;
     }

@@ -7,7 +7,6 @@
 #include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"
-#include "kernel/vm.h"
 
 #define RING_BYTES 65536u
 #define PANIC_LINES 20u
@@ -16,6 +15,7 @@
 static char ring[RING_BYTES];
 static uint64_t ring_end; /* bytes ever written; the byte at i is ring[i % RING_BYTES] */
 static log_sink *sink;
+static STAILQ_HEAD(, log_subject) subjects = STAILQ_HEAD_INITIALIZER(subjects);
 
 static void ring_put(const char *s)
 {
@@ -26,7 +26,7 @@ static void ring_put(const char *s)
 }
 
 /* Puts a line into the ring and hands it to the sink. */
-static void emit(enum log_level level, const struct vm *about, const char *line)
+static void emit(enum log_level level, const struct log_subject *about, const char *line)
 {
     ring_put(line);
     if (sink) {
@@ -46,29 +46,35 @@ static size_t stamp(char *line, size_t size, uint64_t now_ns)
 }
 
 /* Tells that some lines are missing. */
-static void emit_suppressed(const struct vm *about, uint64_t n, uint64_t now_ns)
+static void emit_suppressed(const struct log_subject *about, uint64_t n, uint64_t now_ns)
 {
     char line[LOG_LINE_BYTES];
     size_t at = stamp(line, sizeof(line), now_ns);
 
-    format(line + at, sizeof(line) - at, "%s%s%llu log lines suppressed",
-           about ? about->config->name : "", about ? ": " : "", (unsigned long long)n);
+    format(line + at, sizeof(line) - at, "%s%s%llu log lines suppressed", about ? about->name : "",
+           about ? ": " : "", (unsigned long long)n);
     emit(LOG_WARN, about, line);
 }
 
-/* The VM that the text is about: a line about a VM begins with its name and a colon. */
-static struct vm *subject(const char *text)
+void log_add_subject(struct log_subject *s)
 {
-    char name[CONFIG_VM_NAME];
+    STAILQ_INSERT_TAIL(&subjects, s, link);
+}
+
+/* What the text is about: such a line begins with its name and a colon. */
+static struct log_subject *subject(const char *text)
+{
     const char *colon = strchr(text, ':');
     size_t n = colon ? (size_t)(colon - text) : 0;
+    struct log_subject *s;
 
-    if (n == 0 || n >= sizeof(name)) {
-        return NULL;
+    STAILQ_FOREACH(s, &subjects, link)
+    {
+        if (strlen(s->name) == n && memcmp(s->name, text, n) == 0) {
+            return s;
+        }
     }
-    memcpy(name, text, n);
-    name[n] = '\0';
-    return vm_find(name);
+    return NULL;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)
@@ -90,8 +96,8 @@ void log_line(enum log_level level, const char *fmt, ...)
             *c = ' '; /* one call is one line, whatever a name in it holds */
         }
     }
-    struct vm *about = subject(line + text);
-    if (about && !loglimit_take(&about->log_limit, now_ns, &suppressed)) {
+    struct log_subject *about = subject(line + text);
+    if (about && !loglimit_take(&about->limit, now_ns, &suppressed)) {
         return;
     }
     if (suppressed > 0) {
@@ -103,18 +109,20 @@ void log_line(enum log_level level, const char *fmt, ...)
 void log_tell_suppressed(void)
 {
     uint64_t now_ns = clock_now_ns();
+    struct log_subject *s;
 
-    for (unsigned i = 0; i < n_vms; i++) {
-        uint64_t n = loglimit_tell(&vms[i]->log_limit, now_ns);
+    STAILQ_FOREACH(s, &subjects, link)
+    {
+        uint64_t n = loglimit_tell(&s->limit, now_ns);
         if (n > 0) {
-            emit_suppressed(vms[i], n, now_ns);
+            emit_suppressed(s, n, now_ns);
         }
     }
 }
 
-void log_set_sink(log_sink *s)
+void log_set_sink(log_sink *to)
 {
-    sink = s;
+    sink = to;
 }
 
 static uint64_t oldest(void)

@@ -3,20 +3,30 @@
  * The kernel's log: a ring of the last 64 KiB of lines, behind base/log.h. Each line also goes to
  * the sink; until the console sets one, straight to COM1.
  *
- * A line about a VM begins with the VM's name and a colon. Lines about one VM are limited
- * (kernel/monitor/loglimit.h), because a guest can provoke some: they may push neither other lines
- * out of the ring nor guests' output off the console.
+ * A line about a subject, which is a VM, begins with the subject's name and a colon. Lines about
+ * one subject are limited (kernel/monitor/loglimit.h), because a guest can provoke some: they may
+ * push neither other lines out of the ring nor guests' output off the console.
  */
 #ifndef KERNEL_LOG_H
 #define KERNEL_LOG_H
 
 #include "base/log.h"
+#include "kernel/monitor/loglimit.h"
 
-struct vm;
+#include <bsd/sys/queue.h>
 
-/* Receives a whole line: "[  1.234567] text", NUL-ended, no newline; `about` is the VM that it is
- * about, or NULL. NULL brings COM1 back. */
-typedef void log_sink(enum log_level level, const struct vm *about, const char *line);
+/* What lines can be about; all zeroes but the name at first. */
+struct log_subject {
+    const char *name; /* unique, and without a colon */
+    struct loglimit limit;
+    STAILQ_ENTRY(log_subject) link;
+};
+/* Lines may be about it from now on. It stays for ever. */
+void log_add_subject(struct log_subject *s);
+
+/* Receives a whole line: "[  1.234567] text", NUL-ended, no newline; `about` is what it is about,
+ * or NULL. A sink of NULL brings COM1 back. */
+typedef void log_sink(enum log_level level, const struct log_subject *about, const char *line);
 void log_set_sink(log_sink *sink);
 /* Writes how many lines were suppressed lately, if any; to be called now and then. */
 void log_tell_suppressed(void);

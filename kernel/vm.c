@@ -325,7 +325,9 @@ void vms_init(const struct config *config)
         struct vm *vm = boot_alloc(sizeof(*vm), 64);
         vm->config = &config->vms[i];
         vms[i] = vm;
-        n_vms = i + 1; /* the log looks VMs up */
+        n_vms = i + 1;
+        vm->log.name = vm->config->name;
+        log_add_subject(&vm->log);
         vm->number = (uint16_t)(i + 1);
         vm->folds = vm->config->fold;
         timer_init(&vm->restart_timer, restart_due, vm);

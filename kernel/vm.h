@@ -38,7 +38,7 @@
 #include "kernel/classes.h"
 #include "kernel/config/config.h"
 #include "kernel/loader.h"
-#include "kernel/monitor/loglimit.h"
+#include "kernel/log.h"
 #include "kernel/sched.h"
 #include "kernel/vm_clock.h"
 #include "kernel/vm_dead.h"
@@ -159,7 +159,7 @@ struct vm {
     unsigned next_disk; /* and this one is the first whose turn it is */
 
     struct console_port *console; /* kernel/console.h: where the UART's bytes go */
-    struct loglimit log_limit;    /* kernel/log.h: lines about it */
+    struct log_subject log;       /* lines about it */
 };
 
 /* All VMs of the configuration, made once at boot. */
