@@ -367,6 +367,46 @@ static void test_drop_walks_the_map_once(void **state)
     world_fini(&w);
 }
 
+static uint64_t lookups;
+
+static enum status counting_lookup(void *ctx, gfn_t gfn, struct p2m_entry *out)
+{
+    lookups++;
+    return fake_map_ops.lookup(ctx, gfn, out);
+}
+
+/* A walk of the tables is what an access costs: each takes one, whatever it finds. */
+static void test_one_lookup_an_access(void **state)
+{
+    (void)state;
+    struct p2m_ops ops = fake_map_ops;
+    struct world w;
+    mfn_t m;
+
+    world_init(&w, 1024);
+    ops.lookup = counting_lookup;
+    w.vm[0].ops = &ops;
+    for (unsigned i = 0; i < 5; i++) {
+        /* a hole that is read, its zero page written to, a hole that is written, the same again */
+        static const struct {
+            uint64_t gfn;
+            bool write;
+        } access[] = {{1, false}, {1, true}, {2, true}, {2, true}, {2, false}};
+
+        lookups = 0;
+        assert_int_equal(access[i].write ? p2m_get_write(&w.vm[0], GFN(access[i].gfn), &m)
+                                         : p2m_get_read(&w.vm[0], GFN(access[i].gfn), &m),
+                         OK);
+        assert_int_equal(lookups, 1);
+        p2m_put(&w.vm[0], m);
+        lookups = 0;
+        assert_int_equal(p2m_fault(&w.vm[0], GFN(access[i].gfn + 4), access[i].write), OK);
+        assert_int_equal(lookups, 1);
+    }
+    w.vm[0].ops = &fake_map_ops;
+    world_fini(&w);
+}
+
 static void test_log_of_many_regions(void **state)
 {
     (void)state;
@@ -484,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_out_of_frames_changes_nothing),
         cmocka_unit_test(test_drop_is_bounded_and_respects_pins),
         cmocka_unit_test(test_drop_walks_the_map_once),
+        cmocka_unit_test(test_one_lookup_an_access),
         cmocka_unit_test(test_log_of_many_regions),
         cmocka_unit_test(test_door_copies_across_pages),
     };

@@ -196,17 +196,23 @@ static uint64_t *leaf_walk(struct hvm_space *s, gfn_t gfn)
     return &t[index_at(gfn, 1)];
 }
 
-/* The leaf entry for gfn, or NULL when a table on the way is missing. A fault looks its page up and
- * then maps it, and neighbours follow: most walks end before they begin. */
-static inline uint64_t *leaf_find(struct hvm_space *s, gfn_t gfn)
+/* The leaf entry for gfn when the last walk came to its table, or NULL. A fault looks its page up
+ * and then maps it, and neighbours follow: most walks end before they begin. */
+static inline uint64_t *leaf_kept(struct hvm_space *s, gfn_t gfn)
 {
-    if (gfn.n / ENTRIES == s->leaf_block) {
-        return &s->leaf_table[index_at(gfn, 1)];
-    }
-    return leaf_walk(s, gfn);
+    return gfn.n / ENTRIES == s->leaf_block ? &s->leaf_table[index_at(gfn, 1)] : NULL;
 }
 
-/* Likewise, making the tables on the way. Empty ones that it made stay when a later one fails. */
+/* The leaf entry for gfn, or NULL when a table on the way is missing. */
+static inline uint64_t *leaf_find(struct hvm_space *s, gfn_t gfn)
+{
+    uint64_t *e = leaf_kept(s, gfn);
+
+    return e ? e : leaf_walk(s, gfn);
+}
+
+/* Walks, makes the tables that are missing, and keeps what it comes to. Empty tables that it made
+ * stay when a later one fails. */
 static enum status leaf_make(struct hvm_space *s, gfn_t gfn, uint64_t **out)
 {
     uint64_t *t = frame_bytes(s->frames, s->root);
@@ -226,6 +232,8 @@ static enum status leaf_make(struct hvm_space *s, gfn_t gfn, uint64_t **out)
         }
         t = table_at(s, *e);
     }
+    s->leaf_block = gfn.n / ENTRIES;
+    s->leaf_table = t;
     *out = &t[index_at(gfn, 1)];
     return OK;
 }
@@ -276,7 +284,7 @@ static enum status ept_next(void *ctx, gfn_t from, gfn_t end, gfn_t *at, struct 
 static enum status ept_map(void *ctx, gfn_t gfn, mfn_t mfn, bool writable)
 {
     struct hvm_space *s = ctx;
-    uint64_t *e = leaf_find(s, gfn);
+    uint64_t *e = leaf_kept(s, gfn);
 
     if (!e) {
         enum status st = leaf_make(s, gfn, &e);
