@@ -3,31 +3,12 @@
 #include "mm/audit.h"
 
 #include "base/bits.h"
-#include "base/format.h"
 #include "base/string.h"
 #include "mm/content.h"
 #include "mm/promise.h"
 
 #define INDEXED FRAME_F_INDEXED
 #define CLEAR_WORDS 1024u /* of the scratch at a time */
-
-void audit_fail(struct audit *a, const char *fmt, ...)
-{
-    char line[128];
-    va_list ap;
-
-    if (yield_ended(a->yield)) {
-        return; /* what is missing was not looked at */
-    }
-    a->violations++;
-    if (!a->report || a->violations > AUDIT_LINES_MAX) {
-        return;
-    }
-    va_start(ap, fmt);
-    format_va(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    a->report(a->report_ctx, line);
-}
 
 static unsigned long long ull(uint64_t n)
 {
