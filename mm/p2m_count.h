@@ -65,4 +65,23 @@ static inline void p2m_count_lose(struct p2m *p, gfn_t gfn, enum frame_state sta
     }
 }
 
+static inline void p2m_set_owner(struct p2m *p, mfn_t mfn, gfn_t gfn)
+{
+    struct frame *fr = frame_of(p->frames, mfn);
+
+    fr->vm = p->vm;
+    fr->gfn = (uint32_t)gfn.n;
+}
+
+/* A write has ended a fold. */
+static inline void p2m_note_break(struct p2m *p, gfn_t gfn)
+{
+    struct gpage *page = p2m_page(p, gfn);
+
+    if (page->flags & GPAGE_F_FOLDED) {
+        page->flags = (uint8_t)((page->flags & ~GPAGE_F_FOLDED) | GPAGE_F_BROKEN);
+        p->group->class_breaks[page->class]++;
+    }
+}
+
 #endif
