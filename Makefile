@@ -153,7 +153,8 @@ $H/recount: $(RECOUNT_OBJ)
 # Replacement policies on traces of block requests.
 CACHE_BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,tools/host/cache-bench.c tools/host/log.c $(POLICY) \
                      $(filter-out base/string.c,$(wildcard base/*.c)) mm/cache.c mm/cache_dirty.c \
-                     mm/cache_ghost.c mm/cache_queue.c mm/cache_share.c mm/content.c mm/frame.c mm/frame_tree.c mm/mrc.c)
+                     mm/cache_ghost.c mm/cache_hash.c mm/cache_queue.c mm/cache_share.c mm/content.c mm/frame.c \
+                     mm/frame_tree.c mm/mrc.c)
 $H/cache-bench: $(CACHE_BENCH_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^ -lm

@@ -71,31 +71,6 @@ const char *cache_mode_name(enum cache_mode mode)
     return (unsigned)mode < CACHE_MODES ? names[mode] : "?";
 }
 
-/* Multiply and shift, twice; every bit of the key reaches all but the lowest bits. */
-uint64_t cache_hash(const struct cache *c, uint32_t disk, uint64_t block)
-{
-    uint64_t h = block ^ c->seed;
-
-    h = (h ^ (h >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
-    h ^= (uint64_t)disk << 32 | disk;
-    return (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
-}
-
-static uint32_t *bucket_of(const struct cache *c, uint32_t disk, uint64_t block)
-{
-    return &c->buckets[(uint32_t)(cache_hash(c, disk, block) >> 32) & c->bucket_mask];
-}
-
-uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block)
-{
-    uint32_t e = *bucket_of(c, disk, block);
-
-    while (e != CACHE_NIL && (c->entries[e].block != block || c->entries[e].disk != disk)) {
-        e = c->entries[e].hash_next;
-    }
-    return e;
-}
-
 void cache_touch(struct cache *c, uint32_t e)
 {
     if (c->entries[e].uses == CACHE_USES_AHEAD) {
@@ -109,7 +84,7 @@ void cache_touch(struct cache *c, uint32_t e)
 static void release(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
-    uint32_t *link = bucket_of(c, x->disk, x->block);
+    uint32_t *link = cache_bucket(c, x->disk, x->block);
 
     while (*link != e) {
         ASSERT(*link != CACHE_NIL);
@@ -287,7 +262,7 @@ static uint32_t new_entry(struct cache *c, uint32_t disk, uint64_t block)
 {
     uint32_t e = c->free_head;
     struct cache_entry *x = &c->entries[e];
-    uint32_t *bucket = bucket_of(c, disk, block);
+    uint32_t *bucket = cache_bucket(c, disk, block);
 
     c->free_head = x->next;
     *x = (struct cache_entry){

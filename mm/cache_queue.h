@@ -57,5 +57,7 @@ bool cache_ghost_take(struct cache *c, const struct cache_entry *x, uint32_t *ma
 
 /* A keyed hash of a block's name. */
 uint64_t cache_hash(const struct cache *c, uint32_t disk, uint64_t block);
+/* The head of the chain of entries that the block is in, if it is in one. */
+uint32_t *cache_bucket(const struct cache *c, uint32_t disk, uint64_t block);
 
 #endif
