@@ -185,6 +185,7 @@ void guest_pages_forget(struct guest_pages *g)
     g->lost += g->known;
     g->known = false;
     g->doubts = 0;
+    g->reading = false;
     g->next = GFN(0);
     guest_pages_drop_cache(g);
     memset(g->counts, 0, sizeof(g->counts));

@@ -47,7 +47,9 @@ struct guest_pages {
     struct p2m *p2m;
     bool known; /* info holds */
     struct vmcoreinfo info;
-    gfn_t note; /* the page that it was found in */
+    gfn_t note; /* the page that it was found in; or, while `reading`, that may have it */
+    bool reading;
+    struct vmcoreinfo_lines lines;
     uint64_t note_digest;
     gfn_t next;         /* where the search goes on */
     unsigned doubts;    /* checks in a row that found another kernel running */
@@ -69,7 +71,8 @@ void guest_pages_init(struct guest_pages *g, struct p2m *p);
 void guest_pages_forget(struct guest_pages *g);
 
 /*
- * One bounded step: looks at up to `budget` pages for a note; when one is known, checks it instead.
+ * One bounded step: looks at up to `budget` pages for a note, or at a piece of one for the price of
+ * 16; when one is known, checks it instead.
  * `cr3` is what a vCPU of the guest has in CR3, or 0: a note whose kernel is not the one that runs
  * (left over from an earlier boot) is not taken up, and forgotten after a few such checks. True
  * when there is nothing more to do for now: a note is known, or all memory has been looked at.

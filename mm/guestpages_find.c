@@ -14,8 +14,8 @@
 /* Checks in a row that a note survives while the vCPU's tables are another's: a firmware call has
  * such for a moment. */
 #define DOUBTS_MAX 3u
-/* A page that has to be parsed counts as this many that are looked at. */
-#define PARSE_COST 32u
+/* A step of parsing counts as this many pages that are looked at. */
+#define PARSE_COST 16u
 #define TABLE_LAST (511u * 8)
 #define ENTRY_ADDRESS UINT64_C(0x000ffffffffff000)
 /* Page table isolation (Linux, arch/x86/mm/pti.c): a process has two top tables side by side, the
@@ -53,14 +53,6 @@ static bool makes_sense(struct guest_pages *g, gfn_t note)
     return c == PAGE_KERNEL;
 }
 
-static bool parse_page(const uint8_t *page, struct vmcoreinfo *out)
-{
-    const char *text;
-    size_t n;
-
-    return page && vmcoreinfo_find(page, &text, &n) && vmcoreinfo_parse(text, n, out) == OK;
-}
-
 /* So that an unchanged note need not be parsed again. */
 static uint64_t digest(const uint8_t *page)
 {
@@ -85,13 +77,12 @@ static bool check(struct guest_pages *g, uint64_t cr3)
     return g->doubts < DOUBTS_MAX;
 }
 
-static bool take_up(struct guest_pages *g, gfn_t gfn, const uint8_t *page, uint64_t cr3)
+static bool take_up(struct guest_pages *g, const uint8_t *page, uint64_t cr3)
 {
-    if (!parse_page(page, &g->info) || (cr3 != 0 && !is_running(g, cr3)) || !makes_sense(g, gfn)) {
+    if ((cr3 != 0 && !is_running(g, cr3)) || !makes_sense(g, g->note)) {
         return false;
     }
     g->known = true;
-    g->note = gfn;
     g->note_digest = digest(page);
     g->doubts = 0;
     g->found++;
@@ -99,8 +90,27 @@ static bool take_up(struct guest_pages *g, gfn_t gfn, const uint8_t *page, uint6
     return true;
 }
 
-/* Up to *budget pages of [from, end); *from is where it stopped. */
-static bool search_run(struct guest_pages *g, uint64_t cr3, uint64_t *from, uint64_t end,
+/* Goes on to read g->note; it is read, or no note, when g->reading is false. */
+static void read_on(struct guest_pages *g, uint64_t cr3, unsigned *budget)
+{
+    while (g->reading && *budget > 0) {
+        const uint8_t *page = guestwalk_page(g->p2m, g->note);
+        const char *text;
+        size_t n;
+
+        *budget -= MIN(*budget, PARSE_COST);
+        enum status s = page && vmcoreinfo_find(page, &text, &n)
+                            ? vmcoreinfo_step(&g->lines, text, n, &g->info)
+                            : E_INVAL;
+        g->reading = s == E_BUSY;
+        if (s == OK) {
+            (void)take_up(g, page, cr3);
+        }
+    }
+}
+
+/* Up to *budget pages of [from, end), up to a note; *from is where it stopped. */
+static void search_run(struct guest_pages *g, uint64_t cr3, uint64_t *from, uint64_t end,
                        unsigned *budget)
 {
     const struct p2m *p = g->p2m;
@@ -109,7 +119,7 @@ static bool search_run(struct guest_pages *g, uint64_t cr3, uint64_t *from, uint
     gfn_t at;
     size_t n;
 
-    while (*from<end && * budget> 0) {
+    while (*budget > 0 && *from < end && !g->known && !g->reading) {
         at = GFN(*from); /* mostly there; a look is cheaper than a search */
         if (p->ops->lookup(p->ctx, at, &e) != OK &&
             p->ops->next(p->ctx, at, GFN(end), &at, &e) != OK) {
@@ -120,13 +130,12 @@ static bool search_run(struct guest_pages *g, uint64_t cr3, uint64_t *from, uint
         --*budget;
         const uint8_t *page = frame_bytes(p->frames, e.mfn);
         if (vmcoreinfo_find(page, &text, &n)) {
-            *budget -= MIN(*budget, PARSE_COST);
-            if (take_up(g, at, page, cr3)) {
-                return true;
-            }
+            g->note = at;
+            g->reading = true;
+            vmcoreinfo_begin(&g->lines);
+            read_on(g, cr3, budget);
         }
     }
-    return false;
 }
 
 bool guest_pages_search(struct guest_pages *g, uint64_t cr3, unsigned budget)
@@ -139,18 +148,21 @@ bool guest_pages_search(struct guest_pages *g, uint64_t cr3, unsigned budget)
         }
         guest_pages_forget(g);
     }
-    for (unsigned r = 0; r < p->n_runs; r++) {
+    read_on(g, cr3, &budget);
+    for (unsigned r = 0; r < p->n_runs && !g->known && !g->reading; r++) {
         uint64_t end = p->runs[r].first.n + p->runs[r].pages;
         uint64_t from = MAX(g->next.n, p->runs[r].first.n);
-        bool found = search_run(g, cr3, &from, end, &budget);
+        search_run(g, cr3, &from, end, &budget);
         g->next = GFN(MAX(g->next.n, from));
-        if (found) {
-            return true;
-        }
         if (from < end) {
-            return false;
+            return g->known;
         }
     }
-    g->next = GFN(0);
+    if (g->reading) {
+        return false;
+    }
+    if (!g->known) {
+        g->next = GFN(0);
+    }
     return true;
 }

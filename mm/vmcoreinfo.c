@@ -84,11 +84,15 @@ static const struct {
     [K_HUGETLB_DTOR] = NAME("NUMBER(HUGETLB_PAGE_DTOR)"),
 };
 
-/* What the lines said; a negative number is its two's complement. */
-struct lines {
-    bool has[KEYS];
-    uint64_t value[KEYS];
-};
+_Static_assert(KEYS == VMCOREINFO_KEYS && KEYS <= 32, "a value for each key, and a bit");
+
+/* No line of use is longer: the longest name, '=', and a number. */
+#define LINE_MAX 80u
+
+static bool has(const struct vmcoreinfo_lines *l, enum key k)
+{
+    return l->has >> k & 1;
+}
 
 bool vmcoreinfo_find(const uint8_t *page, const char **text, size_t *n)
 {
@@ -147,7 +151,7 @@ static bool number(const char *s, size_t n, bool hex, uint64_t *out)
 }
 
 /* One line, without its end. A name that comes twice keeps its first value. */
-static void take_line(const char *line, size_t n, struct lines *l)
+static void take_line(const char *line, size_t n, struct vmcoreinfo_lines *l)
 {
     const char *equals = memchr(line, '=', n);
 
@@ -158,8 +162,8 @@ static void take_line(const char *line, size_t n, struct lines *l)
     for (unsigned k = 0; k < KEYS; k++) {
         if (names[k].length == name && memcmp(names[k].text, line, name) == 0) {
             bool hex = strncmp(line, "SYMBOL(", 7) == 0;
-            if (!l->has[k]) {
-                l->has[k] = number(equals + 1, n - name - 1, hex, &l->value[k]);
+            if (!has(l, k) && number(equals + 1, n - name - 1, hex, &l->value[k])) {
+                l->has |= (uint32_t)BIT(k);
             }
             return;
         }
@@ -194,13 +198,13 @@ static bool take_release(const char *text, size_t n, char *release)
 }
 
 /* A value from min to max; false when it is not, or missing. */
-static bool within(const struct lines *l, enum key k, uint64_t min, uint64_t max)
+static bool within(const struct vmcoreinfo_lines *l, enum key k, uint64_t min, uint64_t max)
 {
-    return l->has[k] && l->value[k] >= min && l->value[k] <= max;
+    return has(l, k) && l->value[k] >= min && l->value[k] <= max;
 }
 
 /* The offset of a field of `bytes` bytes in struct page, at its own alignment. */
-static bool field(const struct lines *l, enum key k, unsigned bytes, uint8_t *out)
+static bool field(const struct vmcoreinfo_lines *l, enum key k, unsigned bytes, uint8_t *out)
 {
     if (!within(l, k, 0, l->value[K_PAGE] - bytes) || l->value[k] % bytes != 0) {
         return false;
@@ -210,22 +214,22 @@ static bool field(const struct lines *l, enum key k, unsigned bytes, uint8_t *ou
 }
 
 /* A page flag's mask; 0 when the kernel has no such flag. */
-static uint64_t flag(const struct lines *l, enum key k)
+static uint64_t flag(const struct vmcoreinfo_lines *l, enum key k)
 {
     return within(l, k, 0, 63) ? BIT(l->value[k]) : 0;
 }
 
 /* A page type in _mapcount's place, printed with a sign or without: below -128, which counts never
  * reach. 0: none. */
-static uint32_t type(const struct lines *l, enum key k)
+static uint32_t type(const struct vmcoreinfo_lines *l, enum key k)
 {
     uint64_t v = l->value[k];
     bool fits = v <= UINT32_MAX || v >= (uint64_t)INT32_MIN;
 
-    return l->has[k] && fits && (int32_t)(uint32_t)v < -128 ? (uint32_t)v : 0;
+    return has(l, k) && fits && (int32_t)(uint32_t)v < -128 ? (uint32_t)v : 0;
 }
 
-static bool take_page(const struct lines *l, struct vmcoreinfo *out)
+static bool take_page(const struct vmcoreinfo_lines *l, struct vmcoreinfo *out)
 {
     if (!within(l, K_PAGE, 32, VMCOREINFO_PAGE) || l->value[K_PAGE] % 8 != 0) {
         return false;
@@ -239,13 +243,13 @@ static bool take_page(const struct lines *l, struct vmcoreinfo *out)
            field(l, K_PRIVATE, 8, &out->private) && field(l, K_HEAD, 8, &out->compound_head);
 }
 
-static bool take_types(const struct lines *l, struct vmcoreinfo *out)
+static bool take_types(const struct vmcoreinfo_lines *l, struct vmcoreinfo *out)
 {
     out->lru = flag(l, K_PG_LRU);
     out->swapbacked = flag(l, K_PG_SWAPBACKED);
     out->slab = flag(l, K_PG_SLAB);
     out->hwpoison = flag(l, K_PG_HWPOISON);
-    out->head = l->has[K_PG_HEAD] ? l->value[K_PG_HEAD] : 0;
+    out->head = has(l, K_PG_HEAD) ? l->value[K_PG_HEAD] : 0;
     out->type_buddy = type(l, K_BUDDY);
     out->type_hugetlb = type(l, K_HUGETLB);
     out->hugetlb_dtor = within(l, K_HUGETLB_DTOR, 1, 255) ? (uint8_t)l->value[K_HUGETLB_DTOR] : 0;
@@ -257,13 +261,13 @@ static bool take_types(const struct lines *l, struct vmcoreinfo *out)
 }
 
 /* The sparse memory model's table of sections, or the flat model's one array. */
-static bool take_sections(const struct lines *l, struct vmcoreinfo *out)
+static bool take_sections(const struct vmcoreinfo_lines *l, struct vmcoreinfo *out)
 {
-    if (l->has[K_MEM_MAP]) {
+    if (has(l, K_MEM_MAP)) {
         out->mem_map = l->value[K_MEM_MAP];
         return out->mem_map != 0;
     }
-    if (!l->has[K_MEM_SECTION] || !within(l, K_SECTION_SIZE, 8, PAGE_SIZE) ||
+    if (!has(l, K_MEM_SECTION) || !within(l, K_SECTION_SIZE, 8, PAGE_SIZE) ||
         !within(l, K_SECTION_MAP, 0, l->value[K_SECTION_SIZE] - 8) ||
         !within(l, K_SECTION_BITS, 20, 40) ||
         !within(l, K_PHYSMEM_BITS, l->value[K_SECTION_BITS], 60)) {
@@ -277,40 +281,67 @@ static bool take_sections(const struct lines *l, struct vmcoreinfo *out)
     uint64_t in_root = PAGE_SIZE / out->section_bytes;
     out->sections = sections;
     out->sections_in_root = 0;
-    if (l->has[K_SECTIONS] && l->value[K_SECTIONS] != sections) {
+    if (has(l, K_SECTIONS) && l->value[K_SECTIONS] != sections) {
         if (l->value[K_SECTIONS] != (sections + in_root - 1) / in_root) {
             return false;
         }
         out->sections_in_root = (uint16_t)in_root;
     }
-    return out->mem_section != 0 && l->has[K_SECTIONS];
+    return out->mem_section != 0 && has(l, K_SECTIONS);
+}
+
+static enum status take_all(const struct vmcoreinfo_lines *l, const char *text, size_t n,
+                            struct vmcoreinfo *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (!take_release(text, n, out->release) || !within(l, K_PAGESIZE, PAGE_SIZE, PAGE_SIZE) ||
+        !has(l, K_SWAPPER) || !has(l, K_PHYS_BASE)) {
+        return E_INVAL;
+    }
+    out->swapper_pg_dir = l->value[K_SWAPPER];
+    out->phys_base = l->value[K_PHYS_BASE];
+    out->five_level = has(l, K_LEVEL5) && l->value[K_LEVEL5] != 0;
+    out->sme_mask = has(l, K_SME_MASK) ? l->value[K_SME_MASK] : 0;
+    return take_page(l, out) && take_types(l, out) && take_sections(l, out) ? OK : E_INVAL;
+}
+
+void vmcoreinfo_begin(struct vmcoreinfo_lines *l)
+{
+    memset(l, 0, sizeof(*l));
+}
+
+enum status vmcoreinfo_step(struct vmcoreinfo_lines *l, const char *text, size_t n,
+                            struct vmcoreinfo *out)
+{
+    size_t stop = MIN(l->at + VMCOREINFO_STEP, n), at = MIN(l->at, n);
+
+    while (at < stop) {
+        size_t end = at, most = MIN(at + LINE_MAX, n);
+        while (end < most && text[end] != '\n' && text[end] != '\0') {
+            end++;
+        }
+        bool over = end == n || text[end] == '\0', cut = !over && text[end] != '\n';
+        if (!l->in_line && !cut) {
+            take_line(text + at, end - at, l);
+        }
+        if (over) {
+            return take_all(l, text, end, out);
+        }
+        l->in_line = cut;
+        at = end + !cut;
+    }
+    l->at = at;
+    return at < n ? E_BUSY : take_all(l, text, n, out);
 }
 
 enum status vmcoreinfo_parse(const char *text, size_t n, struct vmcoreinfo *out)
 {
-    struct lines l;
-    const char *end = memchr(text, '\0', n);
+    struct vmcoreinfo_lines l;
+    enum status s;
 
-    if (end) {
-        n = (size_t)(end - text);
-    }
-    memset(&l, 0, sizeof(l));
-    memset(out, 0, sizeof(*out));
-    if (!take_release(text, n, out->release)) {
-        return E_INVAL;
-    }
-    for (size_t at = 0; at < n;) {
-        const char *newline = memchr(text + at, '\n', n - at);
-        size_t length = newline ? (size_t)(newline - text) - at : n - at;
-        take_line(text + at, length, &l);
-        at += length + 1;
-    }
-    if (!within(&l, K_PAGESIZE, PAGE_SIZE, PAGE_SIZE) || !l.has[K_SWAPPER] || !l.has[K_PHYS_BASE]) {
-        return E_INVAL;
-    }
-    out->swapper_pg_dir = l.value[K_SWAPPER];
-    out->phys_base = l.value[K_PHYS_BASE];
-    out->five_level = l.has[K_LEVEL5] && l.value[K_LEVEL5] != 0;
-    out->sme_mask = l.has[K_SME_MASK] ? l.value[K_SME_MASK] : 0;
-    return take_page(&l, out) && take_types(&l, out) && take_sections(&l, out) ? OK : E_INVAL;
+    vmcoreinfo_begin(&l);
+    do {
+        s = vmcoreinfo_step(&l, text, n, out);
+    } while (s == E_BUSY);
+    return s;
 }

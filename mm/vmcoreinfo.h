@@ -21,6 +21,8 @@
 #define VMCOREINFO_RELEASE 64     /* bytes, with its NUL */
 #define VMCOREINFO_ORDERS 24u     /* orders of the page allocator at most: blocks of 32 GiB */
 #define VMCOREINFO_PAGE 256u      /* bytes of a struct page at most */
+#define VMCOREINFO_STEP 256u      /* bytes of text that are parsed in one step */
+#define VMCOREINFO_KEYS 29u       /* lines of use */
 #define VMCOREINFO_NONE UINT8_MAX /* in place of the offset of a field that the kernel lacks */
 
 struct vmcoreinfo {
@@ -53,10 +55,24 @@ struct vmcoreinfo {
  * *text and *n to the text inside the page.
  */
 bool vmcoreinfo_find(const uint8_t *page, const char **text, size_t *n);
+
+/* What has been read of a text, which is parsed in steps. */
+struct vmcoreinfo_lines {
+    size_t at;    /* the text before is done with */
+    bool in_line; /* which ends in the middle of a line that is too long to matter */
+    uint32_t has; /* by key, as are the values */
+    uint64_t value[VMCOREINFO_KEYS];
+};
+void vmcoreinfo_begin(struct vmcoreinfo_lines *l);
 /*
- * Parses n bytes of text, up to the first NUL. E_INVAL: something that is needed is missing,
- * contradicts itself, or is not of a kind that this can read; *out is undefined then.
+ * One bounded step: parses VMCOREINFO_STEP bytes more, at most, of n bytes of text, up to the first
+ * NUL. E_BUSY: call it again with the same text; should it have changed meanwhile, the result is a
+ * mixture, checked like any other. E_INVAL: something that is needed is missing, contradicts
+ * itself, or is not of a kind that this can read. *out is undefined unless it is OK.
  */
+enum status vmcoreinfo_step(struct vmcoreinfo_lines *l, const char *text, size_t n,
+                            struct vmcoreinfo *out) MUST_CHECK;
+/* All steps at once. */
 enum status vmcoreinfo_parse(const char *text, size_t n, struct vmcoreinfo *out) MUST_CHECK;
 
 #endif

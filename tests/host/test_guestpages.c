@@ -395,6 +395,39 @@ static void test_search_is_bounded(void **state)
     linux_fini(&g);
 }
 
+/* A note is read in pieces; and not to its end when its page goes meanwhile. */
+static void test_note_in_steps(void **state)
+{
+    struct linux_guest g;
+    char *text;
+    unsigned steps = 0;
+
+    (void)state;
+    linux_init(&g, &variants[0]);
+    text = (char *)linux_bytes(&g, LINUX_NOTE);
+    size_t n = strlen(text);
+    memset(text + n, 'x', 3000); /* one long line, no NUL */
+    text[n + 3000] = '\0';
+    while (!g.pages.reading) {
+        assert_false(guest_pages_search(&g.pages, 0, 1));
+    }
+    while (!guest_pages_search(&g.pages, 0, 16)) {
+        steps++;
+    }
+    assert_true(g.pages.known);
+    assert_true(steps >= 3000 / 400);
+
+    guest_pages_forget(&g.pages);
+    assert_false(g.pages.reading);
+    while (!g.pages.reading) {
+        assert_false(guest_pages_search(&g.pages, 0, 1));
+    }
+    memset(text, 0, PAGE_SIZE);
+    search_all(&g, 0);
+    assert_false(g.pages.known || g.pages.reading);
+    linux_fini(&g);
+}
+
 static void test_note_in_the_last_page(void **state)
 {
     struct linux_guest g;
@@ -582,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_array_across_pages),
         cmocka_unit_test(test_sweep_counts),
         cmocka_unit_test(test_search_is_bounded),
+        cmocka_unit_test(test_note_in_steps),
         cmocka_unit_test(test_note_in_the_last_page),
         cmocka_unit_test(test_only_the_running_kernel),
         cmocka_unit_test(test_forgets_what_does_not_hold),

@@ -285,6 +285,46 @@ static void test_every_cut(void **state)
     }
 }
 
+/* A step parses a bounded part of the text, whatever its lines are, and all steps together what one
+ * call does; a line that is too long to be of use is left out, also where a step ends within it. */
+static void test_in_steps(void **state)
+{
+    char text[PAGE_SIZE];
+    struct vmcoreinfo_lines l;
+    struct vmcoreinfo i, want;
+    enum status s;
+
+    (void)state;
+    for (unsigned longer = 0; longer < 600; longer++) {
+        const char *rest = strstr(debian_6_1, "PAGESIZE");
+        int n = snprintf(text, sizeof(text), "%.*sX%0*d(PAGESIZE=1\n%s", (int)(rest - debian_6_1),
+                         debian_6_1, (int)longer, 0, rest);
+        size_t before = 0, steps = 1;
+        vmcoreinfo_begin(&l);
+        while ((s = vmcoreinfo_step(&l, text, (size_t)n, &i)) == E_BUSY) {
+            assert_true(l.at > before && l.at - before < VMCOREINFO_STEP + 100);
+            before = l.at;
+            steps++;
+        }
+        assert_int_equal(s, OK);
+        assert_true(steps >= (size_t)n / (VMCOREINFO_STEP + 100));
+        assert_int_equal(vmcoreinfo_parse(debian_6_1, strlen(debian_6_1), &want), OK);
+        assert_memory_equal(&i, &want, sizeof(i));
+    }
+}
+
+/* Text that shrinks to nothing between two steps. */
+static void test_text_that_changes(void **state)
+{
+    struct vmcoreinfo_lines l;
+    struct vmcoreinfo i;
+
+    (void)state;
+    vmcoreinfo_begin(&l);
+    assert_int_equal(vmcoreinfo_step(&l, debian_6_1, strlen(debian_6_1), &i), E_BUSY);
+    assert_int_equal(vmcoreinfo_step(&l, debian_6_1, 3, &i), E_INVAL);
+}
+
 static void test_find(void **state)
 {
     uint8_t page[PAGE_SIZE];
@@ -322,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_debian_6_1),     cmocka_unit_test(test_debian_6_12),
         cmocka_unit_test(test_what_is_needed), cmocka_unit_test(test_what_makes_no_sense),
         cmocka_unit_test(test_other_forms),    cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_in_steps),       cmocka_unit_test(test_text_that_changes),
         cmocka_unit_test(test_find),
     };
 
