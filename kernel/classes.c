@@ -20,9 +20,10 @@
 #define SEARCH_MAX_NS (16000 * MS)
 /* From the end of a sweep to the next. */
 #define SWEEP_NS (5000 * MS)
-/* Pages in a piece: ten thousands of ticks at most. */
+/* Pages in a piece: about ten thousand ticks at most. To classify one takes up to 1,500, where none
+ * of the blocks that it may be in is free. */
 #define SEARCH_PAGES 16u
-#define SWEEP_PAGES 32u
+#define SWEEP_PAGES 4u
 /* A step ends after the piece that ends later than this. */
 #define STEP_NS (MS / 4)
 /* Time not used is not saved up beyond this. */
