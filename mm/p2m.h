@@ -156,6 +156,7 @@ struct promise {
     uint64_t pages;        /* to itself, at any moment; 0: none */
     uint64_t before;       /* while it is made (missing > 0): what was promised before */
     uint64_t missing;      /* frames that are yet to be kept for it */
+    uint32_t fruitless;    /* calls in a row in which the cache gave none for it */
     uint64_t kept;         /* free frames kept for it: its part of frames->kept */
     uint64_t overhead;     /* frames of the VM's machine beside the map: vCPUs, disks' buffers */
     uint64_t overhead_max; /* these, when the machine is whole; their owner's to set */

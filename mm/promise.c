@@ -9,6 +9,9 @@
 #define TABLES_A_PAGE 4u
 /* Frames that the cache is asked for between two looks at the clock. */
 #define RECLAIM_BATCH 16u
+/* Calls in a row that bring none before there are none. One ends after 64 evictions, and the blocks
+ * of one frame may lie far apart. */
+#define FRUITLESS_CALLS 64u
 
 static uint64_t private_pages(const struct p2m *p)
 {
@@ -93,6 +96,7 @@ static void begin(struct p2m *p, uint64_t pages)
 
     own->before = own->missing > 0 ? own->before : own->pages;
     own->pages = pages;
+    own->fruitless = 0;
     own->missing = less(promise_need(p), own->kept);
     promise_settle(p);
 }
@@ -112,7 +116,9 @@ enum status promise_make(struct p2m *p, uint64_t pages, const struct deadline *d
             return E_BUSY;
         }
         uint64_t want = MIN(own->missing, (uint64_t)RECLAIM_BATCH);
-        if (!f->reclaim || f->reclaim(f->reclaim_ctx, want) == 0) {
+        bool any = f->reclaim && f->reclaim(f->reclaim_ctx, want) > 0;
+        own->fruitless = any ? 0 : own->fruitless + 1;
+        if (!f->reclaim || own->fruitless >= FRUITLESS_CALLS) {
             own->pages = own->before;
             own->missing = 0;
             promise_settle(p);
