@@ -76,12 +76,13 @@ COSTS(60, enum status, chunkmap_reserve, (struct chunkmap * m, uint64_t key), (m
 COSTS(40, void, chunkmap_set, (struct chunkmap * m, uint64_t key, uint32_t v), (m, key, v))
 COSTS(40, uint32_t, cache_find, (const struct cache *c, uint32_t disk, uint64_t block),
       (c, disk, block))
-COSTS(400, enum status, cache_insert,
+/* Beside the cache_find that these call. */
+COSTS(360, enum status, cache_insert,
       (struct cache * c, uint32_t disk, uint64_t block, uint32_t *out), (c, disk, block, out))
-COSTS(400, enum status, cache_write_frame,
+COSTS(360, enum status, cache_write_frame,
       (struct cache * c, uint32_t disk, uint64_t block, mfn_t mfn, uint32_t *out),
       (c, disk, block, mfn, out))
-COSTS(60 * n, void, cache_invalidate, (struct cache * c, uint32_t disk, uint64_t first, uint64_t n),
+COSTS(20 * n, void, cache_invalidate, (struct cache * c, uint32_t disk, uint64_t first, uint64_t n),
       (c, disk, first, n))
 COSTS(150, uint32_t, cache_next_dirty, (const struct cache *c, uint32_t disk, uint64_t from),
       (c, disk, from))
