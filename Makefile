@@ -15,15 +15,23 @@ say = @printf '  %-8s %s\n' $(1) $(2)
 endif
 
 # ---- what is built -------------------------------------------------------------------------
-# The core, which compiles on the host as it is; and what only a machine can run.
-PURE := $(wildcard base/*.c mm/*.c drivers/*/*.c arch/x86_64/decode/*.c) \
-        $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) boot/multiboot2.c boot/acpi.c \
-        kernel/account.c kernel/charge.c kernel/machine.c kernel/power.c kernel/sched.c \
-        kernel/step.c kernel/still.c kernel/turns.c kernel/works.c kernel/loader.c \
-        kernel/loader_put.c kernel/log.c \
-        $(wildcard kernel/config/*.c kernel/monitor/*.c)
-BARE := $(filter-out $(PURE),$(wildcard arch/x86_64/*.c arch/x86_64/*/*.c boot/*.c kernel/*.c))
-ASM  := $(wildcard arch/x86_64/*.S arch/x86_64/*/*.S boot/*.S)
+# Rooms are folders: tools/lint-layers has their table. The core compiles on the host as it is; what
+# only a machine can run is all else.
+ROOMS := base boot mm mm/content mm/index mm/introspect mm/cache mm/fold mm/audit \
+         drivers/block drivers/block/partition drivers/block/cow drivers/block/cache drivers/host \
+         drivers/host/disk drivers/guest drivers/guest/virtio arch/x86_64/decode arch/x86_64 \
+         arch/x86_64/hvm arch/x86_64/vmx kernel/config kernel/core kernel/console kernel/storage \
+         kernel/scan kernel/vm kernel/stats kernel/monitor kernel
+ALL  := $(sort $(wildcard $(ROOMS:%=%/*.c)))
+PURE := $(filter base/% boot/% mm/% drivers/% arch/x86_64/decode/% kernel/config/%,$(ALL)) \
+        $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) \
+        $(addprefix kernel/core/,account.c charge.c log.c loglimit.c \
+          machine.c power.c sched.c step.c still.c turns.c works.c) \
+        $(addprefix kernel/console/,detachkey.c mux.c mux_line.c mux_stage.c utf8.c) \
+        kernel/vm/loader.c kernel/vm/loader_put.c kernel/stats/json.c \
+        kernel/monitor/command.c kernel/monitor/lineedit.c
+BARE := $(filter-out $(PURE),$(ALL))
+ASM  := $(sort $(wildcard $(ROOMS:%=%/*.S)))
 
 KOBJ := $(PURE:%.c=$O/%.o) $(BARE:%.c=$O/%.o) $(ASM:%.S=$O/%.S.o)
 HOST := $(filter-out base/string.c,$(PURE)) # the C library has these
@@ -52,9 +60,9 @@ help:
 
 # Vector registers hold the guests' state. Only these files use them, and only between the begin and
 # the end of a struct content_unit; the rest of the kernel is compiled without. (-O3 unrolls the hash.)
-VECTOR_mm/content_sse2 := -msse2 -O3
-VECTOR_mm/content_avx2 := -mavx2 -O3
-VECTOR_mm/content_avx512 := -mavx512f -O3
+VECTOR_mm/content/sse2 := -msse2 -O3
+VECTOR_mm/content/avx2 := -mavx2 -O3
+VECTOR_mm/content/avx512 := -mavx512f -O3
 
 # ---- generated -----------------------------------------------------------------------------
 GEN := $O/gen/dsdt.h
@@ -131,7 +139,7 @@ $H/test_%: $H/obj/tests/host/test_%.o $H/libsupport.a $H/libpagefold.a
 	$(call say,LD,$@)
 	$Q $(HOSTCC) $(HFLAGS) $(SAN) $(WRAP) -o $@ $< -Wl,--start-group $H/libsupport.a $H/libpagefold.a $(LIBS_$(@F)) -Wl,--end-group -lcmocka
 # The folding core on memory images: optimised, without sanitizers, so that its times mean something.
-BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,$(filter-out base/string.c,$(wildcard base/*.c mm/*.c kernel/config/*.c)) \
+BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,$(filter base/% mm/% kernel/config/%,$(HOST)) \
                $(addprefix tools/host/,fold-bench.c image_vm.c log.c) tests/host/support_page.c)
 $H/opt/%.o: %.c
 	$(call say,HOSTCC,$<)
@@ -152,9 +160,9 @@ $H/recount: $(RECOUNT_OBJ)
 	$Q $(HOSTCC) -o $@ $^
 # Replacement policies on traces of block requests.
 CACHE_BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,tools/host/cache-bench.c tools/host/log.c $(POLICY) \
-                     $(filter-out base/string.c,$(wildcard base/*.c)) mm/cache.c mm/cache_dirty.c \
-                     mm/cache_ghost.c mm/cache_hash.c mm/cache_queue.c mm/cache_share.c mm/content.c mm/frame.c \
-                     mm/frame_tree.c mm/mrc.c)
+                     $(filter base/%,$(HOST)) mm/cache/store.c mm/cache/dirty.c \
+                     mm/cache/ghost.c mm/cache/hash.c mm/cache/queue.c mm/cache/share.c mm/content/content.c mm/frame.c \
+                     mm/index/rbtree.c mm/cache/mrc.c)
 $H/cache-bench: $(CACHE_BENCH_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^ -lm
@@ -193,7 +201,7 @@ build/guests/%.elf: guests/tests/%.c $(KIT) $(wildcard guests/kit/*.h) guests/ki
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $< $(GUEST_LIBS)
 # This one tries the kernel's own code.
-CONTENT := $(patsubst %.c,$O/%.o,$(wildcard mm/content*.c) base/chacha.c base/random.c)
+CONTENT := $(patsubst %.c,$O/%.o,$(wildcard mm/content/*.c) base/chacha.c base/random.c)
 build/guests/content.elf: $(CONTENT)
 build/guests/content.elf: GUEST_LIBS := -I. $(CONTENT)
 build/guests/bench.elf: $(wildcard guests/bench/*.[ch] guests/kit/*) $(KIT)

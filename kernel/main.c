@@ -11,11 +11,11 @@
 #include "base/bits.h"
 #include "boot/acpi.h"
 #include "boot/multiboot2.h"
-#include "kernel/bootmem.h"
-#include "kernel/log.h"
+#include "kernel/core/bootmem.h"
+#include "kernel/core/log.h"
 
 _Noreturn void kernel_main(uint32_t magic, uint32_t mbi); /* called by boot/entry32.S */
-/* kernel/run.c. */
+/* kernel/start.c. */
 _Noreturn void kernel_run(const struct mb2_info *boot);
 
 static struct mb2_info boot;

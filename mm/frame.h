@@ -23,7 +23,7 @@
  * says so, and one of the references is the cache's. Such a frame goes from CACHE to SHARED with
  * the first guest that maps it, and back to CACHE with the last.
  *
- * A boot image (mm/image) holds SHARED frames too, by a reference like any guest's.
+ * A boot image (mm/fold/image) holds SHARED frames too, by a reference like any guest's.
  *
  * What is indexed may be SHARED or CACHE (stable), or PRIVATE (unstable).
  *
@@ -108,7 +108,7 @@ struct frames {
     uint64_t pinned;                 /* frames with pins > 0 */
     uint64_t n_unpinned;             /* so often a frame's last pin has gone */
     uint64_t shared_gone;            /* SHARED, and nothing but pins keeps them */
-    uint64_t shared_given; /* SHARED, and there whether guests map them or not (mm/image) */
+    uint64_t shared_given; /* SHARED, and there whether guests map them or not (mm/fold/image) */
     uint64_t kept;         /* free frames that are kept for who was promised them (mm/promise) */
     bool draws;            /* what is allocated now may be of these */
     /* Called when a frame is wanted and none is free: give back up to `want` frames, return how

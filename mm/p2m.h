@@ -193,7 +193,7 @@ struct p2m {
     uint32_t fold_due; /* mm/fold: in regions from this one on, all pages are yet to become due */
     bool fold_attached;
     /* Nothing of it is to be shared: disk blocks are copied to it instead of mapped, and what it
-     * writes is not kept as a block. Its owner detaches it from mm/fold too (mm/unmerge.h). */
+     * writes is not kept as a block. Its owner detaches it from mm/fold too (mm/fold/unmerge.h). */
     bool fold_off;
     uint64_t (*ticks)(void); /* mm/fold's clock, to tell what its folds cost; or NULL */
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The hypervisor's own operations on whole pages (mm/content.h), each set that this CPU has: right
- * for every byte of a page, and what each costs in ticks.
+ * The hypervisor's own operations on whole pages (mm/content/content.h), each set that this CPU
+ * has: right for every byte of a page, and what each costs in ticks.
  */
-#include "mm/content.h"
+#include "mm/content/content.h"
 
 #include "kit.h"
 

@@ -21,9 +21,9 @@
 
 #include "base/status.h"
 #include "base/types.h"
-#include "drivers/block/faulty.h"
-#include "mm/cache.h"
-#include "mm/fold.h"
+#include "drivers/block/fault.h"
+#include "mm/cache/store.h"
+#include "mm/fold/fold.h"
 
 #define CONFIG_VMS 64
 #define CONFIG_DISKS 8

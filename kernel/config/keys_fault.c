@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* disk.fault: a rule of drivers/block/faulty.h as text, and back. */
+/* disk.fault: a rule of drivers/block/fault.h as text, and back. */
 #include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"

@@ -13,7 +13,7 @@
 #define RECORD_BYTES 6u
 #include "records.h"
 
-#include "mm/duplicates.h"
+#include "mm/audit/duplicates.h"
 #include "support_work.h"
 #include "work.h"
 

@@ -12,7 +12,7 @@
 #define RECORD_BYTES 8u
 #include "records.h"
 
-#include "kernel/monitor/conmux.h"
+#include "kernel/console/mux.h"
 #include "work.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "kernel/loader.h"
+#include "kernel/vm/loader.h"
 #include "support_guest.h"
 #include "work.h"
 

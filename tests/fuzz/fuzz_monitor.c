@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "kernel/monitor/command.h"
-#include "kernel/monitor/json.h"
 #include "kernel/monitor/lineedit.h"
+#include "kernel/stats/json.h"
 #include "work.h"
 
 static void require(bool ok)

@@ -4,7 +4,7 @@
  * operation, the curve falls, and as long as all blocks fit the sample it is exactly that of LRU
  * caches.
  */
-#include "mm/mrc.h"
+#include "mm/cache/mrc.h"
 
 #include "base/bits.h"
 #include "base/string.h"

@@ -8,8 +8,8 @@
 #include "support_cow.h"
 
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
-#include "drivers/block/overlay.h"
+#include "drivers/block/cache/cache.h"
+#include "drivers/block/cow/overlay.h"
 #include "input.h"
 #include "support_arena.h"
 #include "work.h"

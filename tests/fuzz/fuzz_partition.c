@@ -5,7 +5,7 @@
  */
 #include "base/bits.h"
 #include "base/status.h"
-#include "drivers/block/partition.h"
+#include "drivers/block/partition/partition.h"
 #include "work.h"
 
 #include <stdlib.h>

@@ -9,13 +9,13 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/string.h"
-#include "drivers/guest/acpipm.h"
-#include "drivers/guest/lapic.h"
-#include "drivers/guest/pci.h"
-#include "drivers/guest/pic.h"
-#include "drivers/guest/pit.h"
-#include "drivers/guest/rtc.h"
-#include "drivers/guest/uart.h"
+#include "drivers/guest/vacpi_pm.h"
+#include "drivers/guest/vlapic.h"
+#include "drivers/guest/vpci.h"
+#include "drivers/guest/vpic.h"
+#include "drivers/guest/vpit.h"
+#include "drivers/guest/vrtc.h"
+#include "drivers/guest/vuart.h"
 #include "support_platform.h"
 #include "work.h"
 
@@ -189,7 +189,7 @@ static void step_time(uint64_t ns)
     ASSERT(timerq_next(&p.q) > now);
 }
 
-/* The VM is paused and its clocks stand still, as kernel/vm_clock.c does it. */
+/* The VM is paused and its clocks stand still, as kernel/vm/clock.c does it. */
 static void pause_for(uint64_t ns)
 {
     pit_stop(&p.pit);

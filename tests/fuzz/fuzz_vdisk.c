@@ -13,11 +13,11 @@
 #define RECORD_BYTES 8u
 #include "records.h"
 
-#include "drivers/block/blkcache.h"
-#include "drivers/block/snapshot.h"
-#include "drivers/guest/virtio_blk.h"
-#include "drivers/guest/virtio_blk_slot.h"
-#include "mm/audit.h"
+#include "drivers/block/cache/cache.h"
+#include "drivers/block/cow/snapshot.h"
+#include "drivers/guest/virtio/blk.h"
+#include "drivers/guest/virtio/blk_slot.h"
+#include "mm/audit/audit.h"
 #include "support_lossy.h"
 #include "support_p2m.h"
 #include "support_steps.h"

@@ -4,7 +4,7 @@
  * guest and the device do next. Chains that come out must be sane, and no pin may be left.
  */
 #include "base/bits.h"
-#include "drivers/guest/virtqueue.h"
+#include "drivers/guest/virtio/virtqueue.h"
 #include "support_guest.h"
 #include "tests/fuzz/input.h"
 #include "work.h"

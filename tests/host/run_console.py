@@ -208,7 +208,7 @@ class Forged(unittest.TestCase):
     def test_one_reset(self):
         """The hypervisor's, and ours."""
         path = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "kernel",
-                            "monitor", "conmux.c")
+                            "console", "mux.c")
         with open(path, encoding="utf-8") as file:
             macro = re.search(r"#define RESET_TERMINAL((?:.*\\\n)+.*)", file.read()).group(1)
         theirs = "".join(re.findall(r'"(.*)"', macro)).encode().decode("unicode_escape")

@@ -8,7 +8,7 @@
 #ifndef TESTS_HOST_SUPPORT_ATA_H
 #define TESTS_HOST_SUPPORT_ATA_H
 
-#include "drivers/host/ata.h"
+#include "drivers/host/disk/ata.h"
 #include "support_portio.h"
 
 #define ATA_FAKE_CMD 0x1f0

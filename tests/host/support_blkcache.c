@@ -3,7 +3,7 @@
 #include "support_blkcache.h"
 
 #include "base/bits.h"
-#include "drivers/block/partition.h"
+#include "drivers/block/partition/partition.h"
 #include "support_arena.h"
 #include "support_steps.h"
 #include "support_work.h"

@@ -9,7 +9,7 @@
 #ifndef TESTS_HOST_SUPPORT_BLKCACHE_H
 #define TESTS_HOST_SUPPORT_BLKCACHE_H
 
-#include "drivers/block/blkcache.h"
+#include "drivers/block/cache/cache.h"
 
 struct bcw_source {
     /* A number below n; false when the stream has ended. */

@@ -3,9 +3,9 @@
 #include "support_cow.h"
 
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
-#include "drivers/block/overlay.h"
-#include "drivers/block/snapshot.h"
+#include "drivers/block/cache/cache.h"
+#include "drivers/block/cow/overlay.h"
+#include "drivers/block/cow/snapshot.h"
 #include "support_arena.h"
 #include "support_steps.h"
 #include "support_work.h"

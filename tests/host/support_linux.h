@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A Linux kernel's account of its pages, in a guest's memory: note, page tables, table of sections,
- * array of struct page. What mm/guestpages reads, and no more.
+ * array of struct page. What mm/introspect/page_class reads, and no more.
  *
  * The p2m under it has only the two operations that look: whoever tried to touch, give or take a
  * page would call a NULL pointer. They are counted.
@@ -9,7 +9,7 @@
 #ifndef SUPPORT_LINUX_H
 #define SUPPORT_LINUX_H
 
-#include "mm/guestpages.h"
+#include "mm/introspect/page_class.h"
 
 #define LINUX_PAGES 2048u /* of guest memory, in two runs with a hole between */
 #define LINUX_HOLE 1000u  /* the first page that is no RAM ... */

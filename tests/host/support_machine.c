@@ -11,7 +11,7 @@
 #include "arch/x86_64/tsc.h"
 #include "base/bits.h"
 #include "base/log.h"
-#include "kernel/charge.h"
+#include "kernel/core/charge.h"
 
 #define TICKS_PER_NS 2u
 #define EVENTS 8

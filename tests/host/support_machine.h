@@ -12,7 +12,7 @@
 
 #include "arch/x86_64/hvm/hvm.h"
 #include "base/timer.h"
-#include "kernel/sched.h"
+#include "kernel/core/sched.h"
 
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)

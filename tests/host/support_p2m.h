@@ -9,8 +9,8 @@
 #ifndef SUPPORT_P2M_H
 #define SUPPORT_P2M_H
 
-#include "mm/audit.h"
-#include "mm/fold.h"
+#include "mm/audit/audit.h"
+#include "mm/fold/fold.h"
 #include "mm/frame.h"
 #include "mm/p2m.h"
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_SUPPORT_VBLK_H
 #define TESTS_SUPPORT_VBLK_H
 
-#include "drivers/guest/virtio_blk.h"
+#include "drivers/guest/virtio/blk.h"
 #include "support_guest.h"
 
 #define TVBLK_SLOT 3 /* in the PCI bus */

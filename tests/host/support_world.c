@@ -3,7 +3,7 @@
 #include "support_world_disk.h"
 
 #include "base/log.h"
-#include "mm/cache_dirty.h"
+#include "mm/cache/dirty.h"
 #include "mm/promise.h"
 #include "support_work.h"
 

@@ -8,8 +8,8 @@
 #ifndef SUPPORT_WORLD_H
 #define SUPPORT_WORLD_H
 
-#include "mm/cache.h"
-#include "mm/unmerge.h"
+#include "mm/cache/store.h"
+#include "mm/fold/unmerge.h"
 #include "support_p2m.h"
 
 #define WORLD_VMS 4

@@ -3,7 +3,7 @@
 #include "support_world_disk.h"
 
 #include "base/log.h"
-#include "mm/duplicates.h"
+#include "mm/audit/duplicates.h"
 
 #include <stdlib.h>
 #include <string.h>

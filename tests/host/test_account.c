@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "kernel/account.h"
+#include "kernel/core/account.h"
 
 static void test_switches(void **state)
 {

@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
-#include "drivers/guest/acpi_tables.h"
-#include "drivers/guest/acpipm.h"
-#include "drivers/guest/pci.h"
+#include "drivers/guest/vacpi_pm.h"
+#include "drivers/guest/vacpi_tables.h"
+#include "drivers/guest/vpci.h"
 
 #define BASE UINT64_C(0x7ff00000)
 

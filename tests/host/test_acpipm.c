@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/string.h"
-#include "drivers/guest/acpipm.h"
+#include "drivers/guest/vacpi_pm.h"
 #include "support_platform.h"
 
 #define RTC 0x400u

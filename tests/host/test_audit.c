@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The audit finds each kind of corruption, says so in words, and survives all of them. */
 #include "base/bits.h"
-#include "mm/hash_tree.h"
+#include "mm/index/treap.h"
 #include "support_world.h"
 
 #include <setjmp.h>

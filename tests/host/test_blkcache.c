@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The cached block device: the property test, and the cases that have a name. */
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
+#include "drivers/block/cache/cache.h"
 #include "support_arena.h"
 #include "support_blkcache.h"
 

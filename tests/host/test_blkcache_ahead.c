@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reading ahead: for whom, how far, at whose cost, and what becomes of errors. */
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
+#include "drivers/block/cache/cache.h"
 #include "support_arena.h"
 
 #include <setjmp.h>

@@ -4,8 +4,8 @@
  * it was not told to keep; and the rules that have a name, one by one.
  */
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
-#include "drivers/block/partition.h"
+#include "drivers/block/cache/cache.h"
+#include "drivers/block/partition/partition.h"
 #include "support_arena.h"
 #include "support_log.h"
 #include "support_lossy.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* FLUSH among more dirty blocks than a walk looks at in one go. */
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
+#include "drivers/block/cache/cache.h"
 #include "support_arena.h"
 #include "support_log.h"
 

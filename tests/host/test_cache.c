@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The block store: a property test against a plain list, eviction, reclaim, and the self-audit. */
-#include "mm/cache.h"
-#include "mm/cache_queue.h"
+#include "mm/cache/queue.h"
+#include "mm/cache/store.h"
 #include "support_arena.h"
 
 #include <setjmp.h>

@@ -7,7 +7,7 @@
  * guest sees must be what a machine without any sharing would show it.
  */
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
+#include "drivers/block/cache/cache.h"
 #include "mm/promise.h"
 #include "support_p2m.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One search for a block to evict takes a bounded number of steps, however large the cache is. */
 #include "base/bits.h"
-#include "mm/cache.h"
-#include "mm/cache_queue.h"
+#include "mm/cache/queue.h"
+#include "mm/cache/store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

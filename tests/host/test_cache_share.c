@@ -2,7 +2,7 @@
 /* The block store's frames: several blocks in one, none for zeroes, guests that map them, and what
  * mm/fold is shown; at random against a model. */
 #include "base/bits.h"
-#include "mm/cache.h"
+#include "mm/cache/store.h"
 #include "support_arena.h"
 
 #include <setjmp.h>

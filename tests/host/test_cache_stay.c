@@ -2,8 +2,8 @@
 /* Which of the blocks that guests have let go of stay in the store: it learns from what they read.
  */
 #include "base/bits.h"
-#include "mm/cache.h"
-#include "mm/cache_queue.h"
+#include "mm/cache/queue.h"
+#include "mm/cache/store.h"
 #include "support_arena.h"
 
 #include <setjmp.h>

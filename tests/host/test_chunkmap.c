@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "drivers/block/chunkmap.h"
+#include "drivers/block/cow/chunkmap.h"
 #include "support_p2m.h"
 #include "support_steps.h"
 

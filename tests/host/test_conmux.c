@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel/monitor/conmux: a small terminal reads what is pulled and must show whole lines only. */
+/* kernel/console/mux: a small terminal reads what is pulled and must show whole lines only. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
-#include "kernel/monitor/conmux.h"
+#include "kernel/console/mux.h"
 
 #define PORTS 3
 #define OUT 8192

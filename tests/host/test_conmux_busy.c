@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel/monitor/conmux on a slow wire that is always wanted: 64 guests, the log and statistics
+/* kernel/console/mux on a slow wire that is always wanted: 64 guests, the log and statistics
  * write as much as they may, and what is typed and asked for comes first all the same. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
-#include "kernel/monitor/conmux.h"
+#include "kernel/console/mux.h"
 
 #define PORTS 64
 #define REPLY 65536

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every set of whole-page operations that this CPU can run, against the plainest ways to say it. */
-#include "mm/content.h"
+#include "mm/content/content.h"
 
 #include <pthread.h>
 #include <setjmp.h>

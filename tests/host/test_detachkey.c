@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel/monitor/detachkey: Ctrl-] in each form, and nothing else. */
+/* kernel/console/detachkey: Ctrl-] in each form, and nothing else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
-#include "kernel/monitor/detachkey.h"
+#include "kernel/console/detachkey.h"
 
 /* At which byte (from 1) of `text` the key is found; 0: not at all. */
 static size_t found(const char *text, size_t n)

@@ -6,12 +6,12 @@
  * ones.) Every call must end within STEP_MAX, and every request with the right result.
  */
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
-#include "drivers/block/chunkmap.h"
+#include "drivers/block/cache/cache.h"
+#include "drivers/block/cow/chunkmap.h"
+#include "drivers/block/cow/snapshot.h"
 #include "drivers/block/ramdisk.h"
-#include "drivers/block/snapshot.h"
 #include "drivers/block/view.h"
-#include "drivers/guest/virtio_blk_slot.h"
+#include "drivers/guest/virtio/blk_slot.h"
 #include "support_vblk.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The recount of blocks that are held twice, against comparing each frame with each. */
-#include "mm/duplicates.h"
+#include "mm/audit/duplicates.h"
 
 #include "base/bits.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Walks over a VM's memory end their steps in time, however far apart the guest's pages lie. */
-#include "mm/unmerge.h"
+#include "mm/fold/unmerge.h"
 #include "support_p2m.h"
 
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Disks that fail on purpose: which requests a rule meets, and what becomes of them; rules as text.
  */
-#include "drivers/block/faulty.h"
-#include "drivers/block/partition.h"
+#include "drivers/block/fault.h"
+#include "drivers/block/partition/partition.h"
 #include "drivers/block/ramdisk.h"
 #include "kernel/config/config.h"
 

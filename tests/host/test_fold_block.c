@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Blocks of the disk cache in folding: where each goes, what that costs; and scrubbing. */
 #include "base/bits.h"
-#include "mm/cache.h"
+#include "mm/cache/store.h"
 #include "support_scene.h"
 
 #include <setjmp.h>

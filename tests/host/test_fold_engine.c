@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Folding by dirty bits and by hash: what is due, what is read, what backs off, what is kept. */
-#include "mm/hash_tree.h"
+#include "mm/index/treap.h"
 #include "support_scene.h"
 
 #include <setjmp.h>

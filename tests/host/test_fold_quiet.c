@@ -7,8 +7,8 @@
 #include "support_p2m.h"
 
 #include "base/bits.h"
-#include "mm/cache.h"
-#include "mm/duplicates.h"
+#include "mm/audit/duplicates.h"
+#include "mm/cache/store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,8 +2,8 @@
 /* Nothing is held twice for long: pages that rest when a block comes to be the cache's alone, and
  * blocks that were read for nobody. */
 #include "base/bits.h"
-#include "mm/cache.h"
-#include "mm/fold_page.h"
+#include "mm/cache/store.h"
+#include "mm/fold/page.h"
 #include "support_scene.h"
 
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The frame table and the frame trees. */
 #include "base/bits.h"
-#include "mm/content.h"
-#include "mm/frame_tree.h"
+#include "mm/content/content.h"
+#include "mm/index/rbtree.h"
 #include "support_p2m.h"
 
 #include <setjmp.h>

@@ -3,7 +3,7 @@
 #include "support_linux.h"
 
 #include "base/bits.h"
-#include "mm/guestpages_map.h"
+#include "mm/introspect/memmap.h"
 #include "support_p2m.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Trees of frames by hash, where some have the same hash, against a plain array. */
-#include "mm/hash_tree.h"
+#include "mm/index/treap.h"
 
 #include <setjmp.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The host's PCI configuration space: enumeration through bridges, hostile ones too, and BARs. */
 #include "base/bits.h"
-#include "drivers/host/ata.h"
+#include "drivers/host/disk/ata.h"
 #include "drivers/host/pci.h"
 #include "support_portio.h"
 

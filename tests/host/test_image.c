@@ -11,9 +11,9 @@
 
 #include "base/bits.h"
 #include "base/string.h"
-#include "kernel/loader.h"
-#include "mm/fold_share.h"
-#include "mm/image.h"
+#include "kernel/vm/loader.h"
+#include "mm/fold/image.h"
+#include "mm/fold/share.h"
 #include "support_arena.h"
 #include "support_p2m.h"
 

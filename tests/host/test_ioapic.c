@@ -9,7 +9,7 @@
 
 #include "base/bits.h"
 #include "base/string.h"
-#include "drivers/guest/ioapic.h"
+#include "drivers/guest/vioapic.h"
 #include "support_platform.h"
 
 #define MASKED 0x10000u

@@ -8,9 +8,9 @@
 #include "support_p2m.h"
 
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
-#include "drivers/block/overlay.h"
-#include "drivers/block/snapshot.h"
+#include "drivers/block/cache/cache.h"
+#include "drivers/block/cow/overlay.h"
+#include "drivers/block/cow/snapshot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

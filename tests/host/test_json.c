@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "kernel/monitor/json.h"
+#include "kernel/stats/json.h"
 
 static void fill(struct json *j)
 {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/string.h"
-#include "drivers/guest/lapic.h"
+#include "drivers/guest/vlapic.h"
 #include "support_platform.h"
 
 #define CPUS 3

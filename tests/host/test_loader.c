@@ -10,7 +10,7 @@
 
 #include "base/bits.h"
 #include "base/string.h"
-#include "kernel/loader.h"
+#include "kernel/vm/loader.h"
 #include "support_guest.h"
 #include "support_platform.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel/log: the ring and the search in it, what the sink gets, and how floods are suppressed. */
+/* kernel/core/log: the ring and the search in it, what the sink gets, and how floods are
+ * suppressed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,7 @@
 
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/early_uart.h"
-#include "kernel/log.h"
+#include "kernel/core/log.h"
 
 #define S UINT64_C(1000000000)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel/monitor/loglimit: bursts pass, floods do not, and what is missing is told. */
+/* kernel/core/loglimit: bursts pass, floods do not, and what is missing is told. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "kernel/monitor/loglimit.h"
+#include "kernel/core/loglimit.h"
 
 #define SECOND LOGLIMIT_LINE_NS
 

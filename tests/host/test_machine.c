@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel/machine: share groups are listed once each, and boot modules are found by their names. */
+/* kernel/core/machine: share groups are listed once each, and boot modules are found by their
+ * names. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +10,7 @@
 #include <cmocka.h>
 
 #include "arch/x86_64/paging.h"
-#include "kernel/machine.h"
+#include "kernel/core/machine.h"
 
 static struct share_group places[4];
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The sampled miss-ratio curve against exact LRU caches of each size. */
-#include "mm/mrc.h"
+#include "mm/cache/mrc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

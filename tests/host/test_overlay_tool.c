@@ -5,7 +5,7 @@
 #include "support_lossy.h"
 
 #include "base/bits.h"
-#include "drivers/block/overlay.h"
+#include "drivers/block/cow/overlay.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The scanner's pace on a simulated clock: cap, target time, load and idleness, upper rate. */
 #include "base/bits.h"
-#include "mm/pace.h"
+#include "mm/fold/pace.h"
 #include "support_p2m.h"
 
 #include <setjmp.h>

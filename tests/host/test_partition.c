@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Partition tables made by sfdisk and sgdisk, damaged ones, hostile ones; partitions as devices. */
 #include "base/bits.h"
-#include "drivers/block/partition.h"
+#include "drivers/block/partition/partition.h"
 #include "drivers/block/ramdisk.h"
 
 #include <setjmp.h>

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/string.h"
-#include "drivers/guest/pci.h"
+#include "drivers/guest/vpci.h"
 #include "support_platform.h"
 
 static struct iobus ports, mmio;

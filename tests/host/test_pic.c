@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "drivers/guest/pic.h"
+#include "drivers/guest/vpic.h"
 #include "support_platform.h"
 
 static struct pic p;

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "base/string.h"
-#include "drivers/guest/pit.h"
 #include "drivers/guest/ticks.h"
+#include "drivers/guest/vpit.h"
 #include "support_platform.h"
 
 static struct pit p;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kernel/power: the order of a run's end, how long each step is waited for, and how it comes out.
- * The loop, the clock and what the rooms above do are the test's; the loop sleeps until the timer
- * that was armed, so that a step that forgot to arm one never ends.
+ * kernel/core/power: the order of a run's end, how long each step is waited for, and how it comes
+ * out. The loop, the clock and what the rooms above do are the test's; the loop sleeps until the
+ * timer that was armed, so that a step that forgot to arm one never ends.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,10 +17,10 @@
 #include "arch/x86_64/poweroff.h"
 #include "base/bits.h"
 #include "base/log.h"
-#include "kernel/charge.h"
-#include "kernel/machine.h"
-#include "kernel/power.h"
-#include "kernel/sched.h"
+#include "kernel/core/charge.h"
+#include "kernel/core/machine.h"
+#include "kernel/core/power.h"
+#include "kernel/core/sched.h"
 #include "support_log.h"
 
 #define S UINT64_C(1000000000)

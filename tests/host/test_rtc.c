@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "base/string.h"
-#include "drivers/guest/rtc.h"
-#include "drivers/guest/rtc_time.h"
 #include "drivers/guest/ticks.h"
+#include "drivers/guest/vrtc.h"
+#include "drivers/guest/vrtc_time.h"
 #include "support_platform.h"
 
 static struct rtc r;

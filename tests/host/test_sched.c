@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
-#include "kernel/charge.h"
+#include "kernel/core/charge.h"
 #include "support_machine.h"
 
 #define FLOOR_NS (100 * US)

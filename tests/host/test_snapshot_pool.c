@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The bound on what all snapshots keep holds for their maps too. */
-#include "drivers/block/snapshot.h"
+#include "drivers/block/cow/snapshot.h"
 #include "support_arena.h"
 #include "support_log.h"
 

@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include "base/deadline.h"
-#include "kernel/charge.h"
-#include "kernel/step.h"
-#include "kernel/still.h"
+#include "kernel/core/charge.h"
+#include "kernel/core/step.h"
+#include "kernel/core/still.h"
 #include "support_log.h"
 #include "support_machine.h"
 

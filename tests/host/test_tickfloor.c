@@ -10,10 +10,10 @@
 
 #include "base/bits.h"
 #include "base/string.h"
-#include "drivers/guest/lapic.h"
-#include "drivers/guest/pit.h"
-#include "drivers/guest/rtc.h"
 #include "drivers/guest/tickfloor.h"
+#include "drivers/guest/vlapic.h"
+#include "drivers/guest/vpit.h"
+#include "drivers/guest/vrtc.h"
 #include "support_platform.h"
 
 #define MS UINT64_C(1000000)

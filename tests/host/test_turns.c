@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
-#include "kernel/turns.h"
+#include "kernel/core/turns.h"
 
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)

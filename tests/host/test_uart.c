@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/string.h"
-#include "drivers/guest/uart.h"
+#include "drivers/guest/vuart.h"
 #include "support_platform.h"
 
 struct fixture {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Undoing folds: what gets frames and what does not, in bounded steps, and when frames run short.
  */
-#include "mm/unmerge.h"
+#include "mm/fold/unmerge.h"
 #include "support_scene.h"
 
 #include <setjmp.h>

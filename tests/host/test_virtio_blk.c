@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio-blk: data against an oracle disk, odd buffers, errors, resets, hostile requests. */
 #include "base/bits.h"
-#include "drivers/guest/virtio_blk_slot.h"
+#include "drivers/guest/virtio/blk_slot.h"
 #include "support_steps.h"
 #include "support_vblk.h"
 

@@ -2,8 +2,8 @@
 /* virtio-blk over a disk cache in mode `fold`: what is mapped, what is copied, what the guest sees.
  */
 #include "base/bits.h"
-#include "drivers/block/blkcache.h"
-#include "drivers/guest/virtio_blk_slot.h"
+#include "drivers/block/cache/cache.h"
+#include "drivers/guest/virtio/blk_slot.h"
 #include "support_vblk.h"
 
 #include <setjmp.h>

@@ -4,7 +4,7 @@
  * nothing, so that one that is lost, or comes later than what it is for, is seen.
  */
 #include "base/bits.h"
-#include "drivers/guest/virtio_blk_slot.h"
+#include "drivers/guest/virtio/blk_slot.h"
 #include "support_vblk.h"
 
 #include <setjmp.h>

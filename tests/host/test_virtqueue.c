@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Split virtqueues: chains against a model, notification against the definition, hostile rings. */
 #include "base/bits.h"
-#include "drivers/guest/virtqueue.h"
+#include "drivers/guest/virtio/virtqueue.h"
 #include "support_guest.h"
 
 #include <setjmp.h>

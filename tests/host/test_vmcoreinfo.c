@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The VMCOREINFO note: what real kernels write, and what nobody should believe. */
-#include "mm/vmcoreinfo.h"
+#include "mm/introspect/vmcoreinfo.h"
 
 #include "base/bits.h"
 

@@ -8,7 +8,7 @@
  * policy replays each trace with caches of several sizes, given in per cent of the blocks that the
  * trace reads. Prints a table of hit ratios and then JSON. `pagefold` is the hypervisor's own code;
  * `min` is Belady's, which knows the future: what no policy can exceed. For each trace the sampled
- * miss-ratio curve (mm/mrc) is compared with exact LRU caches.
+ * miss-ratio curve (mm/cache/mrc) is compared with exact LRU caches.
  *
  *     --sizes=P,P,...   of caches, in per cent (default 5,10,20,40,80)
  *     --blocks=N        of synthetic traces (default 20000)
@@ -17,7 +17,7 @@
  *     --json            JSON only
  */
 #include "base/bits.h"
-#include "mm/mrc.h"
+#include "mm/cache/mrc.h"
 #include "tools/host/belady.h"
 #include "tools/host/policy.h"
 #include "tools/host/trace.h"

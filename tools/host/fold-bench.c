@@ -16,8 +16,8 @@
  */
 #include "base/bits.h"
 #include "kernel/config/config.h"
-#include "mm/audit.h"
-#include "mm/fold.h"
+#include "mm/audit/audit.h"
+#include "mm/fold/fold.h"
 #include "tools/host/image_vm.h"
 #include "tools/host/rewrite.h"
 

@@ -3,7 +3,7 @@
  * frames that have no bytes. */
 #include "base/bits.h"
 #include "base/log.h"
-#include "mm/cache.h"
+#include "mm/cache/store.h"
 #include "tools/host/policy.h"
 
 #include <err.h>
@@ -50,7 +50,7 @@ static bool store_read(struct policy *p, uint32_t id)
     return false;
 }
 
-/* As drivers/block/blkcache_write.c does it. */
+/* As drivers/block/cache/write.c does it. */
 static void store_write(struct policy *p, uint32_t id)
 {
     uint32_t e = cache_find(&p->cache, DISK, id);

@@ -4,7 +4,7 @@
  *
  * The file is text. A line is `T_US VM DISK BLOCK BLOCKS OP`: microseconds, the VM's number, the
  * disk's, the first block of 4 KiB and how many, and r (read), w (write) or d (discard, zeroes).
- * Lines that begin with # are comments. drivers/block/blktrace prints such lines.
+ * Lines that begin with # are comments. drivers/block/cache/trace prints such lines.
  */
 #ifndef TOOLS_HOST_TRACE_H
 #define TOOLS_HOST_TRACE_H

@@ -9,13 +9,13 @@
  * guest runs, and no vCPU is made or ended, inside a bracket, and none is opened in hvm_run.
  *
  * Interrupts do not matter to it: host interrupts are taken only in the scheduler's window
- * (kernel/sched.c), and no handler, those of NMIs and exceptions included, is compiled to use a
- * vector register. So nobody but the owner of the bracket sees or changes them.
+ * (kernel/core/sched.c), and no handler, those of NMIs and exceptions included, is compiled to use
+ * a vector register. So nobody but the owner of the bracket sees or changes them.
  */
 #ifndef ARCH_HVM_VECTOR_H
 #define ARCH_HVM_VECTOR_H
 
-#include "mm/content.h"
+#include "mm/content/content.h"
 
 /* The same at every call after hvm_init; the scalar operations before it. */
 const struct content_unit *vector_unit(void);

@@ -35,7 +35,7 @@ CTRL_A = 0x01
 TIMED_OUT = 124
 COLUMNS = 80  # of a terminal on which no guest's line wraps (CONMUX_COLUMNS, and one)
 # A guest that had the terminal may have left it in any mode: the hypervisor resets it when the user
-# leaves the guest (RESET_TERMINAL in kernel/monitor/conmux.c says what is what), we when a run ends.
+# leaves the guest (RESET_TERMINAL in kernel/console/mux.c says what is what), we when a run ends.
 RESET_TERMINAL = (
     b"\x18\x1b\\\x1b<\x1b[!p\x1b[2l\x1b[12h\x1b[4l\x1b[20l\x1b[?1l\x1b>\x1b[?5l\x1b[?6l\x1b[?7h"
     b"\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l"
@@ -43,7 +43,7 @@ RESET_TERMINAL = (
     b"\x1b[?9001l\x1b[0m\x1b[?25h\x1b[999;1H\r\n")
 ANSWERS_SECONDS = 0.2  # until a terminal has answered what a guest asked it
 # Keys as sequences: a guest can switch the terminal to a mode in which Ctrl-A is one (see
-# kernel/monitor/detachkey.h), and the X behind it.
+# kernel/console/detachkey.h), and the X behind it.
 KEY_SEQUENCE = re.compile(rb"\x1b\[(?:(\d+)(?::\d*)*(?:;(\d+)(?::([123]))?)?(?:;[\d:]*)?u"
                           rb"|27;(\d+);(\d+)~|\d*;\d*;(\d+);([01])(?:;\d*)*_)")
 

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Pages that are left alone, and blocks that only the cache holds: see rest.h. */
+#include "mm/fold/rest.h"
+
+#include "base/bits.h"
+#include "base/string.h"
+#include "mm/cache/store.h"
+#include "mm/fold/block.h"
+#include "mm/fold/index.h"
+#include "mm/fold/page.h"
+
+void fold_rest_for(struct p2m *p, gfn_t gfn, uint8_t rounds)
+{
+    struct p2m_notes *notes = p2m_notes(p, gfn);
+    unsigned i = gfn.n % P2M_REGION_PAGES;
+
+    notes->resting[i / 64] |= BIT(i % 64);
+    notes->pages[i].rests = rounds;
+}
+
+/* ---- which are called ----------------------------------------------------------------------- */
+
+static uint16_t tag_of(uint64_t hash)
+{
+    return (uint16_t)(hash & (BIT(FOLD_TAG_BITS) - 1));
+}
+
+static void note_alone(struct fold_alone *a, const struct frame *fr)
+{
+    uint16_t tag = tag_of(frame_hash(fr));
+
+    a->any = true;
+    if (fr->flags & FRAME_F_HASHED) {
+        a->bits[tag / 64] |= BIT(tag % 64);
+    } else {
+        a->all = true;
+    }
+}
+
+void fold_rest_alone(void *ctx, mfn_t mfn)
+{
+    struct fold *f = ctx;
+    const struct frame *fr = frame_of(f->frames, mfn);
+
+    if (fr->state == FRAME_CACHE && (fr->flags & FRAME_F_STABLE)) {
+        note_alone(&f->alone[0], fr);
+        note_alone(&f->alone[1], fr);
+    }
+}
+
+void fold_rest_turn(struct fold *f)
+{
+    if (f->alone[0].any) {
+        f->alone[0] = f->alone[1];
+        memset(&f->alone[1], 0, sizeof(f->alone[1]));
+    }
+}
+
+static bool is_called(const struct fold *f, const struct p2m *p, const struct gpage *page)
+{
+    const struct fold_alone *a = &f->alone[0];
+
+    /* Where checksums tell what changed, what was remembered may be of other content. */
+    return a->all || !(page->flags & GPAGE_F_TAGGED) || !fold_by_dirty(f, p) ||
+           (a->bits[page->since / 64] >> page->since % 64 & 1);
+}
+
+uint64_t fold_rest_called(const struct fold *f, const struct p2m *p, gfn_t first, uint64_t resting)
+{
+    uint64_t called = 0;
+
+    if (!f->alone[0].any) {
+        return 0;
+    }
+    for (; resting; resting &= resting - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(resting);
+        called |= is_called(f, p, p2m_page(p, GFN(first.n + i))) ? BIT(i) : 0;
+    }
+    return called;
+}
+
+/* ---- where they go -------------------------------------------------------------------------- */
+
+/* Whether a page that is left alone may still be what a block of the cache is: one that rests, or
+ * is free and so of no use to anybody. What somebody wants to be left alone is not touched at all.
+ */
+static bool may_join(const struct fold *f, const struct gpage *page)
+{
+    bool cached = page->class == PAGE_CACHE && f->on.pagecache != FOLD_PAGECACHE_SCAN;
+
+    return page->class == PAGE_FREE || (!(f->on.skip >> page->class & 1) && !cached);
+}
+
+/* The page's hash, remembered; not while `since` is still wanted for what it says of the last fold.
+ */
+static uint64_t take_tag(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    struct gpage *page = p2m_page(p, gfn);
+    uint64_t hash = fold_index_hash(f, p->group, mfn);
+
+    f->hashes++;
+    if (!(page->flags & GPAGE_F_BROKEN)) {
+        page->since = tag_of(hash);
+        page->flags |= GPAGE_F_TAGGED;
+    }
+    return hash;
+}
+
+void fold_rest_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    struct gpage *page = p2m_page(p, gfn);
+
+    page->flags &= (uint8_t)~GPAGE_F_TAGGED;
+    if (!may_join(f, page) || !f->cache || f->cache->mode != CACHE_FOLD ||
+        f->frames->by_state[FRAME_CACHE] == 0) {
+        return;
+    }
+    fold_bracket(f);
+    uint64_t hash = f->on.index == FOLD_HASH ? take_tag(f, p, gfn, mfn) : 0;
+    (void)fold_block_join(f, p, gfn, mfn, hash);
+}
+
+void fold_rest_look(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
+{
+    const struct frame *fr = frame_of(f->frames, mfn);
+
+    f->pages_scanned++;
+    if ((fr->state != FRAME_PRIVATE && !fold_is_new_block(f, mfn)) ||
+        (fr->flags & FRAME_F_UNSTABLE)) {
+        return; /* folded, or where a block that comes finds it */
+    }
+    if (fr->pins > 0) {
+        fold_again(p, gfn);
+        return;
+    }
+    fold_rest_join(f, p, gfn, mfn);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pages that are left alone for a while, and the blocks that only the cache holds. Private to mm/.
+ *
+ * A page that rests is in no index, as nobody is to be folded with it. But a block that it equals
+ * would be held twice when the cache is the only other one to have it. So such a page joins the
+ * block when it is looked at, and remembers a part of its hash; and when a block comes to be the
+ * cache's alone later on, those of its hash are looked at in the pass under way or the next one.
+ */
+#ifndef MM_FOLD_REST_H
+#define MM_FOLD_REST_H
+
+#include "mm/fold/fold.h"
+
+/* The page is left alone until `rounds` times the engine's resting pages have been woken. */
+void fold_rest_for(struct p2m *p, gfn_t gfn, uint8_t rounds);
+
+/* The stable frame of a block is the cache's alone: struct frames' alone. `ctx` is the struct fold.
+ */
+void fold_rest_alone(void *ctx, mfn_t mfn);
+/* A pass is over. */
+void fold_rest_turn(struct fold *f);
+
+/* Of the 64 pages from `first` on, those of `resting` that may be what such a block is. */
+uint64_t fold_rest_called(const struct fold *f, const struct p2m *p, gfn_t first, uint64_t resting);
+/* Looks at a page that was called. */
+void fold_rest_look(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn);
+/* A page that is left alone otherwise goes where the cache has a block that it equals, if it may.
+ */
+void fold_rest_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn);
+
+#endif
