@@ -27,15 +27,15 @@
 #define KBD_PULSE_MASK 0xf1u
 #define KBD_PULSE_RESET 0xf0u /* 0xf0..0xfe, even: bit 0 low pulses the reset line */
 
-static uint64_t now_ticks(const struct acpipm *p)
+static uint64_t now_ticks(const struct vacpi_pm *p)
 {
     uint64_t now = p->frozen ? p->frozen_ns : p->q->now_ns();
 
-    return ticks_from_ns(now - p->skipped_ns, ACPIPM_TMR_HZ);
+    return ticks_from_ns(now - p->skipped_ns, VACPI_PM_TMR_HZ);
 }
 
 /* Takes notice of the timer's carry. */
-static void settle(struct acpipm *p)
+static void settle(struct vacpi_pm *p)
 {
     uint64_t now = now_ticks(p);
 
@@ -45,25 +45,25 @@ static void settle(struct acpipm *p)
     p->seen_ticks = now;
 }
 
-static void update(struct acpipm *p)
+static void update(struct vacpi_pm *p)
 {
     bool level = (p->status & p->enable & PM1_ENABLE_BITS) != 0 && p->control & CNT_SCI_EN;
 
     if (p->enable & PM1_TMR && !(p->status & PM1_TMR) && !p->frozen) {
         uint64_t next = ((p->seen_ticks >> TMR_CARRY_SHIFT) + 1) << TMR_CARRY_SHIFT;
-        timerq_arm(p->q, &p->timer, ticks_to_ns(next, ACPIPM_TMR_HZ) + p->skipped_ns);
+        timerq_arm(p->q, &p->timer, ticks_to_ns(next, VACPI_PM_TMR_HZ) + p->skipped_ns);
     } else {
         timerq_cancel(p->q, &p->timer);
     }
     if (level != p->level) {
         p->level = level;
-        p->irqs.set_line(p->irqs.ctx, ACPIPM_SCI, level);
+        p->irqs.set_line(p->irqs.ctx, VACPI_PM_SCI, level);
     }
 }
 
 static void timer_fired(void *ctx, uint64_t now_ns)
 {
-    struct acpipm *p = ctx;
+    struct vacpi_pm *p = ctx;
 
     (void)now_ns;
     settle(p);
@@ -72,7 +72,7 @@ static void timer_fired(void *ctx, uint64_t now_ns)
 
 static uint8_t read_evt(void *dev, unsigned port)
 {
-    struct acpipm *p = dev;
+    struct vacpi_pm *p = dev;
     uint16_t reg;
 
     settle(p);
@@ -82,7 +82,7 @@ static uint8_t read_evt(void *dev, unsigned port)
 
 static void write_evt(void *dev, unsigned port, uint8_t value)
 {
-    struct acpipm *p = dev;
+    struct vacpi_pm *p = dev;
     unsigned shift = port & 1 ? 8 : 0;
     uint16_t bits = (uint16_t)(value << shift);
 
@@ -97,21 +97,21 @@ static void write_evt(void *dev, unsigned port, uint8_t value)
 
 static uint8_t read_cnt(void *dev, unsigned port)
 {
-    const struct acpipm *p = dev;
+    const struct vacpi_pm *p = dev;
 
     return (uint8_t)(port & 1 ? p->control >> 8 : p->control);
 }
 
 static void write_cnt(void *dev, unsigned port, uint8_t value)
 {
-    struct acpipm *p = dev;
+    struct vacpi_pm *p = dev;
     unsigned shift = port & 1 ? 8 : 0;
     uint16_t reg = (uint16_t)((p->control & ~(0xffu << shift)) | (unsigned)value << shift);
 
     /* ACPI mode is the only one: there is no SMI command port to switch it, so SCI_EN stays. */
     p->control = (reg & CNT_BITS) | CNT_SCI_EN;
     update(p);
-    if (reg & CNT_SLP_EN && CNT_SLP_TYP(reg) == ACPIPM_SLP_TYP_S5) {
+    if (reg & CNT_SLP_EN && CNT_SLP_TYP(reg) == VACPI_PM_SLP_TYP_S5) {
         p->ops->power_off(p->ctx);
     }
 }
@@ -138,7 +138,7 @@ static void cnt_io_write(void *dev, uint64_t addr, unsigned size, uint64_t value
 
 static uint64_t tmr_io_read(void *dev, uint64_t addr, unsigned size)
 {
-    const struct acpipm *p = dev;
+    const struct vacpi_pm *p = dev;
 
     (void)size;
     return addr < 4 ? (uint32_t)now_ticks(p) >> 8 * addr : 0;
@@ -148,7 +148,7 @@ static uint64_t tmr_io_read(void *dev, uint64_t addr, unsigned size)
 
 static uint64_t cf9_read(void *dev, uint64_t addr, unsigned size)
 {
-    const struct acpipm *p = dev;
+    const struct vacpi_pm *p = dev;
 
     (void)addr;
     (void)size;
@@ -157,7 +157,7 @@ static uint64_t cf9_read(void *dev, uint64_t addr, unsigned size)
 
 static void cf9_write(void *dev, uint64_t addr, unsigned size, uint64_t value)
 {
-    struct acpipm *p = dev;
+    struct vacpi_pm *p = dev;
     bool pulse = value & CF9_RST_CPU && !(p->reset_control & CF9_RST_CPU);
 
     (void)addr;
@@ -170,7 +170,7 @@ static void cf9_write(void *dev, uint64_t addr, unsigned size, uint64_t value)
 
 static uint64_t port92_read(void *dev, uint64_t addr, unsigned size)
 {
-    const struct acpipm *p = dev;
+    const struct vacpi_pm *p = dev;
 
     (void)addr;
     (void)size;
@@ -179,7 +179,7 @@ static uint64_t port92_read(void *dev, uint64_t addr, unsigned size)
 
 static void port92_write(void *dev, uint64_t addr, unsigned size, uint64_t value)
 {
-    struct acpipm *p = dev;
+    struct vacpi_pm *p = dev;
 
     (void)addr;
     (void)size;
@@ -199,7 +199,7 @@ static uint64_t kbd_read(void *dev, uint64_t addr, unsigned size)
 
 static void kbd_command_write(void *dev, uint64_t addr, unsigned size, uint64_t value)
 {
-    struct acpipm *p = dev;
+    struct vacpi_pm *p = dev;
 
     (void)addr;
     (void)size;
@@ -208,21 +208,21 @@ static void kbd_command_write(void *dev, uint64_t addr, unsigned size, uint64_t 
     }
 }
 
-void acpipm_press_power(struct acpipm *p)
+void vacpi_pm_press_power(struct vacpi_pm *p)
 {
     p->status |= PM1_PWRBTN;
     settle(p);
     update(p);
 }
 
-void acpipm_rtc_alarm(struct acpipm *p)
+void vacpi_pm_rtc_alarm(struct vacpi_pm *p)
 {
     p->status |= PM1_RTC;
     settle(p);
     update(p);
 }
 
-void acpipm_freeze(struct acpipm *p)
+void vacpi_pm_freeze(struct vacpi_pm *p)
 {
     settle(p);
     timerq_cancel(p->q, &p->timer);
@@ -230,34 +230,34 @@ void acpipm_freeze(struct acpipm *p)
     p->frozen_ns = p->q->now_ns();
 }
 
-void acpipm_thaw(struct acpipm *p)
+void vacpi_pm_thaw(struct vacpi_pm *p)
 {
     p->frozen = false;
     p->skipped_ns += p->q->now_ns() - p->frozen_ns;
     update(p);
 }
 
-void acpipm_stop(struct acpipm *p)
+void vacpi_pm_stop(struct vacpi_pm *p)
 {
     timerq_cancel(p->q, &p->timer);
 }
 
-void acpipm_init(struct acpipm *p, struct timerq *q, const struct irq_sink *irqs,
-                 const struct acpipm_ops *ops, void *ctx)
+void vacpi_pm_init(struct vacpi_pm *p, struct timerq *q, const struct irq_sink *irqs,
+                   const struct vacpi_pm_ops *ops, void *ctx)
 {
-    *p = (struct acpipm){
+    *p = (struct vacpi_pm){
         .ops = ops, .ctx = ctx, .irqs = *irqs, .q = q, .control = CNT_SCI_EN, .port92 = PORT92_A20};
     timer_init(&p->timer, timer_fired, p);
     p->seen_ticks = now_ticks(p);
 }
 
-enum status acpipm_attach(struct acpipm *p, struct iobus *ports)
+enum status vacpi_pm_attach(struct vacpi_pm *p, struct iobus *ports)
 {
     const struct io_range ranges[] = {
-        {ACPIPM_EVT_PORT, 4, evt_io_read, evt_io_write, p},
-        {ACPIPM_CNT_PORT, 2, cnt_io_read, cnt_io_write, p},
-        {ACPIPM_TMR_PORT, 4, tmr_io_read, NULL, p},
-        {ACPIPM_RESET_PORT, 1, cf9_read, cf9_write, p},
+        {VACPI_PM_EVT_PORT, 4, evt_io_read, evt_io_write, p},
+        {VACPI_PM_CNT_PORT, 2, cnt_io_read, cnt_io_write, p},
+        {VACPI_PM_TMR_PORT, 4, tmr_io_read, NULL, p},
+        {VACPI_PM_RESET_PORT, 1, cf9_read, cf9_write, p},
         {0x92, 1, port92_read, port92_write, p},
         {0x60, 1, kbd_read, NULL, p},
         {0x64, 1, kbd_read, kbd_command_write, p},

@@ -15,23 +15,23 @@
 #include "drivers/guest/iobus.h"
 #include "drivers/guest/irq.h"
 
-#define ACPIPM_EVT_PORT 0x600 /* status, enable: two words */
-#define ACPIPM_CNT_PORT 0x604 /* one word */
-#define ACPIPM_TMR_PORT 0x608 /* one dword */
-#define ACPIPM_SCI 9
-#define ACPIPM_TMR_HZ 3579545u
-#define ACPIPM_SLP_TYP_S5 5 /* what \_S5 in guests/acpi/dsdt.asl says */
-#define ACPIPM_RESET_PORT 0xcf9
-#define ACPIPM_RESET_VALUE 6
+#define VACPI_PM_EVT_PORT 0x600 /* status, enable: two words */
+#define VACPI_PM_CNT_PORT 0x604 /* one word */
+#define VACPI_PM_TMR_PORT 0x608 /* one dword */
+#define VACPI_PM_SCI 9
+#define VACPI_PM_TMR_HZ 3579545u
+#define VACPI_PM_SLP_TYP_S5 5 /* what \_S5 in guests/acpi/dsdt.asl says */
+#define VACPI_PM_RESET_PORT 0xcf9
+#define VACPI_PM_RESET_VALUE 6
 
 /* Called from inside the guest's access: note it, and act when the access is over. */
-struct acpipm_ops {
+struct vacpi_pm_ops {
     void (*power_off)(void *ctx);
     void (*reset)(void *ctx);
 };
 
-struct acpipm {
-    const struct acpipm_ops *ops;
+struct vacpi_pm {
+    const struct vacpi_pm_ops *ops;
     void *ctx;
     struct irq_sink irqs;
     struct timerq *q;
@@ -45,18 +45,18 @@ struct acpipm {
 };
 
 /* After power-up. `ops` say what a guest's power-off and resets do; called with ctx. */
-void acpipm_init(struct acpipm *p, struct timerq *q, const struct irq_sink *irqs,
-                 const struct acpipm_ops *ops, void *ctx);
+void vacpi_pm_init(struct vacpi_pm *p, struct timerq *q, const struct irq_sink *irqs,
+                   const struct vacpi_pm_ops *ops, void *ctx);
 /* Puts its ports on the bus. */
-enum status acpipm_attach(struct acpipm *p, struct iobus *ports) MUST_CHECK;
+enum status vacpi_pm_attach(struct vacpi_pm *p, struct iobus *ports) MUST_CHECK;
 /* The power button: asks a guest that listens to shut down. */
-void acpipm_press_power(struct acpipm *p);
+void vacpi_pm_press_power(struct vacpi_pm *p);
 /* The RTC's alarm has come (ACPI 6.4, 4.8.3.1): wakes a guest that enabled it. */
-void acpipm_rtc_alarm(struct acpipm *p);
-/* The PM timer stands still until acpipm_thaw; events still come. */
-void acpipm_freeze(struct acpipm *p);
-void acpipm_thaw(struct acpipm *p);
+void vacpi_pm_rtc_alarm(struct vacpi_pm *p);
+/* The PM timer stands still until vacpi_pm_thaw; events still come. */
+void vacpi_pm_freeze(struct vacpi_pm *p);
+void vacpi_pm_thaw(struct vacpi_pm *p);
 /* Takes its timer off the queue. */
-void acpipm_stop(struct acpipm *p);
+void vacpi_pm_stop(struct vacpi_pm *p);
 
 #endif

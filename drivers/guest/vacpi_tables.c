@@ -141,28 +141,28 @@ static void put_fadt(uint8_t *t, uint32_t facs, uint32_t dsdt)
     store_le32(t + FADT_FACS, facs);
     store_le32(t + FADT_DSDT, dsdt);
     t[FADT_PM_PROFILE] = 4; /* an enterprise server */
-    store_le16(t + FADT_SCI, ACPIPM_SCI);
+    store_le16(t + FADT_SCI, VACPI_PM_SCI);
     /* No SMI command port: the machine is in ACPI mode from the start. */
-    store_le32(t + FADT_PM1A_EVT, ACPIPM_EVT_PORT);
-    store_le32(t + FADT_PM1A_CNT, ACPIPM_CNT_PORT);
-    store_le32(t + FADT_PM_TMR, ACPIPM_TMR_PORT);
+    store_le32(t + FADT_PM1A_EVT, VACPI_PM_EVT_PORT);
+    store_le32(t + FADT_PM1A_CNT, VACPI_PM_CNT_PORT);
+    store_le32(t + FADT_PM_TMR, VACPI_PM_TMR_PORT);
     t[FADT_PM1_EVT_LEN] = 4;
     t[FADT_PM1_CNT_LEN] = 2;
     t[FADT_PM_TMR_LEN] = 4;
     store_le16(t + FADT_C2_LATENCY, NO_C2);
     store_le16(t + FADT_C3_LATENCY, NO_C3);
-    t[FADT_CENTURY] = RTC_CENTURY;
+    t[FADT_CENTURY] = VRTC_CENTURY;
     store_le16(t + FADT_BOOT_ARCH, BOOT_ARCH_LEGACY | BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_ASPM);
     store_le32(t + FADT_FLAGS, FLAG_WBINVD | FLAG_PROC_C1 | FLAG_SLP_BUTTON | FLAG_TMR_VAL_EXT |
                                    FLAG_RESET_REG); /* FIX_RTC is 0: RTC_STS is there */
-    put_gas(t + FADT_RESET_REG, ACPIPM_RESET_PORT, 8, 1);
-    t[FADT_RESET_VALUE] = ACPIPM_RESET_VALUE;
+    put_gas(t + FADT_RESET_REG, VACPI_PM_RESET_PORT, 8, 1);
+    t[FADT_RESET_VALUE] = VACPI_PM_RESET_VALUE;
     t[FADT_MINOR] = 4;
     /* X_FIRMWARE_CTRL stays 0: the FACS is named by the 32-bit field, and only one may be. */
     store_le64(t + FADT_X_DSDT, dsdt);
-    put_gas(t + FADT_X_PM1A_EVT, ACPIPM_EVT_PORT, 32, 2);
-    put_gas(t + FADT_X_PM1A_CNT, ACPIPM_CNT_PORT, 16, 2);
-    put_gas(t + FADT_X_PM_TMR, ACPIPM_TMR_PORT, 32, 3);
+    put_gas(t + FADT_X_PM1A_EVT, VACPI_PM_EVT_PORT, 32, 2);
+    put_gas(t + FADT_X_PM1A_CNT, VACPI_PM_CNT_PORT, 16, 2);
+    put_gas(t + FADT_X_PM_TMR, VACPI_PM_TMR_PORT, 32, 3);
     seal(t);
 }
 
@@ -190,7 +190,7 @@ static void put_madt(uint8_t *t, uint32_t len, unsigned n_cpus)
     uint8_t *p = t + HEADER_BYTES + 8;
 
     put_header(t, "APIC", len, 5);
-    store_le32(t + HEADER_BYTES, LAPIC_DEFAULT_BASE);
+    store_le32(t + HEADER_BYTES, VLAPIC_DEFAULT_BASE);
     store_le32(t + HEADER_BYTES + 4, MADT_PCAT_COMPAT);
     for (unsigned i = 0; i < n_cpus; i++) {
         p[0] = 0; /* processor local APIC */
@@ -202,11 +202,11 @@ static void put_madt(uint8_t *t, uint32_t len, unsigned n_cpus)
     }
     p[0] = 1; /* I/O APIC */
     p[1] = MADT_IOAPIC_BYTES;
-    store_le32(p + 4, IOAPIC_BASE);
+    store_le32(p + 4, VIOAPIC_BASE);
     p += MADT_IOAPIC_BYTES; /* its id and first interrupt are 0 */
-    p = put_override(p, 0, IOAPIC_TIMER_INPUT, 0);
-    p = put_override(p, ACPIPM_SCI, ACPIPM_SCI, 0xd); /* level, high */
-    p = put_override(p, 10, 10, 0xd);                 /* PCI's lines, likewise */
+    p = put_override(p, 0, VIOAPIC_TIMER_INPUT, 0);
+    p = put_override(p, VACPI_PM_SCI, VACPI_PM_SCI, 0xd); /* level, high */
+    p = put_override(p, 10, 10, 0xd);                     /* PCI's lines, likewise */
     p = put_override(p, 11, 11, 0xd);
     p[0] = 4; /* local APIC NMI */
     p[1] = MADT_NMI_BYTES;

@@ -32,7 +32,7 @@
 #define MSI_ASSERT 0x4000u
 #define MSI_LEVEL 0x8000u
 
-static void send(struct ioapic *a, unsigned n)
+static void send(struct vioapic *a, unsigned n)
 {
     uint64_t e = a->entries[n];
     uint64_t addr = MSI_BASE | ENTRY_DEST(e) << 12 | ((e & ENTRY_LOGICAL) ? MSI_LOGICAL : 0);
@@ -42,7 +42,7 @@ static void send(struct ioapic *a, unsigned n)
     a->irqs.message(a->irqs.ctx, addr, data);
 }
 
-static bool intr_open(const struct ioapic *a)
+static bool intr_open(const struct vioapic *a)
 {
     uint64_t e = a->entries[INTR_INPUT];
 
@@ -50,7 +50,7 @@ static bool intr_open(const struct ioapic *a)
 }
 
 /* Delivers what stands at a level-triggered input, unless an earlier one has not ended yet. */
-static void look_at_level(struct ioapic *a, unsigned n)
+static void look_at_level(struct vioapic *a, unsigned n)
 {
     uint64_t *e = &a->entries[n];
 
@@ -60,7 +60,7 @@ static void look_at_level(struct ioapic *a, unsigned n)
     }
 }
 
-static void set_input(struct ioapic *a, unsigned n, bool level)
+static void set_input(struct vioapic *a, unsigned n, bool level)
 {
     bool was = a->lines & BIT32(n);
     if (level == was) {
@@ -74,19 +74,19 @@ static void set_input(struct ioapic *a, unsigned n, bool level)
     look_at_level(a, n);
 }
 
-void ioapic_set_line(struct ioapic *a, unsigned line, bool level)
+void vioapic_set_line(struct vioapic *a, unsigned line, bool level)
 {
     if (line < 16) {
-        set_input(a, line == 0 ? IOAPIC_TIMER_INPUT : line, level);
+        set_input(a, line == 0 ? VIOAPIC_TIMER_INPUT : line, level);
     }
 }
 
-void ioapic_set_intr(struct ioapic *a, bool level)
+void vioapic_set_intr(struct vioapic *a, bool level)
 {
     set_input(a, INTR_INPUT, level);
 }
 
-bool ioapic_passes_intr(const struct ioapic *a, uint32_t *dest, bool *logical)
+bool vioapic_passes_intr(const struct vioapic *a, uint32_t *dest, bool *logical)
 {
     uint64_t e = a->entries[INTR_INPUT];
 
@@ -95,9 +95,9 @@ bool ioapic_passes_intr(const struct ioapic *a, uint32_t *dest, bool *logical)
     return intr_open(a);
 }
 
-bool ioapic_sends_nmi(const struct ioapic *a)
+bool vioapic_sends_nmi(const struct vioapic *a)
 {
-    for (unsigned n = 0; n < IOAPIC_INPUTS; n++) {
+    for (unsigned n = 0; n < VIOAPIC_INPUTS; n++) {
         if (!(a->entries[n] & ENTRY_MASKED) && ENTRY_MODE(a->entries[n]) == MODE_NMI) {
             return true;
         }
@@ -105,9 +105,9 @@ bool ioapic_sends_nmi(const struct ioapic *a)
     return false;
 }
 
-void ioapic_eoi(struct ioapic *a, uint8_t vector)
+void vioapic_eoi(struct vioapic *a, uint8_t vector)
 {
-    for (unsigned n = 0; n < IOAPIC_INPUTS; n++) {
+    for (unsigned n = 0; n < VIOAPIC_INPUTS; n++) {
         uint64_t *e = &a->entries[n];
         if ((*e & ENTRY_REMOTE_IRR) && (*e & ENTRY_VECTOR) == vector) {
             *e &= ~ENTRY_REMOTE_IRR;
@@ -116,7 +116,7 @@ void ioapic_eoi(struct ioapic *a, uint8_t vector)
     }
 }
 
-static void write_entry(struct ioapic *a, unsigned half, uint32_t value)
+static void write_entry(struct vioapic *a, unsigned half, uint32_t value)
 {
     unsigned n = half / 2;
     uint64_t *e = &a->entries[n], old = *e;
@@ -137,7 +137,7 @@ static void write_entry(struct ioapic *a, unsigned half, uint32_t value)
 
 static uint64_t read(void *dev, uint64_t addr, unsigned size)
 {
-    const struct ioapic *a = dev;
+    const struct vioapic *a = dev;
     uint32_t i = a->select;
 
     (void)size;
@@ -151,9 +151,9 @@ static uint64_t read(void *dev, uint64_t addr, unsigned size)
         return a->id;
     }
     if (i == INDEX_VERSION) {
-        return VERSION | (IOAPIC_INPUTS - 1) << 16;
+        return VERSION | (VIOAPIC_INPUTS - 1) << 16;
     }
-    if (i >= INDEX_TABLE && i < INDEX_TABLE + 2 * IOAPIC_INPUTS) {
+    if (i >= INDEX_TABLE && i < INDEX_TABLE + 2 * VIOAPIC_INPUTS) {
         uint64_t e = a->entries[(i - INDEX_TABLE) / 2];
         return i % 2 ? e >> 32 : (uint32_t)e;
     }
@@ -162,31 +162,31 @@ static uint64_t read(void *dev, uint64_t addr, unsigned size)
 
 static void write(void *dev, uint64_t addr, unsigned size, uint64_t value)
 {
-    struct ioapic *a = dev;
+    struct vioapic *a = dev;
     uint32_t i = a->select;
 
     (void)size;
     if (addr == REG_SELECT) {
         a->select = value & 0xff;
     } else if (addr == REG_EOI) {
-        ioapic_eoi(a, (uint8_t)value);
+        vioapic_eoi(a, (uint8_t)value);
     } else if (addr == REG_WINDOW && i == INDEX_ID) {
         a->id = (uint32_t)value & 0x0f000000;
-    } else if (addr == REG_WINDOW && i >= INDEX_TABLE && i < INDEX_TABLE + 2 * IOAPIC_INPUTS) {
+    } else if (addr == REG_WINDOW && i >= INDEX_TABLE && i < INDEX_TABLE + 2 * VIOAPIC_INPUTS) {
         write_entry(a, i - INDEX_TABLE, (uint32_t)value);
     }
 }
 
-void ioapic_init(struct ioapic *a, const struct irq_sink *irqs)
+void vioapic_init(struct vioapic *a, const struct irq_sink *irqs)
 {
     memset(a, 0, sizeof(*a));
     a->irqs = *irqs;
-    for (unsigned n = 0; n < IOAPIC_INPUTS; n++) {
+    for (unsigned n = 0; n < VIOAPIC_INPUTS; n++) {
         a->entries[n] = ENTRY_MASKED;
     }
 }
 
-enum status ioapic_attach(struct ioapic *a, struct iobus *mmio)
+enum status vioapic_attach(struct vioapic *a, struct iobus *mmio)
 {
-    return iobus_add(mmio, IOAPIC_BASE, PAGE_SIZE, read, write, a);
+    return iobus_add(mmio, VIOAPIC_BASE, PAGE_SIZE, read, write, a);
 }

@@ -3,7 +3,7 @@
  * The 82093AA I/O APIC: 24 inputs, each with a redirection entry, at 0xfec00000.
  *
  * Interrupts leave as messages to the local APICs (irq_sink.message). A level-triggered input that
- * was delivered waits (remote IRR) for ioapic_eoi of its vector, then is looked at again. ISA line
+ * was delivered waits (remote IRR) for vioapic_eoi of its vector, then is looked at again. ISA line
  * n is input n, but for line 0, the timer, which is input 2, as the MADT says. Input 0 is the PIC's
  * INTR, for an entry with delivery mode ExtINT: the processor then takes the vector from the PIC,
  * so the message says only that there is one. Lines are active when set, whatever polarity an entry
@@ -17,30 +17,30 @@
 #include "drivers/guest/iobus.h"
 #include "drivers/guest/irq.h"
 
-#define IOAPIC_BASE 0xfec00000u
-#define IOAPIC_INPUTS 24u
-#define IOAPIC_TIMER_INPUT 2u
+#define VIOAPIC_BASE 0xfec00000u
+#define VIOAPIC_INPUTS 24u
+#define VIOAPIC_TIMER_INPUT 2u
 
-struct ioapic {
-    uint64_t entries[IOAPIC_INPUTS];
+struct vioapic {
+    uint64_t entries[VIOAPIC_INPUTS];
     uint32_t lines; /* levels of the inputs */
     uint32_t select, id;
     struct irq_sink irqs;
 };
 
 /* After power-up: everything masked. */
-void ioapic_init(struct ioapic *a, const struct irq_sink *irqs);
+void vioapic_init(struct vioapic *a, const struct irq_sink *irqs);
 /* Puts its registers on the MMIO bus. */
-enum status ioapic_attach(struct ioapic *a, struct iobus *mmio) MUST_CHECK;
+enum status vioapic_attach(struct vioapic *a, struct iobus *mmio) MUST_CHECK;
 /* The level of ISA line 0..15. */
-void ioapic_set_line(struct ioapic *a, unsigned line, bool level);
+void vioapic_set_line(struct vioapic *a, unsigned line, bool level);
 /* The level of the PIC's INTR output. */
-void ioapic_set_intr(struct ioapic *a, bool level);
-/* Whether INTR goes through as ExtINT, and to which local APICs: for lapic_matches. */
-bool ioapic_passes_intr(const struct ioapic *a, uint32_t *dest, bool *logical);
+void vioapic_set_intr(struct vioapic *a, bool level);
+/* Whether INTR goes through as ExtINT, and to which local APICs: for vlapic_matches. */
+bool vioapic_passes_intr(const struct vioapic *a, uint32_t *dest, bool *logical);
 /* Whether some input would be delivered as an NMI. */
-bool ioapic_sends_nmi(const struct ioapic *a);
+bool vioapic_sends_nmi(const struct vioapic *a);
 /* A local APIC has ended the interrupt of this vector, which came as level-triggered. */
-void ioapic_eoi(struct ioapic *a, uint8_t vector);
+void vioapic_eoi(struct vioapic *a, uint8_t vector);
 
 #endif

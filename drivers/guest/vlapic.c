@@ -38,7 +38,7 @@ static int highest(const uint64_t *set)
 }
 
 /* SDM vol. 3, 11.8.3.1: the class of the TPR or of what is being served, whichever is higher. */
-uint32_t lapic_ppr(const struct lapic *l)
+uint32_t vlapic_ppr(const struct vlapic *l)
 {
     int serving = highest(l->isr);
     uint32_t isrv = serving < 0 ? 0 : (uint32_t)serving;
@@ -46,17 +46,17 @@ uint32_t lapic_ppr(const struct lapic *l)
     return l->tpr >> 4 >= isrv >> 4 ? l->tpr : isrv & 0xf0u;
 }
 
-int lapic_highest(const struct lapic *l)
+int vlapic_highest(const struct vlapic *l)
 {
     int vector = highest(l->irr);
 
-    if (vector < 0 || !lapic_is_present(l)) {
+    if (vector < 0 || !vlapic_is_present(l)) {
         return -1;
     }
-    return (uint32_t)vector >> 4 > lapic_ppr(l) >> 4 ? vector : -1;
+    return (uint32_t)vector >> 4 > vlapic_ppr(l) >> 4 ? vector : -1;
 }
 
-void lapic_ack(struct lapic *l, unsigned vector)
+void vlapic_ack(struct vlapic *l, unsigned vector)
 {
     if (vector < 256 && test_bit(l->irr, vector)) {
         clear_bit(l->irr, vector);
@@ -64,7 +64,7 @@ void lapic_ack(struct lapic *l, unsigned vector)
     }
 }
 
-void lapic_eoi(struct lapic *l)
+void vlapic_eoi(struct vlapic *l)
 {
     int vector = highest(l->isr);
 
@@ -76,42 +76,42 @@ void lapic_eoi(struct lapic *l)
     }
 }
 
-bool lapic_accepts_extint(const struct lapic *l)
+bool vlapic_accepts_extint(const struct vlapic *l)
 {
     uint32_t lint0 = l->lvt[LVT_LINT0];
 
-    if (!lapic_is_present(l)) {
+    if (!vlapic_is_present(l)) {
         return l->bsp; /* the PIC is wired to INTR then, of the boot processor only */
     }
-    return !(lint0 & LVT_MASKED) && LVT_MODE(lint0) == LAPIC_EXTINT;
+    return !(lint0 & LVT_MASKED) && LVT_MODE(lint0) == VLAPIC_EXTINT;
 }
 
-uint8_t lapic_cr8_read(const struct lapic *l)
+uint8_t vlapic_cr8_read(const struct vlapic *l)
 {
     return l->tpr >> 4;
 }
 
-void lapic_cr8_write(struct lapic *l, uint8_t cr8)
+void vlapic_cr8_write(struct vlapic *l, uint8_t cr8)
 {
     l->tpr = (uint8_t)(cr8 << 4);
 }
 
-static void changed(struct lapic *l)
+static void changed(struct vlapic *l)
 {
     if (l->ops->changed != NULL) {
         l->ops->changed(l->ctx);
     }
 }
 
-static void accept_fixed(struct lapic *l, uint8_t vector, bool level)
+static void accept_fixed(struct vlapic *l, uint8_t vector, bool level)
 {
     bool fresh;
 
-    if (!lapic_is_on(l)) {
+    if (!vlapic_is_on(l)) {
         return;
     }
     if (vector < 16) {
-        lapic_error(l, ESR_RECEIVE_ILLEGAL);
+        vlapic_error(l, ESR_RECEIVE_ILLEGAL);
         return;
     }
     fresh = !test_bit(l->irr, vector);
@@ -126,29 +126,29 @@ static void accept_fixed(struct lapic *l, uint8_t vector, bool level)
     }
 }
 
-void lapic_deliver(struct lapic *l, enum lapic_mode mode, uint8_t vector, bool level)
+void vlapic_deliver(struct vlapic *l, enum vlapic_mode mode, uint8_t vector, bool level)
 {
     switch (mode) {
-    case LAPIC_FIXED:
-    case LAPIC_LOWEST:
+    case VLAPIC_FIXED:
+    case VLAPIC_LOWEST:
         accept_fixed(l, vector, level);
         break;
-    case LAPIC_NMI:
+    case VLAPIC_NMI:
         if (l->ops->nmi != NULL) {
             l->ops->nmi(l->ctx);
         }
         break;
-    case LAPIC_INIT:
+    case VLAPIC_INIT:
         if (l->ops->init != NULL) {
             l->ops->init(l->ctx);
         }
         break;
-    case LAPIC_SIPI:
+    case VLAPIC_SIPI:
         if (l->ops->sipi != NULL) {
             l->ops->sipi(l->ctx, vector);
         }
         break;
-    case LAPIC_EXTINT:
+    case VLAPIC_EXTINT:
         changed(l); /* the vector comes from the PIC when the processor acknowledges */
         break;
     default: /* no SMM; one is reserved */
@@ -156,37 +156,37 @@ void lapic_deliver(struct lapic *l, enum lapic_mode mode, uint8_t vector, bool l
     }
 }
 
-void lapic_local(struct lapic *l, unsigned lvt)
+void vlapic_local(struct vlapic *l, unsigned lvt)
 {
     uint32_t entry = l->lvt[lvt];
-    enum lapic_mode mode = LAPIC_FIXED;
+    enum vlapic_mode mode = VLAPIC_FIXED;
 
     if (entry & LVT_MASKED) {
         return;
     }
     if (lvt != LVT_TIMER && lvt != LVT_ERROR) {
-        mode = (enum lapic_mode)LVT_MODE(entry);
+        mode = (enum vlapic_mode)LVT_MODE(entry);
     }
-    lapic_deliver(l, mode, (uint8_t)(entry & LVT_VECTOR), false);
+    vlapic_deliver(l, mode, (uint8_t)(entry & LVT_VECTOR), false);
 }
 
 /* Only a new error interrupts, so that an error entry with an illegal vector ends here. */
-void lapic_error(struct lapic *l, uint32_t bits)
+void vlapic_error(struct vlapic *l, uint32_t bits)
 {
     bool fresh = bits & ~l->esr_pending;
 
     l->esr_pending |= bits;
     if (fresh) {
-        lapic_local(l, LVT_ERROR);
+        vlapic_local(l, LVT_ERROR);
     }
 }
 
-uint32_t lapic_x2apic_ldr(const struct lapic *l)
+uint32_t vlapic_x2apic_ldr(const struct vlapic *l)
 {
     return l->id >> 4 << 16 | 1u << (l->id & 15);
 }
 
-void lapic_clear(struct lapic *l)
+void vlapic_clear(struct vlapic *l)
 {
     timerq_cancel(l->q, &l->timer);
     for (unsigned w = 0; w < 4; w++) {
@@ -211,39 +211,39 @@ void lapic_clear(struct lapic *l)
     l->timer_done = false;
 }
 
-void lapic_reset(struct lapic *l)
+void vlapic_reset(struct vlapic *l)
 {
-    l->base_msr = LAPIC_DEFAULT_BASE | BASE_ENABLE | (l->bsp ? BASE_BSP : 0);
-    lapic_clear(l);
+    l->base_msr = VLAPIC_DEFAULT_BASE | BASE_ENABLE | (l->bsp ? BASE_BSP : 0);
+    vlapic_clear(l);
 }
 
-void lapic_init_signal(struct lapic *l)
+void vlapic_init_signal(struct vlapic *l)
 {
-    lapic_clear(l); /* SDM vol. 3, 11.4.7.3 */
+    vlapic_clear(l); /* SDM vol. 3, 11.4.7.3 */
 }
 
-void lapic_virtual_wire(struct lapic *l)
+void vlapic_virtual_wire(struct vlapic *l)
 {
     l->svr = SVR_ENABLE | 0x0f;
-    l->lvt[LVT_LINT0] = LAPIC_EXTINT << 8;
-    l->lvt[LVT_LINT1] = LAPIC_NMI << 8;
+    l->lvt[LVT_LINT0] = VLAPIC_EXTINT << 8;
+    l->lvt[LVT_LINT1] = VLAPIC_NMI << 8;
 }
 
-void lapic_stop(struct lapic *l)
+void vlapic_stop(struct vlapic *l)
 {
     timerq_cancel(l->q, &l->timer);
 }
 
-void lapic_init(struct lapic *l, uint32_t id, const struct lapic_ops *ops, void *ctx,
-                struct timerq *q, uint64_t bus_hz, bool bsp)
+void vlapic_init(struct vlapic *l, uint32_t id, const struct vlapic_ops *ops, void *ctx,
+                 struct timerq *q, uint64_t bus_hz, bool bsp)
 {
-    *l = (struct lapic){.id = id,
-                        .xapic_id = (uint8_t)id,
-                        .ops = ops,
-                        .ctx = ctx,
-                        .q = q,
-                        .bus_hz = MAX(MIN(bus_hz, HZ_MAX), HZ_MIN),
-                        .bsp = bsp};
-    timer_init(&l->timer, lapic_timer_fired, l);
-    lapic_reset(l);
+    *l = (struct vlapic){.id = id,
+                         .xapic_id = (uint8_t)id,
+                         .ops = ops,
+                         .ctx = ctx,
+                         .q = q,
+                         .bus_hz = MAX(MIN(bus_hz, HZ_MAX), HZ_MIN),
+                         .bsp = bsp};
+    timer_init(&l->timer, vlapic_timer_fired, l);
+    vlapic_reset(l);
 }

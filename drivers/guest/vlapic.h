@@ -2,9 +2,9 @@
 /*
  * One vCPU's local APIC: xAPIC by MMIO, x2APIC by MSRs, with its timer.
  *
- * The vCPU loop asks lapic_highest before each entry and calls lapic_ack when it injects; the PIC's
- * output counts only while lapic_accepts_extint. Messages and IPIs are routed over all APICs of the
- * VM, which the owner names. Everything runs under the VM's lock.
+ * The vCPU loop asks vlapic_highest before each entry and calls vlapic_ack when it injects; the
+ * PIC's output counts only while vlapic_accepts_extint. Messages and IPIs are routed over all APICs
+ * of the VM, which the owner names. Everything runs under the VM's lock.
  *
  * States: disabled <-> xAPIC -> x2APIC -> disabled (IA32_APIC_BASE). Source: SDM vol. 3, chapter 11
  * ("APIC").
@@ -17,46 +17,46 @@
 #include "base/types.h"
 #include "drivers/guest/tickfloor.h"
 
-#define LAPIC_DEFAULT_BASE 0xfee00000u
-#define LAPIC_MSR_BASE 0x1bu /* IA32_APIC_BASE */
-#define LAPIC_MSR_TSC_DEADLINE 0x6e0u
-#define LAPIC_MSR_X2APIC 0x800u /* .. 0x8ff */
+#define VLAPIC_DEFAULT_BASE 0xfee00000u
+#define VLAPIC_MSR_BASE 0x1bu /* IA32_APIC_BASE */
+#define VLAPIC_MSR_TSC_DEADLINE 0x6e0u
+#define VLAPIC_MSR_X2APIC 0x800u /* .. 0x8ff */
 /* Without a floor (tickfloor.h) a periodic timer fires at most this often: missed periods are
  * coalesced. The phase is kept. */
-#define LAPIC_MIN_PERIOD_NS 50000u
+#define VLAPIC_MIN_PERIOD_NS 50000u
 
 /* Delivery modes, as in ICR, LVT and MSI data bits 10:8. */
-enum lapic_mode {
-    LAPIC_FIXED,
-    LAPIC_LOWEST,
-    LAPIC_SMI,
-    LAPIC_RESERVED,
-    LAPIC_NMI,
-    LAPIC_INIT,
-    LAPIC_SIPI,
-    LAPIC_EXTINT
+enum vlapic_mode {
+    VLAPIC_FIXED,
+    VLAPIC_LOWEST,
+    VLAPIC_SMI,
+    VLAPIC_RESERVED,
+    VLAPIC_NMI,
+    VLAPIC_INIT,
+    VLAPIC_SIPI,
+    VLAPIC_EXTINT
 };
 
-struct lapic;
+struct vlapic;
 
-/* All get the ctx of lapic_init. `ipi`, `nmi`, `init`, `sipi`, `changed` may be NULL. */
-struct lapic_ops {
-    /* An interrupt command with more targets than the sender: the owner calls lapic_route_ipi with
+/* All get the ctx of vlapic_init. `ipi`, `nmi`, `init`, `sipi`, `changed` may be NULL. */
+struct vlapic_ops {
+    /* An interrupt command with more targets than the sender: the owner calls vlapic_route_ipi with
      * all APICs of the VM. NULL: the sender is the only one. */
-    void (*ipi)(void *ctx, struct lapic *from, uint64_t icr);
+    void (*ipi)(void *ctx, struct vlapic *from, uint64_t icr);
     void (*nmi)(void *ctx);
     void (*init)(void *ctx);
     void (*sipi)(void *ctx, uint8_t vector);
     /* The end of a level-triggered interrupt, for the I/O APIC. May be NULL. */
     void (*eoi)(void *ctx, uint8_t vector);
-    /* lapic_highest or lapic_accepts_extint may answer otherwise now: wake or kick the vCPU. */
+    /* vlapic_highest or vlapic_accepts_extint may answer otherwise now: wake or kick the vCPU. */
     void (*changed)(void *ctx);
     /* The moment of the timer queue's clock at which this vCPU's TSC reads `tsc` (its current
      * moment or earlier if that is past; TIMER_NEVER if out of reach). */
     uint64_t (*tsc_to_ns)(void *ctx, uint64_t tsc);
 };
 
-struct lapic {
+struct vlapic {
     uint64_t irr[4], isr[4], tmr[4]; /* bit v % 64 of word v / 64 */
     uint64_t base_msr;               /* IA32_APIC_BASE */
     uint64_t icr;
@@ -69,13 +69,13 @@ struct lapic {
     uint32_t divide, initial;
     uint64_t timer_start_ns;  /* when the present period began */
     bool timer_done;          /* a one-shot has expired: nothing counts until a count is written */
-    struct tick_floor *floor; /* the VM's, or NULL; to be set after lapic_init */
+    struct tick_floor *floor; /* the VM's, or NULL; to be set after vlapic_init */
     uint64_t ticks_given;     /* periods since timer_start_ns that need no interrupt any more */
     uint64_t bus_hz;
     bool bsp;
     struct timerq *q;
     struct timer timer;
-    const struct lapic_ops *ops;
+    const struct vlapic_ops *ops;
     void *ctx;
 };
 
@@ -83,55 +83,55 @@ struct lapic {
  * After power-up. bus_hz is the timer's input before its divider: what CPUID 15h tells the guest as
  * its crystal (1 GHz makes one count a nanosecond); 1 .. 4 GHz.
  */
-void lapic_init(struct lapic *l, uint32_t id, const struct lapic_ops *ops, void *ctx,
-                struct timerq *q, uint64_t bus_hz, bool bsp);
+void vlapic_init(struct vlapic *l, uint32_t id, const struct vlapic_ops *ops, void *ctx,
+                 struct timerq *q, uint64_t bus_hz, bool bsp);
 /* The reset state: xAPIC, software-disabled, all masked. Timer stopped. */
-void lapic_reset(struct lapic *l);
+void vlapic_reset(struct vlapic *l);
 /* What firmware leaves on the boot processor: enabled, LINT0 = ExtINT (virtual wire), LINT1 = NMI.
  */
-void lapic_virtual_wire(struct lapic *l);
+void vlapic_virtual_wire(struct vlapic *l);
 /* An INIT signal: as reset, but keeps the id, the mode and the enable bits of IA32_APIC_BASE. */
-void lapic_init_signal(struct lapic *l);
+void vlapic_init_signal(struct vlapic *l);
 /* Takes its timer off the queue. */
-void lapic_stop(struct lapic *l);
+void vlapic_stop(struct vlapic *l);
 
 /* ---- the vCPU loop ---- */
 /* The vector that can be delivered now (above the processor priority), or -1. */
-int lapic_highest(const struct lapic *l);
+int vlapic_highest(const struct vlapic *l);
 /* Moves that vector from IRR to ISR: it has been injected. */
-void lapic_ack(struct lapic *l, unsigned vector);
+void vlapic_ack(struct vlapic *l, unsigned vector);
 /* Whether the PIC's INTR reaches the processor by the APIC's own wire: APIC hardware-disabled, or
  * LINT0 open as ExtINT. */
-bool lapic_accepts_extint(const struct lapic *l);
+bool vlapic_accepts_extint(const struct vlapic *l);
 /* CR8 and TPR are one register: bits 7:4 of the TPR. */
-uint8_t lapic_cr8_read(const struct lapic *l);
-void lapic_cr8_write(struct lapic *l, uint8_t cr8); /* low 4 bits */
+uint8_t vlapic_cr8_read(const struct vlapic *l);
+void vlapic_cr8_write(struct vlapic *l, uint8_t cr8); /* low 4 bits */
 
 /* ---- the guest's accesses ---- */
 /* Whether this CPU's xAPIC page answers at gpa; it comes before anything else in the MMIO space. */
-bool lapic_claims(const struct lapic *l, uint64_t gpa);
+bool vlapic_claims(const struct vlapic *l, uint64_t gpa);
 /* `offset` within the page; only aligned 32-bit accesses do anything (SDM 11.4.1). */
-uint32_t lapic_mmio_read(struct lapic *l, uint64_t offset, unsigned size);
-void lapic_mmio_write(struct lapic *l, uint64_t offset, unsigned size, uint64_t value);
+uint32_t vlapic_mmio_read(struct vlapic *l, uint64_t offset, unsigned size);
+void vlapic_mmio_write(struct vlapic *l, uint64_t offset, unsigned size, uint64_t value);
 /* Whether lapic_msr_* is responsible for an MSR: IA32_APIC_BASE, TSC_DEADLINE, 0x800..0x8ff. */
-bool lapic_has_msr(uint32_t msr);
+bool vlapic_has_msr(uint32_t msr);
 /* E_FAULT: the guest gets #GP(0). */
-enum status lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *value) MUST_CHECK;
-enum status lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value) MUST_CHECK;
+enum status vlapic_msr_read(struct vlapic *l, uint32_t msr, uint64_t *value) MUST_CHECK;
+enum status vlapic_msr_write(struct vlapic *l, uint32_t msr, uint64_t value) MUST_CHECK;
 
 /* The vCPU's TSC was set: an armed TSC deadline is worked out anew (SDM vol. 3, 11.5.4.1). */
-void lapic_tsc_moved(struct lapic *l);
-/* After lapic_stop, ns ago: the timer goes on as if that time had not been. */
-void lapic_skip(struct lapic *l, uint64_t ns);
+void vlapic_tsc_moved(struct vlapic *l);
+/* After vlapic_stop, ns ago: the timer goes on as if that time had not been. */
+void vlapic_skip(struct vlapic *l, uint64_t ns);
 
 /* ---- interrupts from elsewhere ---- */
 /* For irq_sink.message: routes an MSI over the VM's n APICs. Malformed ones are dropped. */
-void lapic_message(struct lapic *const *apics, unsigned n, uint64_t addr, uint32_t data);
-/* For lapic_ops.ipi. */
-void lapic_route_ipi(struct lapic *const *apics, unsigned n, struct lapic *from, uint64_t icr);
+void vlapic_message(struct vlapic *const *apics, unsigned n, uint64_t addr, uint32_t data);
+/* For vlapic_ops.ipi. */
+void vlapic_route_ipi(struct vlapic *const *apics, unsigned n, struct vlapic *from, uint64_t icr);
 /* Hands an interrupt to this APIC. Vectors below 16 are an error (ESR). */
-void lapic_deliver(struct lapic *l, enum lapic_mode mode, uint8_t vector, bool level);
+void vlapic_deliver(struct vlapic *l, enum vlapic_mode mode, uint8_t vector, bool level);
 /* Whether a destination field (as in x2APIC: 32 bits; an xAPIC's 8 bits zero-extended) names it. */
-bool lapic_matches(const struct lapic *l, uint32_t dest, bool logical);
+bool vlapic_matches(const struct vlapic *l, uint32_t dest, bool logical);
 
 #endif

@@ -28,7 +28,7 @@ enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE, TIMER_RESERVED };
 
 /* ICR */
 #define ICR_VECTOR(v) ((uint8_t)(v))
-#define ICR_MODE(v) ((enum lapic_mode)((v) >> 8 & 7u))
+#define ICR_MODE(v) ((enum vlapic_mode)((v) >> 8 & 7u))
 #define ICR_LOGICAL 0x800u
 #define ICR_ASSERT 0x4000u
 #define ICR_LEVEL 0x8000u
@@ -37,46 +37,46 @@ enum { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS };
 
 #define DEST_BROADCAST UINT32_MAX
 
-static inline bool lapic_is_present(const struct lapic *l)
+static inline bool vlapic_is_present(const struct vlapic *l)
 {
     return l->base_msr & BASE_ENABLE;
 }
 
-static inline bool lapic_is_x2apic(const struct lapic *l)
+static inline bool vlapic_is_x2apic(const struct vlapic *l)
 {
     return l->base_msr & BASE_EXTD;
 }
 
 /* Hardware-enabled and software-enabled. */
-static inline bool lapic_is_on(const struct lapic *l)
+static inline bool vlapic_is_on(const struct vlapic *l)
 {
-    return lapic_is_present(l) && l->svr & SVR_ENABLE;
+    return vlapic_is_present(l) && l->svr & SVR_ENABLE;
 }
 
 /* ---- vlapic.c ---- */
-void lapic_error(struct lapic *l, uint32_t bits);
+void vlapic_error(struct vlapic *l, uint32_t bits);
 /* An interrupt of a local source, unless its entry is masked. */
-void lapic_local(struct lapic *l, unsigned lvt);
-uint32_t lapic_ppr(const struct lapic *l);
-void lapic_eoi(struct lapic *l);
-uint32_t lapic_x2apic_ldr(const struct lapic *l);
+void vlapic_local(struct vlapic *l, unsigned lvt);
+uint32_t vlapic_ppr(const struct vlapic *l);
+void vlapic_eoi(struct vlapic *l);
+uint32_t vlapic_x2apic_ldr(const struct vlapic *l);
 /* The registers as after reset; IA32_APIC_BASE stays. */
-void lapic_clear(struct lapic *l);
+void vlapic_clear(struct vlapic *l);
 
 /* ---- vlapic_timer.c ---- */
-void lapic_timer_fired(void *ctx, uint64_t now_ns);
+void vlapic_timer_fired(void *ctx, uint64_t now_ns);
 /* An expiry that is due but was not run yet happens now; before the timer's set-up changes. */
-void lapic_timer_settle(struct lapic *l);
+void vlapic_timer_settle(struct vlapic *l);
 /* Arms or cancels according to the registers. */
-void lapic_timer_update(struct lapic *l);
+void vlapic_timer_update(struct vlapic *l);
 /* The mode in the LVT entry changes to that of `lvt`, the timer being settled. */
-void lapic_timer_change_mode(struct lapic *l, uint32_t lvt);
-void lapic_timer_write_initial(struct lapic *l, uint32_t count);
-void lapic_timer_write_divide(struct lapic *l, uint32_t value);
-uint32_t lapic_timer_count(const struct lapic *l);
-void lapic_timer_write_deadline(struct lapic *l, uint64_t tsc);
+void vlapic_timer_change_mode(struct vlapic *l, uint32_t lvt);
+void vlapic_timer_write_initial(struct vlapic *l, uint32_t count);
+void vlapic_timer_write_divide(struct vlapic *l, uint32_t value);
+uint32_t vlapic_timer_count(const struct vlapic *l);
+void vlapic_timer_write_deadline(struct vlapic *l, uint64_t tsc);
 
 /* ---- vlapic_route.c ---- */
-void lapic_send(struct lapic *l, uint64_t icr);
+void vlapic_send(struct vlapic *l, uint64_t icr);
 
 #endif

@@ -49,7 +49,7 @@ static uint32_t set_word(const uint64_t *set, unsigned word)
 /* ---- what is the same in both modes ---- */
 
 /* Reads a register; false when there is none of that number. */
-static bool read_reg(const struct lapic *l, unsigned reg, uint32_t *value)
+static bool read_reg(const struct vlapic *l, unsigned reg, uint32_t *value)
 {
     if (reg >= REG_ISR && reg < REG_ESR) {
         const uint64_t *set = reg < REG_TMR ? l->isr : reg < REG_IRR ? l->tmr : l->irr;
@@ -68,7 +68,7 @@ static bool read_reg(const struct lapic *l, unsigned reg, uint32_t *value)
         *value = l->tpr;
         return true;
     case REG_PPR:
-        *value = lapic_ppr(l);
+        *value = vlapic_ppr(l);
         return true;
     case REG_SVR:
         *value = l->svr;
@@ -80,7 +80,7 @@ static bool read_reg(const struct lapic *l, unsigned reg, uint32_t *value)
         *value = l->initial;
         return true;
     case REG_CURRENT:
-        *value = lapic_timer_count(l);
+        *value = vlapic_timer_count(l);
         return true;
     case REG_DIVIDE:
         *value = l->divide;
@@ -90,7 +90,7 @@ static bool read_reg(const struct lapic *l, unsigned reg, uint32_t *value)
     }
 }
 
-static void write_lvt(struct lapic *l, unsigned i, uint32_t value)
+static void write_lvt(struct vlapic *l, unsigned i, uint32_t value)
 {
     value &= lvt_bits[i];
     if (!(l->svr & SVR_ENABLE)) {
@@ -100,32 +100,32 @@ static void write_lvt(struct lapic *l, unsigned i, uint32_t value)
         l->lvt[i] = value;
         return;
     }
-    lapic_timer_settle(l);
-    lapic_timer_change_mode(l, value);
+    vlapic_timer_settle(l);
+    vlapic_timer_change_mode(l, value);
     l->lvt[i] = value;
-    lapic_timer_update(l);
+    vlapic_timer_update(l);
 }
 
-static void write_svr(struct lapic *l, uint32_t value)
+static void write_svr(struct vlapic *l, uint32_t value)
 {
     l->svr = value & SVR_BITS;
     if (!(l->svr & SVR_ENABLE)) {
-        lapic_timer_settle(l);
+        vlapic_timer_settle(l);
         for (unsigned i = 0; i < LVT_COUNT; i++) {
             l->lvt[i] |= LVT_MASKED;
         }
-        lapic_timer_update(l);
+        vlapic_timer_update(l);
     }
 }
 
-static void write_esr(struct lapic *l)
+static void write_esr(struct vlapic *l)
 {
     l->esr = l->esr_pending; /* a write makes what has gathered readable */
     l->esr_pending = 0;
 }
 
 /* Writes a register that both modes have and that needs no check; false when there is none. */
-static bool write_reg(struct lapic *l, unsigned reg, uint32_t value)
+static bool write_reg(struct vlapic *l, unsigned reg, uint32_t value)
 {
     if (reg >= REG_LVT && reg < REG_LVT + LVT_COUNT) {
         write_lvt(l, reg - REG_LVT, value);
@@ -136,7 +136,7 @@ static bool write_reg(struct lapic *l, unsigned reg, uint32_t value)
         l->tpr = (uint8_t)value;
         return true;
     case REG_EOI:
-        lapic_eoi(l);
+        vlapic_eoi(l);
         return true;
     case REG_SVR:
         write_svr(l, value);
@@ -145,10 +145,10 @@ static bool write_reg(struct lapic *l, unsigned reg, uint32_t value)
         write_esr(l);
         return true;
     case REG_INITIAL:
-        lapic_timer_write_initial(l, value);
+        vlapic_timer_write_initial(l, value);
         return true;
     case REG_DIVIDE:
-        lapic_timer_write_divide(l, value);
+        vlapic_timer_write_divide(l, value);
         return true;
     default:
         return false;
@@ -157,7 +157,7 @@ static bool write_reg(struct lapic *l, unsigned reg, uint32_t value)
 
 /* The timer mode that does not exist, or that the owner gave us no TSC for, is taken as one-shot.
  */
-static bool timer_mode_exists(const struct lapic *l, uint32_t value)
+static bool timer_mode_exists(const struct vlapic *l, uint32_t value)
 {
     unsigned mode = LVT_TIMER_MODE(value);
 
@@ -166,18 +166,18 @@ static bool timer_mode_exists(const struct lapic *l, uint32_t value)
 
 /* ---- xAPIC ---- */
 
-bool lapic_claims(const struct lapic *l, uint64_t gpa)
+bool vlapic_claims(const struct vlapic *l, uint64_t gpa)
 {
-    return lapic_is_present(l) && !lapic_is_x2apic(l) &&
+    return vlapic_is_present(l) && !vlapic_is_x2apic(l) &&
            (gpa & ~(uint64_t)PAGE_MASK) == (l->base_msr & BASE_ADDRESS);
 }
 
-uint32_t lapic_mmio_read(struct lapic *l, uint64_t offset, unsigned size)
+uint32_t vlapic_mmio_read(struct vlapic *l, uint64_t offset, unsigned size)
 {
     uint32_t value = 0;
 
-    if (size != 4 || offset % 16 != 0 || offset >= PAGE_SIZE || !lapic_is_present(l) ||
-        lapic_is_x2apic(l)) {
+    if (size != 4 || offset % 16 != 0 || offset >= PAGE_SIZE || !vlapic_is_present(l) ||
+        vlapic_is_x2apic(l)) {
         return 0;
     }
     switch (offset / 16) {
@@ -193,18 +193,18 @@ uint32_t lapic_mmio_read(struct lapic *l, uint64_t offset, unsigned size)
         return (uint32_t)(l->icr >> 32);
     default:
         if (!read_reg(l, (unsigned)(offset / 16), &value)) {
-            lapic_error(l, ESR_ILLEGAL_REGISTER);
+            vlapic_error(l, ESR_ILLEGAL_REGISTER);
         }
         return value;
     }
 }
 
-void lapic_mmio_write(struct lapic *l, uint64_t offset, unsigned size, uint64_t value64)
+void vlapic_mmio_write(struct vlapic *l, uint64_t offset, unsigned size, uint64_t value64)
 {
     uint32_t value = (uint32_t)value64;
 
-    if (size != 4 || offset % 16 != 0 || offset >= PAGE_SIZE || !lapic_is_present(l) ||
-        lapic_is_x2apic(l)) {
+    if (size != 4 || offset % 16 != 0 || offset >= PAGE_SIZE || !vlapic_is_present(l) ||
+        vlapic_is_x2apic(l)) {
         return;
     }
     switch (offset / 16) {
@@ -219,7 +219,7 @@ void lapic_mmio_write(struct lapic *l, uint64_t offset, unsigned size, uint64_t 
         break;
     case REG_ICR:
         l->icr = (l->icr & ~UINT64_C(0xffffffff)) | (value & ICR_BITS);
-        lapic_send(l, l->icr);
+        vlapic_send(l, l->icr);
         break;
     case REG_ICR_HIGH:
         l->icr = (uint32_t)l->icr | (uint64_t)(value & 0xff000000u) << 32;
@@ -229,7 +229,7 @@ void lapic_mmio_write(struct lapic *l, uint64_t offset, unsigned size, uint64_t 
         break;
     default:
         if (!write_reg(l, (unsigned)(offset / 16), value)) {
-            lapic_error(l, ESR_ILLEGAL_REGISTER);
+            vlapic_error(l, ESR_ILLEGAL_REGISTER);
         }
         break;
     }
@@ -237,13 +237,13 @@ void lapic_mmio_write(struct lapic *l, uint64_t offset, unsigned size, uint64_t 
 
 /* ---- MSRs ---- */
 
-bool lapic_has_msr(uint32_t msr)
+bool vlapic_has_msr(uint32_t msr)
 {
-    return msr == LAPIC_MSR_BASE || msr == LAPIC_MSR_TSC_DEADLINE ||
-           (msr >= LAPIC_MSR_X2APIC && msr < LAPIC_MSR_X2APIC + 0x100);
+    return msr == VLAPIC_MSR_BASE || msr == VLAPIC_MSR_TSC_DEADLINE ||
+           (msr >= VLAPIC_MSR_X2APIC && msr < VLAPIC_MSR_X2APIC + 0x100);
 }
 
-static enum status read_x2apic(const struct lapic *l, unsigned reg, uint64_t *value)
+static enum status read_x2apic(const struct vlapic *l, unsigned reg, uint64_t *value)
 {
     uint32_t v;
 
@@ -252,7 +252,7 @@ static enum status read_x2apic(const struct lapic *l, unsigned reg, uint64_t *va
         *value = l->id;
         return OK;
     case REG_LDR:
-        *value = lapic_x2apic_ldr(l);
+        *value = vlapic_x2apic_ldr(l);
         return OK;
     case REG_ICR:
         *value = l->icr;
@@ -266,24 +266,24 @@ static enum status read_x2apic(const struct lapic *l, unsigned reg, uint64_t *va
     }
 }
 
-enum status lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *value)
+enum status vlapic_msr_read(struct vlapic *l, uint32_t msr, uint64_t *value)
 {
-    if (msr == LAPIC_MSR_BASE) {
+    if (msr == VLAPIC_MSR_BASE) {
         *value = l->base_msr;
         return OK;
     }
-    if (msr == LAPIC_MSR_TSC_DEADLINE && l->ops->tsc_to_ns != NULL) {
+    if (msr == VLAPIC_MSR_TSC_DEADLINE && l->ops->tsc_to_ns != NULL) {
         *value = l->tsc_deadline;
         return OK;
     }
-    if (msr < LAPIC_MSR_X2APIC || msr >= LAPIC_MSR_X2APIC + 0x100 || !lapic_is_x2apic(l)) {
+    if (msr < VLAPIC_MSR_X2APIC || msr >= VLAPIC_MSR_X2APIC + 0x100 || !vlapic_is_x2apic(l)) {
         return E_FAULT;
     }
-    return read_x2apic(l, msr - LAPIC_MSR_X2APIC, value);
+    return read_x2apic(l, msr - VLAPIC_MSR_X2APIC, value);
 }
 
 /* SDM vol. 3, 11.12.5 and figure 11-27: which changes of mode there are. */
-static enum status write_base(struct lapic *l, uint64_t value)
+static enum status write_base(struct vlapic *l, uint64_t value)
 {
     uint64_t old = l->base_msr;
     bool enable = value & BASE_ENABLE, extended = value & BASE_EXTD;
@@ -299,7 +299,7 @@ static enum status write_base(struct lapic *l, uint64_t value)
     }
     l->base_msr = value;
     if (old & BASE_ENABLE && !enable) {
-        lapic_clear(l);
+        vlapic_clear(l);
     }
     if (extended && !(old & BASE_EXTD)) {
         l->icr = (uint32_t)l->icr; /* the destination has another format */
@@ -330,7 +330,7 @@ static uint64_t x2apic_writable(unsigned reg)
     }
 }
 
-static enum status write_x2apic(struct lapic *l, unsigned reg, uint64_t value)
+static enum status write_x2apic(struct vlapic *l, unsigned reg, uint64_t value)
 {
     if (value & ~x2apic_writable(reg)) {
         return E_FAULT;
@@ -340,27 +340,27 @@ static enum status write_x2apic(struct lapic *l, unsigned reg, uint64_t value)
     }
     if (reg == REG_ICR) {
         l->icr = value;
-        lapic_send(l, value);
+        vlapic_send(l, value);
         return OK;
     }
     if (reg == REG_SELF_IPI) {
-        lapic_send(l, SHORTHAND_SELF << 18 | value);
+        vlapic_send(l, SHORTHAND_SELF << 18 | value);
         return OK;
     }
     return write_reg(l, reg, (uint32_t)value) ? OK : E_FAULT;
 }
 
-enum status lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value)
+enum status vlapic_msr_write(struct vlapic *l, uint32_t msr, uint64_t value)
 {
-    if (msr == LAPIC_MSR_BASE) {
+    if (msr == VLAPIC_MSR_BASE) {
         return write_base(l, value);
     }
-    if (msr == LAPIC_MSR_TSC_DEADLINE && l->ops->tsc_to_ns != NULL) {
-        lapic_timer_write_deadline(l, value);
+    if (msr == VLAPIC_MSR_TSC_DEADLINE && l->ops->tsc_to_ns != NULL) {
+        vlapic_timer_write_deadline(l, value);
         return OK;
     }
-    if (msr < LAPIC_MSR_X2APIC || msr >= LAPIC_MSR_X2APIC + 0x100 || !lapic_is_x2apic(l)) {
+    if (msr < VLAPIC_MSR_X2APIC || msr >= VLAPIC_MSR_X2APIC + 0x100 || !vlapic_is_x2apic(l)) {
         return E_FAULT;
     }
-    return write_x2apic(l, msr - LAPIC_MSR_X2APIC, value);
+    return write_x2apic(l, msr - VLAPIC_MSR_X2APIC, value);
 }

@@ -12,18 +12,18 @@
 #define MSI_LEVEL 0x8000u
 #define DFR_CLUSTER_MODEL 0u
 
-bool lapic_matches(const struct lapic *l, uint32_t dest, bool logical)
+bool vlapic_matches(const struct vlapic *l, uint32_t dest, bool logical)
 {
     uint32_t id;
 
-    if (!lapic_is_present(l)) {
+    if (!vlapic_is_present(l)) {
         return false;
     }
     if (dest == DEST_BROADCAST) {
         return true;
     }
-    if (lapic_is_x2apic(l)) {
-        uint32_t ldr = lapic_x2apic_ldr(l);
+    if (vlapic_is_x2apic(l)) {
+        uint32_t ldr = vlapic_x2apic_ldr(l);
         return logical ? ldr >> 16 == dest >> 16 && (ldr & dest & 0xffff) != 0 : dest == l->id;
     }
     if (dest > 0xff) {
@@ -46,92 +46,92 @@ static uint32_t widen(uint32_t dest8)
 }
 
 /* Of those named, the one with the least to do: the lowest processor priority. */
-static struct lapic *lowest(struct lapic *const *apics, unsigned n, uint32_t dest, bool logical)
+static struct vlapic *lowest(struct vlapic *const *apics, unsigned n, uint32_t dest, bool logical)
 {
-    struct lapic *best = NULL;
+    struct vlapic *best = NULL;
 
     for (unsigned i = 0; i < n; i++) {
-        if (lapic_matches(apics[i], dest, logical) && lapic_is_on(apics[i]) &&
-            (best == NULL || lapic_ppr(apics[i]) < lapic_ppr(best))) {
+        if (vlapic_matches(apics[i], dest, logical) && vlapic_is_on(apics[i]) &&
+            (best == NULL || vlapic_ppr(apics[i]) < vlapic_ppr(best))) {
             best = apics[i];
         }
     }
     return best;
 }
 
-static void route(struct lapic *const *apics, unsigned n, uint32_t dest, bool logical,
-                  enum lapic_mode mode, bool one, uint8_t vector, bool level)
+static void route(struct vlapic *const *apics, unsigned n, uint32_t dest, bool logical,
+                  enum vlapic_mode mode, bool one, uint8_t vector, bool level)
 {
     if (one) {
-        struct lapic *l = lowest(apics, n, dest, logical);
+        struct vlapic *l = lowest(apics, n, dest, logical);
         if (l != NULL) {
-            lapic_deliver(l, mode, vector, level);
+            vlapic_deliver(l, mode, vector, level);
         }
         return;
     }
     for (unsigned i = 0; i < n; i++) {
-        if (lapic_matches(apics[i], dest, logical)) {
-            lapic_deliver(apics[i], mode, vector, level);
+        if (vlapic_matches(apics[i], dest, logical)) {
+            vlapic_deliver(apics[i], mode, vector, level);
         }
     }
 }
 
-void lapic_message(struct lapic *const *apics, unsigned n, uint64_t addr, uint32_t data)
+void vlapic_message(struct vlapic *const *apics, unsigned n, uint64_t addr, uint32_t data)
 {
-    enum lapic_mode mode = (enum lapic_mode)(data >> 8 & 7);
+    enum vlapic_mode mode = (enum vlapic_mode)(data >> 8 & 7);
     bool redirect = addr & MSI_REDIRECT && addr & MSI_LOGICAL;
-    bool one = mode == LAPIC_LOWEST || (mode == LAPIC_FIXED && redirect);
+    bool one = mode == VLAPIC_LOWEST || (mode == VLAPIC_FIXED && redirect);
 
-    if ((addr & MSI_BASE_MASK) != MSI_BASE || mode == LAPIC_SIPI) {
+    if ((addr & MSI_BASE_MASK) != MSI_BASE || mode == VLAPIC_SIPI) {
         return;
     }
     route(apics, n, widen((uint32_t)addr >> 12 & 0xff), addr & MSI_LOGICAL, mode, one,
           (uint8_t)data, data & MSI_LEVEL);
 }
 
-void lapic_route_ipi(struct lapic *const *apics, unsigned n, struct lapic *from, uint64_t icr)
+void vlapic_route_ipi(struct vlapic *const *apics, unsigned n, struct vlapic *from, uint64_t icr)
 {
-    uint32_t dest = lapic_is_x2apic(from) ? (uint32_t)(icr >> 32) : widen((uint32_t)(icr >> 56));
-    enum lapic_mode mode = ICR_MODE(icr);
+    uint32_t dest = vlapic_is_x2apic(from) ? (uint32_t)(icr >> 32) : widen((uint32_t)(icr >> 56));
+    enum vlapic_mode mode = ICR_MODE(icr);
     unsigned shorthand = ICR_SHORTHAND(icr);
 
     if (shorthand == SHORTHAND_SELF) {
-        lapic_deliver(from, mode, ICR_VECTOR(icr), false);
+        vlapic_deliver(from, mode, ICR_VECTOR(icr), false);
         return;
     }
     if (shorthand == SHORTHAND_NONE) {
-        route(apics, n, dest, icr & ICR_LOGICAL, mode, mode == LAPIC_LOWEST, ICR_VECTOR(icr),
+        route(apics, n, dest, icr & ICR_LOGICAL, mode, mode == VLAPIC_LOWEST, ICR_VECTOR(icr),
               false);
         return;
     }
     for (unsigned i = 0; i < n; i++) {
-        if (lapic_is_present(apics[i]) && (apics[i] != from || shorthand == SHORTHAND_ALL)) {
-            lapic_deliver(apics[i], mode, ICR_VECTOR(icr), false);
+        if (vlapic_is_present(apics[i]) && (apics[i] != from || shorthand == SHORTHAND_ALL)) {
+            vlapic_deliver(apics[i], mode, ICR_VECTOR(icr), false);
         }
     }
 }
 
 /* The guest has written an interrupt command. */
-void lapic_send(struct lapic *l, uint64_t icr)
+void vlapic_send(struct vlapic *l, uint64_t icr)
 {
-    enum lapic_mode mode = ICR_MODE(icr);
+    enum vlapic_mode mode = ICR_MODE(icr);
 
-    if ((mode == LAPIC_FIXED || mode == LAPIC_LOWEST) && ICR_VECTOR(icr) < 16) {
-        lapic_error(l, ESR_SEND_ILLEGAL);
+    if ((mode == VLAPIC_FIXED || mode == VLAPIC_LOWEST) && ICR_VECTOR(icr) < 16) {
+        vlapic_error(l, ESR_SEND_ILLEGAL);
         return;
     }
-    if (mode == LAPIC_INIT && icr & ICR_LEVEL && !(icr & ICR_ASSERT)) {
+    if (mode == VLAPIC_INIT && icr & ICR_LEVEL && !(icr & ICR_ASSERT)) {
         return; /* INIT level de-assert: only old processors had it */
     }
     if (ICR_SHORTHAND(icr) == SHORTHAND_SELF) {
-        if (mode == LAPIC_FIXED) { /* others cannot be sent to oneself */
-            lapic_deliver(l, mode, ICR_VECTOR(icr), false);
+        if (mode == VLAPIC_FIXED) { /* others cannot be sent to oneself */
+            vlapic_deliver(l, mode, ICR_VECTOR(icr), false);
         }
         return;
     }
     if (l->ops->ipi != NULL) {
         l->ops->ipi(l->ctx, l, icr);
     } else {
-        lapic_route_ipi(&l, 1, l, icr);
+        vlapic_route_ipi(&l, 1, l, icr);
     }
 }

@@ -5,7 +5,7 @@
 #include "drivers/guest/vlapic.h"
 #include "drivers/guest/vlapic_internal.h"
 
-static unsigned mode_of(const struct lapic *l)
+static unsigned mode_of(const struct vlapic *l)
 {
     return LVT_TIMER_MODE(l->lvt[LVT_TIMER]);
 }
@@ -19,17 +19,17 @@ static uint64_t divider(uint32_t divide)
 }
 
 /* Input clocks from one expiry to the next. */
-static uint64_t period_ticks(const struct lapic *l)
+static uint64_t period_ticks(const struct vlapic *l)
 {
     return l->initial * divider(l->divide);
 }
 
-static uint64_t elapsed_ticks(const struct lapic *l, uint64_t now_ns)
+static uint64_t elapsed_ticks(const struct vlapic *l, uint64_t now_ns)
 {
     return ticks_from_ns(now_ns - l->timer_start_ns, l->bus_hz);
 }
 
-uint32_t lapic_timer_count(const struct lapic *l)
+uint32_t vlapic_timer_count(const struct vlapic *l)
 {
     uint64_t passed;
 
@@ -43,7 +43,7 @@ uint32_t lapic_timer_count(const struct lapic *l)
     return passed < l->initial ? l->initial - (uint32_t)passed : 0;
 }
 
-static uint64_t periods_passed(const struct lapic *l, uint64_t now_ns)
+static uint64_t periods_passed(const struct vlapic *l, uint64_t now_ns)
 {
     uint64_t period = period_ticks(l);
 
@@ -51,7 +51,7 @@ static uint64_t periods_passed(const struct lapic *l, uint64_t now_ns)
 }
 
 /* When a counting timer expires next after now, or TIMER_NEVER. */
-static uint64_t next_expiry(const struct lapic *l, uint64_t now_ns)
+static uint64_t next_expiry(const struct vlapic *l, uint64_t now_ns)
 {
     uint64_t period = period_ticks(l);
     uint64_t periods;
@@ -66,7 +66,7 @@ static uint64_t next_expiry(const struct lapic *l, uint64_t now_ns)
     return l->timer_start_ns + ticks_to_ns((periods + 1) * period, l->bus_hz);
 }
 
-static void arm_at(struct lapic *l, uint64_t ns)
+static void arm_at(struct vlapic *l, uint64_t ns)
 {
     if (ns == TIMER_NEVER) {
         timerq_cancel(l->q, &l->timer);
@@ -75,7 +75,7 @@ static void arm_at(struct lapic *l, uint64_t ns)
     }
 }
 
-void lapic_timer_update(struct lapic *l)
+void vlapic_timer_update(struct vlapic *l)
 {
     uint64_t ns = TIMER_NEVER;
 
@@ -101,7 +101,7 @@ void lapic_timer_update(struct lapic *l)
 
 /* One expiry of a periodic timer: whether it interrupts, and when the next one is. A tick is still
  * owed while the interrupt of the one before is not delivered. */
-static bool fire_above_floor(struct lapic *l, uint64_t now_ns)
+static bool fire_above_floor(struct vlapic *l, uint64_t now_ns)
 {
     if (tick_floor_holds(l->floor, now_ns)) {
         arm_at(l, l->floor->free_ns);
@@ -123,9 +123,9 @@ static bool fire_above_floor(struct lapic *l, uint64_t now_ns)
     return !pending;
 }
 
-void lapic_timer_fired(void *ctx, uint64_t now_ns)
+void vlapic_timer_fired(void *ctx, uint64_t now_ns)
 {
-    struct lapic *l = ctx;
+    struct vlapic *l = ctx;
 
     if (mode_of(l) == TIMER_DEADLINE) {
         l->tsc_deadline = 0;
@@ -136,25 +136,25 @@ void lapic_timer_fired(void *ctx, uint64_t now_ns)
     } else if (mode_of(l) == TIMER_PERIODIC) {
         /* However many periods were missed, one interrupt; and not more than the host can bear. */
         uint64_t next = next_expiry(l, now_ns);
-        if (next < now_ns + LAPIC_MIN_PERIOD_NS) {
-            next = next_expiry(l, now_ns + LAPIC_MIN_PERIOD_NS);
+        if (next < now_ns + VLAPIC_MIN_PERIOD_NS) {
+            next = next_expiry(l, now_ns + VLAPIC_MIN_PERIOD_NS);
         }
         arm_at(l, next);
     }
-    lapic_local(l, LVT_TIMER);
+    vlapic_local(l, LVT_TIMER);
 }
 
-void lapic_timer_settle(struct lapic *l)
+void vlapic_timer_settle(struct vlapic *l)
 {
     uint64_t now = l->q->now_ns();
 
     if (l->timer.armed && l->timer.deadline_ns <= now) {
         timerq_cancel(l->q, &l->timer);
-        lapic_timer_fired(l, now);
+        vlapic_timer_fired(l, now);
     }
 }
 
-void lapic_timer_change_mode(struct lapic *l, uint32_t lvt)
+void vlapic_timer_change_mode(struct vlapic *l, uint32_t lvt)
 {
     unsigned from = mode_of(l), to = LVT_TIMER_MODE(lvt);
 
@@ -164,7 +164,7 @@ void lapic_timer_change_mode(struct lapic *l, uint32_t lvt)
     if (from == TIMER_DEADLINE || to == TIMER_DEADLINE) {
         l->initial = 0; /* going to or from TSC-deadline mode disarms the timer */
         l->tsc_deadline = 0;
-    } else if (from == TIMER_ONE_SHOT && lapic_timer_count(l) == 0) {
+    } else if (from == TIMER_ONE_SHOT && vlapic_timer_count(l) == 0) {
         l->timer_done = true; /* SDM vol. 3, 11.5.4: the initial count starts it, nothing else */
     } else if (from == TIMER_PERIODIC && l->initial != 0 && !l->timer_done) {
         /* The period under way is the last. */
@@ -173,7 +173,7 @@ void lapic_timer_change_mode(struct lapic *l, uint32_t lvt)
     }
 }
 
-void lapic_timer_write_initial(struct lapic *l, uint32_t count)
+void vlapic_timer_write_initial(struct vlapic *l, uint32_t count)
 {
     if (mode_of(l) == TIMER_DEADLINE) {
         return;
@@ -181,43 +181,43 @@ void lapic_timer_write_initial(struct lapic *l, uint32_t count)
     l->initial = count;
     l->timer_done = false;
     l->timer_start_ns = l->q->now_ns();
-    lapic_timer_update(l);
+    vlapic_timer_update(l);
 }
 
 /* The count goes on from where it is, at the new speed. */
-void lapic_timer_write_divide(struct lapic *l, uint32_t value)
+void vlapic_timer_write_divide(struct vlapic *l, uint32_t value)
 {
     uint64_t done;
 
-    lapic_timer_settle(l);
-    done = l->initial - lapic_timer_count(l);
+    vlapic_timer_settle(l);
+    done = l->initial - vlapic_timer_count(l);
     l->divide = value & 0xb;
     /* Modulo 2^64 this may lie before the clock's zero; only differences are ever used. */
     l->timer_start_ns = l->q->now_ns() - ticks_to_ns(done * divider(l->divide), l->bus_hz);
-    lapic_timer_update(l);
+    vlapic_timer_update(l);
 }
 
-void lapic_timer_write_deadline(struct lapic *l, uint64_t tsc)
+void vlapic_timer_write_deadline(struct vlapic *l, uint64_t tsc)
 {
     if (mode_of(l) != TIMER_DEADLINE) {
         return;
     }
     l->tsc_deadline = tsc;
-    lapic_timer_update(l);
-    lapic_timer_settle(l); /* past: at once */
+    vlapic_timer_update(l);
+    vlapic_timer_settle(l); /* past: at once */
 }
 
-void lapic_tsc_moved(struct lapic *l)
+void vlapic_tsc_moved(struct vlapic *l)
 {
     if (mode_of(l) == TIMER_DEADLINE) {
-        lapic_timer_settle(l); /* it was due before the move */
-        lapic_timer_update(l);
-        lapic_timer_settle(l);
+        vlapic_timer_settle(l); /* it was due before the move */
+        vlapic_timer_update(l);
+        vlapic_timer_settle(l);
     }
 }
 
-void lapic_skip(struct lapic *l, uint64_t ns)
+void vlapic_skip(struct vlapic *l, uint64_t ns)
 {
     l->timer_start_ns += ns;
-    lapic_timer_update(l);
+    vlapic_timer_update(l);
 }

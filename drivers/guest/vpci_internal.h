@@ -6,9 +6,9 @@
 #include "drivers/guest/vpci.h"
 
 /* Brings the ISA line in step with the device's INTA#, its command register and its MSI-X. */
-void pci_intx_update(struct pci_dev *d);
+void vpci_intx_update(struct vpci_dev *d);
 /* The guest has written to configuration space: vectors may have been unmasked. */
-void pci_msix_config_written(struct pci_dev *d);
-void pci_msix_reset(struct pci_dev *d);
+void vpci_msix_config_written(struct vpci_dev *d);
+void vpci_msix_reset(struct vpci_dev *d);
 
 #endif

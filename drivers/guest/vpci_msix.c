@@ -16,30 +16,30 @@
 #define MSIX_BAR_BYTES 4096
 #define PBA_OFFSET 0x800
 
-_Static_assert(PCI_MSIX_MAX *ENTRY_BYTES <= PBA_OFFSET, "the table ends before the PBA");
-_Static_assert(PCI_MSIX_MAX <= 64, "the PBA is one 64-bit word");
+_Static_assert(VPCI_MSIX_MAX *ENTRY_BYTES <= PBA_OFFSET, "the table ends before the PBA");
+_Static_assert(VPCI_MSIX_MAX <= 64, "the PBA is one 64-bit word");
 
-static uint16_t control(const struct pci_dev *d)
+static uint16_t control(const struct vpci_dev *d)
 {
     return load_le16(&d->config[d->msix.cap + CAP_CONTROL]);
 }
 
-bool pci_msix_enabled(const struct pci_dev *d)
+bool vpci_msix_enabled(const struct vpci_dev *d)
 {
     return d->msix.n != 0 && control(d) & CONTROL_ENABLE;
 }
 
 /* A message is a memory write of the device, so it needs bus mastering. */
-static bool may_send(const struct pci_dev *d, unsigned vector)
+static bool may_send(const struct vpci_dev *d, unsigned vector)
 {
     uint16_t c = control(d);
 
-    return c & CONTROL_ENABLE && !(c & CONTROL_MASK_ALL) && pci_is_master(d) &&
+    return c & CONTROL_ENABLE && !(c & CONTROL_MASK_ALL) && vpci_is_master(d) &&
            !(d->msix.table[vector].control & ENTRY_MASKED);
 }
 
 /* Sends vectors that were waiting and may go now. */
-static void flush(struct pci_dev *d)
+static void flush(struct vpci_dev *d)
 {
     for (unsigned v = 0; d->msix.pending != 0 && v < d->msix.n; v++) {
         if (d->msix.pending & BIT(v) && may_send(d, v)) {
@@ -49,9 +49,9 @@ static void flush(struct pci_dev *d)
     }
 }
 
-bool pci_msix_notify(struct pci_dev *d, unsigned vector)
+bool vpci_msix_notify(struct vpci_dev *d, unsigned vector)
 {
-    if (!pci_msix_enabled(d)) {
+    if (!vpci_msix_enabled(d)) {
         return false;
     }
     if (vector < d->msix.n) {
@@ -61,14 +61,14 @@ bool pci_msix_notify(struct pci_dev *d, unsigned vector)
     return true;
 }
 
-void pci_msix_config_written(struct pci_dev *d)
+void vpci_msix_config_written(struct vpci_dev *d)
 {
     if (d->msix.n != 0) {
         flush(d);
     }
 }
 
-void pci_msix_reset(struct pci_dev *d)
+void vpci_msix_reset(struct vpci_dev *d)
 {
     if (d->msix.n == 0) {
         return;
@@ -83,7 +83,7 @@ void pci_msix_reset(struct pci_dev *d)
 }
 
 /* The dword at `offset` of the BAR, which is a multiple of four. */
-static uint32_t read_dword(const struct pci_dev *d, uint64_t offset)
+static uint32_t read_dword(const struct vpci_dev *d, uint64_t offset)
 {
     uint64_t v = offset / ENTRY_BYTES;
 
@@ -105,7 +105,7 @@ static uint32_t read_dword(const struct pci_dev *d, uint64_t offset)
     }
 }
 
-static void write_dword(struct pci_dev *d, uint64_t offset, uint32_t value)
+static void write_dword(struct vpci_dev *d, uint64_t offset, uint32_t value)
 {
     uint64_t v = offset / ENTRY_BYTES;
 
@@ -137,7 +137,7 @@ static bool is_aligned(uint64_t offset, unsigned size)
 
 static uint64_t msix_read(void *dev, uint64_t offset, unsigned size)
 {
-    const struct pci_dev *d = dev;
+    const struct vpci_dev *d = dev;
     uint64_t value;
 
     if (!is_aligned(offset, size)) {
@@ -149,7 +149,7 @@ static uint64_t msix_read(void *dev, uint64_t offset, unsigned size)
 
 static void msix_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
 {
-    struct pci_dev *d = dev;
+    struct vpci_dev *d = dev;
 
     if (!is_aligned(offset, size)) {
         return;
@@ -160,40 +160,40 @@ static void msix_write(void *dev, uint64_t offset, unsigned size, uint64_t value
     }
 }
 
-enum status pci_add_msix(struct pci_dev *d, unsigned bar, unsigned n)
+enum status vpci_add_msix(struct vpci_dev *d, unsigned bar, unsigned n)
 {
     uint8_t body[CAP_LEN - 2];
     enum status s;
 
-    if (n == 0 || n > PCI_MSIX_MAX) {
+    if (n == 0 || n > VPCI_MSIX_MAX) {
         return E_INVAL;
     }
     if (d->msix.n != 0) {
         return E_EXISTS;
     }
-    s = pci_add_bar(d, bar, false, MSIX_BAR_BYTES, msix_read, msix_write, d);
+    s = vpci_add_bar(d, bar, false, MSIX_BAR_BYTES, msix_read, msix_write, d);
     if (s != OK) {
         return s;
     }
     store_le16(&body[0], (uint16_t)(n - 1));
     store_le32(&body[2], bar); /* table: offset 0 */
     store_le32(&body[6], PBA_OFFSET | bar);
-    s = pci_add_capability(d, PCI_CAP_ID_MSIX, body, CAP_LEN, &d->msix.cap);
+    s = vpci_add_capability(d, VPCI_CAP_ID_MSIX, body, CAP_LEN, &d->msix.cap);
     if (s != OK) {
         return s;
     }
     d->msix.n = n;
     store_le16(&d->write_mask[d->msix.cap + CAP_CONTROL], CONTROL_ENABLE | CONTROL_MASK_ALL);
-    pci_msix_reset(d);
+    vpci_msix_reset(d);
     return OK;
 }
 
-bool pci_msix_sends_nmi(const struct pci_bus *b)
+bool vpci_msix_sends_nmi(const struct vpci_bus *b)
 {
-    for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
-        const struct pci_dev *d = b->slots[slot];
+    for (unsigned slot = 0; slot < VPCI_SLOTS; slot++) {
+        const struct vpci_dev *d = b->slots[slot];
         for (unsigned v = 0; d != NULL && v < d->msix.n; v++) {
-            if (pci_msix_enabled(d) && DATA_MODE(d->msix.table[v].data) == MODE_NMI) {
+            if (vpci_msix_enabled(d) && DATA_MODE(d->msix.table[v].data) == MODE_NMI) {
                 return true;
             }
         }

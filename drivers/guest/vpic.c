@@ -23,13 +23,13 @@ static uint8_t bit8(unsigned n)
 }
 
 /* Place of an input in the present order: 0 is the highest. */
-static unsigned priority_of(const struct pic_chip *c, unsigned input)
+static unsigned priority_of(const struct vpic_chip *c, unsigned input)
 {
     return (input - c->lowest - 1u) & 7;
 }
 
 /* The input of highest priority among bits, or -1. */
-static int highest(const struct pic_chip *c, uint8_t bits)
+static int highest(const struct vpic_chip *c, uint8_t bits)
 {
     if (bits == 0) {
         return -1;
@@ -43,11 +43,11 @@ static int highest(const struct pic_chip *c, uint8_t bits)
     return -1;
 }
 
-static int chip_request(const struct pic *p, unsigned chip);
+static int chip_request(const struct vpic *p, unsigned chip);
 
 /* IRR as the chip sees it: the slave's output is the master's input 2, which stays up as long as
  * the slave asks, so that a second request of the slave needs no new edge. */
-static uint8_t chip_irr(const struct pic *p, unsigned chip)
+static uint8_t chip_irr(const struct vpic *p, unsigned chip)
 {
     uint8_t irr = p->chips[chip].irr;
 
@@ -59,9 +59,9 @@ static uint8_t chip_irr(const struct pic *p, unsigned chip)
 }
 
 /* The input for which the chip asks for service, or -1. */
-static int chip_request(const struct pic *p, unsigned chip)
+static int chip_request(const struct vpic *p, unsigned chip)
 {
-    const struct pic_chip *c = &p->chips[chip];
+    const struct vpic_chip *c = &p->chips[chip];
     int wants = highest(c, (uint8_t)(chip_irr(p, chip) & ~c->imr));
     uint8_t served = c->isr;
     int serving;
@@ -82,7 +82,7 @@ static int chip_request(const struct pic *p, unsigned chip)
     return wants;
 }
 
-static void update(struct pic *p)
+static void update(struct vpic *p)
 {
     bool intr = chip_request(p, 0) >= 0;
 
@@ -95,7 +95,7 @@ static void update(struct pic *p)
 }
 
 /* One INTA cycle for one chip. */
-static void chip_ack(struct pic_chip *c, unsigned input)
+static void chip_ack(struct vpic_chip *c, unsigned input)
 {
     if (!(c->elcr & bit8(input))) {
         c->irr &= (uint8_t)~bit8(input);
@@ -107,7 +107,7 @@ static void chip_ack(struct pic_chip *c, unsigned input)
     }
 }
 
-uint8_t pic_ack(struct pic *p)
+uint8_t vpic_ack(struct vpic *p)
 {
     int input = chip_request(p, 0);
     unsigned chip = 0;
@@ -126,14 +126,14 @@ uint8_t pic_ack(struct pic *p)
     return (uint8_t)(p->chips[chip].base | input);
 }
 
-bool pic_pending(const struct pic *p)
+bool vpic_pending(const struct vpic *p)
 {
     return p->intr;
 }
 
-void pic_set_line(struct pic *p, unsigned line, bool level)
+void vpic_set_line(struct vpic *p, unsigned line, bool level)
 {
-    struct pic_chip *c = &p->chips[line >> 3 & 1];
+    struct vpic_chip *c = &p->chips[line >> 3 & 1];
     uint8_t bit = bit8(line);
 
     if (line > 15 || line == CASCADE) {
@@ -154,15 +154,15 @@ void pic_set_line(struct pic *p, unsigned line, bool level)
     update(p);
 }
 
-static void write_elcr(struct pic *p, unsigned chip, uint8_t value)
+static void write_elcr(struct vpic *p, unsigned chip, uint8_t value)
 {
-    struct pic_chip *c = &p->chips[chip];
+    struct vpic_chip *c = &p->chips[chip];
 
     c->elcr = value & (chip == 0 ? ELCR_MASTER : ELCR_SLAVE);
     c->irr = (uint8_t)((c->irr & ~c->elcr) | (c->lines & c->elcr));
 }
 
-void pic_set_level_triggered(struct pic *p, unsigned line)
+void vpic_set_level_triggered(struct vpic *p, unsigned line)
 {
     if (line <= 15) {
         write_elcr(p, line >> 3, p->chips[line >> 3].elcr | bit8(line));
@@ -170,7 +170,7 @@ void pic_set_level_triggered(struct pic *p, unsigned line)
     }
 }
 
-static void write_icw1(struct pic_chip *c, uint8_t value)
+static void write_icw1(struct vpic_chip *c, uint8_t value)
 {
     /* LTIM is not looked at: on this chipset the ELCR decides. Edges must come anew. */
     c->irr = c->lines & c->elcr;
@@ -189,12 +189,12 @@ static void write_icw1(struct pic_chip *c, uint8_t value)
 }
 
 /* In special mask mode a masked input in service is not what the program means to end. */
-static int eoi_target(const struct pic_chip *c)
+static int eoi_target(const struct vpic_chip *c)
 {
     return highest(c, c->special_mask ? (uint8_t)(c->isr & ~c->imr) : c->isr);
 }
 
-static void write_ocw2(struct pic_chip *c, uint8_t value)
+static void write_ocw2(struct vpic_chip *c, uint8_t value)
 {
     unsigned input = value & 7;
     int target;
@@ -229,7 +229,7 @@ static void write_ocw2(struct pic_chip *c, uint8_t value)
     }
 }
 
-static void write_ocw3(struct pic_chip *c, uint8_t value)
+static void write_ocw3(struct vpic_chip *c, uint8_t value)
 {
     c->poll = value & 0x04;
     if (value & 0x02) {
@@ -241,7 +241,7 @@ static void write_ocw3(struct pic_chip *c, uint8_t value)
 }
 
 /* The odd port: the next ICW while initialising, else the mask. */
-static void write_odd(struct pic_chip *c, uint8_t value)
+static void write_odd(struct vpic_chip *c, uint8_t value)
 {
     switch (c->icw_next) {
     case 2:
@@ -262,9 +262,9 @@ static void write_odd(struct pic_chip *c, uint8_t value)
     }
 }
 
-static void write_chip(struct pic *p, unsigned chip, unsigned port, uint8_t value)
+static void write_chip(struct vpic *p, unsigned chip, unsigned port, uint8_t value)
 {
-    struct pic_chip *c = &p->chips[chip];
+    struct vpic_chip *c = &p->chips[chip];
 
     if (port == 1) {
         write_odd(c, value);
@@ -279,9 +279,9 @@ static void write_chip(struct pic *p, unsigned chip, unsigned port, uint8_t valu
 }
 
 /* A read after a poll command is an acknowledge by hand. */
-static uint8_t read_poll(struct pic *p, unsigned chip)
+static uint8_t read_poll(struct vpic *p, unsigned chip)
 {
-    struct pic_chip *c = &p->chips[chip];
+    struct vpic_chip *c = &p->chips[chip];
     int input = chip_request(p, chip);
 
     c->poll = false;
@@ -293,9 +293,9 @@ static uint8_t read_poll(struct pic *p, unsigned chip)
     return (uint8_t)(0x80 | input);
 }
 
-static uint8_t read_chip(struct pic *p, unsigned chip, unsigned port)
+static uint8_t read_chip(struct vpic *p, unsigned chip, unsigned port)
 {
-    struct pic_chip *c = &p->chips[chip];
+    struct vpic_chip *c = &p->chips[chip];
 
     if (c->poll) {
         return read_poll(p, chip);
@@ -328,14 +328,14 @@ static void write_slave(void *dev, unsigned port, uint8_t value)
 
 static uint8_t read_elcr_port(void *dev, unsigned port)
 {
-    const struct pic *p = dev;
+    const struct vpic *p = dev;
 
     return p->chips[port & 1].elcr;
 }
 
 static void write_elcr_port(void *dev, unsigned port, uint8_t value)
 {
-    struct pic *p = dev;
+    struct vpic *p = dev;
 
     write_elcr(p, port & 1, value);
     update(p);
@@ -371,9 +371,9 @@ static void elcr_io_write(void *dev, uint64_t addr, unsigned size, uint64_t valu
     io_split_write(write_elcr_port, dev, 2, addr, size, value);
 }
 
-void pic_init(struct pic *p, void (*changed)(void *ctx, bool intr), void *ctx)
+void vpic_init(struct vpic *p, void (*changed)(void *ctx, bool intr), void *ctx)
 {
-    *p = (struct pic){.changed = changed, .ctx = ctx};
+    *p = (struct vpic){.changed = changed, .ctx = ctx};
     for (unsigned i = 0; i < 2; i++) {
         p->chips[i].imr = 0xff;
         p->chips[i].lowest = 7;
@@ -381,7 +381,7 @@ void pic_init(struct pic *p, void (*changed)(void *ctx, bool intr), void *ctx)
     }
 }
 
-enum status pic_attach(struct pic *p, struct iobus *ports)
+enum status vpic_attach(struct vpic *p, struct iobus *ports)
 {
     enum status s = iobus_add(ports, 0x20, 2, master_io_read, master_io_write, p);
 

@@ -3,7 +3,7 @@
  * The PC's pair of 8259A interrupt controllers with the PIIX edge/level registers.
  *
  * Devices set lines 0..15; `intr` tells the owner whenever the master's INTR output changes. The
- * vCPU loop asks pic_pending and, when the guest can take an external interrupt, pic_ack.
+ * vCPU loop asks vpic_pending and, when the guest can take an external interrupt, vpic_ack.
  */
 #ifndef DRIVERS_GUEST_VPIC_H
 #define DRIVERS_GUEST_VPIC_H
@@ -12,7 +12,7 @@
 #include "base/types.h"
 #include "drivers/guest/iobus.h"
 
-struct pic_chip {
+struct vpic_chip {
     uint8_t irr, isr, imr, lines, elcr;
     uint8_t base;     /* vector of input 0 (ICW2) */
     uint8_t lowest;   /* the input with the lowest priority: 7 unless rotated */
@@ -22,24 +22,24 @@ struct pic_chip {
     bool aeoi, rotate_aeoi, special_nested, special_mask, poll, read_isr;
 };
 
-struct pic {
-    struct pic_chip chips[2]; /* master, slave */
+struct vpic {
+    struct vpic_chip chips[2]; /* master, slave */
     bool intr;
     void (*changed)(void *ctx, bool intr);
     void *ctx;
 };
 
 /* Power-on: everything masked until the guest initialises it. `changed` may be NULL. */
-void pic_init(struct pic *p, void (*changed)(void *ctx, bool intr), void *ctx);
+void vpic_init(struct vpic *p, void (*changed)(void *ctx, bool intr), void *ctx);
 /* Ports 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1. */
-enum status pic_attach(struct pic *p, struct iobus *ports) MUST_CHECK;
+enum status vpic_attach(struct vpic *p, struct iobus *ports) MUST_CHECK;
 /* The level of line 0..15; others are ignored (line 2 is the cascade). */
-void pic_set_line(struct pic *p, unsigned line, bool level);
+void vpic_set_line(struct vpic *p, unsigned line, bool level);
 /* What firmware does: makes a line level triggered, whatever its neighbours are. */
-void pic_set_level_triggered(struct pic *p, unsigned line);
+void vpic_set_level_triggered(struct vpic *p, unsigned line);
 /* Whether INTR is up. */
-bool pic_pending(const struct pic *p);
+bool vpic_pending(const struct vpic *p);
 /* The INTA cycle: the vector, which is that of input 7 when the request has gone (spurious). */
-uint8_t pic_ack(struct pic *p);
+uint8_t vpic_ack(struct vpic *p);
 
 #endif

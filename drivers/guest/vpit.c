@@ -18,16 +18,16 @@
 #define ACCESS_LOW 1
 #define ACCESS_HIGH 2
 
-static uint64_t now_ticks(const struct pit *p)
+static uint64_t now_ticks(const struct vpit *p)
 {
     return ticks_from_ns(p->q->now_ns(), PIT_HZ);
 }
 
 /* Arms the timer for channel 0's next rising edge after `tick`, but no sooner than soonest_ns. */
-static void arm(struct pit *p, uint64_t tick, uint64_t soonest_ns)
+static void arm(struct vpit *p, uint64_t tick, uint64_t soonest_ns)
 {
-    uint64_t edge = pit_next_edge(&p->ch[0], tick);
-    struct pit_channel later = p->ch[0]; /* looking ahead must not change the present */
+    uint64_t edge = vpit_next_edge(&p->ch[0], tick);
+    struct vpit_channel later = p->ch[0]; /* looking ahead must not change the present */
     uint64_t ns;
 
     if (edge == UINT64_MAX) {
@@ -39,16 +39,16 @@ static void arm(struct pit *p, uint64_t tick, uint64_t soonest_ns)
     if (tick_floor_is_on(p->floor)) {
         ns = tick_floor_after(p->floor, p->owed > 0 ? 0 : ns);
     } else if (ns < soonest_ns) { /* too fast: the first edge at or after that moment */
-        edge = pit_next_edge(&later, ticks_from_ns(soonest_ns, PIT_HZ));
+        edge = vpit_next_edge(&later, ticks_from_ns(soonest_ns, PIT_HZ));
         ns = edge == UINT64_MAX ? soonest_ns : ticks_to_ns(edge, PIT_HZ);
     }
     timerq_arm(p->q, &p->timer, ns);
 }
 
 /* Counts the edges up to now as owed, less the one that is delivered now. */
-static void count_owed(struct pit *p, uint64_t tick, uint64_t now_ns)
+static void count_owed(struct vpit *p, uint64_t tick, uint64_t now_ns)
 {
-    const struct pit_channel *c = &p->ch[0];
+    const struct vpit_channel *c = &p->ch[0];
     uint64_t edges = 0;
 
     if (tick >= p->next_tick) {
@@ -62,38 +62,38 @@ static void count_owed(struct pit *p, uint64_t tick, uint64_t now_ns)
 
 static void timer_fired(void *ctx, uint64_t now_ns)
 {
-    struct pit *p = ctx;
+    struct vpit *p = ctx;
     uint64_t tick = ticks_from_ns(now_ns, PIT_HZ);
 
     if (tick_floor_holds(p->floor, now_ns)) {
         timerq_arm(p->q, &p->timer, p->floor->free_ns);
         return;
     }
-    pit_settle(&p->ch[0], tick);
+    vpit_settle(&p->ch[0], tick);
     if (tick_floor_is_on(p->floor)) {
         count_owed(p, tick, now_ns);
     }
     /* One edge, however many were missed; the floor has counted them. OUT stays high afterwards:
      * its low time is short in the modes that matter, and the PIC looks at the edge only. */
-    p->irqs.set_line(p->irqs.ctx, PIT_IRQ, false);
-    p->irqs.set_line(p->irqs.ctx, PIT_IRQ, true);
-    arm(p, tick, now_ns + PIT_MIN_FIRE_NS);
+    p->irqs.set_line(p->irqs.ctx, VPIT_IRQ, false);
+    p->irqs.set_line(p->irqs.ctx, VPIT_IRQ, true);
+    arm(p, tick, now_ns + VPIT_MIN_FIRE_NS);
 }
 
-static void load_count(struct pit *p, unsigned n, uint16_t value)
+static void load_count(struct vpit *p, unsigned n, uint16_t value)
 {
     uint64_t tick = now_ticks(p);
 
-    pit_load(&p->ch[n], tick, value);
+    vpit_load(&p->ch[n], tick, value);
     if (n == 0) {
         p->owed = 0;
         arm(p, tick, 0);
     }
 }
 
-static void write_counter(struct pit *p, unsigned n, uint8_t value)
+static void write_counter(struct vpit *p, unsigned n, uint8_t value)
 {
-    struct pit_channel *c = &p->ch[n];
+    struct vpit_channel *c = &p->ch[n];
 
     if (c->access == ACCESS_LOW) {
         load_count(p, n, value);
@@ -108,9 +108,9 @@ static void write_counter(struct pit *p, unsigned n, uint8_t value)
     }
 }
 
-static uint8_t read_counter(struct pit *p, unsigned n)
+static uint8_t read_counter(struct vpit *p, unsigned n)
 {
-    struct pit_channel *c = &p->ch[n];
+    struct vpit_channel *c = &p->ch[n];
     uint16_t value;
     bool high;
 
@@ -118,7 +118,7 @@ static uint8_t read_counter(struct pit *p, unsigned n)
         c->have_status = false;
         return c->status;
     }
-    value = c->have_latch ? c->latched : pit_value(c, now_ticks(p));
+    value = c->have_latch ? c->latched : vpit_value(c, now_ticks(p));
     high = c->access == ACCESS_HIGH || (c->access != ACCESS_LOW && c->read_high);
     if (c->access != ACCESS_LOW && c->access != ACCESS_HIGH) {
         c->read_high = !c->read_high;
@@ -132,30 +132,30 @@ static uint8_t read_counter(struct pit *p, unsigned n)
 }
 
 /* A second latch command before the first is read has no effect. */
-static void latch_count(struct pit_channel *c, uint64_t tick)
+static void latch_count(struct vpit_channel *c, uint64_t tick)
 {
     if (!c->have_latch) {
-        c->latched = pit_value(c, tick);
+        c->latched = vpit_value(c, tick);
         c->have_latch = true;
     }
 }
 
-static void latch_status(struct pit_channel *c, uint64_t tick)
+static void latch_status(struct vpit_channel *c, uint64_t tick)
 {
     if (!c->have_status) {
-        c->status = (uint8_t)(pit_out(c, tick) << 7 | pit_null_count(c, tick) << 6 |
+        c->status = (uint8_t)(vpit_out(c, tick) << 7 | vpit_null_count(c, tick) << 6 |
                               c->access << 4 | c->mode << 1 | c->bcd);
         c->have_status = true;
     }
 }
 
-static void set_mode(struct pit *p, unsigned n, uint8_t control)
+static void set_mode(struct vpit *p, unsigned n, uint8_t control)
 {
-    struct pit_channel *c = &p->ch[n];
+    struct vpit_channel *c = &p->ch[n];
     unsigned mode = control >> 1 & 7;
     bool gate = c->gate;
 
-    *c = (struct pit_channel){
+    *c = (struct vpit_channel){
         .mode = (uint8_t)(mode > 5 ? mode - 4 : mode), /* 6 and 7 are other names of 2 and 3 */
         .access = control >> 4 & 3,
         .bcd = control & 1,
@@ -163,11 +163,11 @@ static void set_mode(struct pit *p, unsigned n, uint8_t control)
     };
     if (n == 0) {
         timerq_cancel(p->q, &p->timer);
-        p->irqs.set_line(p->irqs.ctx, PIT_IRQ, false);
+        p->irqs.set_line(p->irqs.ctx, VPIT_IRQ, false);
     }
 }
 
-static void write_control(struct pit *p, uint8_t control)
+static void write_control(struct vpit *p, uint8_t control)
 {
     uint64_t tick = now_ticks(p);
     unsigned n = control >> 6;
@@ -216,30 +216,30 @@ static void pit_io_write(void *dev, uint64_t addr, unsigned size, uint64_t value
 
 static uint64_t speaker_read(void *dev, uint64_t addr, unsigned size)
 {
-    struct pit *p = dev;
+    struct vpit *p = dev;
     uint64_t tick = now_ticks(p);
     uint64_t value = p->speaker;
 
     (void)addr;
     (void)size;
     value |= tick / REFRESH_TICKS & 1 ? SPEAKER_REFRESH : 0;
-    value |= pit_out(&p->ch[2], tick) ? SPEAKER_OUT2 : 0;
+    value |= vpit_out(&p->ch[2], tick) ? SPEAKER_OUT2 : 0;
     return value;
 }
 
 static void speaker_write(void *dev, uint64_t addr, unsigned size, uint64_t value)
 {
-    struct pit *p = dev;
+    struct vpit *p = dev;
 
     (void)addr;
     (void)size;
     p->speaker = value & SPEAKER_BITS;
-    pit_set_gate(&p->ch[2], now_ticks(p), value & SPEAKER_GATE);
+    vpit_set_gate(&p->ch[2], now_ticks(p), value & SPEAKER_GATE);
 }
 
-void pit_init(struct pit *p, struct timerq *q, const struct irq_sink *irqs)
+void vpit_init(struct vpit *p, struct timerq *q, const struct irq_sink *irqs)
 {
-    *p = (struct pit){.q = q, .irqs = *irqs};
+    *p = (struct vpit){.q = q, .irqs = *irqs};
     timer_init(&p->timer, timer_fired, p);
     for (unsigned i = 0; i < 3; i++) {
         p->ch[i].mode = 3;
@@ -250,7 +250,7 @@ void pit_init(struct pit *p, struct timerq *q, const struct irq_sink *irqs)
     load_count(p, 0, 0);
 }
 
-enum status pit_attach(struct pit *p, struct iobus *ports)
+enum status vpit_attach(struct vpit *p, struct iobus *ports)
 {
     enum status s = iobus_add(ports, 0x40, 4, pit_io_read, pit_io_write, p);
 
@@ -260,18 +260,18 @@ enum status pit_attach(struct pit *p, struct iobus *ports)
     return s;
 }
 
-void pit_stop(struct pit *p)
+void vpit_stop(struct vpit *p)
 {
     timerq_cancel(p->q, &p->timer);
 }
 
-void pit_skip(struct pit *p, uint64_t ns)
+void vpit_skip(struct vpit *p, uint64_t ns)
 {
     uint64_t now = p->q->now_ns();
     uint64_t tick = ticks_from_ns(now, PIT_HZ), by = tick - ticks_from_ns(now - ns, PIT_HZ);
 
     for (unsigned i = 0; i < 3; i++) {
-        struct pit_channel *c = &p->ch[i];
+        struct vpit_channel *c = &p->ch[i];
         c->start += by;
         if (c->next_start != UINT64_MAX) { /* that one waits for a trigger */
             c->next_start += by;

@@ -13,22 +13,22 @@ static uint16_t to_bcd(uint32_t v)
 }
 
 /* How far the counter goes before it wraps. */
-static uint32_t modulus(const struct pit_channel *c)
+static uint32_t modulus(const struct vpit_channel *c)
 {
     return c->bcd ? 10000 : 0x10000;
 }
 
-static bool is_periodic(const struct pit_channel *c)
+static bool is_periodic(const struct vpit_channel *c)
 {
     return c->mode == 2 || c->mode == 3;
 }
 
-static bool needs_trigger(const struct pit_channel *c)
+static bool needs_trigger(const struct vpit_channel *c)
 {
     return c->mode == 1 || c->mode == 5;
 }
 
-void pit_settle(struct pit_channel *c, uint64_t tick)
+void vpit_settle(struct vpit_channel *c, uint64_t tick)
 {
     if (c->next_count != 0 && tick >= c->next_start) {
         c->count = c->next_count;
@@ -38,7 +38,7 @@ void pit_settle(struct pit_channel *c, uint64_t tick)
 }
 
 /* Ticks since the count was loaded. */
-static uint64_t elapsed(const struct pit_channel *c, uint64_t tick)
+static uint64_t elapsed(const struct vpit_channel *c, uint64_t tick)
 {
     if (!c->gate && (c->mode == 0 || c->mode == 4)) {
         return c->held;
@@ -47,19 +47,19 @@ static uint64_t elapsed(const struct pit_channel *c, uint64_t tick)
 }
 
 /* Whether there is a count and it is being counted, or has been. */
-static bool is_counting(const struct pit_channel *c, uint64_t tick)
+static bool is_counting(const struct vpit_channel *c, uint64_t tick)
 {
     return c->count != 0 && tick >= c->start && (!needs_trigger(c) || c->triggered);
 }
 
-void pit_load(struct pit_channel *c, uint64_t tick, uint16_t value)
+void vpit_load(struct vpit_channel *c, uint64_t tick, uint16_t value)
 {
     uint32_t count = c->bcd ? from_bcd(value) : value;
 
     if (count == 0) {
         count = modulus(c);
     }
-    pit_settle(c, tick);
+    vpit_settle(c, tick);
     if (is_periodic(c) && c->count != 0 && c->gate && tick >= c->start) {
         c->next_count = count; /* the present period is finished first */
         c->next_start = c->start + ((tick - c->start) / c->count + 1) * c->count;
@@ -74,12 +74,12 @@ void pit_load(struct pit_channel *c, uint64_t tick, uint16_t value)
     }
 }
 
-void pit_set_gate(struct pit_channel *c, uint64_t tick, bool gate)
+void vpit_set_gate(struct vpit_channel *c, uint64_t tick, bool gate)
 {
     if (gate == c->gate) {
         return;
     }
-    pit_settle(c, tick);
+    vpit_settle(c, tick);
     if (c->mode == 0 || c->mode == 4) { /* the gate holds the counter */
         if (gate) {
             c->start = tick + 1 - (c->held < tick + 1 ? c->held : tick + 1);
@@ -103,7 +103,7 @@ static uint64_t high_part(uint32_t n)
     return (n + 1) / 2;
 }
 
-static uint32_t counter(const struct pit_channel *c, uint64_t tick)
+static uint32_t counter(const struct vpit_channel *c, uint64_t tick)
 {
     uint64_t d = elapsed(c, tick);
     uint32_t n = c->count;
@@ -128,20 +128,20 @@ static uint32_t counter(const struct pit_channel *c, uint64_t tick)
     return (uint32_t)((n % modulus(c) + modulus(c) - d % modulus(c)) % modulus(c));
 }
 
-uint16_t pit_value(struct pit_channel *c, uint64_t tick)
+uint16_t vpit_value(struct vpit_channel *c, uint64_t tick)
 {
     uint32_t v;
 
-    pit_settle(c, tick);
+    vpit_settle(c, tick);
     v = counter(c, tick);
     return c->bcd ? to_bcd(v) : (uint16_t)v;
 }
 
-bool pit_out(struct pit_channel *c, uint64_t tick)
+bool vpit_out(struct vpit_channel *c, uint64_t tick)
 {
     uint64_t d;
 
-    pit_settle(c, tick);
+    vpit_settle(c, tick);
     if (!is_counting(c, tick)) {
         return c->mode != 0;
     }
@@ -160,18 +160,18 @@ bool pit_out(struct pit_channel *c, uint64_t tick)
     }
 }
 
-bool pit_null_count(struct pit_channel *c, uint64_t tick)
+bool vpit_null_count(struct vpit_channel *c, uint64_t tick)
 {
-    pit_settle(c, tick);
+    vpit_settle(c, tick);
     return c->count == 0 || c->next_count != 0 || tick < c->start ||
            (needs_trigger(c) && !c->triggered);
 }
 
-uint64_t pit_next_edge(struct pit_channel *c, uint64_t tick)
+uint64_t vpit_next_edge(struct vpit_channel *c, uint64_t tick)
 {
     uint64_t edge;
 
-    pit_settle(c, tick);
+    vpit_settle(c, tick);
     if (c->count == 0 || !c->gate || (needs_trigger(c) && !c->triggered)) {
         return UINT64_MAX;
     }

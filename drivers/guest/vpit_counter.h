@@ -9,15 +9,15 @@
 #include "drivers/guest/vpit.h"
 
 /* A new count as written (0 means 65536, or 10000 in BCD). */
-void pit_load(struct pit_channel *c, uint64_t tick, uint16_t value);
-void pit_set_gate(struct pit_channel *c, uint64_t tick, bool gate);
+void vpit_load(struct vpit_channel *c, uint64_t tick, uint16_t value);
+void vpit_set_gate(struct vpit_channel *c, uint64_t tick, bool gate);
 /* Lets a count that was waiting for the end of the period take over. */
-void pit_settle(struct pit_channel *c, uint64_t tick);
+void vpit_settle(struct vpit_channel *c, uint64_t tick);
 /* The counter, the OUT pin and the null-count flag at `tick`. */
-uint16_t pit_value(struct pit_channel *c, uint64_t tick);
-bool pit_out(struct pit_channel *c, uint64_t tick);
-bool pit_null_count(struct pit_channel *c, uint64_t tick);
+uint16_t vpit_value(struct vpit_channel *c, uint64_t tick);
+bool vpit_out(struct vpit_channel *c, uint64_t tick);
+bool vpit_null_count(struct vpit_channel *c, uint64_t tick);
 /* The first tick after `tick` at which OUT rises, or UINT64_MAX. */
-uint64_t pit_next_edge(struct pit_channel *c, uint64_t tick);
+uint64_t vpit_next_edge(struct vpit_channel *c, uint64_t tick);
 
 #endif

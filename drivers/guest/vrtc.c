@@ -32,45 +32,45 @@
 #define CMOS_EXT_64KIB 0x34
 #define CMOS_HIGH_64KIB 0x5b
 
-static bool is_running(const struct rtc *r)
+static bool is_running(const struct vrtc *r)
 {
-    return A_DIVIDER(r->cmos[RTC_REG_A]) == DIVIDER_32K && !(r->cmos[RTC_REG_B] & B_SET);
+    return A_DIVIDER(r->cmos[VRTC_REG_A]) == DIVIDER_32K && !(r->cmos[VRTC_REG_B] & B_SET);
 }
 
-static uint64_t seconds_at(const struct rtc *r, uint64_t ns)
+static uint64_t seconds_at(const struct vrtc *r, uint64_t ns)
 {
     return r->base_s + (ns - r->base_ns) / NS_PER_S;
 }
 
 static bool is_time_register(unsigned index)
 {
-    return index == RTC_CENTURY || (index <= RTC_YEAR && index != RTC_SECONDS_ALARM &&
-                                    index != RTC_MINUTES_ALARM && index != RTC_HOURS_ALARM);
+    return index == VRTC_CENTURY || (index <= VRTC_YEAR && index != VRTC_SECONDS_ALARM &&
+                                     index != VRTC_MINUTES_ALARM && index != VRTC_HOURS_ALARM);
 }
 
 /* The periodic interrupt's period as a power of two of 32768 Hz ticks; 0: there is none. */
-static unsigned period_shift(const struct rtc *r)
+static unsigned period_shift(const struct vrtc *r)
 {
-    unsigned rate = A_RATE(r->cmos[RTC_REG_A]);
+    unsigned rate = A_RATE(r->cmos[VRTC_REG_A]);
 
-    if (rate == 0 || A_DIVIDER(r->cmos[RTC_REG_A]) != DIVIDER_32K) {
+    if (rate == 0 || A_DIVIDER(r->cmos[VRTC_REG_A]) != DIVIDER_32K) {
         return 0;
     }
     return rate <= 2 ? rate + 6 : rate - 1;
 }
 
-static void raise_alarm(struct rtc *r)
+static void raise_alarm(struct vrtc *r)
 {
-    bool fresh = !(r->cmos[RTC_REG_C] & C_AF);
+    bool fresh = !(r->cmos[VRTC_REG_C] & C_AF);
 
-    r->cmos[RTC_REG_C] |= C_AF;
-    if (fresh && r->cmos[RTC_REG_B] & C_AF && r->alarm != NULL) {
+    r->cmos[VRTC_REG_C] |= C_AF;
+    if (fresh && r->cmos[VRTC_REG_B] & C_AF && r->alarm != NULL) {
         r->alarm(r->alarm_ctx);
     }
 }
 
 /* Works out which flags rose since the last look. */
-static void settle(struct rtc *r, uint64_t now)
+static void settle(struct vrtc *r, uint64_t now)
 {
     unsigned shift = period_shift(r);
 
@@ -79,14 +79,14 @@ static void settle(struct rtc *r, uint64_t now)
     }
     if (shift != 0 && ticks_from_ns(now, PERIODIC_HZ) >> shift !=
                           ticks_from_ns(r->seen_ns, PERIODIC_HZ) >> shift) {
-        r->cmos[RTC_REG_C] |= C_PF;
+        r->cmos[VRTC_REG_C] |= C_PF;
     }
     if (is_running(r)) {
         /* Before base_ns nothing has happened: the clock was set between the two looks. */
         uint64_t from = seconds_at(r, r->seen_ns), to = seconds_at(r, now);
         if (from < to) {
-            r->cmos[RTC_REG_C] |= C_UF;
-            if (rtc_time_next_alarm(r->cmos, from) <= to) {
+            r->cmos[VRTC_REG_C] |= C_UF;
+            if (vrtc_time_next_alarm(r->cmos, from) <= to) {
                 raise_alarm(r);
             }
         }
@@ -95,9 +95,9 @@ static void settle(struct rtc *r, uint64_t now)
 }
 
 /* When the next enabled flag of these sources rises. */
-static uint64_t next_event(const struct rtc *r, uint64_t now, uint8_t sources)
+static uint64_t next_event(const struct vrtc *r, uint64_t now, uint8_t sources)
 {
-    uint8_t wanted = r->cmos[RTC_REG_B] & (uint8_t)~r->cmos[RTC_REG_C] & sources;
+    uint8_t wanted = r->cmos[VRTC_REG_B] & (uint8_t)~r->cmos[VRTC_REG_C] & sources;
     uint64_t next = TIMER_NEVER;
     unsigned shift = period_shift(r);
 
@@ -113,7 +113,7 @@ static uint64_t next_event(const struct rtc *r, uint64_t now, uint8_t sources)
         }
         if (wanted & C_AF) {
             uint64_t s = seconds_at(r, now);
-            uint64_t alarm = rtc_time_next_alarm(r->cmos, s);
+            uint64_t alarm = vrtc_time_next_alarm(r->cmos, s);
             if (alarm != UINT64_MAX) {
                 next = MIN(next, second_ns + (alarm - s - 1) * NS_PER_S);
             }
@@ -123,22 +123,22 @@ static uint64_t next_event(const struct rtc *r, uint64_t now, uint8_t sources)
 }
 
 /* Sets IRQF and the line, and arms the timer for what comes next. */
-static void update(struct rtc *r, uint64_t now)
+static void update(struct vrtc *r, uint64_t now)
 {
     uint8_t sources = C_SOURCES;
     uint64_t next;
 
-    if (r->cmos[RTC_REG_C] & r->cmos[RTC_REG_B] & C_SOURCES) {
-        if (!(r->cmos[RTC_REG_C] & C_IRQF)) {
-            r->cmos[RTC_REG_C] |= C_IRQF;
-            r->irqs.set_line(r->irqs.ctx, RTC_IRQ, true);
+    if (r->cmos[VRTC_REG_C] & r->cmos[VRTC_REG_B] & C_SOURCES) {
+        if (!(r->cmos[VRTC_REG_C] & C_IRQF)) {
+            r->cmos[VRTC_REG_C] |= C_IRQF;
+            r->irqs.set_line(r->irqs.ctx, VRTC_IRQ, true);
         }
         /* Until the guest has read C no interrupt can be raised: only the chipset still wants to
          * hear of an alarm. */
         sources = r->alarm != NULL ? C_AF : 0;
-    } else if (r->cmos[RTC_REG_C] & C_IRQF) {
-        r->cmos[RTC_REG_C] &= (uint8_t)~C_IRQF;
-        r->irqs.set_line(r->irqs.ctx, RTC_IRQ, false);
+    } else if (r->cmos[VRTC_REG_C] & C_IRQF) {
+        r->cmos[VRTC_REG_C] &= (uint8_t)~C_IRQF;
+        r->irqs.set_line(r->irqs.ctx, VRTC_IRQ, false);
     }
     next = next_event(r, now, sources);
     if (next == TIMER_NEVER) {
@@ -150,10 +150,10 @@ static void update(struct rtc *r, uint64_t now)
 
 static void timer_fired(void *ctx, uint64_t now_ns)
 {
-    struct rtc *r = ctx;
+    struct vrtc *r = ctx;
     uint64_t now = MAX(now_ns, r->seen_ns); /* the guest may have looked since */
 
-    bool periodic = period_shift(r) != 0 && (r->cmos[RTC_REG_B] & C_PF) != 0;
+    bool periodic = period_shift(r) != 0 && (r->cmos[VRTC_REG_B] & C_PF) != 0;
 
     if (periodic && tick_floor_holds(r->floor, now)) {
         timerq_arm(r->q, &r->timer, r->floor->free_ns);
@@ -166,62 +166,62 @@ static void timer_fired(void *ctx, uint64_t now_ns)
     update(r, now);
 }
 
-static uint8_t read_c(struct rtc *r, uint64_t now)
+static uint8_t read_c(struct vrtc *r, uint64_t now)
 {
-    uint8_t value = r->cmos[RTC_REG_C];
+    uint8_t value = r->cmos[VRTC_REG_C];
 
-    r->cmos[RTC_REG_C] = 0;
+    r->cmos[VRTC_REG_C] = 0;
     if (value & C_IRQF) {
-        r->irqs.set_line(r->irqs.ctx, RTC_IRQ, false);
+        r->irqs.set_line(r->irqs.ctx, VRTC_IRQ, false);
     }
     update(r, now);
     return value;
 }
 
-static uint8_t read_data(struct rtc *r)
+static uint8_t read_data(struct vrtc *r)
 {
     uint64_t now = r->q->now_ns();
 
     settle(r, now);
     if (is_time_register(r->index) && is_running(r)) {
-        rtc_time_encode(r->cmos, seconds_at(r, now));
+        vrtc_time_encode(r->cmos, seconds_at(r, now));
     }
-    if (r->index == RTC_REG_A) {
+    if (r->index == VRTC_REG_A) {
         bool soon = NS_PER_S - (now - r->base_ns) % NS_PER_S <= UIP_NS;
-        return (uint8_t)(r->cmos[RTC_REG_A] | (is_running(r) && soon ? A_UIP : 0));
+        return (uint8_t)(r->cmos[VRTC_REG_A] | (is_running(r) && soon ? A_UIP : 0));
     }
-    if (r->index == RTC_REG_C) {
+    if (r->index == VRTC_REG_C) {
         return read_c(r, now);
     }
-    return r->index == RTC_REG_D ? D_VALID : r->cmos[r->index];
+    return r->index == VRTC_REG_D ? D_VALID : r->cmos[r->index];
 }
 
 /* The clock goes on from what the registers say, keeping the place within the second. */
-static void restart(struct rtc *r, uint64_t now)
+static void restart(struct vrtc *r, uint64_t now)
 {
     r->base_ns = now - (now - r->base_ns) % NS_PER_S;
-    r->base_s = rtc_time_decode(r->cmos);
+    r->base_s = vrtc_time_decode(r->cmos);
 }
 
 /* Registers A and B: what starts or stops the clock, or changes the format. */
-static void write_control(struct rtc *r, uint8_t value, uint64_t now)
+static void write_control(struct vrtc *r, uint8_t value, uint64_t now)
 {
     bool was_running = is_running(r);
-    unsigned divider = A_DIVIDER(r->cmos[RTC_REG_A]);
+    unsigned divider = A_DIVIDER(r->cmos[VRTC_REG_A]);
 
     if (was_running) {
-        rtc_time_encode(r->cmos, seconds_at(r, now)); /* what they hold if it stops now */
+        vrtc_time_encode(r->cmos, seconds_at(r, now)); /* what they hold if it stops now */
     }
-    if (r->index == RTC_REG_A) {
-        r->cmos[RTC_REG_A] = value & (uint8_t)~A_UIP;
+    if (r->index == VRTC_REG_A) {
+        r->cmos[VRTC_REG_A] = value & (uint8_t)~A_UIP;
         if (divider != DIVIDER_32K && A_DIVIDER(value) == DIVIDER_32K) {
             r->base_ns = now - DIVIDER_START_NS;
         }
     } else {
         /* SET clears the update interrupt's enable (data sheet, "Register B"). */
-        r->cmos[RTC_REG_B] = value & B_SET ? value & (uint8_t)~B_UIE : value;
+        r->cmos[VRTC_REG_B] = value & B_SET ? value & (uint8_t)~B_UIE : value;
         if (was_running && is_running(r)) {
-            rtc_time_encode(r->cmos, seconds_at(r, now)); /* perhaps another format */
+            vrtc_time_encode(r->cmos, seconds_at(r, now)); /* perhaps another format */
         }
     }
     if (!was_running && is_running(r)) {
@@ -229,17 +229,17 @@ static void write_control(struct rtc *r, uint8_t value, uint64_t now)
     }
 }
 
-static void write_data(struct rtc *r, uint8_t value)
+static void write_data(struct vrtc *r, uint8_t value)
 {
     uint64_t now = r->q->now_ns();
 
     settle(r, now);
-    if (r->index == RTC_REG_A || r->index == RTC_REG_B) {
+    if (r->index == VRTC_REG_A || r->index == VRTC_REG_B) {
         write_control(r, value, now);
-    } else if (r->index == RTC_REG_C || r->index == RTC_REG_D) {
+    } else if (r->index == VRTC_REG_C || r->index == VRTC_REG_D) {
         return; /* read-only */
     } else if (is_time_register(r->index) && is_running(r)) {
-        rtc_time_encode(r->cmos, seconds_at(r, now));
+        vrtc_time_encode(r->cmos, seconds_at(r, now));
         r->cmos[r->index] = value;
         restart(r, now);
     } else {
@@ -255,7 +255,7 @@ static uint8_t read_port(void *dev, unsigned port)
 
 static void write_port(void *dev, unsigned port, uint8_t value)
 {
-    struct rtc *r = dev;
+    struct vrtc *r = dev;
 
     if (port == 0) {
         r->index = value & 0x7f; /* the top bit is the chipset's NMI mask */
@@ -274,25 +274,25 @@ static void rtc_io_write(void *dev, uint64_t addr, unsigned size, uint64_t value
     io_split_write(write_port, dev, 2, addr, size, value);
 }
 
-void rtc_init(struct rtc *r, struct timerq *q, const struct irq_sink *irqs, uint64_t epoch_s)
+void vrtc_init(struct vrtc *r, struct timerq *q, const struct irq_sink *irqs, uint64_t epoch_s)
 {
-    *r = (struct rtc){.q = q, .irqs = *irqs};
+    *r = (struct vrtc){.q = q, .irqs = *irqs};
     timer_init(&r->timer, timer_fired, r);
-    r->cmos[RTC_REG_A] = DIVIDER_32K << 4 | 6; /* 1024 Hz */
-    r->cmos[RTC_REG_B] = RTC_B_24H;
+    r->cmos[VRTC_REG_A] = DIVIDER_32K << 4 | 6; /* 1024 Hz */
+    r->cmos[VRTC_REG_B] = VRTC_B_24H;
     r->base_ns = q->now_ns();
     r->seen_ns = r->base_ns;
     /* Up to the end of the year 9999, so that no sum of times overflows. */
-    r->base_s = RTC_EPOCH_1970 + MIN(epoch_s, UINT64_C(253402300799));
+    r->base_s = VRTC_EPOCH_1970 + MIN(epoch_s, UINT64_C(253402300799));
 }
 
-void rtc_on_alarm(struct rtc *r, void (*alarm)(void *ctx), void *ctx)
+void vrtc_on_alarm(struct vrtc *r, void (*alarm)(void *ctx), void *ctx)
 {
     r->alarm = alarm;
     r->alarm_ctx = ctx;
 }
 
-void rtc_set_memory(struct rtc *r, uint64_t below_bytes, uint64_t above_bytes)
+void vrtc_set_memory(struct vrtc *r, uint64_t below_bytes, uint64_t above_bytes)
 {
     uint64_t ext_kib = below_bytes > 0x100000 ? (below_bytes - 0x100000) / 1024 : 0;
     uint64_t ext_64k = below_bytes > 0x1000000 ? (below_bytes - 0x1000000) / 0x10000 : 0;
@@ -306,12 +306,12 @@ void rtc_set_memory(struct rtc *r, uint64_t below_bytes, uint64_t above_bytes)
     r->cmos[CMOS_HIGH_64KIB + 2] = (uint8_t)(high_64k >> 16);
 }
 
-enum status rtc_attach(struct rtc *r, struct iobus *ports)
+enum status vrtc_attach(struct vrtc *r, struct iobus *ports)
 {
-    return iobus_add(ports, RTC_PORT, 2, rtc_io_read, rtc_io_write, r);
+    return iobus_add(ports, VRTC_PORT, 2, rtc_io_read, rtc_io_write, r);
 }
 
-void rtc_stop(struct rtc *r)
+void vrtc_stop(struct vrtc *r)
 {
     timerq_cancel(r->q, &r->timer);
 }

@@ -15,10 +15,10 @@
 #include "drivers/guest/irq.h"
 #include "drivers/guest/tickfloor.h"
 
-#define RTC_PORT 0x70
-#define RTC_IRQ 8
+#define VRTC_PORT 0x70
+#define VRTC_IRQ 8
 
-struct rtc {
+struct vrtc {
     uint8_t cmos[128]; /* time registers: as last written or read; A..D apart from live bits */
     uint8_t index;
     uint64_t base_s;  /* seconds since the first day of the year 0 ... */
@@ -27,19 +27,19 @@ struct rtc {
     struct timerq *q;
     struct timer timer;
     struct irq_sink irqs;
-    struct tick_floor *floor; /* the VM's, or NULL; to be set after rtc_init */
+    struct tick_floor *floor; /* the VM's, or NULL; to be set after vrtc_init */
     void (*alarm)(void *ctx); /* an enabled alarm has come; NULL: nobody listens */
     void *alarm_ctx;
 };
 
 /* A clock that stands at epoch_s (seconds since 1970, UTC) now. */
-void rtc_init(struct rtc *r, struct timerq *q, const struct irq_sink *irqs, uint64_t epoch_s);
+void vrtc_init(struct vrtc *r, struct timerq *q, const struct irq_sink *irqs, uint64_t epoch_s);
 /* Who else hears of an alarm whose interrupt is enabled: the chipset wakes the machine by it. */
-void rtc_on_alarm(struct rtc *r, void (*alarm)(void *ctx), void *ctx);
+void vrtc_on_alarm(struct vrtc *r, void (*alarm)(void *ctx), void *ctx);
 /* What firmware notes about memory: bytes below 4 GiB (from 0) and bytes above 4 GiB. */
-void rtc_set_memory(struct rtc *r, uint64_t below_bytes, uint64_t above_bytes);
-enum status rtc_attach(struct rtc *r, struct iobus *ports) MUST_CHECK;
+void vrtc_set_memory(struct vrtc *r, uint64_t below_bytes, uint64_t above_bytes);
+enum status vrtc_attach(struct vrtc *r, struct iobus *ports) MUST_CHECK;
 /* Takes its timer off the queue. */
-void rtc_stop(struct rtc *r);
+void vrtc_stop(struct vrtc *r);
 
 #endif

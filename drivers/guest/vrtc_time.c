@@ -30,7 +30,7 @@ static unsigned days_in_month(unsigned year, unsigned month)
 
 static uint8_t encode(const uint8_t *cmos, unsigned v)
 {
-    if (cmos[RTC_REG_B] & RTC_B_BINARY) {
+    if (cmos[VRTC_REG_B] & VRTC_B_BINARY) {
         return (uint8_t)v;
     }
     return (uint8_t)(v / 10 % 10 << 4 | v % 10);
@@ -38,14 +38,14 @@ static uint8_t encode(const uint8_t *cmos, unsigned v)
 
 static unsigned decode(const uint8_t *cmos, uint8_t v)
 {
-    return cmos[RTC_REG_B] & RTC_B_BINARY ? v : (v >> 4) * 10u + (v & 15u);
+    return cmos[VRTC_REG_B] & VRTC_B_BINARY ? v : (v >> 4) * 10u + (v & 15u);
 }
 
 static uint8_t encode_hour(const uint8_t *cmos, unsigned hour)
 {
     unsigned h12 = hour % 12 == 0 ? 12 : hour % 12;
 
-    if (cmos[RTC_REG_B] & RTC_B_24H) {
+    if (cmos[VRTC_REG_B] & VRTC_B_24H) {
         return encode(cmos, hour);
     }
     return (uint8_t)(encode(cmos, h12) | (hour >= 12 ? PM : 0));
@@ -56,7 +56,7 @@ static unsigned decode_hour(const uint8_t *cmos, uint8_t v)
 {
     unsigned hour;
 
-    if (cmos[RTC_REG_B] & RTC_B_24H) {
+    if (cmos[VRTC_REG_B] & VRTC_B_24H) {
         return decode(cmos, v);
     }
     hour = decode(cmos, v & (uint8_t)~PM);
@@ -66,7 +66,7 @@ static unsigned decode_hour(const uint8_t *cmos, uint8_t v)
     return hour % 12 + (v & PM ? 12u : 0u);
 }
 
-void rtc_time_encode(uint8_t *cmos, uint64_t s)
+void vrtc_time_encode(uint8_t *cmos, uint64_t s)
 {
     uint64_t days = s / DAY_S;
     unsigned in_day = (unsigned)(s % DAY_S);
@@ -84,25 +84,25 @@ void rtc_time_encode(uint8_t *cmos, uint64_t s)
     while (month < 12 && day > days_in_month(year, month)) {
         day -= days_in_month(year, month++);
     }
-    cmos[RTC_SECONDS] = encode(cmos, in_day % 60);
-    cmos[RTC_MINUTES] = encode(cmos, in_day / 60 % 60);
-    cmos[RTC_HOURS] = encode_hour(cmos, in_day / 3600);
-    cmos[RTC_WEEKDAY] = encode(cmos, (unsigned)((days + 6) % 7) + 1); /* 0000-01-01: a Saturday */
-    cmos[RTC_DAY] = encode(cmos, day);
-    cmos[RTC_MONTH] = encode(cmos, month);
-    cmos[RTC_YEAR] = encode(cmos, year % 100);
-    cmos[RTC_CENTURY] = encode(cmos, year / 100);
+    cmos[VRTC_SECONDS] = encode(cmos, in_day % 60);
+    cmos[VRTC_MINUTES] = encode(cmos, in_day / 60 % 60);
+    cmos[VRTC_HOURS] = encode_hour(cmos, in_day / 3600);
+    cmos[VRTC_WEEKDAY] = encode(cmos, (unsigned)((days + 6) % 7) + 1); /* 0000-01-01: a Saturday */
+    cmos[VRTC_DAY] = encode(cmos, day);
+    cmos[VRTC_MONTH] = encode(cmos, month);
+    cmos[VRTC_YEAR] = encode(cmos, year % 100);
+    cmos[VRTC_CENTURY] = encode(cmos, year / 100);
 }
 
-uint64_t rtc_time_decode(const uint8_t *cmos)
+uint64_t vrtc_time_decode(const uint8_t *cmos)
 {
-    unsigned second = MIN(decode(cmos, cmos[RTC_SECONDS]), 59u);
-    unsigned minute = MIN(decode(cmos, cmos[RTC_MINUTES]), 59u);
-    unsigned hour = MIN(decode_hour(cmos, cmos[RTC_HOURS]), 23u);
-    unsigned century = MIN(decode(cmos, cmos[RTC_CENTURY]), 99u);
-    unsigned year = century * 100 + MIN(decode(cmos, cmos[RTC_YEAR]), 99u);
-    unsigned month = MAX(MIN(decode(cmos, cmos[RTC_MONTH]), 12u), 1u);
-    unsigned day = MAX(decode(cmos, cmos[RTC_DAY]), 1u);
+    unsigned second = MIN(decode(cmos, cmos[VRTC_SECONDS]), 59u);
+    unsigned minute = MIN(decode(cmos, cmos[VRTC_MINUTES]), 59u);
+    unsigned hour = MIN(decode_hour(cmos, cmos[VRTC_HOURS]), 23u);
+    unsigned century = MIN(decode(cmos, cmos[VRTC_CENTURY]), 99u);
+    unsigned year = century * 100 + MIN(decode(cmos, cmos[VRTC_YEAR]), 99u);
+    unsigned month = MAX(MIN(decode(cmos, cmos[VRTC_MONTH]), 12u), 1u);
+    unsigned day = MAX(decode(cmos, cmos[VRTC_DAY]), 1u);
     uint64_t days = days_before_year(year);
 
     day = MIN(day, days_in_month(year, month));
@@ -126,11 +126,11 @@ static bool matches(int field, uint64_t value)
     return field == ANY || (uint64_t)field == value;
 }
 
-uint64_t rtc_time_next_alarm(const uint8_t *cmos, uint64_t s)
+uint64_t vrtc_time_next_alarm(const uint8_t *cmos, uint64_t s)
 {
-    int second = alarm_field(cmos[RTC_SECONDS_ALARM], decode(cmos, cmos[RTC_SECONDS_ALARM]), 60);
-    int minute = alarm_field(cmos[RTC_MINUTES_ALARM], decode(cmos, cmos[RTC_MINUTES_ALARM]), 60);
-    int hour = alarm_field(cmos[RTC_HOURS_ALARM], decode_hour(cmos, cmos[RTC_HOURS_ALARM]), 24);
+    int second = alarm_field(cmos[VRTC_SECONDS_ALARM], decode(cmos, cmos[VRTC_SECONDS_ALARM]), 60);
+    int minute = alarm_field(cmos[VRTC_MINUTES_ALARM], decode(cmos, cmos[VRTC_MINUTES_ALARM]), 60);
+    int hour = alarm_field(cmos[VRTC_HOURS_ALARM], decode_hour(cmos, cmos[VRTC_HOURS_ALARM]), 24);
     uint64_t t = s + 1;
 
     if (second == NEVER || minute == NEVER || hour == NEVER) {
@@ -154,7 +154,7 @@ uint64_t rtc_time_next_alarm(const uint8_t *cmos, uint64_t s)
             return to;
         }
         /* That second of this minute is over: the first match of a later minute. */
-        return rtc_time_next_alarm(cmos, t - t % 60 + 59);
+        return vrtc_time_next_alarm(cmos, t - t % 60 + 59);
     }
     return t;
 }

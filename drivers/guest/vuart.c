@@ -33,34 +33,34 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define MSR_RI 0x40u
 #define MSR_TERMINAL 0xb0u /* CTS, DSR, DCD: somebody is always there */
 
-static unsigned fifo_capacity(const struct uart *u)
+static unsigned fifo_capacity(const struct vuart *u)
 {
-    return u->fcr & FCR_ENABLE ? UART_FIFO : 1;
+    return u->fcr & FCR_ENABLE ? VUART_FIFO : 1;
 }
 
-static void fifo_push(struct uart_fifo *f, uint8_t byte)
+static void fifo_push(struct vuart_fifo *f, uint8_t byte)
 {
-    f->bytes[(f->head + f->n) % UART_FIFO] = byte;
+    f->bytes[(f->head + f->n) % VUART_FIFO] = byte;
     f->n++;
 }
 
-static uint8_t fifo_pop(struct uart_fifo *f)
+static uint8_t fifo_pop(struct vuart_fifo *f)
 {
     uint8_t byte = f->bytes[f->head];
 
-    f->head = (f->head + 1) % UART_FIFO;
+    f->head = (f->head + 1) % VUART_FIFO;
     f->n--;
     return byte;
 }
 
-static void fifo_clear(struct uart_fifo *f)
+static void fifo_clear(struct vuart_fifo *f)
 {
     f->head = 0;
     f->n = 0;
 }
 
 /* The interrupt of highest priority, as IIR names it. */
-static uint8_t pending_source(const struct uart *u)
+static uint8_t pending_source(const struct vuart *u)
 {
     static const uint8_t triggers[4] = {1, 4, 8, 14};
     bool fifo = u->fcr & FCR_ENABLE;
@@ -84,7 +84,7 @@ static uint8_t pending_source(const struct uart *u)
 }
 
 /* On a PC the interrupt output goes to the bus through OUT2, which loopback holds inactive. */
-static void update_line(struct uart *u)
+static void update_line(struct vuart *u)
 {
     bool level = pending_source(u) != IIR_NONE && (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
 
@@ -95,7 +95,7 @@ static void update_line(struct uart *u)
 }
 
 /* Gives waiting characters to the console while it has room. */
-static void tx_drain(struct uart *u)
+static void tx_drain(struct vuart *u)
 {
     if (u->draining || u->tx.n == 0) {
         return;
@@ -110,7 +110,7 @@ static void tx_drain(struct uart *u)
     }
 }
 
-static void rx_push(struct uart *u, uint8_t byte)
+static void rx_push(struct vuart *u, uint8_t byte)
 {
     if (u->rx.n < fifo_capacity(u)) {
         fifo_push(&u->rx, byte);
@@ -119,15 +119,15 @@ static void rx_push(struct uart *u, uint8_t byte)
     }
 }
 
-/* Characters that uart_rx refused may come now. */
-static void tell_rx_room(struct uart *u)
+/* Characters that vuart_rx refused may come now. */
+static void tell_rx_room(struct vuart *u)
 {
     if (u->rx.n == 0 && u->ops->rx_room != NULL && !(u->mcr & MCR_LOOP)) {
         u->ops->rx_room(u->ctx);
     }
 }
 
-static void write_data(struct uart *u, uint8_t byte)
+static void write_data(struct vuart *u, uint8_t byte)
 {
     u->thre_pending = false;
     if (u->mcr & MCR_LOOP) {
@@ -141,7 +141,7 @@ static void write_data(struct uart *u, uint8_t byte)
     tx_drain(u);
 }
 
-static void write_fcr(struct uart *u, uint8_t value)
+static void write_fcr(struct vuart *u, uint8_t value)
 {
     bool toggled = (u->fcr ^ value) & FCR_ENABLE;
 
@@ -162,7 +162,7 @@ static void write_fcr(struct uart *u, uint8_t value)
 }
 
 /* Modem inputs follow the outputs in loopback (DTR to DSR, RTS to CTS, OUT1 to RI, OUT2 to DCD). */
-static void update_modem(struct uart *u)
+static void update_modem(struct vuart *u)
 {
     uint8_t now = MSR_TERMINAL, changed;
 
@@ -176,7 +176,7 @@ static void update_modem(struct uart *u)
     u->msr = (uint8_t)(now | (u->msr & MSR_DELTAS) | changed >> 4);
 }
 
-static uint8_t read_iir(struct uart *u)
+static uint8_t read_iir(struct vuart *u)
 {
     uint8_t source = pending_source(u);
 
@@ -186,7 +186,7 @@ static uint8_t read_iir(struct uart *u)
     return (uint8_t)(source | (u->fcr & FCR_ENABLE ? IIR_FIFO : 0));
 }
 
-static uint8_t read_lsr(struct uart *u)
+static uint8_t read_lsr(struct vuart *u)
 {
     uint8_t value = u->lsr_errors;
 
@@ -196,7 +196,7 @@ static uint8_t read_lsr(struct uart *u)
     return value;
 }
 
-static uint8_t read_data(struct uart *u)
+static uint8_t read_data(struct vuart *u)
 {
     uint8_t byte;
 
@@ -210,7 +210,7 @@ static uint8_t read_data(struct uart *u)
 
 static uint8_t read_reg(void *dev, unsigned port)
 {
-    struct uart *u = dev;
+    struct vuart *u = dev;
     bool dlab = u->lcr & LCR_DLAB;
     uint8_t value;
 
@@ -245,7 +245,7 @@ static uint8_t read_reg(void *dev, unsigned port)
     return value;
 }
 
-static void write_ier(struct uart *u, uint8_t value)
+static void write_ier(struct vuart *u, uint8_t value)
 {
     /* Enabling the interrupt while the transmitter is empty raises it at once: drivers start their
      * output that way, and Linux takes the port for a broken one if it does not happen each time.
@@ -258,7 +258,7 @@ static void write_ier(struct uart *u, uint8_t value)
 
 static void write_reg(void *dev, unsigned port, uint8_t value)
 {
-    struct uart *u = dev;
+    struct vuart *u = dev;
     bool dlab = u->lcr & LCR_DLAB;
 
     switch (port) {
@@ -296,20 +296,20 @@ static void write_reg(void *dev, unsigned port, uint8_t value)
     update_line(u);
 }
 
-uint64_t uart_read(void *dev, uint64_t addr, unsigned size)
+uint64_t vuart_read(void *dev, uint64_t addr, unsigned size)
 {
-    return io_split_read(read_reg, dev, UART_PORTS, addr, size);
+    return io_split_read(read_reg, dev, VUART_PORTS, addr, size);
 }
 
-void uart_write(void *dev, uint64_t addr, unsigned size, uint64_t value)
+void vuart_write(void *dev, uint64_t addr, unsigned size, uint64_t value)
 {
-    io_split_write(write_reg, dev, UART_PORTS, addr, size, value);
+    io_split_write(write_reg, dev, VUART_PORTS, addr, size, value);
 }
 
-void uart_init(struct uart *u, const struct uart_ops *ops, void *ctx, const struct irq_sink *irqs,
-               unsigned line)
+void vuart_init(struct vuart *u, const struct vuart_ops *ops, void *ctx,
+                const struct irq_sink *irqs, unsigned line)
 {
-    *u = (struct uart){
+    *u = (struct vuart){
         .ops = ops,
         .ctx = ctx,
         .irqs = *irqs,
@@ -320,12 +320,12 @@ void uart_init(struct uart *u, const struct uart_ops *ops, void *ctx, const stru
     };
 }
 
-enum status uart_attach(struct uart *u, struct iobus *ports)
+enum status vuart_attach(struct vuart *u, struct iobus *ports)
 {
-    return iobus_add(ports, UART_COM1, UART_PORTS, uart_read, uart_write, u);
+    return iobus_add(ports, VUART_COM1, VUART_PORTS, vuart_read, vuart_write, u);
 }
 
-bool uart_rx(struct uart *u, uint8_t byte)
+bool vuart_rx(struct vuart *u, uint8_t byte)
 {
     if (u->mcr & MCR_LOOP || u->rx.n >= fifo_capacity(u)) {
         return false;
@@ -335,7 +335,7 @@ bool uart_rx(struct uart *u, uint8_t byte)
     return true;
 }
 
-void uart_tx_resume(struct uart *u)
+void vuart_tx_resume(struct vuart *u)
 {
     tx_drain(u);
     update_line(u);

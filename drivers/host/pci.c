@@ -184,7 +184,7 @@ static uint32_t probe_bar(struct pci_addr a, uint8_t reg, uint32_t old)
     return mask;
 }
 
-enum status pci_read_bar(struct pci_addr a, unsigned bar, struct pci_bar *out)
+enum status pci_read_bar(struct pci_addr a, unsigned bar, struct vpci_bar *out)
 {
     if (bar > 5) {
         return E_RANGE;
@@ -214,7 +214,7 @@ enum status pci_read_bar(struct pci_addr a, unsigned bar, struct pci_bar *out)
     } else if (!is_64) {
         mask |= UINT64_C(0xffffffff00000000);
     }
-    *out = (struct pci_bar){
+    *out = (struct vpci_bar){
         .base = (uint64_t)high << 32 | (low & ~flags),
         .size = ~mask + 1,
         .io = io,

@@ -21,7 +21,7 @@ struct pci_func {
     uint8_t irq_line, irq_pin;
 };
 
-struct pci_bar {
+struct vpci_bar {
     uint64_t base, size; /* bytes */
     bool io, is_64;
 };
@@ -46,6 +46,6 @@ enum status pci_find_class(uint8_t class_code, uint8_t subclass, unsigned index,
                            struct pci_func *out) MUST_CHECK;
 /* Base and size of BAR 0..5 of a header-type-0 function. Decoding is off for a moment. E_RANGE: no
  * such BAR. E_NOTFOUND: not implemented. */
-enum status pci_read_bar(struct pci_addr a, unsigned bar, struct pci_bar *out) MUST_CHECK;
+enum status pci_read_bar(struct pci_addr a, unsigned bar, struct vpci_bar *out) MUST_CHECK;
 
 #endif

@@ -72,7 +72,7 @@ static size_t uart_wants(void *ctx, uint8_t *buf, size_t max)
     return n;
 }
 
-static const struct host_uart_ops uart_ops = {.rx = console_keys_put, .tx = uart_wants};
+static const struct host_uart_ops vuart_ops = {.rx = console_keys_put, .tx = uart_wants};
 
 static void on_irq(void *ctx)
 {
@@ -123,7 +123,7 @@ static void resume_ports(void)
     while ((p = conmux_unblocked(&console_mux)) != NULL) {
         struct vm *vm = ((struct console_port *)p)->vm;
         if (console_can_take(vm)) {
-            uart_tx_resume(&vm->uart);
+            vuart_tx_resume(&vm->uart);
         }
     }
 }
@@ -378,7 +378,7 @@ void console_init(const char *cmdline)
     timer_init(&settle_timer, settle_due, NULL);
     timer_init(&poll_timer, poll_due, NULL);
     console_keys_init();
-    if (host_uart_init(&uart, HOST_UART_COM1, &uart_ops, NULL) == OK) {
+    if (host_uart_init(&uart, HOST_UART_COM1, &vuart_ops, NULL) == OK) {
         enum status s = irq_register(HOST_UART_COM1_IRQ, on_irq, NULL);
         irq_works = s == OK;
         if (!irq_works) {

@@ -34,7 +34,7 @@ void console_init(const char *cmdline);
 /* A VM's port. At boot only; before or after console_init. */
 struct console_port *console_port_new(struct vm *vm);
 /* A byte from the guest; only after console_port_room said yes (else it is lost). When it said no,
- * uart_tx_resume is called once there is room. */
+ * vuart_tx_resume is called once there is room. */
 void console_port_tx(struct console_port *p, uint8_t byte);
 bool console_port_room(struct console_port *p);
 /* The guest is off: the line that it left open is ended, so that it is shown and stays its own. */

@@ -78,7 +78,7 @@ void console_keys_feed(void)
         p->typed_out = p->typed_in;
     }
     while (p->typed_out != p->typed_in) {
-        if (!uart_rx(&p->vm->uart, (uint8_t)p->typed[p->typed_out % CONSOLE_TYPED])) {
+        if (!vuart_rx(&p->vm->uart, (uint8_t)p->typed[p->typed_out % CONSOLE_TYPED])) {
             if (!retry_timer.armed) {
                 sched_arm_console(&retry_timer, clock_now_ns() + RETRY_NS);
             }

@@ -120,7 +120,7 @@ static bool press_power(struct vm *vm)
     if (vm->state != VM_RUN) {
         return false;
     }
-    acpipm_press_power(&vm->pm);
+    vacpi_pm_press_power(&vm->pm);
     console_printf("%s: power button pressed; a guest that does not listen needs `stop`\n",
                    vm->config->name);
     return true;

@@ -23,7 +23,7 @@ static void move_tscs(struct vm *vm, uint64_t by_ns, bool back)
 
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         hvm_tsc_skip(vm->vcpus[i].hvm, back ? -ticks : ticks);
-        lapic_tsc_moved(&vm->vcpus[i].lapic);
+        vlapic_tsc_moved(&vm->vcpus[i].lapic);
     }
 }
 
@@ -75,10 +75,10 @@ void vm_clock_stop(struct vm *vm)
     c->stopped_ns = clock_now_ns();
     c->frozen = !pvclock_is_on(&c->pv);
     if (c->frozen) {
-        pit_stop(&vm->pit);
-        acpipm_freeze(&vm->pm);
+        vpit_stop(&vm->pit);
+        vacpi_pm_freeze(&vm->pm);
         for (unsigned i = 0; i < vm->n_vcpus; i++) {
-            lapic_stop(&vm->vcpus[i].lapic);
+            vlapic_stop(&vm->vcpus[i].lapic);
         }
     }
 }
@@ -87,10 +87,10 @@ void vm_clock_stop(struct vm *vm)
 static void thaw(struct vm *vm, uint64_t ns)
 {
     move_tscs(vm, ns, true);
-    pit_skip(&vm->pit, ns);
-    acpipm_thaw(&vm->pm);
+    vpit_skip(&vm->pit, ns);
+    vacpi_pm_thaw(&vm->pm);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        lapic_skip(&vm->vcpus[i].lapic, ns);
+        vlapic_skip(&vm->vcpus[i].lapic, ns);
     }
 }
 

@@ -15,7 +15,7 @@
  * watchdog did so) or in a message of MSI-X. */
 static bool nmi_may_come(const struct vm *vm)
 {
-    return ioapic_sends_nmi(&vm->ioapic) || pci_msix_sends_nmi(&vm->pci);
+    return vioapic_sends_nmi(&vm->ioapic) || vpci_msix_sends_nmi(&vm->pci);
 }
 
 static bool halted_for_good(const struct vm *vm)

@@ -244,7 +244,7 @@ enum status vm_disk_init(struct vm *vm, unsigned n, const struct deadline *until
         }
         s = add_slot(d);
     }
-    return s == OK ? pci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n) : s;
+    return s == OK ? vpci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n) : s;
 }
 
 unsigned vm_disk_frames(const struct vm *vm, unsigned n)

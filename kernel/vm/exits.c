@@ -19,7 +19,7 @@ static void pic_changed(void *ctx, bool intr)
 {
     struct vm *vm = ctx;
 
-    ioapic_set_intr(&vm->ioapic, intr);
+    vioapic_set_intr(&vm->ioapic, intr);
     if (intr) {
         kick(&vm->vcpus[0]); /* the PIC is wired to the boot processor's LINT0 */
     }
@@ -29,11 +29,11 @@ static void set_line(void *ctx, unsigned line, bool level)
 {
     struct vm *vm = ctx;
 
-    pic_set_line(&vm->pic, line, level);
-    ioapic_set_line(&vm->ioapic, line, level);
+    vpic_set_line(&vm->pic, line, level);
+    vioapic_set_line(&vm->ioapic, line, level);
 }
 
-static unsigned all_lapics(struct vm *vm, struct lapic **out)
+static unsigned all_lapics(struct vm *vm, struct vlapic **out)
 {
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         out[i] = &vm->vcpus[i].lapic;
@@ -44,17 +44,17 @@ static unsigned all_lapics(struct vm *vm, struct lapic **out)
 static void message(void *ctx, uint64_t addr, uint32_t data)
 {
     struct vm *vm = ctx;
-    struct lapic *apics[VM_VCPUS];
+    struct vlapic *apics[VM_VCPUS];
 
-    lapic_message(apics, all_lapics(vm, apics), addr, data);
+    vlapic_message(apics, all_lapics(vm, apics), addr, data);
 }
 
-static void ipi(void *ctx, struct lapic *from, uint64_t icr)
+static void ipi(void *ctx, struct vlapic *from, uint64_t icr)
 {
     struct vcpu *v = ctx;
-    struct lapic *apics[VM_VCPUS];
+    struct vlapic *apics[VM_VCPUS];
 
-    lapic_route_ipi(apics, all_lapics(v->vm, apics), from, icr);
+    vlapic_route_ipi(apics, all_lapics(v->vm, apics), from, icr);
 }
 
 static void nmi(void *ctx)
@@ -77,7 +77,7 @@ static void eoi(void *ctx, uint8_t vector)
 {
     struct vcpu *v = ctx;
 
-    ioapic_eoi(&v->vm->ioapic, vector);
+    vioapic_eoi(&v->vm->ioapic, vector);
 }
 
 /* Whether the PIC's INTR reaches this vCPU: by its LINT0, or through the I/O APIC. */
@@ -86,16 +86,16 @@ static bool hears_pic(const struct vcpu *v)
     uint32_t dest;
     bool logical;
 
-    return (v->sched.id == 0 && lapic_accepts_extint(&v->lapic)) ||
-           (ioapic_passes_intr(&v->vm->ioapic, &dest, &logical) &&
-            lapic_matches(&v->lapic, dest, logical));
+    return (v->sched.id == 0 && vlapic_accepts_extint(&v->lapic)) ||
+           (vioapic_passes_intr(&v->vm->ioapic, &dest, &logical) &&
+            vlapic_matches(&v->lapic, dest, logical));
 }
 
 static void lapic_changed(void *ctx)
 {
     struct vcpu *v = ctx;
 
-    if (lapic_highest(&v->lapic) >= 0 || hears_pic(v)) {
+    if (vlapic_highest(&v->lapic) >= 0 || hears_pic(v)) {
         kick(v);
     }
 }
@@ -113,7 +113,7 @@ static uint64_t tsc_to_ns(void *ctx, uint64_t tsc)
     return wait < TIMER_NEVER - now_ns ? now_ns + wait : TIMER_NEVER;
 }
 
-static const struct lapic_ops lapic_ops = {
+static const struct vlapic_ops vlapic_ops = {
     .ipi = ipi,
     .nmi = nmi,
     .init = init_signal,
@@ -125,27 +125,27 @@ static const struct lapic_ops lapic_ops = {
 void vm_irq_init(struct vm *vm)
 {
     vm->irq = (struct irq_sink){.set_line = set_line, .message = message, .ctx = vm};
-    pic_init(&vm->pic, pic_changed, vm);
-    ioapic_init(&vm->ioapic, &vm->irq);
+    vpic_init(&vm->pic, pic_changed, vm);
+    vioapic_init(&vm->ioapic, &vm->irq);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         struct vcpu *v = &vm->vcpus[i];
-        lapic_init(&v->lapic, i, &lapic_ops, v, &vm->sched.timers, hvm_apic_bus_hz(), i == 0);
+        vlapic_init(&v->lapic, i, &vlapic_ops, v, &vm->sched.timers, hvm_apic_bus_hz(), i == 0);
         if (i == 0) {
-            lapic_virtual_wire(&v->lapic);
+            vlapic_virtual_wire(&v->lapic);
         }
     }
 }
 
 static bool extint(const struct vcpu *v)
 {
-    return pic_pending(&v->vm->pic) && hears_pic(v);
+    return vpic_pending(&v->vm->pic) && hears_pic(v);
 }
 
 static bool op_irq_pending(void *ctx)
 {
     const struct vcpu *v = ctx;
 
-    return lapic_highest(&v->lapic) >= 0 || extint(v);
+    return vlapic_highest(&v->lapic) >= 0 || extint(v);
 }
 
 static int op_irq_ack(void *ctx)
@@ -153,11 +153,11 @@ static int op_irq_ack(void *ctx)
     struct vcpu *v = ctx;
 
     if (extint(v)) {
-        return pic_ack(&v->vm->pic);
+        return vpic_ack(&v->vm->pic);
     }
-    int vector = lapic_highest(&v->lapic);
+    int vector = vlapic_highest(&v->lapic);
     if (vector >= 0) {
-        lapic_ack(&v->lapic, (unsigned)vector);
+        vlapic_ack(&v->lapic, (unsigned)vector);
     }
     return vector;
 }
@@ -204,8 +204,8 @@ static uint64_t op_mmio_read(void *ctx, gpa_t addr, unsigned size)
     struct vcpu *v = ctx;
     uint64_t value;
 
-    if (lapic_claims(&v->lapic, addr.a)) {
-        value = lapic_mmio_read(&v->lapic, addr.a & PAGE_MASK, size);
+    if (vlapic_claims(&v->lapic, addr.a)) {
+        value = vlapic_mmio_read(&v->lapic, addr.a & PAGE_MASK, size);
         after_apic_access(v);
     } else {
         value = iobus_read(&v->vm->mmio, addr.a, size);
@@ -218,8 +218,8 @@ static void op_mmio_write(void *ctx, gpa_t addr, unsigned size, uint64_t value)
 {
     struct vcpu *v = ctx;
 
-    if (lapic_claims(&v->lapic, addr.a)) {
-        lapic_mmio_write(&v->lapic, addr.a & PAGE_MASK, size, value);
+    if (vlapic_claims(&v->lapic, addr.a)) {
+        vlapic_mmio_write(&v->lapic, addr.a & PAGE_MASK, size, value);
         after_apic_access(v);
     } else {
         iobus_write(&v->vm->mmio, addr.a, size, value);
@@ -231,13 +231,13 @@ static enum status op_apic_msr_read(void *ctx, uint32_t msr, uint64_t *value)
 {
     struct vcpu *v = ctx;
 
-    return lapic_msr_read(&v->lapic, msr, value);
+    return vlapic_msr_read(&v->lapic, msr, value);
 }
 
 static enum status op_apic_msr_write(void *ctx, uint32_t msr, uint64_t value)
 {
     struct vcpu *v = ctx;
-    enum status s = lapic_msr_write(&v->lapic, msr, value);
+    enum status s = vlapic_msr_write(&v->lapic, msr, value);
 
     after_apic_access(v);
     return s;
@@ -262,7 +262,7 @@ static void op_tsc_moved(void *ctx, uint64_t by)
     struct vcpu *v = ctx;
 
     pvclock_tsc_moved(&v->vm->clock.pv, by);
-    lapic_tsc_moved(&v->lapic);
+    vlapic_tsc_moved(&v->lapic);
     after_apic_access(v);
 }
 
@@ -270,14 +270,14 @@ static uint8_t op_get_cr8(void *ctx)
 {
     const struct vcpu *v = ctx;
 
-    return lapic_cr8_read(&v->lapic);
+    return vlapic_cr8_read(&v->lapic);
 }
 
 static void op_set_cr8(void *ctx, uint8_t value)
 {
     struct vcpu *v = ctx;
 
-    lapic_cr8_write(&v->lapic, value);
+    vlapic_cr8_write(&v->lapic, value);
 }
 
 /* ---- when hvm_run is over -------------------------------------------------------------------- */

@@ -26,7 +26,7 @@ static enum status put_bios_data(struct vm *vm)
         uint16_t com[4], lpt[3], ebda_segment, equipment;
         uint8_t test;
         uint16_t base_kib;
-    } __attribute__((packed)) bda = {.com = {UART_COM1},
+    } __attribute__((packed)) bda = {.com = {VUART_COM1},
                                      .ebda_segment = LOADER_LOW_END >> 4,
                                      .equipment = 1u << 9 | 1u << 1,
                                      .base_kib = LOADER_LOW_END >> 10};

@@ -24,7 +24,7 @@ static bool uart_room(void *ctx)
     return console_port_room(vm->console);
 }
 
-static const struct uart_ops uart_ops = {.tx = uart_tx, .tx_room = uart_room};
+static const struct vuart_ops vuart_ops = {.tx = uart_tx, .tx_room = uart_room};
 
 static void power_off(void *ctx)
 {
@@ -46,10 +46,10 @@ static void rtc_alarm(void *ctx)
 {
     struct vm *vm = ctx;
 
-    acpipm_rtc_alarm(&vm->pm);
+    vacpi_pm_rtc_alarm(&vm->pm);
 }
 
-static const struct acpipm_ops pm_ops = {.power_off = power_off, .reset = reset};
+static const struct vacpi_pm_ops pm_ops = {.power_off = power_off, .reset = reset};
 
 static void panic_event(void *ctx, unsigned event)
 {
@@ -58,13 +58,13 @@ static void panic_event(void *ctx, unsigned event)
 
 static void stop_timers(struct vm *vm)
 {
-    pit_stop(&vm->pit);
-    rtc_stop(&vm->rtc);
-    acpipm_stop(&vm->pm);
+    vpit_stop(&vm->pit);
+    vrtc_stop(&vm->rtc);
+    vacpi_pm_stop(&vm->pm);
     vm_clock_fini(vm);
     vm_dead_fini(vm);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        lapic_stop(&vm->vcpus[i].lapic);
+        vlapic_stop(&vm->vcpus[i].lapic);
     }
 }
 
@@ -77,8 +77,8 @@ enum status vm_devices_init(struct vm *vm)
     iobus_init(&vm->pio);
     iobus_init(&vm->mmio);
     vm_irq_init(vm);
-    pit_init(&vm->pit, &vm->sched.timers, &vm->irq);
-    rtc_init(&vm->rtc, &vm->sched.timers, &vm->irq, wall_s);
+    vpit_init(&vm->pit, &vm->sched.timers, &vm->irq);
+    vrtc_init(&vm->rtc, &vm->sched.timers, &vm->irq, wall_s);
     vm_clock_init(vm, wall_s);
     vm->floor = (struct tick_floor){.min_ns = machine_config.host.timer_floor_ns};
     vm->pit.floor = &vm->floor;
@@ -86,23 +86,25 @@ enum status vm_devices_init(struct vm *vm)
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         vm->vcpus[i].lapic.floor = &vm->floor;
     }
-    rtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
-    rtc_on_alarm(&vm->rtc, rtc_alarm, vm);
-    uart_init(&vm->uart, &uart_ops, vm, &vm->irq, UART_COM1_IRQ);
-    acpipm_init(&vm->pm, &vm->sched.timers, &vm->irq, &pm_ops, vm);
+    vrtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
+    vrtc_on_alarm(&vm->rtc, rtc_alarm, vm);
+    vuart_init(&vm->uart, &vuart_ops, vm, &vm->irq, VUART_COM1_IRQ);
+    vacpi_pm_init(&vm->pm, &vm->sched.timers, &vm->irq, &pm_ops, vm);
     vm->panic_port = (struct pvpanic){.event = panic_event, .ctx = vm};
     vm_dead_init(vm);
-    pci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);
-    if ((s = pic_attach(&vm->pic, &vm->pio)) != OK ||
-        (s = ioapic_attach(&vm->ioapic, &vm->mmio)) != OK ||
-        (s = pit_attach(&vm->pit, &vm->pio)) != OK || (s = rtc_attach(&vm->rtc, &vm->pio)) != OK ||
-        (s = uart_attach(&vm->uart, &vm->pio)) != OK ||
-        (s = acpipm_attach(&vm->pm, &vm->pio)) != OK ||
-        (s = pvpanic_attach(&vm->panic_port, &vm->pio)) != OK || (s = pci_attach(&vm->pci)) != OK) {
+    vpci_bus_init(&vm->pci, &vm->pio, &vm->mmio, &vm->irq);
+    if ((s = vpic_attach(&vm->pic, &vm->pio)) != OK ||
+        (s = vioapic_attach(&vm->ioapic, &vm->mmio)) != OK ||
+        (s = vpit_attach(&vm->pit, &vm->pio)) != OK ||
+        (s = vrtc_attach(&vm->rtc, &vm->pio)) != OK ||
+        (s = vuart_attach(&vm->uart, &vm->pio)) != OK ||
+        (s = vacpi_pm_attach(&vm->pm, &vm->pio)) != OK ||
+        (s = pvpanic_attach(&vm->panic_port, &vm->pio)) != OK ||
+        (s = vpci_attach(&vm->pci)) != OK) {
         goto fail;
     }
     for (unsigned line = 10; line <= 11; line++) {
-        pic_set_level_triggered(&vm->pic, line); /* PCI's INTx lines */
+        vpic_set_level_triggered(&vm->pic, line); /* PCI's INTx lines */
     }
     vm->disk_work = false;
     vm->n_disks = 0;

@@ -16,7 +16,7 @@ static void press_one(struct vm *vm)
     if (vm->state == VM_STARTING) {
         vm_stop(vm, false, "the machine is about to go off"); /* nothing runs in it yet */
     } else if (vm->state == VM_RUN || vm->state == VM_NO_MEMORY) {
-        acpipm_press_power(&vm->pm);
+        vacpi_pm_press_power(&vm->pm);
     }
 }
 

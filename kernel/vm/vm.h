@@ -79,7 +79,7 @@ struct vcpu {
     struct sched_vcpu sched;
     struct vm *vm;
     struct hvm_vcpu *hvm; /* also sched's */
-    struct lapic lapic;
+    struct vlapic lapic;
 };
 
 struct vm_disk {
@@ -145,13 +145,13 @@ struct vm {
     struct tick_floor floor;
     struct iobus pio, mmio;
     struct irq_sink irq;
-    struct pic pic;
-    struct ioapic ioapic;
-    struct pit pit;
-    struct rtc rtc;
-    struct uart uart;
-    struct pci_bus pci;
-    struct acpipm pm;
+    struct vpic pic;
+    struct vioapic ioapic;
+    struct vpit pit;
+    struct vrtc rtc;
+    struct vuart uart;
+    struct vpci_bus pci;
+    struct vacpi_pm pm;
     struct pvpanic panic_port;
     unsigned n_disks;
     struct vm_disk disks[VM_DISKS];

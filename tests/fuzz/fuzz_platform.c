@@ -24,15 +24,15 @@
 struct platform {
     struct iobus ports, mmio;
     struct timerq q;
-    struct uart uart;
-    struct pic pic;
-    struct pit pit;
-    struct rtc rtc;
-    struct acpipm pm;
-    struct pci_bus pci;
-    struct pci_dev dev;
-    struct lapic apics[CPUS];
-    struct lapic *all[CPUS];
+    struct vuart uart;
+    struct vpic pic;
+    struct vpit pit;
+    struct vrtc rtc;
+    struct vacpi_pm pm;
+    struct vpci_bus pci;
+    struct vpci_dev dev;
+    struct vlapic apics[CPUS];
+    struct vlapic *all[CPUS];
     struct tick_floor floor;
     unsigned room;
     unsigned calls; /* interrupts of any kind since the last operation */
@@ -45,14 +45,14 @@ static void set_line(void *ctx, unsigned line, bool level)
 {
     (void)ctx;
     p.calls++;
-    pic_set_line(&p.pic, line, level);
+    vpic_set_line(&p.pic, line, level);
 }
 
 static void message(void *ctx, uint64_t addr, uint32_t value)
 {
     (void)ctx;
     p.calls++;
-    lapic_message(p.all, CPUS, addr, value);
+    vlapic_message(p.all, CPUS, addr, value);
 }
 
 static void intr_changed(void *ctx, bool level)
@@ -78,7 +78,7 @@ static bool tx_room(void *ctx)
 static void rx_room(void *ctx)
 {
     (void)ctx;
-    (void)uart_rx(&p.uart, 'x');
+    (void)vuart_rx(&p.uart, 'x');
 }
 
 static void nothing(void *ctx)
@@ -86,15 +86,15 @@ static void nothing(void *ctx)
     (void)ctx;
 }
 
-static void ipi(void *ctx, struct lapic *from, uint64_t icr)
+static void ipi(void *ctx, struct vlapic *from, uint64_t icr)
 {
     (void)ctx;
-    lapic_route_ipi(p.all, CPUS, from, icr);
+    vlapic_route_ipi(p.all, CPUS, from, icr);
 }
 
 static void on_init(void *ctx)
 {
-    lapic_init_signal(ctx);
+    vlapic_init_signal(ctx);
 }
 
 static void sipi(void *ctx, uint8_t vector)
@@ -118,21 +118,21 @@ static uint64_t bar_read(void *ctx, uint64_t off, unsigned size)
 static void bar_write(void *ctx, uint64_t off, unsigned size, uint64_t value)
 {
     (void)size;
-    pci_set_intx(ctx, value & 1);
-    pci_msix_notify(ctx, (unsigned)off);
+    vpci_set_intx(ctx, value & 1);
+    vpci_msix_notify(ctx, (unsigned)off);
 }
 
 static void start(void)
 {
-    static const struct uart_ops uart_ops = {tx, tx_room, rx_room};
-    static const struct acpipm_ops pm_ops = {nothing, nothing};
-    static const struct lapic_ops lapic_ops = {.ipi = ipi,
-                                               .nmi = nothing,
-                                               .init = on_init,
-                                               .sipi = sipi,
-                                               .changed = nothing,
-                                               .tsc_to_ns = tsc_to_ns};
-    static const struct pci_ids ids = {0x1af4, 0x1042, 0x1af4, 2, 0x018000, 1};
+    static const struct vuart_ops vuart_ops = {tx, tx_room, rx_room};
+    static const struct vacpi_pm_ops pm_ops = {nothing, nothing};
+    static const struct vlapic_ops vlapic_ops = {.ipi = ipi,
+                                                 .nmi = nothing,
+                                                 .init = on_init,
+                                                 .sipi = sipi,
+                                                 .changed = nothing,
+                                                 .tsc_to_ns = tsc_to_ns};
+    static const struct vpci_ids ids = {0x1af4, 0x1042, 0x1af4, 2, 0x018000, 1};
     struct irq_sink sink = {set_line, message, NULL};
 
     fake_ns = 0;
@@ -142,24 +142,24 @@ static void start(void)
     iobus_init(&p.mmio);
     for (uint32_t i = 0; i < CPUS; i++) {
         p.all[i] = &p.apics[i];
-        lapic_init(&p.apics[i], i, &lapic_ops, &p.apics[i], &p.q, 1000000000, i == 0);
-        lapic_virtual_wire(&p.apics[i]);
+        vlapic_init(&p.apics[i], i, &vlapic_ops, &p.apics[i], &p.q, 1000000000, i == 0);
+        vlapic_virtual_wire(&p.apics[i]);
         p.apics[i].floor = &p.floor;
     }
-    pic_init(&p.pic, intr_changed, NULL);
-    uart_init(&p.uart, &uart_ops, NULL, &sink, UART_COM1_IRQ);
-    pit_init(&p.pit, &p.q, &sink);
-    rtc_init(&p.rtc, &p.q, &sink, 1700000000);
+    vpic_init(&p.pic, intr_changed, NULL);
+    vuart_init(&p.uart, &vuart_ops, NULL, &sink, VUART_COM1_IRQ);
+    vpit_init(&p.pit, &p.q, &sink);
+    vrtc_init(&p.rtc, &p.q, &sink, 1700000000);
     p.pit.floor = p.rtc.floor = &p.floor;
-    acpipm_init(&p.pm, &p.q, &sink, &pm_ops, NULL);
-    pci_bus_init(&p.pci, &p.ports, &p.mmio, &sink);
-    pci_dev_init(&p.dev, &ids, NULL, NULL);
-    ASSERT(pic_attach(&p.pic, &p.ports) == OK && uart_attach(&p.uart, &p.ports) == OK);
-    ASSERT(pit_attach(&p.pit, &p.ports) == OK && rtc_attach(&p.rtc, &p.ports) == OK);
-    ASSERT(acpipm_attach(&p.pm, &p.ports) == OK && pci_attach(&p.pci) == OK);
-    ASSERT(pci_add_bar(&p.dev, 0, true, 32, bar_read, bar_write, &p.dev) == OK);
-    ASSERT(pci_add_bar(&p.dev, 1, false, 4096, bar_read, bar_write, &p.dev) == OK);
-    ASSERT(pci_add_msix(&p.dev, 2, 4) == OK && pci_add(&p.pci, &p.dev, 1) == OK);
+    vacpi_pm_init(&p.pm, &p.q, &sink, &pm_ops, NULL);
+    vpci_bus_init(&p.pci, &p.ports, &p.mmio, &sink);
+    vpci_dev_init(&p.dev, &ids, NULL, NULL);
+    ASSERT(vpic_attach(&p.pic, &p.ports) == OK && vuart_attach(&p.uart, &p.ports) == OK);
+    ASSERT(vpit_attach(&p.pit, &p.ports) == OK && vrtc_attach(&p.rtc, &p.ports) == OK);
+    ASSERT(vacpi_pm_attach(&p.pm, &p.ports) == OK && vpci_attach(&p.pci) == OK);
+    ASSERT(vpci_add_bar(&p.dev, 0, true, 32, bar_read, bar_write, &p.dev) == OK);
+    ASSERT(vpci_add_bar(&p.dev, 1, false, 4096, bar_read, bar_write, &p.dev) == OK);
+    ASSERT(vpci_add_msix(&p.dev, 2, 4) == OK && vpci_add(&p.pci, &p.dev, 1) == OK);
 }
 
 /* Where something is: most accesses should hit a device. */
@@ -192,44 +192,44 @@ static void step_time(uint64_t ns)
 /* The VM is paused and its clocks stand still, as kernel/vm/clock.c does it. */
 static void pause_for(uint64_t ns)
 {
-    pit_stop(&p.pit);
-    acpipm_freeze(&p.pm);
+    vpit_stop(&p.pit);
+    vacpi_pm_freeze(&p.pm);
     for (unsigned i = 0; i < CPUS; i++) {
-        lapic_stop(p.all[i]);
+        vlapic_stop(p.all[i]);
     }
     fake_ns = MIN(fake_ns + ns, BIT(62));
     for (unsigned i = 0; i < CPUS; i++) {
-        lapic_tsc_moved(p.all[i]);
+        vlapic_tsc_moved(p.all[i]);
     }
-    pit_skip(&p.pit, ns);
-    acpipm_thaw(&p.pm);
+    vpit_skip(&p.pit, ns);
+    vacpi_pm_thaw(&p.pm);
     for (unsigned i = 0; i < CPUS; i++) {
-        lapic_skip(p.all[i], ns);
+        vlapic_skip(p.all[i], ns);
     }
 }
 
 static void take_interrupts(uint8_t x)
 {
     for (unsigned i = 0; i < CPUS; i++) {
-        int vector = lapic_highest(p.all[i]);
+        int vector = vlapic_highest(p.all[i]);
         if (vector >= 0) {
             ASSERT(vector >= 16 && vector < 256);
-            lapic_ack(p.all[i], (unsigned)vector);
-            ASSERT(lapic_highest(p.all[i]) < vector || lapic_highest(p.all[i]) == -1);
+            vlapic_ack(p.all[i], (unsigned)vector);
+            ASSERT(vlapic_highest(p.all[i]) < vector || vlapic_highest(p.all[i]) == -1);
         }
     }
-    if (pic_pending(&p.pic) && x & 1) {
-        (void)pic_ack(&p.pic);
+    if (vpic_pending(&p.pic) && x & 1) {
+        (void)vpic_ack(&p.pic);
     }
-    (void)lapic_accepts_extint(p.all[0]);
+    (void)vlapic_accepts_extint(p.all[0]);
 }
 
 static void check(void)
 {
-    ASSERT(pic_pending(&p.pic) == p.intr);
+    ASSERT(vpic_pending(&p.pic) == p.intr);
     for (unsigned i = 0; i < p.mmio.n; i++) {
         const struct io_range *r = &p.mmio.ranges[i];
-        ASSERT(r->base >= PCI_MEM_BASE && r->base + r->len <= PCI_MEM_END);
+        ASSERT(r->base >= VPCI_MEM_BASE && r->base + r->len <= VPCI_MEM_END);
         ASSERT(i == 0 || r[-1].base + r[-1].len <= r->base);
     }
     for (unsigned i = 1; i < p.ports.n; i++) {
@@ -244,7 +244,7 @@ static void operate(const uint8_t *op)
     static const uint8_t sizes[] = {1, 2, 4, 8};
     uint32_t value = load_le32(op + 4);
     unsigned size = sizes[op[2] & 3];
-    struct lapic *l = p.all[op[2] >> 7];
+    struct vlapic *l = p.all[op[2] >> 7];
     uint64_t msr, addr;
 
     switch (op[0] % 12) {
@@ -256,7 +256,7 @@ static void operate(const uint8_t *op)
         iobus_write(&p.ports, op[3] == 0xff ? value : pick_port(op[1]), MIN(size, 4), value);
         break;
     case 3:
-        addr = PCI_MEM_BASE + (op[3] * 0x1000u) + op[1] * 8u + (op[2] >> 2 & 7);
+        addr = VPCI_MEM_BASE + (op[3] * 0x1000u) + op[1] * 8u + (op[2] >> 2 & 7);
         if (op[2] & 0x40) {
             iobus_write(&p.mmio, addr, size, value);
         } else {
@@ -264,24 +264,24 @@ static void operate(const uint8_t *op)
         }
         break;
     case 4:
-        (void)pci_config_read(&p.pci, 0x80000000u | (op[3] & 3u) << 11 | op[1], size);
-        pci_config_write(&p.pci, (op[3] & 3u) << 11 | op[1], size, value);
+        (void)vpci_config_read(&p.pci, 0x80000000u | (op[3] & 3u) << 11 | op[1], size);
+        vpci_config_write(&p.pci, (op[3] & 3u) << 11 | op[1], size, value);
         break;
     case 5:
-        if (lapic_claims(l, 0xfee00000u)) {
-            lapic_mmio_write(l, op[1] * 16u + (op[3] >> 6), size, value);
-            (void)lapic_mmio_read(l, op[1] * 16u, size);
+        if (vlapic_claims(l, 0xfee00000u)) {
+            vlapic_mmio_write(l, op[1] * 16u + (op[3] >> 6), size, value);
+            (void)vlapic_mmio_read(l, op[1] * 16u, size);
         }
         break;
     case 6:
-        (void)lapic_msr_write(l, LAPIC_MSR_X2APIC + op[1], value | (uint64_t)op[3] << 32);
-        (void)lapic_msr_read(l, LAPIC_MSR_X2APIC + op[1], &msr);
+        (void)vlapic_msr_write(l, VLAPIC_MSR_X2APIC + op[1], value | (uint64_t)op[3] << 32);
+        (void)vlapic_msr_read(l, VLAPIC_MSR_X2APIC + op[1], &msr);
         break;
     case 7:
         if (op[1] & 1) {
-            (void)lapic_msr_write(l, LAPIC_MSR_BASE, 0xfee00000u | (value & 0xd00));
+            (void)vlapic_msr_write(l, VLAPIC_MSR_BASE, 0xfee00000u | (value & 0xd00));
         } else {
-            (void)lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, (uint64_t)value << (op[3] & 63));
+            (void)vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, (uint64_t)value << (op[3] & 63));
         }
         break;
     case 8:
@@ -292,10 +292,10 @@ static void operate(const uint8_t *op)
         break;
     case 10:
         if (op[1] & 1) {
-            (void)uart_rx(&p.uart, op[2]);
+            (void)vuart_rx(&p.uart, op[2]);
         } else {
             p.room = value & 31;
-            uart_tx_resume(&p.uart);
+            vuart_tx_resume(&p.uart);
         }
         break;
     default:
@@ -304,10 +304,10 @@ static void operate(const uint8_t *op)
             message(NULL, 0xfee00000u | (value & 0xfffffu), value >> 8);
             break;
         case 1:
-            acpipm_press_power(&p.pm);
+            vacpi_pm_press_power(&p.pm);
             break;
         case 2:
-            pci_bus_reset(&p.pci);
+            vpci_bus_reset(&p.pci);
             break;
         case 3:
             pause_for((uint64_t)value << (op[3] & 15));
@@ -330,12 +330,12 @@ static int one_input(const uint8_t *data, size_t size)
         operate(data + i);
         check();
     }
-    uart_tx_resume(&p.uart);
-    pit_stop(&p.pit);
-    rtc_stop(&p.rtc);
-    acpipm_stop(&p.pm);
+    vuart_tx_resume(&p.uart);
+    vpit_stop(&p.pit);
+    vrtc_stop(&p.rtc);
+    vacpi_pm_stop(&p.pm);
     for (unsigned i = 0; i < CPUS; i++) {
-        lapic_stop(p.all[i]);
+        vlapic_stop(p.all[i]);
     }
     ASSERT(timerq_next(&p.q) == TIMER_NEVER);
     return 0;

@@ -53,7 +53,7 @@ struct vm {
     struct fake_map map;
     struct p2m p2m;
     struct iobus ports, mmio;
-    struct pci_bus bus;
+    struct vpci_bus bus;
     struct virtio_blk d;
     void *slots[SLOTS];
     mfn_t bounce;
@@ -102,14 +102,14 @@ static bool next_number(void *ctx, uint32_t n, uint32_t *out)
 
 static void bar_write(struct vm *v, unsigned off, unsigned size, uint64_t value)
 {
-    const struct pci_bar *b = &v->d.pci.pci.bars[VIRTIO_PCI_BAR];
+    const struct vpci_bar *b = &v->d.pci.pci.bars[VIRTIO_PCI_BAR];
 
     b->write(b->ctx, off, size, value);
 }
 
 static uint64_t bar_read(struct vm *v, unsigned off, unsigned size)
 {
-    const struct pci_bar *b = &v->d.pci.pci.bars[VIRTIO_PCI_BAR];
+    const struct vpci_bar *b = &v->d.pci.pci.bars[VIRTIO_PCI_BAR];
 
     return b->read(b->ctx, off, size);
 }
@@ -479,7 +479,7 @@ static void vm_up(unsigned i)
     require(frames_alloc(&r.f, FRAME_HYP, &v->bounce) == OK);
     iobus_init(&v->ports);
     iobus_init(&v->mmio);
-    pci_bus_init(&v->bus, &v->ports, &v->mmio, &sink);
+    vpci_bus_init(&v->bus, &v->ports, &v->mmio, &sink);
     virtio_blk_init(&v->d, &(struct virtio_blk_cfg){.p2m = &v->p2m,
                                                     .disk = v->disk,
                                                     .serial = "fuzz",
@@ -491,7 +491,7 @@ static void vm_up(unsigned i)
         v->slots[k] = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
         require(virtio_blk_add_slot(&v->d, v->slots[k]) == OK);
     }
-    require(pci_add(&v->bus, &v->d.pci.pci, PCI_SLOT) == OK);
+    require(vpci_add(&v->bus, &v->d.pci.pci, PCI_SLOT) == OK);
     start(v);
 }
 

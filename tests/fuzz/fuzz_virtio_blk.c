@@ -119,10 +119,10 @@ static void one_step(struct tvblk *r, struct input *in)
     case 3: /* configuration space behind the header, where the window is */
         a = 0x40 + take(in, 1) % 0xc0;
         b = sizes[take(in, 1) % 4];
-        pci_config_write(&r->bus, dev | a, b, take(in, b));
+        vpci_config_write(&r->bus, dev | a, b, take(in, b));
         break;
     case 4:
-        (void)pci_config_read(&r->bus, dev | take(in, 1), sizes[take(in, 1) % 4]);
+        (void)vpci_config_read(&r->bus, dev | take(in, 1), sizes[take(in, 1) % 4]);
         break;
     case 5:
         tvblk_kick(r);

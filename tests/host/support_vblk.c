@@ -64,7 +64,7 @@ void tvblk_init(struct tvblk *r, uint64_t n_frames, uint64_t ram_pages, uint64_t
     assert(s == OK);
     iobus_init(&r->ports);
     iobus_init(&r->mmio);
-    pci_bus_init(&r->bus, &r->ports, &r->mmio, &sink);
+    vpci_bus_init(&r->bus, &r->ports, &r->mmio, &sink);
     cfg = (struct virtio_blk_cfg){.p2m = &r->g.p2m,
                                   .disk = &r->disk.dev,
                                   .serial = "web1-disk0",
@@ -82,7 +82,7 @@ void tvblk_init(struct tvblk *r, uint64_t n_frames, uint64_t ram_pages, uint64_t
         assert(s == OK);
     }
     r->n_slots = n_slots;
-    s = pci_add(&r->bus, &r->d.pci.pci, TVBLK_SLOT);
+    s = vpci_add(&r->bus, &r->d.pci.pci, TVBLK_SLOT);
     assert(s == OK);
     (void)s;
 }
@@ -109,14 +109,14 @@ void tvblk_fini(struct tvblk *r)
 
 uint32_t tvblk_in(struct tvblk *r, unsigned off, unsigned size)
 {
-    const struct pci_bar *b = &r->d.pci.pci.bars[VIRTIO_PCI_BAR];
+    const struct vpci_bar *b = &r->d.pci.pci.bars[VIRTIO_PCI_BAR];
 
     return (uint32_t)b->read(b->ctx, off, size);
 }
 
 void tvblk_out(struct tvblk *r, unsigned off, unsigned size, uint32_t value)
 {
-    const struct pci_bar *b = &r->d.pci.pci.bars[VIRTIO_PCI_BAR];
+    const struct vpci_bar *b = &r->d.pci.pci.bars[VIRTIO_PCI_BAR];
 
     b->write(b->ctx, off, size, value);
 }

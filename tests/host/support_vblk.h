@@ -13,7 +13,7 @@ struct tvblk {
     struct tdriver t;
     struct tdisk disk;
     struct iobus ports, mmio;
-    struct pci_bus bus;
+    struct vpci_bus bus;
     struct virtio_blk d;
     void *slots[VIRTIO_BLK_SLOTS];
     unsigned n_slots;

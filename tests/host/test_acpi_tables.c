@@ -75,12 +75,12 @@ static void test_walk(void **state)
         assert_int_equal(load_le64(fadt + 140), load_le32(fadt + 40));
         assert_memory_equal(at(load_le32(fadt + 36), 64), "FACS", 4);
         assert_int_equal(load_le32(fadt + 36) % 64, 0);
-        assert_int_equal(load_le16(fadt + 46), ACPIPM_SCI);
+        assert_int_equal(load_le16(fadt + 46), VACPI_PM_SCI);
         assert_int_equal(load_le64(fadt + 120), 0xcf9);
         assert_int_equal(fadt[128], 6);
-        assert_int_equal(load_le64(fadt + 152), ACPIPM_EVT_PORT);
-        assert_int_equal(load_le64(fadt + 176), ACPIPM_CNT_PORT);
-        assert_int_equal(load_le64(fadt + 212), ACPIPM_TMR_PORT);
+        assert_int_equal(load_le64(fadt + 152), VACPI_PM_EVT_PORT);
+        assert_int_equal(load_le64(fadt + 176), VACPI_PM_CNT_PORT);
+        assert_int_equal(load_le64(fadt + 212), VACPI_PM_TMR_PORT);
         assert_int_equal(load_le16(fadt + 109) & 7, 5);
         assert_int_equal(load_le32(madt + 40), 1);
         for (uint32_t off = 44; off < load_le32(madt + 4); off += madt[off + 1]) {
@@ -89,7 +89,7 @@ static void test_walk(void **state)
                 assert_int_equal(madt[off + 3], cpus++);
             } else if (madt[off] == 1) { /* I/O APIC: one, where no BAR can go */
                 ioapics++;
-                assert_true(load_le32(madt + off + 4) >= PCI_MEM_END);
+                assert_true(load_le32(madt + off + 4) >= VPCI_MEM_END);
             } else if (madt[off] == 2 && (load_le16(madt + off + 8) & 0xc) == 0xc) {
                 level |= 1u << madt[off + 3];
             }
@@ -198,7 +198,8 @@ static void test_iasl(void **state)
     assert_int_equal(system(cmd), 0);
 }
 
-/* The wiring in the DSDT's _PRT is that of pci_slot_irq: package {slot << 16 | 0xffff, 0, 0, line}.
+/* The wiring in the DSDT's _PRT is that of vpci_slot_irq: package {slot << 16 | 0xffff, 0, 0,
+ * line}.
  */
 static void test_prt(void **state)
 {
@@ -214,7 +215,7 @@ static void test_prt(void **state)
         /* 0x0c: a dword follows; 0x00: zero; 0x0a: a byte follows */
         if (p[0] == 0x0c && p[1] == 0xff && p[2] == 0xff && p[4] == 0 && p[5] == 0 && p[6] == 0 &&
             p[7] == 0x0a) {
-            assert_int_equal(p[8], pci_slot_irq(p[3]));
+            assert_int_equal(p[8], vpci_slot_irq(p[3]));
             found |= 1u << p[3];
         }
     }

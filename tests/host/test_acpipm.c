@@ -14,7 +14,7 @@
 #define RTC 0x400u
 #define PWRBTN 0x100u
 
-static struct acpipm pm;
+static struct vacpi_pm pm;
 static struct iobus ports;
 static struct timerq q;
 static struct fake_irqs irqs;
@@ -34,7 +34,7 @@ static void on_reset(void *ctx)
 
 static int begin(void **state)
 {
-    static const struct acpipm_ops ops = {.power_off = on_off, .reset = on_reset};
+    static const struct vacpi_pm_ops ops = {.power_off = on_off, .reset = on_reset};
     struct irq_sink sink = fake_sink(&irqs);
 
     (void)state;
@@ -43,8 +43,8 @@ static int begin(void **state)
     memset(&irqs, 0, sizeof(irqs));
     timerq_init(&q, fake_now);
     iobus_init(&ports);
-    acpipm_init(&pm, &q, &sink, &ops, NULL);
-    return acpipm_attach(&pm, &ports) != OK;
+    vacpi_pm_init(&pm, &q, &sink, &ops, NULL);
+    return vacpi_pm_attach(&pm, &ports) != OK;
 }
 
 static unsigned get(unsigned port, unsigned size)
@@ -58,40 +58,40 @@ static void put(unsigned port, unsigned size, unsigned value)
 }
 
 /* An event sets its status bit whether it is enabled or not; the SCI follows both. */
-static void check_event(void (*raise)(struct acpipm *), unsigned bit)
+static void check_event(void (*raise)(struct vacpi_pm *), unsigned bit)
 {
     raise(&pm);
-    assert_int_equal(get(ACPIPM_EVT_PORT, 2), bit);
-    assert_false(irqs.level[ACPIPM_SCI]);
-    put(ACPIPM_EVT_PORT + 2, 2, bit);
-    assert_true(irqs.level[ACPIPM_SCI]);
-    put(ACPIPM_EVT_PORT, 2, 0xffff & ~bit);
-    assert_true(irqs.level[ACPIPM_SCI]);
-    put(ACPIPM_EVT_PORT, 2, bit);
-    assert_int_equal(get(ACPIPM_EVT_PORT, 2), 0);
-    assert_false(irqs.level[ACPIPM_SCI]);
+    assert_int_equal(get(VACPI_PM_EVT_PORT, 2), bit);
+    assert_false(irqs.level[VACPI_PM_SCI]);
+    put(VACPI_PM_EVT_PORT + 2, 2, bit);
+    assert_true(irqs.level[VACPI_PM_SCI]);
+    put(VACPI_PM_EVT_PORT, 2, 0xffff & ~bit);
+    assert_true(irqs.level[VACPI_PM_SCI]);
+    put(VACPI_PM_EVT_PORT, 2, bit);
+    assert_int_equal(get(VACPI_PM_EVT_PORT, 2), 0);
+    assert_false(irqs.level[VACPI_PM_SCI]);
     raise(&pm);
-    assert_true(irqs.level[ACPIPM_SCI]);
-    put(ACPIPM_EVT_PORT + 2, 2, 0);
-    assert_false(irqs.level[ACPIPM_SCI]);
-    put(ACPIPM_EVT_PORT, 2, 0xffff);
+    assert_true(irqs.level[VACPI_PM_SCI]);
+    put(VACPI_PM_EVT_PORT + 2, 2, 0);
+    assert_false(irqs.level[VACPI_PM_SCI]);
+    put(VACPI_PM_EVT_PORT, 2, 0xffff);
 }
 
 static void test_events(void **state)
 {
     (void)state;
-    check_event(acpipm_rtc_alarm, RTC);
-    check_event(acpipm_press_power, PWRBTN);
+    check_event(vacpi_pm_rtc_alarm, RTC);
+    check_event(vacpi_pm_press_power, PWRBTN);
 }
 
 static void test_power_off(void **state)
 {
     (void)state;
-    put(ACPIPM_CNT_PORT, 2, 0x2000 | 4 << 10);
+    put(VACPI_PM_CNT_PORT, 2, 0x2000 | 4 << 10);
     assert_int_equal(offs, 0);
-    put(ACPIPM_CNT_PORT, 2, 0x2000 | ACPIPM_SLP_TYP_S5 << 10);
+    put(VACPI_PM_CNT_PORT, 2, 0x2000 | VACPI_PM_SLP_TYP_S5 << 10);
     assert_int_equal(offs, 1);
-    assert_int_equal(get(ACPIPM_CNT_PORT, 2) & 1, 1);
+    assert_int_equal(get(VACPI_PM_CNT_PORT, 2) & 1, 1);
 }
 
 /* There is no keyboard controller, but for its pulse on the reset line. */
@@ -120,26 +120,26 @@ static void test_skip(void **state)
 {
     (void)state;
     fake_advance(&q, UINT64_C(1234567890));
-    unsigned before = get(ACPIPM_TMR_PORT, 4);
-    put(ACPIPM_EVT_PORT + 2, 2, 1);
+    unsigned before = get(VACPI_PM_TMR_PORT, 4);
+    put(VACPI_PM_EVT_PORT + 2, 2, 1);
     for (unsigned i = 0; i < 3; i++) {
-        acpipm_freeze(&pm);
+        vacpi_pm_freeze(&pm);
         fake_advance(&q, UINT64_C(700000000000)); /* more than the carry's 600 s */
         if (i == 1) {
-            acpipm_press_power(&pm);
+            vacpi_pm_press_power(&pm);
         }
-        acpipm_thaw(&pm);
-        assert_int_equal(get(ACPIPM_TMR_PORT, 4), before);
+        vacpi_pm_thaw(&pm);
+        assert_int_equal(get(VACPI_PM_TMR_PORT, 4), before);
     }
-    put(ACPIPM_EVT_PORT, 2, 0xffff);
-    assert_false(irqs.level[ACPIPM_SCI]);
+    put(VACPI_PM_EVT_PORT, 2, 0xffff);
+    assert_false(irqs.level[VACPI_PM_SCI]);
     /* The carry comes when the timer itself gets there. */
-    uint64_t left = (UINT64_C(0x80000000) - before) * UINT64_C(1000000000) / ACPIPM_TMR_HZ;
+    uint64_t left = (UINT64_C(0x80000000) - before) * UINT64_C(1000000000) / VACPI_PM_TMR_HZ;
     fake_advance(&q, left - 1000000);
-    assert_false(irqs.level[ACPIPM_SCI]);
+    assert_false(irqs.level[VACPI_PM_SCI]);
     fake_advance(&q, 2000000);
-    assert_true(irqs.level[ACPIPM_SCI]);
-    assert_int_equal(get(ACPIPM_EVT_PORT, 2), 1);
+    assert_true(irqs.level[VACPI_PM_SCI]);
+    assert_int_equal(get(VACPI_PM_EVT_PORT, 2), 1);
 }
 
 int main(void)

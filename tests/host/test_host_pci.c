@@ -126,7 +126,7 @@ static void test_scan(void **state)
 
 static void test_bars(void **state)
 {
-    struct pci_bar b;
+    struct vpci_bar b;
 
     (void)state;
     set_up();

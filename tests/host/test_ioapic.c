@@ -17,7 +17,7 @@
 #define LOGICAL 0x800u
 #define REMOTE_IRR 0x4000u
 
-static struct ioapic chip;
+static struct vioapic chip;
 static struct iobus mmio;
 static struct fake_irqs irqs;
 
@@ -28,20 +28,20 @@ static int begin(void **state)
     (void)state;
     memset(&irqs, 0, sizeof(irqs));
     iobus_init(&mmio);
-    ioapic_init(&chip, &sink);
-    return ioapic_attach(&chip, &mmio) != OK;
+    vioapic_init(&chip, &sink);
+    return vioapic_attach(&chip, &mmio) != OK;
 }
 
 static uint32_t get(uint8_t index)
 {
-    iobus_write(&mmio, IOAPIC_BASE, 4, index);
-    return (uint32_t)iobus_read(&mmio, IOAPIC_BASE + 0x10, 4);
+    iobus_write(&mmio, VIOAPIC_BASE, 4, index);
+    return (uint32_t)iobus_read(&mmio, VIOAPIC_BASE + 0x10, 4);
 }
 
 static void set(uint8_t index, uint32_t value)
 {
-    iobus_write(&mmio, IOAPIC_BASE, 4, index);
-    iobus_write(&mmio, IOAPIC_BASE + 0x10, 4, value);
+    iobus_write(&mmio, VIOAPIC_BASE, 4, index);
+    iobus_write(&mmio, VIOAPIC_BASE + 0x10, 4, value);
 }
 
 static void set_entry(unsigned input, uint32_t low, uint8_t dest)
@@ -52,15 +52,15 @@ static void set_entry(unsigned input, uint32_t low, uint8_t dest)
 
 static void pulse(unsigned line)
 {
-    ioapic_set_line(&chip, line, true);
-    ioapic_set_line(&chip, line, false);
+    vioapic_set_line(&chip, line, true);
+    vioapic_set_line(&chip, line, false);
 }
 
 static void test_registers(void **state)
 {
     (void)state;
     assert_int_equal(get(1), 0x170020); /* 24 inputs, with an EOI register */
-    for (unsigned i = 0; i < IOAPIC_INPUTS; i++) {
+    for (unsigned i = 0; i < VIOAPIC_INPUTS; i++) {
         assert_int_equal(get((uint8_t)(0x10 + 2 * i)), MASKED);
         assert_int_equal(get((uint8_t)(0x11 + 2 * i)), 0);
     }
@@ -79,25 +79,25 @@ static void test_registers(void **state)
 /* Indexes and offsets where there is nothing: zeroes, and nothing changes. */
 static void test_holes(void **state)
 {
-    struct ioapic before;
+    struct vioapic before;
 
     (void)state;
     set(0, 0);
     before = chip;
     for (unsigned i = 0; i < 256; i++) {
-        if (i < 0x10 ? i > 2 : i >= 0x10 + 2 * IOAPIC_INPUTS) {
+        if (i < 0x10 ? i > 2 : i >= 0x10 + 2 * VIOAPIC_INPUTS) {
             set((uint8_t)i, 0xffffffff);
             assert_int_equal(get((uint8_t)i), 0);
         }
     }
     for (uint64_t at = 0x11; at < PAGE_SIZE; at++) {
-        iobus_write(&mmio, IOAPIC_BASE + at, 4, 0xffffffff);
-        assert_int_equal(iobus_read(&mmio, IOAPIC_BASE + at, 4), 0);
+        iobus_write(&mmio, VIOAPIC_BASE + at, 4, 0xffffffff);
+        assert_int_equal(iobus_read(&mmio, VIOAPIC_BASE + at, 4), 0);
     }
     chip.select = before.select;
     assert_memory_equal(&chip, &before, sizeof(chip));
-    ioapic_set_line(&chip, 16, true);
-    ioapic_set_line(&chip, UINT32_MAX, true);
+    vioapic_set_line(&chip, 16, true);
+    vioapic_set_line(&chip, UINT32_MAX, true);
     assert_memory_equal(&chip, &before, sizeof(chip));
 }
 
@@ -105,12 +105,12 @@ static void test_edge(void **state)
 {
     (void)state;
     set_entry(4, 0x34, 3);
-    ioapic_set_line(&chip, 4, true);
+    vioapic_set_line(&chip, 4, true);
     assert_int_equal(irqs.messages, 1);
     assert_int_equal(irqs.addr, 0xfee03000);
     assert_int_equal(irqs.data, 0x34);
-    ioapic_set_line(&chip, 4, true); /* no edge */
-    ioapic_set_line(&chip, 4, false);
+    vioapic_set_line(&chip, 4, true); /* no edge */
+    vioapic_set_line(&chip, 4, false);
     assert_int_equal(irqs.messages, 1);
     pulse(4); /* nobody has to end the first */
     assert_int_equal(irqs.messages, 2);
@@ -131,7 +131,7 @@ static void test_timer_input(void **state)
     set_entry(0, 0x20, 0);
     pulse(0);
     assert_int_equal(irqs.messages, 0);
-    set_entry(IOAPIC_TIMER_INPUT, 0x22, 0);
+    set_entry(VIOAPIC_TIMER_INPUT, 0x22, 0);
     pulse(0);
     assert_int_equal(irqs.messages, 1);
     assert_int_equal(irqs.data, 0x22);
@@ -141,21 +141,21 @@ static void test_level(void **state)
 {
     (void)state;
     set_entry(9, 0x49 | LEVEL | MASKED, 0);
-    ioapic_set_line(&chip, 9, true);
+    vioapic_set_line(&chip, 9, true);
     assert_int_equal(irqs.messages, 0);
     set_entry(9, 0x49 | LEVEL, 0); /* the level waited */
     assert_int_equal(irqs.messages, 1);
     assert_int_equal(irqs.data, 0x49 | 0xc000);
     assert_true(get(0x22) & REMOTE_IRR);
-    ioapic_set_line(&chip, 9, false);
-    ioapic_set_line(&chip, 9, true);
+    vioapic_set_line(&chip, 9, false);
+    vioapic_set_line(&chip, 9, true);
     assert_int_equal(irqs.messages, 1); /* not before its end */
-    ioapic_eoi(&chip, 0x48);
+    vioapic_eoi(&chip, 0x48);
     assert_int_equal(irqs.messages, 1); /* another's */
-    ioapic_eoi(&chip, 0x49);
+    vioapic_eoi(&chip, 0x49);
     assert_int_equal(irqs.messages, 2); /* still high: again */
-    ioapic_set_line(&chip, 9, false);
-    iobus_write(&mmio, IOAPIC_BASE + 0x40, 4, 0x49); /* the chip's own EOI register */
+    vioapic_set_line(&chip, 9, false);
+    iobus_write(&mmio, VIOAPIC_BASE + 0x40, 4, 0x49); /* the chip's own EOI register */
     assert_int_equal(irqs.messages, 2);
     assert_false(get(0x22) & REMOTE_IRR);
 }
@@ -165,7 +165,7 @@ static void test_turn_to_edge(void **state)
 {
     (void)state;
     set_entry(9, 0x49 | LEVEL, 0);
-    ioapic_set_line(&chip, 9, true);
+    vioapic_set_line(&chip, 9, true);
     assert_int_equal(irqs.messages, 1);
     set_entry(9, 0x49 | MASKED, 0);
     assert_false(get(0x22) & REMOTE_IRR);
@@ -179,11 +179,11 @@ static void test_shared_vector(void **state)
     (void)state;
     for (unsigned line = 9; line < 12; line++) {
         set_entry(line, 0x55 | LEVEL, 0);
-        ioapic_set_line(&chip, line, true);
+        vioapic_set_line(&chip, line, true);
     }
     assert_int_equal(irqs.messages, 3);
-    ioapic_set_line(&chip, 10, false);
-    ioapic_eoi(&chip, 0x55);
+    vioapic_set_line(&chip, 10, false);
+    vioapic_eoi(&chip, 0x55);
     assert_int_equal(irqs.messages, 5);
 }
 
@@ -225,7 +225,7 @@ static void test_oracle(void **state)
                 o[i].messages++;
             }
             o[i].high = !(r >> 18 & 1);
-            ioapic_set_line(&chip, i, o[i].high);
+            vioapic_set_line(&chip, i, o[i].high);
             oracle_look(&o[i]);
             break;
         case 2:
@@ -238,7 +238,7 @@ static void test_oracle(void **state)
             oracle_look(&o[i]);
             break;
         default:
-            ioapic_eoi(&chip, vector);
+            vioapic_eoi(&chip, vector);
             for (unsigned k = 0; k < 16; k++) {
                 if (o[k].waiting && o[k].vector == vector) {
                     o[k].waiting = false;
@@ -261,32 +261,32 @@ static void test_intr(void **state)
     bool logical;
 
     (void)state;
-    ioapic_set_intr(&chip, true);
+    vioapic_set_intr(&chip, true);
     assert_int_equal(irqs.messages, 0);
-    assert_false(ioapic_passes_intr(&chip, &dest, &logical));
+    assert_false(vioapic_passes_intr(&chip, &dest, &logical));
     /* It waits for the acknowledge, so opening the entry lets it through. */
     set_entry(0, 0x700, 3);
     assert_int_equal(irqs.messages, 1);
     assert_int_equal(irqs.data >> 8 & 7, 7);
-    assert_true(ioapic_passes_intr(&chip, &dest, &logical));
+    assert_true(vioapic_passes_intr(&chip, &dest, &logical));
     assert_int_equal(dest, 3);
     assert_false(logical);
-    ioapic_set_intr(&chip, false);
-    ioapic_set_intr(&chip, true);
+    vioapic_set_intr(&chip, false);
+    vioapic_set_intr(&chip, true);
     assert_int_equal(irqs.messages, 2);
     set_entry(0, 0x700 | LOGICAL, 0xff);
-    assert_true(ioapic_passes_intr(&chip, &dest, &logical));
+    assert_true(vioapic_passes_intr(&chip, &dest, &logical));
     assert_int_equal(dest, UINT32_MAX);
     assert_true(logical);
     set_entry(0, 0x700 | MASKED, 3);
-    assert_false(ioapic_passes_intr(&chip, &dest, &logical));
+    assert_false(vioapic_passes_intr(&chip, &dest, &logical));
     /* A fixed vector by the edge: one that came while it was masked is lost. */
     irqs.messages = 0;
     set_entry(0, 0x55, 0);
     assert_int_equal(irqs.messages, 0);
-    assert_false(ioapic_passes_intr(&chip, &dest, &logical));
-    ioapic_set_intr(&chip, false);
-    ioapic_set_intr(&chip, true);
+    assert_false(vioapic_passes_intr(&chip, &dest, &logical));
+    vioapic_set_intr(&chip, false);
+    vioapic_set_intr(&chip, true);
     assert_int_equal(irqs.messages, 1);
     assert_int_equal(irqs.data, 0x55);
     pulse(0); /* the timer's line is not this input */

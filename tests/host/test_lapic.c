@@ -14,21 +14,21 @@
 #define CPUS 3
 #define MS UINT64_C(1000000)
 
-static struct lapic apics[CPUS];
-static struct lapic *const all[CPUS] = {&apics[0], &apics[1], &apics[2]};
-static struct lapic *const l = &apics[0];
+static struct vlapic apics[CPUS];
+static struct vlapic *const all[CPUS] = {&apics[0], &apics[1], &apics[2]};
+static struct vlapic *const l = &apics[0];
 static struct timerq q;
 static unsigned nmis[CPUS], inits[CPUS], sipis[CPUS], kicks[CPUS];
 
 static unsigned *slot(unsigned *counts, void *ctx)
 {
-    return &counts[(struct lapic *)ctx - apics];
+    return &counts[(struct vlapic *)ctx - apics];
 }
 
-static void on_ipi(void *ctx, struct lapic *from, uint64_t icr)
+static void on_ipi(void *ctx, struct vlapic *from, uint64_t icr)
 {
     assert_ptr_equal(ctx, from);
-    lapic_route_ipi(all, CPUS, from, icr);
+    vlapic_route_ipi(all, CPUS, from, icr);
 }
 
 static void on_nmi(void *ctx)
@@ -58,21 +58,21 @@ static uint64_t on_tsc(void *ctx, uint64_t tsc)
     return tsc <= 1000 ? 0 : (tsc - 1000 + 1) / 2;
 }
 
-static const struct lapic_ops ops = {.ipi = on_ipi,
-                                     .nmi = on_nmi,
-                                     .init = on_init,
-                                     .sipi = on_sipi,
-                                     .changed = on_changed,
-                                     .tsc_to_ns = on_tsc};
+static const struct vlapic_ops ops = {.ipi = on_ipi,
+                                      .nmi = on_nmi,
+                                      .init = on_init,
+                                      .sipi = on_sipi,
+                                      .changed = on_changed,
+                                      .tsc_to_ns = on_tsc};
 
 static uint32_t get(unsigned off)
 {
-    return lapic_mmio_read(l, off, 4);
+    return vlapic_mmio_read(l, off, 4);
 }
 
 static void put(unsigned off, uint32_t v)
 {
-    lapic_mmio_write(l, off, 4, v);
+    vlapic_mmio_write(l, off, 4, v);
 }
 
 static int setup(void **state)
@@ -85,21 +85,21 @@ static int setup(void **state)
     memset(kicks, 0, sizeof(kicks));
     timerq_init(&q, fake_now);
     for (unsigned i = 0; i < CPUS; i++) {
-        lapic_init(all[i], i, &ops, all[i], &q, 1000000000, i == 0);
-        lapic_mmio_write(all[i], 0xf0, 4, 0x1ff);
+        vlapic_init(all[i], i, &ops, all[i], &q, 1000000000, i == 0);
+        vlapic_mmio_write(all[i], 0xf0, 4, 0x1ff);
     }
     return 0;
 }
 
-static void go_x2apic(struct lapic *x)
+static void go_x2apic(struct vlapic *x)
 {
     uint64_t base;
 
-    assert_int_equal(lapic_msr_read(x, LAPIC_MSR_BASE, &base), OK);
-    assert_int_equal(lapic_msr_write(x, LAPIC_MSR_BASE, base | 0xc00), OK);
+    assert_int_equal(vlapic_msr_read(x, VLAPIC_MSR_BASE, &base), OK);
+    assert_int_equal(vlapic_msr_write(x, VLAPIC_MSR_BASE, base | 0xc00), OK);
 }
 
-static bool pending(const struct lapic *x, unsigned v)
+static bool pending(const struct vlapic *x, unsigned v)
 {
     return x->irr[v / 64] >> v % 64 & 1;
 }
@@ -117,7 +117,7 @@ static void test_priority_oracle(void **state)
         switch (fake_random(&seed) % 5) {
         case 0:
         case 1:
-            lapic_deliver(l, LAPIC_FIXED, (uint8_t)v, false);
+            vlapic_deliver(l, VLAPIC_FIXED, (uint8_t)v, false);
             irr[v] = irr[v] || v >= 16;
             break;
         case 2:
@@ -125,7 +125,7 @@ static void test_priority_oracle(void **state)
                 put(0x80, v);
                 tpr = v;
             } else {
-                lapic_cr8_write(l, (uint8_t)(v >> 4));
+                vlapic_cr8_write(l, (uint8_t)(v >> 4));
                 tpr = v & 0xf0;
             }
             break;
@@ -139,9 +139,9 @@ static void test_priority_oracle(void **state)
             }
             break;
         default:
-            want = lapic_highest(l);
+            want = vlapic_highest(l);
             if (want >= 0) {
-                lapic_ack(l, (unsigned)want);
+                vlapic_ack(l, (unsigned)want);
                 irr[want] = false;
                 isr[want] = true;
             }
@@ -155,8 +155,8 @@ static void test_priority_oracle(void **state)
             unsigned ppr = tpr >> 4 >= (unsigned)top_isr >> 4 ? tpr : (unsigned)top_isr & 0xf0;
             want = top_irr >= 0 && (unsigned)top_irr >> 4 > ppr >> 4 ? top_irr : -1;
             assert_int_equal(get(0xa0), ppr);
-            assert_int_equal(lapic_highest(l), want);
-            assert_int_equal(lapic_cr8_read(l), tpr >> 4);
+            assert_int_equal(vlapic_highest(l), want);
+            assert_int_equal(vlapic_cr8_read(l), tpr >> 4);
         }
     }
     for (unsigned i = 0; i < 256; i++) {
@@ -170,31 +170,31 @@ static void test_modes(void **state)
     uint64_t v = 77;
 
     (void)state;
-    assert_true(lapic_claims(l, 0xfee00ff0));
-    assert_false(lapic_claims(l, 0xfee01000));
-    assert_int_equal(lapic_msr_read(l, 0x802, &v), E_FAULT); /* not in x2APIC mode */
+    assert_true(vlapic_claims(l, 0xfee00ff0));
+    assert_false(vlapic_claims(l, 0xfee01000));
+    assert_int_equal(vlapic_msr_read(l, 0x802, &v), E_FAULT); /* not in x2APIC mode */
     assert_int_equal(v, 77);
-    assert_int_equal(lapic_msr_read(l, LAPIC_MSR_BASE, &v), OK);
+    assert_int_equal(vlapic_msr_read(l, VLAPIC_MSR_BASE, &v), OK);
     assert_int_equal(v, 0xfee00900);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_BASE, 0xfee00500), E_FAULT);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_BASE, 0xfee00b00), E_FAULT);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_BASE, UINT64_C(1) << 60 | 0xfee00900), E_FAULT);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_BASE, 0xfee00100), OK); /* off */
-    assert_false(lapic_claims(l, 0xfee00000));
-    assert_true(lapic_accepts_extint(l));
-    assert_false((lapic_msr_write(&apics[1], LAPIC_MSR_BASE, 0xfee00000) != OK) ||
-                 lapic_accepts_extint(&apics[1]));
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_BASE, 0xfee00d00), E_FAULT);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_BASE, 0xfee00900), OK);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_BASE, 0xfee00500), E_FAULT);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_BASE, 0xfee00b00), E_FAULT);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_BASE, UINT64_C(1) << 60 | 0xfee00900), E_FAULT);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_BASE, 0xfee00100), OK); /* off */
+    assert_false(vlapic_claims(l, 0xfee00000));
+    assert_true(vlapic_accepts_extint(l));
+    assert_false((vlapic_msr_write(&apics[1], VLAPIC_MSR_BASE, 0xfee00000) != OK) ||
+                 vlapic_accepts_extint(&apics[1]));
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_BASE, 0xfee00d00), E_FAULT);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_BASE, 0xfee00900), OK);
     assert_int_equal(get(0xf0), 0xff); /* state lost */
     go_x2apic(l);
     assert_int_equal(get(0x20), 0);
-    assert_false(lapic_claims(l, 0xfee00000));
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_BASE, 0xfee00900), E_FAULT);
-    assert_int_equal(lapic_msr_read(l, 0x803, &v), OK);
+    assert_false(vlapic_claims(l, 0xfee00000));
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_BASE, 0xfee00900), E_FAULT);
+    assert_int_equal(vlapic_msr_read(l, 0x803, &v), OK);
     assert_int_equal(v, 0x50014);
-    assert_int_equal(lapic_msr_read(&apics[2], 0x80d, &v), E_FAULT);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_BASE, 0xfee00100), OK);
+    assert_int_equal(vlapic_msr_read(&apics[2], 0x80d, &v), E_FAULT);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_BASE, 0xfee00100), OK);
 }
 
 /* Which x2APIC MSRs can be read and written, bit by bit (SDM table 11-6). */
@@ -239,17 +239,17 @@ static void test_x2apic_faults(void **state)
                 zero = known[i].zero;
             }
         }
-        assert_int_equal(lapic_msr_read(l, 0x800 + reg, &v), read ? OK : E_FAULT);
-        assert_int_equal(lapic_msr_write(l, 0x800 + reg, 0), bits || zero ? OK : E_FAULT);
+        assert_int_equal(vlapic_msr_read(l, 0x800 + reg, &v), read ? OK : E_FAULT);
+        assert_int_equal(vlapic_msr_write(l, 0x800 + reg, 0), bits || zero ? OK : E_FAULT);
         for (unsigned bit = 0; bit < 64; bit++) {
             bool fine = bits >> bit & 1;
-            assert_int_equal(lapic_msr_write(l, 0x800 + reg, UINT64_C(1) << bit),
+            assert_int_equal(vlapic_msr_write(l, 0x800 + reg, UINT64_C(1) << bit),
                              fine ? OK : E_FAULT);
         }
     }
-    assert_int_equal(lapic_msr_write(l, 0x832, 3 << 17), E_FAULT);
-    assert_true(lapic_has_msr(0x8ff) && lapic_has_msr(0x1b) && lapic_has_msr(0x6e0));
-    assert_false(lapic_has_msr(0x900) || lapic_has_msr(0x7ff));
+    assert_int_equal(vlapic_msr_write(l, 0x832, 3 << 17), E_FAULT);
+    assert_true(vlapic_has_msr(0x8ff) && vlapic_has_msr(0x1b) && vlapic_has_msr(0x6e0));
+    assert_false(vlapic_has_msr(0x900) || vlapic_has_msr(0x7ff));
 }
 
 static void test_timer(void **state)
@@ -266,7 +266,7 @@ static void test_timer(void **state)
     fake_advance(&q, 1);
     assert_true(pending(l, 0x40));
     assert_int_equal(get(0x390), 0);
-    lapic_ack(l, 0x40);
+    vlapic_ack(l, 0x40);
     fake_advance(&q, 100 * MS);
     assert_false(pending(l, 0x40)); /* once */
     /* Divider 16, periodic; late, then the phase is kept. */
@@ -276,12 +276,12 @@ static void test_timer(void **state)
     for (unsigned i = 0; i < 5; i++) {
         fake_advance(&q, MS);
         assert_true(pending(l, 0x41));
-        lapic_ack(l, 0x41);
+        vlapic_ack(l, 0x41);
     }
     fake_ns += 10 * MS + MS / 2;
     timerq_run(&q, fake_ns);
     assert_true(pending(l, 0x41));
-    lapic_ack(l, 0x41);
+    vlapic_ack(l, 0x41);
     timerq_run(&q, fake_ns);
     assert_false(pending(l, 0x41));
     assert_int_equal(timerq_next(&q), fake_ns + MS / 2);
@@ -299,10 +299,10 @@ static void test_timer(void **state)
     for (unsigned i = 0; i < 1000; i++) {
         fake_advance(&q, 10000);
         if (pending(l, 0x41)) {
-            lapic_ack(l, 0x41);
+            vlapic_ack(l, 0x41);
         }
     }
-    assert_in_range(kicks[0], 100, 10 * MS / LAPIC_MIN_PERIOD_NS + 2);
+    assert_in_range(kicks[0], 100, 10 * MS / VLAPIC_MIN_PERIOD_NS + 2);
     put(0x380, 0);
     assert_int_equal(timerq_next(&q), TIMER_NEVER);
     /* An expiry that is due is not lost when the entry is rewritten first. */
@@ -332,7 +332,7 @@ static void test_floor(void **state)
     fake_advance(&q, 100 * floor.min_ns / 100); /* not taken: the others wait */
     for (unsigned i = 0; i < 10; i++) {
         if (pending(l, 0x41)) {
-            lapic_ack(l, 0x41);
+            vlapic_ack(l, 0x41);
             n++;
         }
         fake_advance(&q, floor.min_ns);
@@ -344,7 +344,7 @@ static void test_floor(void **state)
         if (!pending(l, 0x41)) {
             break;
         }
-        lapic_ack(l, 0x41);
+        vlapic_ack(l, 0x41);
     }
     assert_in_range(n, TICKS_OWED_MAX, TICKS_OWED_MAX + 10);
     put(0x380, 10); /* a flood */
@@ -352,7 +352,7 @@ static void test_floor(void **state)
     for (unsigned i = 0; i < 1000; i++) {
         fake_advance(&q, 10000);
         if (pending(l, 0x41)) {
-            lapic_ack(l, 0x41);
+            vlapic_ack(l, 0x41);
         }
     }
     assert_in_range(kicks[0], 40, 10 * MS / floor.min_ns + 2);
@@ -366,52 +366,52 @@ static void test_deadline(void **state)
     uint64_t v;
 
     (void)state;
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 1),
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, 1),
                      OK); /* another mode: no effect */
-    assert_int_equal(lapic_msr_read(l, LAPIC_MSR_TSC_DEADLINE, &v), OK);
+    assert_int_equal(vlapic_msr_read(l, VLAPIC_MSR_TSC_DEADLINE, &v), OK);
     assert_int_equal(v, 0);
     put(0x320, 0x40043);
     put(0x380, 1000); /* ignored */
     assert_int_equal(timerq_next(&q), TIMER_NEVER);
     v = 1000 + 2 * (fake_ns + MS);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, v), OK);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, v), OK);
     assert_int_equal(timerq_next(&q), fake_ns + MS);
     fake_advance(&q, MS - 1);
     assert_false(pending(l, 0x43));
     fake_advance(&q, 1);
     assert_true(pending(l, 0x43));
-    assert_int_equal(lapic_msr_read(l, LAPIC_MSR_TSC_DEADLINE, &v), OK);
+    assert_int_equal(vlapic_msr_read(l, VLAPIC_MSR_TSC_DEADLINE, &v), OK);
     assert_int_equal(v, 0);
-    lapic_ack(l, 0x43);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 5), OK); /* past: now */
+    vlapic_ack(l, 0x43);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, 5), OK); /* past: now */
     assert_true(pending(l, 0x43));
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, UINT64_MAX - 5), OK);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 0), OK);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, UINT64_MAX - 5), OK);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, 0), OK);
     assert_int_equal(timerq_next(&q), TIMER_NEVER);
     v = 1000 + 2 * (fake_ns + MS);
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, v), OK);
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, v), OK);
     put(0x320, 0x43); /* leaving the mode disarms */
     assert_int_equal(timerq_next(&q), TIMER_NEVER);
 }
 
 static void test_wires(void **state)
 {
-    struct lapic x;
+    struct vlapic x;
 
     (void)state;
-    lapic_init(&x, 0, &ops, l, &q, 1, true);
-    assert_false(lapic_accepts_extint(&x)); /* reset: masked */
-    lapic_virtual_wire(&x);
-    assert_true(lapic_accepts_extint(&x));
-    lapic_mmio_write(&x, 0x350, 4, 0x10700);
-    assert_false(lapic_accepts_extint(&x));
-    lapic_mmio_write(&x, 0x350, 4, 0x700);
-    lapic_mmio_write(&x, 0xf0, 4, 0xff); /* software-disabled: all masked, and stays so */
-    lapic_mmio_write(&x, 0x350, 4, 0x700);
-    assert_false(lapic_accepts_extint(&x));
-    lapic_deliver(&x, LAPIC_FIXED, 0x50, false);
-    assert_int_equal(lapic_highest(&x), -1);
-    lapic_deliver(&x, LAPIC_NMI, 0, false);
+    vlapic_init(&x, 0, &ops, l, &q, 1, true);
+    assert_false(vlapic_accepts_extint(&x)); /* reset: masked */
+    vlapic_virtual_wire(&x);
+    assert_true(vlapic_accepts_extint(&x));
+    vlapic_mmio_write(&x, 0x350, 4, 0x10700);
+    assert_false(vlapic_accepts_extint(&x));
+    vlapic_mmio_write(&x, 0x350, 4, 0x700);
+    vlapic_mmio_write(&x, 0xf0, 4, 0xff); /* software-disabled: all masked, and stays so */
+    vlapic_mmio_write(&x, 0x350, 4, 0x700);
+    assert_false(vlapic_accepts_extint(&x));
+    vlapic_deliver(&x, VLAPIC_FIXED, 0x50, false);
+    assert_int_equal(vlapic_highest(&x), -1);
+    vlapic_deliver(&x, VLAPIC_NMI, 0, false);
     assert_int_equal(nmis[0], 1);
 }
 
@@ -419,7 +419,7 @@ static void test_errors(void **state)
 {
     (void)state;
     put(0x370, 0x55);
-    lapic_deliver(l, LAPIC_FIXED, 5, false);
+    vlapic_deliver(l, VLAPIC_FIXED, 5, false);
     assert_true(pending(l, 0x55));
     assert_int_equal(get(0x280), 0); /* not before a write */
     put(0x280, 0);
@@ -436,9 +436,9 @@ static void test_errors(void **state)
     get(0x3f0);
     put(0x280, 0);
     assert_int_equal(get(0x280) & 0x80, 0x80);
-    lapic_mmio_write(l, 0x81, 4, 0xff);
-    lapic_mmio_write(l, 0x80, 1, 0xff);
-    lapic_mmio_write(l, 0x80 + 0x1000, 4, 0xff);
+    vlapic_mmio_write(l, 0x81, 4, 0xff);
+    vlapic_mmio_write(l, 0x80, 1, 0xff);
+    vlapic_mmio_write(l, 0x80 + 0x1000, 4, 0xff);
     assert_int_equal(get(0x80), 0);
 }
 
@@ -448,8 +448,8 @@ static unsigned takers(unsigned v)
 
     for (unsigned i = 0; i < CPUS; i++) {
         set |= (unsigned)pending(all[i], v) << i;
-        lapic_ack(all[i], v);
-        lapic_mmio_write(all[i], 0xb0, 4, 0);
+        vlapic_ack(all[i], v);
+        vlapic_mmio_write(all[i], 0xb0, 4, 0);
     }
     return set;
 }
@@ -458,37 +458,37 @@ static void test_messages(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < CPUS; i++) {
-        lapic_mmio_write(all[i], 0xd0, 4, 0x1000000u << i);
+        vlapic_mmio_write(all[i], 0xd0, 4, 0x1000000u << i);
     }
-    lapic_message(all, CPUS, 0xfee01000, 0x60);
+    vlapic_message(all, CPUS, 0xfee01000, 0x60);
     assert_int_equal(takers(0x60), 2);
-    lapic_message(all, CPUS, 0xfeeff000, 0x60);
+    vlapic_message(all, CPUS, 0xfeeff000, 0x60);
     assert_int_equal(takers(0x60), 7);
-    lapic_message(all, CPUS, 0xfee05004, 0x60); /* logical, flat: CPUs 0 and 2 */
+    vlapic_message(all, CPUS, 0xfee05004, 0x60); /* logical, flat: CPUs 0 and 2 */
     assert_int_equal(takers(0x60), 5);
-    lapic_message(all, CPUS, 0xfee09000, 0x60);
+    vlapic_message(all, CPUS, 0xfee09000, 0x60);
     assert_int_equal(takers(0x60), 0);
-    lapic_mmio_write(all[0], 0x80, 4, 0x30); /* the lowest priority of 0 and 2 is 2 */
-    lapic_message(all, CPUS, 0xfee05004, 0x161);
+    vlapic_mmio_write(all[0], 0x80, 4, 0x30); /* the lowest priority of 0 and 2 is 2 */
+    vlapic_message(all, CPUS, 0xfee05004, 0x161);
     assert_int_equal(takers(0x61), 4);
-    lapic_message(all, CPUS, 0xfee0500c, 0x61);
+    vlapic_message(all, CPUS, 0xfee0500c, 0x61);
     assert_int_equal(takers(0x61), 4);
-    lapic_message(all, CPUS, 0xfed00000, 0x60);
-    lapic_message(all, CPUS, UINT64_C(0x1fee00000), 0x60);
+    vlapic_message(all, CPUS, 0xfed00000, 0x60);
+    vlapic_message(all, CPUS, UINT64_C(0x1fee00000), 0x60);
     assert_int_equal(takers(0x60), 0);
-    lapic_message(all, CPUS, 0xfee02000, 0x400);
+    vlapic_message(all, CPUS, 0xfee02000, 0x400);
     assert_int_equal(nmis[2], 1);
     for (unsigned i = 0; i < CPUS; i++) { /* cluster: 1:1, 1:2, 2:1 */
-        lapic_mmio_write(all[i], 0xe0, 4, 0x0fffffff);
-        lapic_mmio_write(all[i], 0xd0, 4, i == 2 ? 0x21000000u : 0x11000000u + (i << 24));
+        vlapic_mmio_write(all[i], 0xe0, 4, 0x0fffffff);
+        vlapic_mmio_write(all[i], 0xd0, 4, i == 2 ? 0x21000000u : 0x11000000u + (i << 24));
     }
-    lapic_message(all, CPUS, 0xfee13004, 0x62);
+    vlapic_message(all, CPUS, 0xfee13004, 0x62);
     assert_int_equal(takers(0x62), 3);
-    lapic_message(all, CPUS, 0xfee21004, 0x62);
+    vlapic_message(all, CPUS, 0xfee21004, 0x62);
     assert_int_equal(takers(0x62), 4);
     go_x2apic(all[1]);
-    lapic_message(all, CPUS, 0xfee01000, 0x63);
-    lapic_message(all, CPUS, 0xfee02004, 0x64); /* x2APIC cluster 0, member 1 */
+    vlapic_message(all, CPUS, 0xfee01000, 0x63);
+    vlapic_message(all, CPUS, 0xfee02004, 0x64); /* x2APIC cluster 0, member 1 */
     assert_true(pending(all[1], 0x63) && pending(all[1], 0x64));
 }
 
@@ -511,12 +511,12 @@ static void test_ipis(void **state)
     assert_int_equal(sipis[1], 9);
     go_x2apic(l);
     go_x2apic(all[1]);
-    assert_int_equal(lapic_msr_write(l, 0x83f, 0x71), OK);
-    assert_int_equal(lapic_msr_write(l, 0x830, UINT64_C(1) << 32 | 0x72), OK);
-    assert_int_equal(lapic_msr_write(l, 0x830, UINT64_C(0x3) << 32 | 0x873), OK);
+    assert_int_equal(vlapic_msr_write(l, 0x83f, 0x71), OK);
+    assert_int_equal(vlapic_msr_write(l, 0x830, UINT64_C(1) << 32 | 0x72), OK);
+    assert_int_equal(vlapic_msr_write(l, 0x830, UINT64_C(0x3) << 32 | 0x873), OK);
     assert_true(pending(l, 0x71) && pending(all[1], 0x72));
     assert_true(pending(l, 0x73) && pending(all[1], 0x73));
-    assert_int_equal(lapic_msr_write(l, 0x830, UINT64_C(0xffffffff) << 32 | 0x74), OK);
+    assert_int_equal(vlapic_msr_write(l, 0x830, UINT64_C(0xffffffff) << 32 | 0x74), OK);
     assert_true(pending(l, 0x74) && pending(all[2], 0x74));
 }
 
@@ -532,7 +532,7 @@ static uint64_t on_moved_tsc(void *ctx, uint64_t tsc)
 
 static void test_tsc_moves(void **state)
 {
-    struct lapic_ops moving = ops;
+    struct vlapic_ops moving = ops;
 
     (void)state;
     moving.tsc_to_ns = on_moved_tsc;
@@ -542,36 +542,36 @@ static void test_tsc_moves(void **state)
     for (unsigned i = 0; i < 2; i++) {
         /* Past the deadline: at once. */
         assert_int_equal(
-            lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 200 * MS), OK);
+            vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 200 * MS), OK);
         moved_tsc += 1000 * MS;
-        lapic_tsc_moved(l);
+        vlapic_tsc_moved(l);
         assert_true(pending(l, 0x40));
         assert_int_equal(l->tsc_deadline, 0);
-        lapic_ack(l, 0x40);
+        vlapic_ack(l, 0x40);
         put(0xb0, 0);
         /* Back: later. */
         assert_int_equal(
-            lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 20 * MS), OK);
+            vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 20 * MS), OK);
         moved_tsc -= 60 * MS;
-        lapic_tsc_moved(l);
+        vlapic_tsc_moved(l);
         fake_advance(&q, 39 * MS);
         assert_false(pending(l, 0x40));
         fake_advance(&q, 1 * MS);
         assert_true(pending(l, 0x40));
-        lapic_ack(l, 0x40);
+        vlapic_ack(l, 0x40);
         put(0xb0, 0);
     }
     /* It was due before the move back, and only not run yet: it has come. */
-    assert_int_equal(lapic_msr_write(l, LAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 2 * MS),
+    assert_int_equal(vlapic_msr_write(l, VLAPIC_MSR_TSC_DEADLINE, 2 * fake_ns + moved_tsc + 2 * MS),
                      OK);
     fake_ns += 2 * MS;
     moved_tsc -= 100 * MS;
-    lapic_tsc_moved(l);
+    vlapic_tsc_moved(l);
     assert_true(pending(l, 0x40));
     assert_int_equal(l->tsc_deadline, 0);
     /* In another mode there is no deadline. */
     put(0x320, 0x41);
-    lapic_tsc_moved(l);
+    vlapic_tsc_moved(l);
     assert_false(l->timer.armed);
 }
 
@@ -586,17 +586,17 @@ static void test_mode_changes(void **state)
     put(0x320, 0x20040); /* periodic, half way: it goes on */
     fake_advance(&q, MS / 2);
     assert_true(pending(l, 0x40));
-    lapic_ack(l, 0x40);
+    vlapic_ack(l, 0x40);
     put(0xb0, 0);
     fake_advance(&q, MS + MS / 4);
     assert_true(pending(l, 0x40));
-    lapic_ack(l, 0x40);
+    vlapic_ack(l, 0x40);
     put(0xb0, 0);
     put(0x320, 0x40); /* one-shot: the period under way is the last */
     assert_int_equal(get(0x390), 750000);
     fake_advance(&q, MS);
     assert_true(pending(l, 0x40));
-    lapic_ack(l, 0x40);
+    vlapic_ack(l, 0x40);
     put(0xb0, 0);
     assert_int_equal(get(0x390), 0);
     put(0x320, 0x20040); /* expired, then periodic: it stands still */
@@ -624,15 +624,15 @@ static void test_skip(void **state)
         put(0x320, mode | 0x40);
         put(0x380, 1000000);
         fake_advance(&q, 3 * MS / 10);
-        lapic_stop(l);
+        vlapic_stop(l);
         fake_advance(&q, 100 * MS);
-        lapic_skip(l, 100 * MS);
+        vlapic_skip(l, 100 * MS);
         assert_int_equal(get(0x390), 700000);
         fake_advance(&q, 7 * MS / 10 - 1);
         assert_false(pending(l, 0x40));
         fake_advance(&q, 1);
         assert_true(pending(l, 0x40));
-        lapic_ack(l, 0x40);
+        vlapic_ack(l, 0x40);
         put(0xb0, 0);
     }
 }

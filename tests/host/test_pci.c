@@ -12,8 +12,8 @@
 #include "support_platform.h"
 
 static struct iobus ports, mmio;
-static struct pci_bus bus;
-static struct pci_dev a, b;
+static struct vpci_bus bus;
+static struct vpci_dev a, b;
 static struct fake_irqs irqs;
 static uint64_t seen_offset, seen_value;
 
@@ -45,7 +45,7 @@ static void put(unsigned slot, unsigned off, unsigned size, uint32_t value)
 
 static int setup(void **state)
 {
-    static const struct pci_ids ids = {0x1af4, 0x1042, 0x1af4, 2, 0x018000, 1};
+    static const struct vpci_ids ids = {0x1af4, 0x1042, 0x1af4, 2, 0x018000, 1};
     static const uint8_t body[14] = {14 + 2, 1};
     struct irq_sink sink = fake_sink(&irqs);
     unsigned off;
@@ -54,37 +54,37 @@ static int setup(void **state)
     memset(&irqs, 0, sizeof(irqs));
     iobus_init(&ports);
     iobus_init(&mmio);
-    pci_bus_init(&bus, &ports, &mmio, &sink);
-    assert_int_equal(pci_attach(&bus), OK);
-    pci_dev_init(&a, &ids, NULL, NULL);
-    assert_int_equal(pci_add_bar(&a, 0, true, 64, bar_read, bar_write, (void *)0x1000), OK);
-    assert_int_equal(pci_add_bar(&a, 1, false, 0x4000, bar_read, bar_write, (void *)0x2000), OK);
-    assert_int_equal(pci_add_capability(&a, PCI_CAP_ID_VENDOR, body, 16, &off), OK);
+    vpci_bus_init(&bus, &ports, &mmio, &sink);
+    assert_int_equal(vpci_attach(&bus), OK);
+    vpci_dev_init(&a, &ids, NULL, NULL);
+    assert_int_equal(vpci_add_bar(&a, 0, true, 64, bar_read, bar_write, (void *)0x1000), OK);
+    assert_int_equal(vpci_add_bar(&a, 1, false, 0x4000, bar_read, bar_write, (void *)0x2000), OK);
+    assert_int_equal(vpci_add_capability(&a, VPCI_CAP_ID_VENDOR, body, 16, &off), OK);
     assert_int_equal(off, 0x40);
-    assert_int_equal(pci_add_msix(&a, 2, 5), OK);
-    assert_int_equal(pci_add(&bus, &a, 3), OK);
-    pci_dev_init(&b, &ids, NULL, NULL);
-    assert_int_equal(pci_add_bar(&b, 0, false, 16, bar_read, bar_write, (void *)0x3000), OK);
-    assert_int_equal(pci_add(&bus, &b, 5), OK);
+    assert_int_equal(vpci_add_msix(&a, 2, 5), OK);
+    assert_int_equal(vpci_add(&bus, &a, 3), OK);
+    vpci_dev_init(&b, &ids, NULL, NULL);
+    assert_int_equal(vpci_add_bar(&b, 0, false, 16, bar_read, bar_write, (void *)0x3000), OK);
+    assert_int_equal(vpci_add(&bus, &b, 5), OK);
     return 0;
 }
 
 static void test_misuse(void **state)
 {
-    struct pci_dev d = {0};
+    struct vpci_dev d = {0};
     unsigned off;
 
     (void)state;
-    assert_int_equal(pci_add_bar(&d, 6, true, 4, NULL, NULL, NULL), E_INVAL);
-    assert_int_equal(pci_add_bar(&d, 0, true, 12, NULL, NULL, NULL), E_INVAL);
-    assert_int_equal(pci_add_bar(&d, 0, true, 512, NULL, NULL, NULL), E_INVAL);
-    assert_int_equal(pci_add_bar(&d, 0, false, 8, NULL, NULL, NULL), E_INVAL);
-    assert_int_equal(pci_add_bar(&a, 0, true, 64, NULL, NULL, NULL), E_EXISTS);
-    assert_int_equal(pci_add(&bus, &a, 32), E_RANGE);
-    assert_int_equal(pci_add(&bus, &d, 3), E_EXISTS);
-    assert_int_equal(pci_add_msix(&d, 0, PCI_MSIX_MAX + 1), E_INVAL);
-    assert_int_equal(pci_add_capability(&a, 9, NULL, 200, &off), E_NOMEM);
-    assert_int_equal(pci_add_capability(&a, 9, NULL, UINT32_MAX, &off), E_NOMEM);
+    assert_int_equal(vpci_add_bar(&d, 6, true, 4, NULL, NULL, NULL), E_INVAL);
+    assert_int_equal(vpci_add_bar(&d, 0, true, 12, NULL, NULL, NULL), E_INVAL);
+    assert_int_equal(vpci_add_bar(&d, 0, true, 512, NULL, NULL, NULL), E_INVAL);
+    assert_int_equal(vpci_add_bar(&d, 0, false, 8, NULL, NULL, NULL), E_INVAL);
+    assert_int_equal(vpci_add_bar(&a, 0, true, 64, NULL, NULL, NULL), E_EXISTS);
+    assert_int_equal(vpci_add(&bus, &a, 32), E_RANGE);
+    assert_int_equal(vpci_add(&bus, &d, 3), E_EXISTS);
+    assert_int_equal(vpci_add_msix(&d, 0, VPCI_MSIX_MAX + 1), E_INVAL);
+    assert_int_equal(vpci_add_capability(&a, 9, NULL, 200, &off), E_NOMEM);
+    assert_int_equal(vpci_add_capability(&a, 9, NULL, UINT32_MAX, &off), E_NOMEM);
 }
 
 static void test_enumeration(void **state)
@@ -97,8 +97,8 @@ static void test_enumeration(void **state)
     assert_int_equal(get(3, 8, 4), 0x01800001);
     assert_int_equal(get(3, 0x2c, 4), 0x00021af4);
     assert_int_equal(get(4, 0, 4), 0xffffffff);
-    assert_int_equal(pci_config_read(&bus, 0x80010000u, 4), 0xffffffff);      /* bus 1 */
-    assert_int_equal(pci_config_read(&bus, 3 << 11 | 1 << 8, 4), 0xffffffff); /* function 1 */
+    assert_int_equal(vpci_config_read(&bus, 0x80010000u, 4), 0xffffffff);      /* bus 1 */
+    assert_int_equal(vpci_config_read(&bus, 3 << 11 | 1 << 8, 4), 0xffffffff); /* function 1 */
     assert_int_equal(get(3, 0x34, 1), 0x40);
     assert_int_equal(get(3, 0x40, 4), 0x01105009);
     assert_int_equal(get(3, 0x50, 4), 0x00040011);
@@ -159,7 +159,7 @@ static void test_bars(void **state)
     assert_int_equal(iobus_read(&mmio, 0xe8000000, 4), 0x3000);
     put(3, 0x24, 4, 0xffffffff); /* no such BAR */
     assert_int_equal(get(3, 0x24, 4), 0);
-    pci_bus_reset(&bus);
+    vpci_bus_reset(&bus);
     assert_int_equal(get(3, 0x14, 4), 0xe0000000);
     assert_int_equal(iobus_read(&mmio, 0xe0000000, 4), 0x2000);
     assert_int_equal(iobus_read(&mmio, 0xe0005000, 4), 0x3000);
@@ -173,10 +173,10 @@ static void test_msix(void **state)
 
     (void)state;
     put(3, 4, 2, 7);
-    assert_false(pci_msix_notify(&a, 1));
+    assert_false(vpci_msix_notify(&a, 1));
     put(3, 0x52, 2, 0x8000);
     assert_int_equal(get(3, 0x52, 2), 0x8004);
-    assert_true(pci_msix_notify(&a, 1)); /* entries begin masked */
+    assert_true(vpci_msix_notify(&a, 1)); /* entries begin masked */
     assert_int_equal(irqs.messages, 0);
     assert_int_equal(iobus_read(&mmio, pba, 4), 2);
     iobus_write(&mmio, table + 16, 8, 0xfee01000);
@@ -189,15 +189,15 @@ static void test_msix(void **state)
     assert_int_equal(irqs.addr, 0xfee01000);
     assert_int_equal(irqs.data, 0x41);
     assert_int_equal(iobus_read(&mmio, pba, 8), 0);
-    pci_msix_notify(&a, 1);
+    vpci_msix_notify(&a, 1);
     assert_int_equal(irqs.messages, 2);
     put(3, 4, 2, 3); /* no bus master: no writes */
-    pci_msix_notify(&a, 1);
+    vpci_msix_notify(&a, 1);
     assert_int_equal(irqs.messages, 2);
     put(3, 4, 2, 7);
     assert_int_equal(irqs.messages, 3);
-    assert_true(pci_msix_notify(&a, 5));
-    assert_true(pci_msix_notify(&a, 0xffff));
+    assert_true(vpci_msix_notify(&a, 5));
+    assert_true(vpci_msix_notify(&a, 0xffff));
     iobus_write(&mmio, table + 5 * 16, 4, 1); /* past the table */
     assert_int_equal(iobus_read(&mmio, table + 5 * 16, 4), 0);
     iobus_write(&mmio, table + 0xffc, 8, 1);
@@ -210,27 +210,27 @@ static void test_msix(void **state)
 static void test_intx(void **state)
 {
     (void)state;
-    assert_int_equal(pci_slot_irq(3), 11);
-    assert_int_equal(pci_slot_irq(4), 10);
-    pci_set_intx(&a, true);
-    pci_set_intx(&b, true); /* the same line */
+    assert_int_equal(vpci_slot_irq(3), 11);
+    assert_int_equal(vpci_slot_irq(4), 10);
+    vpci_set_intx(&a, true);
+    vpci_set_intx(&b, true); /* the same line */
     assert_true(irqs.level[11]);
     assert_int_equal(get(3, 6, 2) & 8, 8);
-    pci_set_intx(&a, false);
+    vpci_set_intx(&a, false);
     assert_true(irqs.level[11]);
     put(5, 4, 2, 0x402);
     assert_false(irqs.level[11]);
     assert_int_equal(get(5, 6, 2) & 8, 8);
     put(5, 4, 2, 2);
     assert_true(irqs.level[11]);
-    pci_set_intx(&b, false);
+    vpci_set_intx(&b, false);
     assert_false(irqs.level[11]);
-    pci_set_intx(&a, true);
+    vpci_set_intx(&a, true);
     put(3, 0x52, 2, 0x8000);
     assert_false(irqs.level[11]);
     put(3, 0x52, 2, 0);
     assert_true(irqs.level[11]);
-    pci_bus_reset(&bus);
+    vpci_bus_reset(&bus);
     assert_false(irqs.level[11]);
 }
 

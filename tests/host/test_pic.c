@@ -11,7 +11,7 @@
 #include "drivers/guest/vpic.h"
 #include "support_platform.h"
 
-static struct pic p;
+static struct vpic p;
 static struct iobus ports;
 static bool intr;
 static unsigned changes;
@@ -53,8 +53,8 @@ static int setup(void **state)
     (void)state;
     intr = false;
     iobus_init(&ports);
-    pic_init(&p, changed, NULL);
-    if (pic_attach(&p, &ports) != OK) {
+    vpic_init(&p, changed, NULL);
+    if (vpic_attach(&p, &ports) != OK) {
         return -1;
     }
     program(1);
@@ -63,31 +63,31 @@ static int setup(void **state)
 
 static void pulse(unsigned line)
 {
-    pic_set_line(&p, line, true);
-    pic_set_line(&p, line, false);
+    vpic_set_line(&p, line, true);
+    vpic_set_line(&p, line, false);
 }
 
 static void test_nesting(void **state)
 {
     (void)state;
-    assert_false(pic_pending(&p));
+    assert_false(vpic_pending(&p));
     pulse(5);
     pulse(3);
-    assert_int_equal(pic_ack(&p), 0x33);
+    assert_int_equal(vpic_ack(&p), 0x33);
     assert_false(intr); /* 5 is lower than what is served */
     pulse(1);
     assert_true(intr);
-    assert_int_equal(pic_ack(&p), 0x31);
+    assert_int_equal(vpic_ack(&p), 0x31);
     out(0x20, 0x20);
     assert_false(intr);
     out(0x20, 0x20);
     assert_true(intr);
-    assert_int_equal(pic_ack(&p), 0x35);
+    assert_int_equal(vpic_ack(&p), 0x35);
     out(0x20, 0x0b);
     assert_int_equal(in(0x20), 0x20);
     out(0x20, 0x65); /* specific EOI */
     assert_int_equal(in(0x20), 0);
-    assert_int_equal(pic_ack(&p), 0x37); /* nothing there: spurious, and not in service */
+    assert_int_equal(vpic_ack(&p), 0x37); /* nothing there: spurious, and not in service */
     assert_int_equal(in(0x20), 0);
 }
 
@@ -97,15 +97,15 @@ static void test_slave(void **state)
     pulse(12);
     pulse(8);
     pulse(3);
-    assert_int_equal(pic_ack(&p), 0x38); /* the slave is on input 2, before 3 */
+    assert_int_equal(vpic_ack(&p), 0x38); /* the slave is on input 2, before 3 */
     assert_false(intr);
     out(0xa0, 0x20);
     assert_false(intr); /* the master's EOI is missing */
     out(0x20, 0x62);
-    assert_int_equal(pic_ack(&p), 0x3c);
+    assert_int_equal(vpic_ack(&p), 0x3c);
     out(0xa0, 0x20);
     out(0x20, 0x20);
-    assert_int_equal(pic_ack(&p), 0x33);
+    assert_int_equal(vpic_ack(&p), 0x33);
     out(0x20, 0x20);
     assert_false(intr);
     out(0xa1, 0xff);
@@ -113,9 +113,9 @@ static void test_slave(void **state)
     assert_false(intr);
     out(0xa1, 0);
     assert_true(intr);
-    pic_set_line(&p, 2, true); /* the cascade is no line */
-    pic_set_line(&p, 99, true);
-    assert_int_equal(pic_ack(&p), 0x39);
+    vpic_set_line(&p, 2, true); /* the cascade is no line */
+    vpic_set_line(&p, 99, true);
+    assert_int_equal(vpic_ack(&p), 0x39);
 }
 
 static void test_level(void **state)
@@ -124,21 +124,21 @@ static void test_level(void **state)
     out(0x4d1, 0xff);
     out(0x4d0, 0xff);
     assert_int_equal(iobus_read(&ports, 0x4d0, 2), 0xdef8);
-    pic_set_line(&p, 10, true);
-    assert_int_equal(pic_ack(&p), 0x3a);
+    vpic_set_line(&p, 10, true);
+    assert_int_equal(vpic_ack(&p), 0x3a);
     out(0xa0, 0x20);
     out(0x20, 0x20);
     assert_true(intr); /* still asserted */
-    pic_set_line(&p, 10, false);
+    vpic_set_line(&p, 10, false);
     assert_false(intr);
-    pic_set_line(&p, 0, true);
-    assert_int_equal(pic_ack(&p), 0x30);
+    vpic_set_line(&p, 0, true);
+    assert_int_equal(vpic_ack(&p), 0x30);
     out(0x20, 0x20);
     assert_false(intr); /* edges come once */
-    pic_set_level_triggered(&p, 11);
-    pic_set_line(&p, 11, true);
+    vpic_set_level_triggered(&p, 11);
+    vpic_set_line(&p, 11, true);
     program(1); /* a level survives initialisation, an edge does not */
-    assert_int_equal(pic_ack(&p), 0x3b);
+    assert_int_equal(vpic_ack(&p), 0x3b);
 }
 
 static void test_modes(void **state)
@@ -146,23 +146,23 @@ static void test_modes(void **state)
     (void)state;
     program(3); /* automatic EOI */
     pulse(4);
-    assert_int_equal(pic_ack(&p), 0x34);
+    assert_int_equal(vpic_ack(&p), 0x34);
     pulse(6);
-    assert_int_equal(pic_ack(&p), 0x36);
+    assert_int_equal(vpic_ack(&p), 0x36);
     program(1);
     out(0x20, 0xc3); /* 3 is the lowest now: 4 comes first */
     pulse(1);
     pulse(4);
-    assert_int_equal(pic_ack(&p), 0x34);
+    assert_int_equal(vpic_ack(&p), 0x34);
     out(0x20, 0xa0); /* EOI and rotate: 4 is the lowest */
     pulse(4);
-    assert_int_equal(pic_ack(&p), 0x31);
+    assert_int_equal(vpic_ack(&p), 0x31);
     out(0x20, 0x20);
-    assert_int_equal(pic_ack(&p), 0x34);
+    assert_int_equal(vpic_ack(&p), 0x34);
     /* Special mask: the masked input in service no longer holds up lower ones. */
     program(1);
     pulse(1);
-    assert_int_equal(pic_ack(&p), 0x31);
+    assert_int_equal(vpic_ack(&p), 0x31);
     pulse(6);
     assert_false(intr);
     out(0x21, 0x02);
@@ -209,9 +209,9 @@ static void test_oracle(void **state)
             }
             break;
         case 2:
-            if (pic_pending(&p)) {
+            if (vpic_pending(&p)) {
                 unsigned want = (unsigned)__builtin_ctz(asked & ~mask);
-                uint8_t vector = pic_ack(&p);
+                uint8_t vector = vpic_ack(&p);
                 assert_int_equal(vector, 0x30 + line_of[want]);
                 assert_true(served == 0 || want < (unsigned)__builtin_ctz(served));
                 asked &= ~(1u << want);
@@ -239,7 +239,7 @@ static void test_oracle(void **state)
             if (want && served & slave && 1u << __builtin_ctz(open) & slave) {
                 want = false;
             }
-            assert_int_equal(pic_pending(&p), want);
+            assert_int_equal(vpic_pending(&p), want);
         }
     }
     assert_true(changes > 100);

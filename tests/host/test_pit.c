@@ -12,7 +12,7 @@
 #include "drivers/guest/vpit.h"
 #include "support_platform.h"
 
-static struct pit p;
+static struct vpit p;
 static struct iobus ports;
 static struct timerq q;
 static struct fake_irqs irqs;
@@ -26,8 +26,8 @@ static int setup(void **state)
     memset(&irqs, 0, sizeof(irqs));
     timerq_init(&q, fake_now);
     iobus_init(&ports);
-    pit_init(&p, &q, &sink);
-    return pit_attach(&p, &ports) == OK ? 0 : -1;
+    vpit_init(&p, &q, &sink);
+    return vpit_attach(&p, &ports) == OK ? 0 : -1;
 }
 
 static void out(unsigned port, unsigned v)
@@ -239,8 +239,8 @@ static void test_irq(void **state)
     program(0, 2, 1); /* a flood is thinned out */
     rises = irqs.rises[0];
     fake_advance(&q, 10000000);
-    assert_in_range(irqs.rises[0] - rises, 100, 10000000 / PIT_MIN_FIRE_NS + 2);
-    pit_stop(&p);
+    assert_in_range(irqs.rises[0] - rises, 100, 10000000 / VPIT_MIN_FIRE_NS + 2);
+    vpit_stop(&p);
     assert_int_equal(timerq_next(&q), TIMER_NEVER);
 }
 
@@ -279,7 +279,7 @@ static void test_floor(void **state)
     fake_advance(&q, floor.min_ns);
     timerq_run(&q, fake_ns);
     assert_true(timerq_next(&q) >= floor.free_ns);
-    pit_stop(&p);
+    vpit_stop(&p);
 }
 
 /* A new count in mode 2 waits for the end of the period. */
@@ -318,10 +318,10 @@ static void test_skip(void **state)
     out(0x40, 50); /* takes over at the end of the period */
     out(0x40, 0);
     unsigned rises = irqs.rises[0];
-    pit_stop(&p);
+    vpit_stop(&p);
     go_to(t + 1000300);
     assert_int_equal(irqs.rises[0], rises);
-    pit_skip(&p, ticks_to_ns(t + 1000300, PIT_HZ) - ticks_to_ns(t + 300, PIT_HZ));
+    vpit_skip(&p, ticks_to_ns(t + 1000300, PIT_HZ) - ticks_to_ns(t + 300, PIT_HZ));
     assert_int_equal(read_latched(0), 700);
     assert_int_equal(read_latched(2), two);
     go_to(t + 1000999);

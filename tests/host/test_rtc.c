@@ -14,7 +14,7 @@
 #include "drivers/guest/vrtc_time.h"
 #include "support_platform.h"
 
-static struct rtc r;
+static struct vrtc r;
 static struct iobus ports;
 static struct timerq q;
 static struct fake_irqs irqs;
@@ -27,8 +27,8 @@ static void start(uint64_t epoch)
     memset(&irqs, 0, sizeof(irqs));
     timerq_init(&q, fake_now);
     iobus_init(&ports);
-    rtc_init(&r, &q, &sink, epoch);
-    assert_int_equal(rtc_attach(&r, &ports), OK);
+    vrtc_init(&r, &q, &sink, epoch);
+    assert_int_equal(vrtc_attach(&r, &ports), OK);
 }
 
 static unsigned get(unsigned reg)
@@ -57,20 +57,20 @@ static void test_calendar(void **state)
         struct tm tm;
         gmtime_r(&t, &tm);
         start((uint64_t)t);
-        assert_int_equal(get(RTC_SECONDS), bcd(tm.tm_sec));
-        assert_int_equal(get(RTC_MINUTES), bcd(tm.tm_min));
-        assert_int_equal(get(RTC_HOURS), bcd(tm.tm_hour));
-        assert_int_equal(get(RTC_WEEKDAY), tm.tm_wday + 1);
-        assert_int_equal(get(RTC_DAY), bcd(tm.tm_mday));
-        assert_int_equal(get(RTC_MONTH), bcd(tm.tm_mon + 1));
-        assert_int_equal(get(RTC_YEAR), bcd(tm.tm_year % 100));
-        assert_int_equal(get(RTC_CENTURY), bcd(19 + tm.tm_year / 100));
+        assert_int_equal(get(VRTC_SECONDS), bcd(tm.tm_sec));
+        assert_int_equal(get(VRTC_MINUTES), bcd(tm.tm_min));
+        assert_int_equal(get(VRTC_HOURS), bcd(tm.tm_hour));
+        assert_int_equal(get(VRTC_WEEKDAY), tm.tm_wday + 1);
+        assert_int_equal(get(VRTC_DAY), bcd(tm.tm_mday));
+        assert_int_equal(get(VRTC_MONTH), bcd(tm.tm_mon + 1));
+        assert_int_equal(get(VRTC_YEAR), bcd(tm.tm_year % 100));
+        assert_int_equal(get(VRTC_CENTURY), bcd(19 + tm.tm_year / 100));
         /* binary, 12 hours */
-        put(RTC_REG_B, RTC_B_BINARY);
-        assert_int_equal(get(RTC_HOURS), (tm.tm_hour % 12 == 0 ? 12 : tm.tm_hour % 12) |
-                                             (tm.tm_hour >= 12 ? 0x80 : 0));
-        assert_int_equal(get(RTC_DAY), tm.tm_mday);
-        assert_int_equal(rtc_time_decode(r.cmos), RTC_EPOCH_1970 + (uint64_t)t);
+        put(VRTC_REG_B, VRTC_B_BINARY);
+        assert_int_equal(get(VRTC_HOURS), (tm.tm_hour % 12 == 0 ? 12 : tm.tm_hour % 12) |
+                                              (tm.tm_hour >= 12 ? 0x80 : 0));
+        assert_int_equal(get(VRTC_DAY), tm.tm_mday);
+        assert_int_equal(vrtc_time_decode(r.cmos), VRTC_EPOCH_1970 + (uint64_t)t);
     }
 }
 
@@ -81,39 +81,39 @@ static void test_set(void **state)
 
     (void)state;
     start(0);
-    a = get(RTC_REG_A);
-    b = get(RTC_REG_B);
-    put(RTC_REG_B, b | 0x80);
-    put(RTC_REG_A, a | 0x70);
-    put(RTC_YEAR, 0x24);
-    put(RTC_CENTURY, 0x20);
-    put(RTC_MONTH, 0x02);
-    put(RTC_DAY, 0x28);
-    put(RTC_HOURS, 0x23);
-    put(RTC_MINUTES, 0x59);
-    put(RTC_SECONDS, 0x59);
+    a = get(VRTC_REG_A);
+    b = get(VRTC_REG_B);
+    put(VRTC_REG_B, b | 0x80);
+    put(VRTC_REG_A, a | 0x70);
+    put(VRTC_YEAR, 0x24);
+    put(VRTC_CENTURY, 0x20);
+    put(VRTC_MONTH, 0x02);
+    put(VRTC_DAY, 0x28);
+    put(VRTC_HOURS, 0x23);
+    put(VRTC_MINUTES, 0x59);
+    put(VRTC_SECONDS, 0x59);
     fake_advance(&q, 5 * NS_PER_S);
-    assert_int_equal(get(RTC_SECONDS), 0x59); /* stands still */
-    put(RTC_REG_B, b);
-    put(RTC_REG_A, a);
-    assert_int_equal(get(RTC_SECONDS), 0x59);
+    assert_int_equal(get(VRTC_SECONDS), 0x59); /* stands still */
+    put(VRTC_REG_B, b);
+    put(VRTC_REG_A, a);
+    assert_int_equal(get(VRTC_SECONDS), 0x59);
     fake_advance(&q, NS_PER_S / 2 - 100000);
-    assert_int_equal(get(RTC_REG_A) & 0x80, 0x80); /* update in progress */
+    assert_int_equal(get(VRTC_REG_A) & 0x80, 0x80); /* update in progress */
     fake_advance(&q, 100000);
-    assert_int_equal(get(RTC_REG_A) & 0x80, 0);
-    assert_int_equal(get(RTC_SECONDS), 0);
-    assert_int_equal(get(RTC_HOURS), 0);
-    assert_int_equal(get(RTC_DAY), 0x29); /* a leap year */
+    assert_int_equal(get(VRTC_REG_A) & 0x80, 0);
+    assert_int_equal(get(VRTC_SECONDS), 0);
+    assert_int_equal(get(VRTC_HOURS), 0);
+    assert_int_equal(get(VRTC_DAY), 0x29); /* a leap year */
     fake_advance(&q, 86400 * NS_PER_S);
-    assert_int_equal(get(RTC_DAY), 0x01);
-    assert_int_equal(get(RTC_MONTH), 0x03);
+    assert_int_equal(get(VRTC_DAY), 0x01);
+    assert_int_equal(get(VRTC_MONTH), 0x03);
     /* What is no date is brought to one, and runs on. */
     for (unsigned i = 0; i < 10; i++) {
         put(i, 0xff);
     }
-    put(RTC_REG_A, a);
-    put(RTC_REG_B, b);
-    assert_true(get(RTC_MONTH) <= 0x12 && get(RTC_DAY) >= 1 && get(RTC_SECONDS) <= 0x59);
+    put(VRTC_REG_A, a);
+    put(VRTC_REG_B, b);
+    assert_true(get(VRTC_MONTH) <= 0x12 && get(VRTC_DAY) >= 1 && get(VRTC_SECONDS) <= 0x59);
 }
 
 static void test_interrupts(void **state)
@@ -122,25 +122,25 @@ static void test_interrupts(void **state)
     start(1000000000);
     fake_advance(&q, 3 * NS_PER_S);
     assert_int_equal(timerq_next(&q), TIMER_NEVER); /* nobody wants anything */
-    assert_int_equal(get(RTC_REG_C) & 0x50, 0x50);  /* but flags rise */
-    assert_int_equal(get(RTC_REG_C), 0);
-    put(RTC_REG_B, RTC_B_24H | 0x40);
+    assert_int_equal(get(VRTC_REG_C) & 0x50, 0x50); /* but flags rise */
+    assert_int_equal(get(VRTC_REG_C), 0);
+    put(VRTC_REG_B, VRTC_B_24H | 0x40);
     for (unsigned i = 0; i < 1024; i++) {
         fake_advance(&q, 976563);
         assert_true(irqs.level[8]);
-        assert_int_equal(get(RTC_REG_C) & 0xc0, 0xc0);
+        assert_int_equal(get(VRTC_REG_C) & 0xc0, 0xc0);
         assert_false(irqs.level[8]);
     }
-    put(RTC_REG_B, RTC_B_24H | 0x10);
+    put(VRTC_REG_B, VRTC_B_24H | 0x10);
     fake_advance(&q, 10 * NS_PER_S);
-    get(RTC_REG_C);
+    get(VRTC_REG_C);
     irqs.rises[8] = 0;
     for (unsigned i = 0; i < 5; i++) {
         fake_advance(&q, NS_PER_S);
-        assert_int_equal(get(RTC_REG_C) & 0x90, 0x90);
+        assert_int_equal(get(VRTC_REG_C) & 0x90, 0x90);
     }
     assert_int_equal(irqs.rises[8], 5);
-    rtc_stop(&r);
+    vrtc_stop(&r);
     assert_int_equal(timerq_next(&q), TIMER_NEVER);
 }
 
@@ -152,15 +152,15 @@ static void test_alarm(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 300; i++) {
-        uint64_t s = RTC_EPOCH_1970 + fake_random(&seed) % 4000000000u, want = UINT64_MAX;
-        cmos[RTC_REG_B] = i & 1 ? RTC_B_24H : RTC_B_24H | RTC_B_BINARY;
+        uint64_t s = VRTC_EPOCH_1970 + fake_random(&seed) % 4000000000u, want = UINT64_MAX;
+        cmos[VRTC_REG_B] = i & 1 ? VRTC_B_24H : VRTC_B_24H | VRTC_B_BINARY;
         for (unsigned a = 1; a <= 5; a += 2) {
             uint8_t any = (uint8_t)(fake_random(&seed) & 1 ? 0xc5 : fake_random(&seed) % 26);
             cmos[a] = any;
         }
         for (uint64_t t = s + 1; t <= s + 86401; t++) {
             bool hit = true;
-            rtc_time_encode(cmos, t);
+            vrtc_time_encode(cmos, t);
             for (unsigned a = 1; a <= 5; a += 2) {
                 hit = hit && (cmos[a] >= 0xc0 || cmos[a] == cmos[a - 1]);
             }
@@ -169,21 +169,21 @@ static void test_alarm(void **state)
                 break;
             }
         }
-        if (cmos[RTC_REG_B] & RTC_B_BINARY || want != UINT64_MAX) {
-            assert_int_equal(rtc_time_next_alarm(cmos, s), want);
+        if (cmos[VRTC_REG_B] & VRTC_B_BINARY || want != UINT64_MAX) {
+            assert_int_equal(vrtc_time_next_alarm(cmos, s), want);
         }
     }
     start(1000000000); /* 01:46:40 */
-    put(RTC_HOURS_ALARM, 0xff);
-    put(RTC_MINUTES_ALARM, 0x46);
-    put(RTC_SECONDS_ALARM, 0x45);
-    put(RTC_REG_B, RTC_B_24H | 0x20);
-    get(RTC_REG_C);
+    put(VRTC_HOURS_ALARM, 0xff);
+    put(VRTC_MINUTES_ALARM, 0x46);
+    put(VRTC_SECONDS_ALARM, 0x45);
+    put(VRTC_REG_B, VRTC_B_24H | 0x20);
+    get(VRTC_REG_C);
     fake_advance(&q, 4 * NS_PER_S);
     assert_false(irqs.level[8]);
     fake_advance(&q, NS_PER_S);
     assert_true(irqs.level[8]);
-    assert_int_equal(get(RTC_REG_C) & 0xa0, 0xa0);
+    assert_int_equal(get(VRTC_REG_C) & 0xa0, 0xa0);
     fake_advance(&q, 3599 * NS_PER_S);
     assert_false(irqs.level[8]);
     fake_advance(&q, NS_PER_S);
@@ -204,25 +204,25 @@ static void test_alarm_listener(void **state)
     (void)state;
     start(0);
     alarms = 0;
-    rtc_on_alarm(&r, on_alarm, &r);
-    put(RTC_SECONDS_ALARM, 0x05);
-    put(RTC_MINUTES_ALARM, 0xff);
-    put(RTC_HOURS_ALARM, 0xff);
+    vrtc_on_alarm(&r, on_alarm, &r);
+    put(VRTC_SECONDS_ALARM, 0x05);
+    put(VRTC_MINUTES_ALARM, 0xff);
+    put(VRTC_HOURS_ALARM, 0xff);
     fake_advance(&q, 10 * NS_PER_S);
-    (void)get(RTC_REG_C);
+    (void)get(VRTC_REG_C);
     assert_int_equal(alarms, 0); /* not enabled */
-    put(RTC_REG_B, 0x22);
+    put(VRTC_REG_B, 0x22);
     fake_advance(&q, 50 * NS_PER_S);
     assert_int_equal(alarms, 0);
     fake_advance(&q, 10 * NS_PER_S);
     assert_int_equal(alarms, 1);
-    assert_int_equal(irqs.rises[RTC_IRQ], 1);
+    assert_int_equal(irqs.rises[VRTC_IRQ], 1);
     fake_advance(&q, 120 * NS_PER_S);
     assert_int_equal(alarms, 1); /* C was not read */
-    (void)get(RTC_REG_C);
-    put(RTC_REG_B, 0x62); /* the periodic interrupt too, and nobody reads C */
+    (void)get(VRTC_REG_C);
+    put(VRTC_REG_B, 0x62); /* the periodic interrupt too, and nobody reads C */
     fake_advance(&q, 120 * NS_PER_S);
-    assert_int_equal(irqs.rises[RTC_IRQ], 2);
+    assert_int_equal(irqs.rises[VRTC_IRQ], 2);
     assert_int_equal(alarms, 2);
 }
 
@@ -230,14 +230,14 @@ static void test_memory(void **state)
 {
     (void)state;
     start(0);
-    rtc_set_memory(&r, UINT64_C(256) << 20, UINT64_C(5) << 30);
+    vrtc_set_memory(&r, UINT64_C(256) << 20, UINT64_C(5) << 30);
     assert_int_equal(get(0x15) | get(0x16) << 8, 640);
     assert_int_equal(get(0x17) | get(0x18) << 8, 0xffff);
     assert_int_equal(get(0x34) | get(0x35) << 8, 240 << 4);
     assert_int_equal(get(0x5b) | get(0x5c) << 8 | get(0x5d) << 16, 5 << 14);
     put(0x50, 0x5a);
     assert_int_equal(get(0x50), 0x5a);
-    assert_int_equal(get(RTC_REG_D), 0x80);
+    assert_int_equal(get(VRTC_REG_D), 0x80);
 }
 
 /* With a floor, 8192 Hz is more than the guest gets. */

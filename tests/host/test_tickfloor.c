@@ -23,9 +23,9 @@
 static struct timerq q;
 static struct fake_irqs irqs;
 static struct iobus ports;
-static struct pit pit;
-static struct rtc rtc;
-static struct lapic apic;
+static struct vpit pit;
+static struct vrtc rtc;
+static struct vlapic apic;
 static struct tick_floor under;
 
 static uint64_t same(void *ctx, uint64_t tsc)
@@ -34,7 +34,7 @@ static uint64_t same(void *ctx, uint64_t tsc)
     return tsc;
 }
 
-static const struct lapic_ops ops = {.tsc_to_ns = same};
+static const struct vlapic_ops ops = {.tsc_to_ns = same};
 
 static int setup(void **state)
 {
@@ -45,12 +45,12 @@ static int setup(void **state)
     memset(&irqs, 0, sizeof(irqs));
     timerq_init(&q, fake_now);
     iobus_init(&ports);
-    pit_init(&pit, &q, &sink);
-    rtc_init(&rtc, &q, &sink, 0);
-    lapic_init(&apic, 0, &ops, NULL, &q, 100000000, true);
+    vpit_init(&pit, &q, &sink);
+    vrtc_init(&rtc, &q, &sink, 0);
+    vlapic_init(&apic, 0, &ops, NULL, &q, 100000000, true);
     under = (struct tick_floor){.min_ns = FLOOR_NS};
     pit.floor = rtc.floor = apic.floor = &under;
-    return pit_attach(&pit, &ports) == OK && rtc_attach(&rtc, &ports) == OK ? 0 : -1;
+    return vpit_attach(&pit, &ports) == OK && vrtc_attach(&rtc, &ports) == OK ? 0 : -1;
 }
 
 static void out(unsigned port, unsigned v)
@@ -79,10 +79,10 @@ static void start_rtc(unsigned rate)
 
 static void start_apic(uint32_t count)
 {
-    lapic_mmio_write(&apic, 0xf0, 4, 0x1ff);
-    lapic_mmio_write(&apic, 0x3e0, 4, 0xb);
-    lapic_mmio_write(&apic, 0x320, 4, 0x20000 | VECTOR);
-    lapic_mmio_write(&apic, 0x380, 4, count);
+    vlapic_mmio_write(&apic, 0xf0, 4, 0x1ff);
+    vlapic_mmio_write(&apic, 0x3e0, 4, 0xb);
+    vlapic_mmio_write(&apic, 0x320, 4, 0x20000 | VECTOR);
+    vlapic_mmio_write(&apic, 0x380, 4, count);
 }
 
 /* The guest takes each interrupt at once, for so long; *apic_ticks counts the APIC's. */
@@ -95,8 +95,8 @@ static void run(uint64_t ns, unsigned *apic_ticks)
             (void)iobus_read(&ports, 0x71, 1);
         }
         if (apic.irr[VECTOR / 64] & BIT(VECTOR % 64)) {
-            lapic_ack(&apic, VECTOR);
-            lapic_mmio_write(&apic, 0xb0, 4, 0);
+            vlapic_ack(&apic, VECTOR);
+            vlapic_mmio_write(&apic, 0xb0, 4, 0);
             ++*apic_ticks;
         }
     }

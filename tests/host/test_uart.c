@@ -13,7 +13,7 @@
 
 struct fixture {
     struct iobus ports;
-    struct uart u;
+    struct vuart u;
     struct fake_irqs irqs;
     char out[256];
     unsigned n, room, rx_rooms;
@@ -28,7 +28,7 @@ static void console_tx(void *ctx, uint8_t byte)
     assert_true(x->room > 0);
     x->room--;
     x->out[x->n++] = (char)byte;
-    uart_tx_resume(&x->u); /* from inside: must not recurse without end or reorder */
+    vuart_tx_resume(&x->u); /* from inside: must not recurse without end or reorder */
 }
 
 static bool console_room(void *ctx)
@@ -41,7 +41,7 @@ static void console_rx_room(void *ctx)
     ((struct fixture *)ctx)->rx_rooms++;
 }
 
-static const struct uart_ops ops = {console_tx, console_room, console_rx_room};
+static const struct vuart_ops ops = {console_tx, console_room, console_rx_room};
 
 static int setup(void **state)
 {
@@ -51,18 +51,18 @@ static int setup(void **state)
     memset(&f, 0, sizeof(f));
     f.room = 200;
     iobus_init(&f.ports);
-    uart_init(&f.u, &ops, &f, &sink, UART_COM1_IRQ);
-    return uart_attach(&f.u, &f.ports) == OK ? 0 : -1;
+    vuart_init(&f.u, &ops, &f, &sink, VUART_COM1_IRQ);
+    return vuart_attach(&f.u, &f.ports) == OK ? 0 : -1;
 }
 
 static uint8_t in(unsigned reg)
 {
-    return (uint8_t)iobus_read(&f.ports, UART_COM1 + reg, 1);
+    return (uint8_t)iobus_read(&f.ports, VUART_COM1 + reg, 1);
 }
 
 static void out(unsigned reg, uint8_t v)
 {
-    iobus_write(&f.ports, UART_COM1 + reg, 1, v);
+    iobus_write(&f.ports, VUART_COM1 + reg, 1, v);
 }
 
 /* The steps by which Linux tells a 16550A from others. */
@@ -87,7 +87,7 @@ static void test_autoconfig(void **state)
     out(3, 0x80);
     out(0, 0x12);
     out(1, 0x34);
-    assert_int_equal(iobus_read(&f.ports, UART_COM1, 2), 0x3412);
+    assert_int_equal(iobus_read(&f.ports, VUART_COM1, 2), 0x3412);
     out(3, 0x03);
     assert_int_equal(in(1), 0);
     out(7, 0xa5);
@@ -135,11 +135,11 @@ static void test_backpressure(void **state)
     out(0, '!'); /* more than the FIFO holds: lost */
     assert_false(f.irqs.level[4]);
     f.room = 10;
-    uart_tx_resume(&f.u);
+    vuart_tx_resume(&f.u);
     assert_int_equal(f.n, 12);
     assert_false(f.irqs.level[4]);
     f.room = 100;
-    uart_tx_resume(&f.u);
+    vuart_tx_resume(&f.u);
     assert_int_equal(f.n, 18);
     assert_true(f.irqs.level[4]);
     assert_int_equal(in(5) & 0x60, 0x60);
@@ -151,18 +151,18 @@ static void test_receive(void **state)
     (void)state;
     out(4, 8);
     out(1, 5);
-    assert_true(uart_rx(&f.u, 'a'));
-    assert_false(uart_rx(&f.u, 'b')); /* no FIFO: one character */
+    assert_true(vuart_rx(&f.u, 'a'));
+    assert_false(vuart_rx(&f.u, 'b')); /* no FIFO: one character */
     assert_int_equal(in(2), 0x04);
     assert_int_equal(in(0), 'a');
     out(2, 0x81); /* FIFO on, trigger at 8 */
-    for (unsigned i = 0; i < UART_FIFO; i++) {
-        assert_true(uart_rx(&f.u, (uint8_t)i));
+    for (unsigned i = 0; i < VUART_FIFO; i++) {
+        assert_true(vuart_rx(&f.u, (uint8_t)i));
         assert_true(f.irqs.level[4]);
         assert_int_equal(in(2) & 0x0f, i < 7 ? 0x0c : 0x04);
     }
-    assert_false(uart_rx(&f.u, 99));
-    for (unsigned i = 0; i < UART_FIFO; i++) {
+    assert_false(vuart_rx(&f.u, 99));
+    for (unsigned i = 0; i < VUART_FIFO; i++) {
         assert_int_equal(in(5) & 1, 1);
         assert_int_equal(in(0), i);
     }
@@ -176,7 +176,7 @@ static void test_receive(void **state)
     }
     assert_int_equal(in(5) & 3, 3);
     assert_int_equal(in(5) & 3, 1);
-    assert_false(uart_rx(&f.u, 1));
+    assert_false(vuart_rx(&f.u, 1));
 }
 
 int main(void)

@@ -186,14 +186,14 @@ static void features_are_checked(void **state)
 static unsigned find_cap(struct tvblk *r, unsigned type)
 {
     uint32_t dev = 0x80000000u | TVBLK_SLOT << 11;
-    unsigned at = pci_config_read(&r->bus, dev | 0x34, 1) & 0xff;
+    unsigned at = vpci_config_read(&r->bus, dev | 0x34, 1) & 0xff;
 
     for (unsigned i = 0; at != 0 && i < 48; i++) {
-        if ((pci_config_read(&r->bus, dev | at, 1) & 0xff) == 0x09 &&
-            (pci_config_read(&r->bus, dev | (at + 3), 1) & 0xff) == type) {
+        if ((vpci_config_read(&r->bus, dev | at, 1) & 0xff) == 0x09 &&
+            (vpci_config_read(&r->bus, dev | (at + 3), 1) & 0xff) == type) {
             return at;
         }
-        at = pci_config_read(&r->bus, dev | (at + 1), 1) & 0xff;
+        at = vpci_config_read(&r->bus, dev | (at + 1), 1) & 0xff;
     }
     return 0;
 }
@@ -208,25 +208,25 @@ static void the_config_window_reaches_the_bar(void **state)
     for (unsigned type = 1; type <= 5; type++) {
         assert_true(find_cap(r, type) != 0);
     }
-    assert_int_equal(pci_config_read(&r->bus, dev | (find_cap(r, 2) + 16), 4), 4);
-    pci_config_write(&r->bus, dev | (cap + 4), 1, 0);
-    pci_config_write(&r->bus, dev | (cap + 8), 4, 0x80);
-    pci_config_write(&r->bus, dev | (cap + 12), 4, 4);
-    assert_int_equal(pci_config_read(&r->bus, dev | (cap + 16), 4), SECTORS);
-    pci_config_write(&r->bus, dev | (cap + 8), 4, 0x14);
-    pci_config_write(&r->bus, dev | (cap + 12), 4, 1);
-    pci_config_write(&r->bus, dev | (cap + 16), 4, 3);
+    assert_int_equal(vpci_config_read(&r->bus, dev | (find_cap(r, 2) + 16), 4), 4);
+    vpci_config_write(&r->bus, dev | (cap + 4), 1, 0);
+    vpci_config_write(&r->bus, dev | (cap + 8), 4, 0x80);
+    vpci_config_write(&r->bus, dev | (cap + 12), 4, 4);
+    assert_int_equal(vpci_config_read(&r->bus, dev | (cap + 16), 4), SECTORS);
+    vpci_config_write(&r->bus, dev | (cap + 8), 4, 0x14);
+    vpci_config_write(&r->bus, dev | (cap + 12), 4, 1);
+    vpci_config_write(&r->bus, dev | (cap + 16), 4, 3);
     assert_int_equal(tvblk_in(r, 0x14, 1), 3);
     /* What names nothing does nothing. */
     static const uint32_t bad[][3] = {{1, 0, 4},          {0, 254, 4}, {0, 0xfffffffc, 4},
                                       {0, 1, 2},          {0, 0, 3},   {0, 0, 0},
                                       {0, 0, 0xffffffff}, {0, 256, 1}, {0xff, 0x14, 1}};
     for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
-        pci_config_write(&r->bus, dev | (cap + 4), 1, bad[i][0]);
-        pci_config_write(&r->bus, dev | (cap + 8), 4, bad[i][1]);
-        pci_config_write(&r->bus, dev | (cap + 12), 4, bad[i][2]);
-        (void)pci_config_read(&r->bus, dev | (cap + 16), 4);
-        pci_config_write(&r->bus, dev | (cap + 16), 4, 0);
+        vpci_config_write(&r->bus, dev | (cap + 4), 1, bad[i][0]);
+        vpci_config_write(&r->bus, dev | (cap + 8), 4, bad[i][1]);
+        vpci_config_write(&r->bus, dev | (cap + 12), 4, bad[i][2]);
+        (void)vpci_config_read(&r->bus, dev | (cap + 16), 4);
+        vpci_config_write(&r->bus, dev | (cap + 16), 4, 0);
         assert_int_equal(tvblk_in(r, 0x14, 1), 3);
     }
     rig_free(r);
@@ -251,13 +251,13 @@ static void msix_replaces_intx(void **state)
 {
     struct tvblk *r = rig_new(4);
     struct tdesc d = {DATA, 512, true};
-    const struct pci_bar *table = &r->d.pci.pci.bars[VIRTIO_PCI_MSIX_BAR];
+    const struct vpci_bar *table = &r->d.pci.pci.bars[VIRTIO_PCI_MSIX_BAR];
     uint32_t control = 0x80000000u | TVBLK_SLOT << 11 | (r->d.pci.pci.msix.cap + 2);
 
     (void)state;
-    pci_config_write(&r->bus, 0x80000000u | TVBLK_SLOT << 11 | PCI_COMMAND, 2,
-                     PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    pci_config_write(&r->bus, control, 2, 0x8000);
+    vpci_config_write(&r->bus, 0x80000000u | TVBLK_SLOT << 11 | PCI_COMMAND, 2,
+                      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    vpci_config_write(&r->bus, control, 2, 0x8000);
     for (unsigned v = 0; v < 2; v++) {
         table->write(table->ctx, 16 * v, 4, 0xfee00000);
         table->write(table->ctx, 16 * v + 4, 4, 0);
@@ -629,7 +629,7 @@ static void a_read_only_disk_stays_as_it_is(void **state)
     r->bus.slots[TVBLK_SLOT] = NULL;
     r->ports.n = 0;
     r->mmio.n = 0;
-    assert_int_equal(pci_add(&r->bus, &r->d.pci.pci, TVBLK_SLOT), OK);
+    assert_int_equal(vpci_add(&r->bus, &r->d.pci.pci, TVBLK_SLOT), OK);
     tvblk_start(r, BIT(F_RO) | BIT(F_FLUSH), 16, RING);
     assert_int_equal(ask(r, T_OUT, 0, &out, 1), S_IOERR);
     assert_int_equal(ask(r, T_ZEROES, 0, &out, 1), S_UNSUPP);

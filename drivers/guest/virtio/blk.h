@@ -97,8 +97,8 @@ struct virtio_blk {
     struct virtio_blk_stats stats;
 };
 
-/* Makes the device. The caller then adds slots, and puts d->pci.pci into the guest's bus (pci_add);
- * interrupts go where that bus sends them. */
+/* Makes the device. The caller then adds slots, and puts d->pci.pci into the guest's bus
+ * (vpci_add); interrupts go where that bus sends them. */
 void virtio_blk_init(struct virtio_blk *d, const struct virtio_blk_cfg *cfg);
 /* Gives one more slot in `page` (PAGE_SIZE bytes, aligned to 8, the device's until it has been
  * quiesced). E_NOMEM: it has VIRTIO_BLK_SLOTS already. At least one is needed. */

@@ -50,9 +50,9 @@ static struct virtqueue *selected(const struct virtio_pci *v)
 
 static void interrupt(struct virtio_pci *v, unsigned vector, uint8_t isr)
 {
-    if (!pci_msix_notify(&v->pci, vector)) {
+    if (!vpci_msix_notify(&v->pci, vector)) {
         v->isr |= isr;
-        pci_set_intx(&v->pci, true);
+        vpci_set_intx(&v->pci, true);
     }
 }
 
@@ -92,7 +92,7 @@ static void clear(struct virtio_pci *v)
     v->status = 0;
     v->isr = 0;
     v->resetting = false;
-    pci_set_intx(&v->pci, false);
+    vpci_set_intx(&v->pci, false);
 }
 
 void virtio_pci_reset_done(struct virtio_pci *v)
@@ -274,7 +274,7 @@ static uint8_t isr_read(struct virtio_pci *v)
     uint8_t isr = v->isr;
 
     v->isr = 0;
-    pci_set_intx(&v->pci, false);
+    vpci_set_intx(&v->pci, false);
     return isr;
 }
 
@@ -341,7 +341,7 @@ static bool window(const struct virtio_pci *v, unsigned off, unsigned size, unsi
     return true;
 }
 
-static void config_read(struct pci_dev *pci, unsigned off, unsigned size)
+static void config_read(struct vpci_dev *pci, unsigned off, unsigned size)
 {
     struct virtio_pci *v = pci->ctx;
     unsigned at, len;
@@ -351,7 +351,7 @@ static void config_read(struct pci_dev *pci, unsigned off, unsigned size)
     }
 }
 
-static void config_write(struct pci_dev *pci, unsigned off, unsigned size)
+static void config_write(struct vpci_dev *pci, unsigned off, unsigned size)
 {
     struct virtio_pci *v = pci->ctx;
     unsigned at, len;
@@ -363,7 +363,7 @@ static void config_write(struct pci_dev *pci, unsigned off, unsigned size)
     }
 }
 
-static const struct pci_dev_ops pci_ops = {
+static const struct vpci_dev_ops pci_ops = {
     .config_read = config_read,
     .config_write = config_write,
 };
@@ -385,7 +385,7 @@ static unsigned add_cap(struct virtio_pci *v, uint8_t cfg_type, uint32_t offset,
     if (extra != NULL) {
         store_le32(cap + CAP_DATA, *extra);
     }
-    s = pci_add_capability(&v->pci, PCI_CAP_ID_VENDOR, cap + 2, bytes, &at);
+    s = vpci_add_capability(&v->pci, VPCI_CAP_ID_VENDOR, cap + 2, bytes, &at);
     ASSERT(s == OK);
     return at;
 }
@@ -393,7 +393,7 @@ static unsigned add_cap(struct virtio_pci *v, uint8_t cfg_type, uint32_t offset,
 void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_type *type, const char *name,
                      void *dev, uint64_t features, struct virtqueue *queues, unsigned n_queues)
 {
-    const struct pci_ids ids = {
+    const struct vpci_ids ids = {
         .vendor = VENDOR_RED_HAT,
         .device = type->device,
         .subsystem_vendor = VENDOR_RED_HAT,
@@ -412,10 +412,10 @@ void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_type *type, c
     v->queues = queues;
     v->n_queues = n_queues;
     v->offered = features | BIT(VIRTIO_F_VERSION_1);
-    pci_dev_init(&v->pci, &ids, &pci_ops, v);
-    s = pci_add_bar(&v->pci, VIRTIO_PCI_BAR, true, VIRTIO_PCI_BAR_BYTES, bar_read, bar_write, v);
+    vpci_dev_init(&v->pci, &ids, &pci_ops, v);
+    s = vpci_add_bar(&v->pci, VIRTIO_PCI_BAR, true, VIRTIO_PCI_BAR_BYTES, bar_read, bar_write, v);
     ASSERT(s == OK);
-    s = pci_add_msix(&v->pci, VIRTIO_PCI_MSIX_BAR, n_queues + 1);
+    s = vpci_add_msix(&v->pci, VIRTIO_PCI_MSIX_BAR, n_queues + 1);
     ASSERT(s == OK);
     add_cap(v, TYPE_COMMON, VIRTIO_PCI_COMMON, COMMON_BYTES, NULL);
     add_cap(v, TYPE_ISR, VIRTIO_PCI_ISR, 1, NULL);

@@ -46,7 +46,7 @@
 /* What a kind of device brings along. */
 struct virtio_pci_type {
     uint16_t device;       /* PCI device id */
-    uint32_t class_code;   /* as struct pci_ids has it */
+    uint32_t class_code;   /* as struct vpci_ids has it */
     unsigned config_bytes; /* of device configuration, multiple of 4 */
     /* The driver kicked the queue, or it may hold something since the driver became ready. */
     void (*notify)(void *dev, unsigned queue);
@@ -56,7 +56,7 @@ struct virtio_pci_type {
 };
 
 struct virtio_pci {
-    struct pci_dev pci; /* what goes into a slot of the guest's bus */
+    struct vpci_dev pci; /* what goes into a slot of the guest's bus */
     const struct virtio_pci_type *type;
     const char *name; /* for messages */
     void *dev;

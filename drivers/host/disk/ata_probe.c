@@ -36,7 +36,7 @@ enum status ata_channel_init(struct ata_channel *ch, const struct ata_host *host
 
 static enum status channel_ports(const struct pci_func *f, unsigned i, uint16_t *cmd, uint16_t *ctl)
 {
-    struct pci_bar c, d;
+    struct vpci_bar c, d;
 
     if ((f->prog_if & (1u << (2 * i))) == 0) {
         *cmd = i == 0 ? 0x1f0 : 0x170;
@@ -61,7 +61,7 @@ static enum status channel_ports(const struct pci_func *f, unsigned i, uint16_t 
 static enum status use_controller(const struct pci_func *f, struct ata_channel ch[2],
                                   const struct ata_host *host, const struct ata_dma_mem mem[2])
 {
-    struct pci_bar bm;
+    struct vpci_bar bm;
     uint16_t cmd, ctl;
 
     enum status s = pci_read_bar(f->at, 4, &bm);
