@@ -9,7 +9,7 @@ it is the hypervisor that judges a configuration.
 import os
 import re
 
-from pagefold.emu.problem import Problem, readable_file
+from pagefold.problem import Problem, readable_file
 
 # Inside double quotes nothing is a comment; a comment behind a value needs a blank before it.
 LINE = re.compile(r'^(\s*)([A-Za-z_.]+)(\s*=\s*)((?:"[^"]*"|.)*?)(\s+[;#].*|\s*)$')

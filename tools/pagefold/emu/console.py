@@ -19,7 +19,7 @@ import time
 import tty
 
 from pagefold.emu.lines import PROMPT, Lines, Wire
-from pagefold.emu.problem import Problem
+from pagefold.problem import Problem
 
 # Of the hypervisor itself, at the start of a line; guests' lines are behind [NAME].
 FAILED = re.compile(r"^(?:pagefold> )?"

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from pagefold.emu.problem import Problem, readable_file
+from pagefold.problem import Problem, last_line, readable_file
 
 # Only what the generated grub.cfg needs: a small image loads faster in an emulator.
 GRUB_MODULES = ("multiboot2 linux normal iso9660 fat boot test search echo part_acorn part_amiga "
@@ -46,8 +46,7 @@ def make(out, work, grub_cfg, files, extra_modules=""):
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     shutil.rmtree(tree, ignore_errors=True)
     if done.returncode != 0 or not os.path.exists(out):
-        last = (done.stdout.strip().splitlines() or ["no message"])[-1]
-        raise Problem(f"grub-mkrescue failed: {last}")
+        raise Problem(f"grub-mkrescue failed: {last_line(done.stdout, 'no message')}")
 
 
 def hypervisor(out, work, elf, config_text, modules, cmdline=""):

@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 
-from pagefold.emu.problem import Problem, cache_folder
+from pagefold.paths import cache_folder
+from pagefold.problem import Problem
+from pagefold.values import MIB
 
 MACHINES = ("bochs", "qemu-kvm", "qemu-tcg", "qemu-tcg-uefi")
 DEFAULT_CPU = {"bochs": "corei7_skylake_x", "qemu-kvm": "host", "qemu-tcg": "max",
@@ -14,7 +16,6 @@ DEFAULT_CPU = {"bochs": "corei7_skylake_x", "qemu-kvm": "host", "qemu-tcg": "max
 BOCHS_PLACES = ("ata0-master", "ata0-slave", "ata1-slave")
 QEMU_PLACES = (0, 1, 3)
 BOCHS_IPS = 50_000_000  # emulated instructions in an emulated second
-MIB = 1 << 20
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 VGA_BIOS = "/usr/share/vgabios/vgabios.bin"
 

@@ -7,15 +7,16 @@ the cache is compared with what was put on its disk.
 """
 
 import array
-import gzip
 import os
 import random
 import subprocess
 import tarfile
 
-from pagefold.emu.cpio import cpio
-from pagefold.emu.problem import Problem, cache_folder, readable_file
-from pagefold.measure.boots import FOLDER, ROOT
+from pagefold import calls, texts
+from pagefold.emu.cpio import demo_initrd_with
+from pagefold.measure.boots import FOLDER
+from pagefold.paths import guest_file, source
+from pagefold.problem import Problem, last_line
 
 BLOCK = 4096
 FACTOR = 0x9e3779b97f4a7c15
@@ -24,10 +25,6 @@ ZIPF = 0.9
 GCC = ["gcc", "-O2", "-Wall", "-static", "-s", "-Wl,--build-id=none"]
 FREESTANDING = ["-ffreestanding", "-nostdlib", "-no-pie", "-fno-stack-protector",
                 "-fno-asynchronous-unwind-tables"]
-
-
-def guests_folder():
-    return os.path.join(cache_folder(), "guests")
 
 
 def content_sum(data):
@@ -47,7 +44,7 @@ def blocks_of(count_bytes):
 def root_files():
     """(path, contents) of the root's programs, libraries and data, each content once, by path."""
     found = {}
-    with tarfile.open(readable_file(os.path.join(guests_folder(), "root.tar"), "Debian root")) as tar:
+    with tarfile.open(guest_file("root.tar")) as tar:
         for member in tar:
             path = member.name.removeprefix(".")
             if member.isreg() and member.size and path.startswith(("/usr/", "/var/lib/")):
@@ -85,39 +82,27 @@ def make_lists(mib):
     return lists
 
 
-def compiled(source, *flags):
-    out = os.path.join(FOLDER, os.path.basename(source) + ".out")
-    done = subprocess.run([*GCC, *flags, "-o", out, os.path.join(ROOT, source)],
+def compiled(name, *flags):
+    out = os.path.join(FOLDER, os.path.basename(name) + ".out")
+    done = subprocess.run([*GCC, *flags, "-o", out, source(name)],
                           capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Problem(f"{source}: {(done.stderr.strip().splitlines() or ['gcc failed'])[-1]}")
+        raise Problem(f"{name}: {last_line(done.stderr, 'gcc failed')}")
     with open(out, "rb") as file:
         return file.read()
 
 
 def make_initrd(lists):
     """The demo's initramfs, and beside it what goes to the guest's /mnt."""
-    with open(os.path.join(ROOT, "guests", "cache", "storm"), "rb") as file:
+    with open(source("guests", "cache", "storm"), "rb") as file:
         storm = file.read()
     extra = [("extra", b"", 0o040755),
              ("extra/reader", compiled("guests/cache/reader.c", "-std=gnu11", "-Wextra"), 0o100755),
              ("extra/storm", storm, 0o100755),
              ("extra/tsc", compiled("guests/tsc.c", *FREESTANDING), 0o100755)]
     extra += [("extra/list-" + name, text.encode(), 0o100644) for name, (text, _) in lists.items()]
-    with open(readable_file(os.path.join(guests_folder(), "initrd-demo.gz"), "initrd"), "rb") as file:
-        base = file.read()
-    path = os.path.join(FOLDER, "cache-initrd.gz")
-    with open(path + ".part", "wb") as file:
-        file.write(base + b"\0" * (-len(base) % 4) + gzip.compress(cpio(extra), mtime=0))
-    os.replace(path + ".part", path)
-    return path
+    return texts.replace(os.path.join(FOLDER, "cache-initrd.gz"), demo_initrd_with(extra))
 
 
 def make_disk():
-    path = os.path.join(FOLDER, "cache-disk.img")
-    root = readable_file(os.path.join(guests_folder(), "root.ext4"), "tools/setup makes the guests")
-    done = subprocess.run([os.path.join(ROOT, "tools", "mkdisk"), path, root], capture_output=True,
-                          text=True, check=False)
-    if done.returncode != 0:
-        raise Problem(f"the disk could not be made: {done.stderr.strip()}")
-    return path
+    return calls.make_disk(os.path.join(FOLDER, "cache-disk.img"), guest_file("root.ext4"))

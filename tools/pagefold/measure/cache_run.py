@@ -8,20 +8,23 @@ the last phase is over, so a run depends on nothing but its configuration: it re
 """
 
 import json
-import os
 import re
 
-from pagefold.emu.problem import Problem
 from pagefold.measure import cache_files
-from pagefold.measure.boots import ROOT, log_of, pagefold, read_log, write
+from pagefold.measure.boots import log_of, pagefold_unless_refused, write
+from pagefold.paths import guests_folder, shown
+from pagefold.problem import Problem
+from pagefold.texts import STATISTICS
 
 MIB_PAGES = 256
 TICKS_A_MS = 50_000
-STATISTICS = re.compile(r"^(?:pagefold> )?@(\{.*\})$")
 BEGIN = re.compile(r"^\[\w+\] CACHE vm=\w+ phase=(\w+) begin=(\d+)$")
 END = re.compile(r"^\[\w+\] CACHE vm=\w+ phase=(\w+) end=(\d+) files=(\d+) blocks=(\d+) wrong=(\d+)$")
 STORM_END = re.compile(r"^\[\w+\] STORM-END vm=\w+ (\d+)$")
 WRONG = re.compile(r"CACHE-FAILED vm=\w+ .*|CACHE vm=\w+ WRONG .*|sha256=WRONG|Kernel panic.*|I/O error.*|\w+: not started")
+
+BOOT_END = (r"^(?:pagefold> )?check: .*\n|CACHE-FAILED.*\n|Kernel panic.*\n"
+            r"|error: \w+: not started\n")
 
 HOST = """\
 [host]
@@ -43,7 +46,7 @@ def text_of(work, mode):
     """The configuration of a workload (cache.WORKLOADS) in a mode."""
     text = HOST.format(mode=mode, cache=work["cache"], keys=work.get("keys", ""))
     for number, (name, words) in enumerate(work["guests"], 1):
-        text += VM.format(name=name, memory=work["memory"], guests=cache_files.guests_folder(),
+        text += VM.format(name=name, memory=work["memory"], guests=guests_folder(),
                           initrd=work["initrd"], suffix=work.get("suffix", "ro"),
                           mount=work.get("mount", "ro"), program=work["program"],
                           words=f"cache_seed={number} {words}")
@@ -58,24 +61,19 @@ def boot(name, work, mode):
     if work.get("trace"):
         for _ in range(work["trace"]):
             sends += ["--send", "cache trace"]
-    try:
-        text = pagefold(name, conf, r"^(?:pagefold> )?check: .*\n|CACHE-FAILED.*\n|Kernel panic.*\n|error: \w+: not started\n", "--memory", f"{work['machine']}M",
-                        "--disk", work["disk"] + ",snapshot", *sends)
-    except Problem:
-        refused = re.search(r"cannot start: (.*)", read_log(name))
-        if not refused:
-            raise
-        print(f"bench: {name}: refused: {refused.group(1).strip()}", flush=True)
+    text = pagefold_unless_refused(name, conf, BOOT_END, "--memory", f"{work['machine']}M",
+                                   "--disk", work["disk"] + ",snapshot", *sends)
+    if text is None:
         return None
     lines = text.replace("\r", "").split("\n")
     wrong = WRONG.search(text)
     if wrong:
         raise Problem(f"{name}: a guest read something wrong or could not go on: {wrong.group()}; "
-                      f"see {os.path.relpath(log_of(name), ROOT)}")
+                      f"see {shown(log_of(name))}")
     if not re.search(r"^(?:pagefold> )?check: OK", text, re.M):
         why = "the hypervisor's check did not pass" if re.search(r"^(?:pagefold> )?check: ", text, re.M) \
             else "the machine stopped before the guests were done"
-        raise Problem(f"{name}: {why}; see {os.path.relpath(log_of(name), ROOT)}")
+        raise Problem(f"{name}: {why}; see {shown(log_of(name))}")
     return lines
 
 
@@ -231,7 +229,7 @@ def measure(name, work, mode):
     phases = split(lines, len(work["guests"]), work["program"] == "storm")
     if len(phases) != work["phases"]:
         raise Problem(f"{name}: {len(phases)} phases of {work['phases']} were told; "
-                      f"see {os.path.relpath(log_of(name), ROOT)}")
+                      f"see {shown(log_of(name))}")
     return {"phases": [figures(phase) for phase in phases], "duplicates": duplicates(lines),
             "distinct_blocks": distinct_blocks(lines),
             "memory": memory_curve(lines, phases[-1].after)}

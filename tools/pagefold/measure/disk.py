@@ -6,12 +6,8 @@ boot of each mode would give the same ticks. The host's disk is Bochs', which ta
 its model of an IDE disk says, and no more; so a miss stands for no real disk.
 """
 
-import os
-import re
-import struct
-
-from pagefold.emu.problem import Problem
-from pagefold.measure.boots import FOLDER, guest, pagefold, read_log, write
+from pagefold.measure.boots import (BENCH_END, guest, make_numbered_disk, pagefold_unless_refused,
+                                    read_series, write)
 
 # name -> mode, other settings
 SETTINGS = {
@@ -24,9 +20,6 @@ SETTINGS = {
     "inclusive_back": ("inclusive", "cache.write = back\ncache.dirty_max = 50%\n"),
     "fold_back": ("fold", "cache.write = back\ncache.dirty_max = 50%\n"),
 }
-DISK_BLOCKS = 4096
-BLOCK_BYTES = 4096
-MIN_SAMPLES = 1000
 SERIES = (
     ("virtio_read_miss", "read 4 KiB for the first time"),
     ("virtio_read_hit", "read them again"),
@@ -57,16 +50,6 @@ disk = ata0
 """
 
 
-def make_disk():
-    """Each word of a block is the block's number."""
-    path = os.path.join(FOLDER, "blocks.img")
-    with open(path + ".part", "wb") as file:
-        for block in range(DISK_BLOCKS):
-            file.write(struct.pack("<I", block) * (BLOCK_BYTES // 4))
-    os.replace(path + ".part", path)
-    return path
-
-
 def measure(setting, disk):
     """name -> n, mean, median, min, p99; None when the mode is refused."""
     name = "disk-" + setting
@@ -74,32 +57,13 @@ def measure(setting, disk):
     if "readahead" not in keys:
         keys += "cache.readahead = 0\n"
     conf = write(name + ".conf", CONF.format(guest=guest("bench"), mode=mode, keys=keys))
-    try:
-        text = pagefold(name, conf, r"BENCH-(DONE|FAILED.*)\r?\n|error: .*\n", "--memory", "160M",
-                        "--disk", disk + ",snapshot")
-    except Problem:
-        text = read_log(name)
-        if not re.search(r"cannot start: ", text):
-            raise
-    refused = re.search(r"cannot start: (.*)", text)
-    if refused:
-        print(f"bench: {name}: refused: {refused.group(1).strip()}", flush=True)
-        return None
-    failed = re.search(r"BENCH-FAILED (.*)", text)
-    if failed:
-        raise Problem(f"{name}: the guest could not measure: {failed.group(1).strip()}")
-    found = {}
-    for line in re.finditer(r"BENCH (\w+) (\d+) (\d+) (\d+) (\d+) (\d+)", text):
-        found[line.group(1)] = dict(zip(("n", "mean", "median", "min", "p99"),
-                                        map(int, line.groups()[1:])))
-    for series, _ in SERIES:
-        if found.get(series, {"n": 0})["n"] < MIN_SAMPLES:
-            raise Problem(f"{name}: fewer than {MIN_SAMPLES} samples of {series}")
-    return found
+    text = pagefold_unless_refused(name, conf, BENCH_END + r"|error: .*\n", "--memory", "160M",
+                                   "--disk", disk + ",snapshot")
+    return None if text is None else read_series(name, text, [series for series, _ in SERIES])
 
 
 def submit(pool, _full):
-    disk = make_disk()
+    disk = make_numbered_disk()
     return {name: pool.submit(measure, name, disk) for name in SETTINGS}
 
 

@@ -16,17 +16,12 @@ its delay loops 70 times too long and its timer ticks 70 times too rare.
 """
 
 import json
-import os
 import re
-import struct
 
-from pagefold.emu.problem import Problem, cache_folder
-from pagefold.measure.boots import (CPU, FOLDER, ROOT, TIMEOUT_SECONDS, command, guest, log_of,
-                                    pagefold, write)
-
-DISK_BLOCKS = 4096
-BLOCK_BYTES = 4096
-MIN_SAMPLES = 1000
+from pagefold import texts
+from pagefold.measure.boots import (BENCH_END, CPU, TIMEOUT_SECONDS, command, guest, log_of,
+                                    make_numbered_disk, pagefold, read_series, write)
+from pagefold.paths import guests_folder, tool
 
 # name, what it is, the target for median and mean (None: no target), and what Linux KVM needs in the
 # same emulator (6.1 and 6.12 cloud kernels).
@@ -102,28 +97,10 @@ BOOTS = {
 # ---- exits ----------------------------------------------------------------------------------
 
 
-def make_disk():
-    path = os.path.join(FOLDER, "disk.img")
-    with open(path, "wb") as file:
-        for block in range(DISK_BLOCKS):
-            file.write(struct.pack("<I", block) * (BLOCK_BYTES // 4))
-    return path
-
-
 def measure_exits():
     conf = write("exits.conf", EXITS_CONF.format(guest=guest("bench")))
-    text = pagefold("exits", conf, r"BENCH-(DONE|FAILED.*)\r?\n", "--disk", make_disk() + ",snapshot")
-    failed = re.search(r"BENCH-FAILED (.*)", text)
-    if failed:
-        raise Problem(f"the guest could not measure: {failed.group(1).strip()}")
-    found = {}
-    for line in re.finditer(r"BENCH (\w+) (\d+) (\d+) (\d+) (\d+) (\d+)", text):
-        found[line.group(1)] = dict(zip(("n", "mean", "median", "min", "p99"),
-                                        map(int, line.groups()[1:])))
-    for name, *_ in SERIES:
-        if found.get(name, {"n": 0})["n"] < MIN_SAMPLES:
-            raise Problem(f"the guest took fewer than {MIN_SAMPLES} samples of {name}")
-    return found
+    text = pagefold("exits", conf, BENCH_END, "--disk", make_numbered_disk() + ",snapshot")
+    return read_series("exits", text, [name for name, *_ in SERIES])
 
 
 # ---- boot -----------------------------------------------------------------------------------
@@ -132,16 +109,16 @@ def measure_exits():
 def measure_boot(name):
     host, words = BOOTS[name]
     conf = write(name + ".conf", BOOT_CONF.format(host=host or "", words=words,
-                                                  guests=os.path.join(cache_folder(), "guests")))
+                                                  guests=guests_folder()))
     if host is None:
         log = log_of(name)
-        told = command([os.path.join(ROOT, "tools", "native"), "--cpu", CPU, "--log", log,
+        told = command([tool("native"), "--cpu", CPU, "--log", log,
                         "--timeout", str(TIMEOUT_SECONDS), conf], log)
         return {"ticks": json.loads(told)["boot_ticks"]}
     text = pagefold(name, conf, INIT)
     init = re.search(INIT, text)
-    stats = re.findall(r"@(\{.*\})", text[:init.start()])
-    return {"ticks": int(init.group(1)), "stats": json.loads(stats[-1]) if stats else {}}
+    stats = texts.statistics(text[:init.start()])
+    return {"ticks": int(init.group(1)), "stats": stats[-1] if stats else {}}
 
 
 def where_it_goes(boots, series):

@@ -10,8 +10,9 @@ to have 0.45 and no gap over 25 ms of emulated time; beside three, 0.9 of its qu
 import os
 import re
 
-from pagefold.emu.problem import Problem
-from pagefold.measure.boots import FOLDER, ROOT, command, guest, pagefold, read_log, write
+from pagefold import calls, texts
+from pagefold.measure.boots import FOLDER, guest, pagefold, read_log, write
+from pagefold.problem import Problem
 
 # What a row wants of its greedy guests besides `how`: memory in MiB, lines of their section.
 PLAIN = (40, ())
@@ -76,17 +77,7 @@ WINDOW_MS = 1500
 
 
 def make_file(name, size):
-    path = os.path.join(FOLDER, name)
-    with open(path + ".part", "wb") as file:
-        file.write(os.urandom(4096) * (size // 4096))
-    os.replace(path + ".part", path)
-    return path
-
-
-def make_disk():
-    path = os.path.join(FOLDER, "parts.img")
-    command([os.path.join(ROOT, "tools", "mkdisk"), path] + [PARTITION] * 8, path)
-    return path
+    return texts.replace(os.path.join(FOLDER, name), os.urandom(4096) * (size // 4096))
 
 
 def conf(name, how, needs, setting):
@@ -137,7 +128,7 @@ def choose(names):
 
 
 def submit(pool, _full):
-    disk = make_disk()
+    disk = calls.make_disk(os.path.join(FOLDER, "parts.img"), *[PARTITION] * 8)
     make_file("initrd", INITRD_BYTES)
     for n in range(max(setting[0] for setting in SETTINGS.values())):
         make_file(f"memory{n}.img", MEMORY_DISK_BYTES)

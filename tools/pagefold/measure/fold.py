@@ -18,8 +18,8 @@ the same time, finds it folded. The scanner has its default pace there.
 
 import re
 
-from pagefold.emu.problem import Problem
-from pagefold.measure.boots import guest, pagefold, read_log, write
+from pagefold.measure.boots import guest, pagefold_unless_refused, write
+from pagefold.problem import Problem
 
 ORDER = "ZSUZSUZSUZSUZSUSPUSP"  # as in guests/bench-fold/recipe.c
 RUN = 16
@@ -81,15 +81,8 @@ def boot(name, host, words, words_a, until, *options):
     """The output; None, after a line that says so, when this build does not know the switches."""
     conf = write(name + ".conf", CONF.format(guest=guest("bench-fold"), host=host, words=words,
                                              words_a=words_a))
-    try:
-        text = pagefold(name, conf, until, *options)
-    except Problem:
-        refused = re.search(r"cannot start: (.*)", read_log(name))
-        if not refused:
-            raise
-        print(f"bench: {name}: refused: {refused.group(1).strip()}")
-        return None
-    failed = re.search(r"FOLD-FAILED (.*)", text)
+    text = pagefold_unless_refused(name, conf, until, *options)
+    failed = text and re.search(r"FOLD-FAILED (.*)", text)
     if failed:
         raise Problem(f"{name}: a guest could not go on: {failed.group(1).strip()}")
     return text
