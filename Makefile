@@ -51,7 +51,7 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 # tests/host/machine has what stands in for headers that are instructions of the machine.
 HFLAGS := -Itests/host/machine $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-all test-host test-emu fuzz soak powercut bench bench-fold bench-cache cache-bench images bench-ksm lint format \
+.PHONY: all demo run iso test test-quick test-all test-host test-emu fuzz soak powercut bench bench-fold bench-cache cache-bench images bench-ksm lint format \
         gdb clean help setup
 all: $O/pagefold.elf
 
@@ -231,8 +231,10 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ## make demo       three Debian guests that share their memory, in an emulator; ends with a table
 ## make run        the console of CONFIG=FILE (default: two shells); more options in ARGS='...'
 ## make iso        build/pagefold.iso for a USB stick, from CONFIG=FILE
-## make test       test-host and test-emu
-## make test-all   test, and the emulated tests that take minutes each
+## make test       test-host, test-emu, and a tenth of what test-all has beside them, by lot: the
+##                 commit's, or SEED=N; half an hour at the most
+## make test-quick  unit tests, and emulated ones that go through each area; three minutes
+## make test-all   all emulated tests, also those that take minutes each; power cuts and the soak
 ## make test-host  unit tests, and each fuzzer for a few seconds
 ## make test-emu   tests on emulated machines
 ## make fuzz       each fuzzer for a minute, or FUZZ_SECONDS=N
@@ -255,6 +257,8 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 CONFIG ?= build/demo/shell.conf
 ARGS ?= $(if $(filter build/demo/%,$(CONFIG)),--disk build/demo/disk.img$(,)snapshot)
 , := ,
+# The seed of what `make test` draws by lot.
+LOT = $(if $(SEED),--seed $(SEED))
 # ARGS as typed: its default is for tools/run alone.
 OPTIONS = $(if $(filter file,$(origin ARGS)),,$(ARGS))
 
@@ -275,11 +279,14 @@ iso: setup
 test: setup
 	$Q $(BUILD) all host-binaries fuzz-binaries guest-binaries
 	$Q $(BUILD) DEBUG=1 all
-	$Q tools/test host fuzz emu
+	$Q tools/test $(LOT) host fuzz emu tenth
+test-quick: setup
+	$Q $(BUILD) all host-binaries guest-binaries
+	$Q tools/test host quick
 test-all: setup
 	$Q $(BUILD) all host-binaries fuzz-binaries guest-binaries
 	$Q $(BUILD) DEBUG=1 all
-	$Q tools/test host fuzz slow
+	$Q tools/test $(LOT) host fuzz slow cuts soak
 test-host: setup
 	$Q $(BUILD) host-binaries fuzz-binaries
 	$Q tools/test host fuzz

@@ -3,14 +3,11 @@
 
 import os
 import re
-import sys
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "tools"))
-sys.dont_write_bytecode = True
-from pagefold.emu.console import (AT_PROMPT, CTRL_A, ENDED, FAILED, RESET_TERMINAL,  # noqa: E402
+from pagefold.emu.console import (AT_PROMPT, CTRL_A, ENDED, FAILED, RESET_TERMINAL,
                                   Session, quit_keys)
-from pagefold.emu.lines import CUT_MAX, LINE_MAX, Lines, Wire  # noqa: E402
+from pagefold.emu.lines import CUT_MAX, LINE_MAX, Lines, Wire
 
 TOKEN = "0123456789abcdef"
 GUEST = f"\x1b_pagefold {TOKEN} guest a\x1b\\"

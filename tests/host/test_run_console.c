@@ -11,7 +11,7 @@
 static void test_forged(void **state)
 {
     (void)state;
-    assert_int_equal(system("python3 tests/host/run_console.py 2>&1"), 0);
+    assert_int_equal(system("PYTHONPATH=tools python3 -B tests/host/run_console.py 2>&1"), 0);
 }
 
 int main(void)

@@ -25,7 +25,7 @@ def soak(minutes, seed):
     return ["soak", str(minutes), "--seed", str(seed % 1000 + 1)]
 
 
-def one(words):
+def run_tool(words):
     name, *options = words
     began, log = time.monotonic(), log_of(name)
     done = subprocess.run([tool(name), *options], stdin=subprocess.DEVNULL, cwd=ROOT,
@@ -45,7 +45,7 @@ def run(kinds, seed):
     if "tenth" in kinds:
         wanted += [power_cuts(CUTS // 10, seed), soak(1, seed)]
     with concurrent.futures.ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        outcomes = [tell(outcome) for outcome in pool.map(one, wanted)]
+        outcomes = [tell(outcome) for outcome in pool.map(run_tool, wanted)]
     for outcome in outcomes:
         outcome.long = "tenth" not in kinds
     return outcomes

@@ -105,7 +105,8 @@ def judge_log(part):
         return None
     program, *words = part.one["judge"].replace("{log}", part.log()).split()
     done = subprocess.run([source("tests", "emu", program)] + words, capture_output=True, text=True,
-                          check=False, env={**os.environ, "PYTHONPATH": TOOLS})
+                          check=False, env={**os.environ, "PYTHONPATH": TOOLS,
+                               "PYTHONDONTWRITEBYTECODE": "1"})
     return last_line(done.stderr, f"{program}: {done.returncode}") if done.returncode else None
 
 
