@@ -107,18 +107,19 @@ $H/libpagefold.a: $(HOBJ)
 $H/libfuzz.a: $(FOBJ)
 	$Q rm -f $@ && ar qcs $@ $^
 
-# A test is tests/host/test_NAME.c; what several of them use is in tests/host/support_*.c, compiled
+# A test is tests/host/ROOM/test_NAME.c; what several of them use is in tests/host/support/, compiled
 # once, as a library.
-TESTS := $(patsubst tests/host/%.c,$H/%,$(wildcard tests/host/test_*.c))
-SUPPORT := $(wildcard tests/host/support_*.c)
-# The frame table's operations, between which and the rest support_arena.c stands.
+TSRC := $(sort $(wildcard $(foreach d,*/ */*/ */*/*/ */*/*/*/,tests/host/$dtest_*.c)))
+TESTS := $(addprefix $H/,$(notdir $(TSRC:.c=)))
+SUPPORT := $(filter-out %/test_arena.c,$(sort $(wildcard tests/host/support/*.c)))
+# The frame table's operations, between which and the rest arena.c stands.
 WRAP := $(foreach f,alloc free put unpin,-Wl,--wrap=frames_$f)
 # The tests' log, which is looked for first, and not the kernel's.
 WRAP += -Wl,-u,log_line
 SOBJ := $(SUPPORT:%.c=$H/obj/%.o)
 SFOBJ := $(SUPPORT:%.c=$H/fuzzed/%.o)
-TOBJ := $(patsubst $H/%,$H/obj/tests/host/%.o,$(TESTS))
-$(SOBJ) $(SFOBJ) $(TOBJ): HFLAGS += -Itests/host
+TOBJ := $(TSRC:%.c=$H/obj/%.o)
+$(SOBJ) $(SFOBJ) $(TOBJ): HFLAGS += -Itests/host/support
 # What the fuzzers reach of the code under test is counted: tests/fuzz/coverage.
 $(FOBJ): COVERED := -fprofile-instr-generate -fcoverage-mapping
 .SECONDARY: $(TOBJ)
@@ -135,12 +136,13 @@ POLICY := $(wildcard tools/host/policy_*.c) $(addprefix tools/host/,synth.c trac
 LIBS_test_mrc := $(POLICY) $H/libpagefold.a -lm
 LIBS_test_policy := $(LIBS_test_mrc)
 $H/test_mrc $H/test_policy: $(POLICY) $(wildcard tools/host/*.h)
-$H/test_%: $H/obj/tests/host/test_%.o $H/libsupport.a $H/libpagefold.a
+$(foreach s,$(TSRC),$(eval $H/$(basename $(notdir $s)): $H/obj/$(s:.c=.o)))
+$(TESTS): $H/libsupport.a $H/libpagefold.a
 	$(call say,LD,$@)
-	$Q $(HOSTCC) $(HFLAGS) $(SAN) $(WRAP) -o $@ $< -Wl,--start-group $H/libsupport.a $H/libpagefold.a $(LIBS_$(@F)) -Wl,--end-group -lcmocka
+	$Q $(HOSTCC) $(HFLAGS) $(SAN) $(WRAP) -o $@ $(filter %.o,$^) -Wl,--start-group $H/libsupport.a $H/libpagefold.a $(LIBS_$(@F)) -Wl,--end-group -lcmocka
 # The folding core on memory images: optimised, without sanitizers, so that its times mean something.
 BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,$(filter base/% mm/% kernel/config/%,$(HOST)) \
-               $(addprefix tools/host/,fold-bench.c image_vm.c log.c) tests/host/support_page.c)
+               $(addprefix tools/host/,fold-bench.c image_vm.c log.c) tests/host/support/pages.c)
 $H/opt/%.o: %.c
 	$(call say,HOSTCC,$<)
 	$Q mkdir -p $(@D)
@@ -179,7 +181,7 @@ $H/verify-image: tools/host/verify-image.c guests/verify/format.h
 
 FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(wildcard tests/fuzz/fuzz_*.c))
 ZOBJ := $(patsubst $H/%,$H/fuzzed/tests/fuzz/%.o,$(FUZZERS))
-$(ZOBJ): HFLAGS += -Itests/host
+$(ZOBJ): HFLAGS += -Itests/host/support
 .SECONDARY: $(ZOBJ)
 $H/fuzz_%: $H/fuzzed/tests/fuzz/fuzz_%.o $H/libfuzzsupport.a $H/libfuzz.a
 	$(call say,LD,$@)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sequences of operations on the cached block device, checked by the oracle of the property test.
  */
-#include "support_blkcache.h"
 #include "work.h"
+#include "world_blkcache.h"
 
 struct stream {
     const uint8_t *data;

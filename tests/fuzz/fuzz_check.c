@@ -7,14 +7,13 @@
  * one is walked to the end, by a number of steps that depends on its size alone. The hash is, if
  * the input says so, one that almost all contents share.
  */
-#include "support_world.h"
+#include "world.h"
 
 #define RECORD_HEAD 1u
 #define RECORD_BYTES 6u
 #include "records.h"
 
 #include "mm/audit/duplicates.h"
-#include "support_work.h"
 #include "work.h"
 
 #include <sanitizer/asan_interface.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Operation sequences on frames, p2ms and folding, against the oracle that never shares. */
-#include "support_world.h"
 #include "work.h"
+#include "world.h"
 
 static int one_input(const uint8_t *data, size_t size)
 {

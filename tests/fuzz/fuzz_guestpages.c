@@ -4,7 +4,7 @@
  * tables, the table of sections and the struct pages while the hypervisor looks, searches and
  * counts. Any answer will do; it must come soon, from RAM only, and without touching the guest.
  */
-#include "support_linux.h"
+#include "fake_linux.h"
 
 #include "base/bits.h"
 #define RECORD_HEAD 1u

@@ -10,8 +10,8 @@
 #include "arch/x86_64/decode/emul.h"
 #include "arch/x86_64/decode/task.h"
 #include "base/bits.h"
+#include "fake_emul.h"
 #include "input.h"
-#include "support_emul.h"
 #include "work.h"
 
 static struct input in;

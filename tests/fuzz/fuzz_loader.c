@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "fake_guest.h"
 #include "kernel/vm/loader.h"
-#include "support_guest.h"
 #include "work.h"
 
 static void require(bool ok)

@@ -5,13 +5,13 @@
  * header and tables are the input: it is refused and left alone, or what it shows is what an
  * independent reading of its tables says, and it can be used.
  */
-#include "support_cow.h"
+#include "world_cow.h"
 
+#include "arena.h"
 #include "base/bits.h"
 #include "drivers/block/cache/cache.h"
 #include "drivers/block/cow/overlay.h"
 #include "input.h"
-#include "support_arena.h"
 #include "work.h"
 
 #include <string.h>

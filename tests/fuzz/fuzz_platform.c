@@ -16,8 +16,8 @@
 #include "drivers/guest/vpit.h"
 #include "drivers/guest/vrtc.h"
 #include "drivers/guest/vuart.h"
-#include "support_platform.h"
 #include "work.h"
+#include "world_platform.h"
 
 #define CPUS 2
 

@@ -17,10 +17,10 @@
 #include "drivers/block/cow/snapshot.h"
 #include "drivers/guest/virtio/blk.h"
 #include "drivers/guest/virtio/blk_slot.h"
+#include "fake_lossy.h"
+#include "fake_p2m.h"
 #include "mm/audit/audit.h"
-#include "support_lossy.h"
-#include "support_p2m.h"
-#include "support_steps.h"
+#include "steps.h"
 #include "work.h"
 
 #include <stdlib.h>

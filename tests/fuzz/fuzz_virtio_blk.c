@@ -5,10 +5,10 @@
  * happened, the device must work again after a reset, and no frame may be left pinned.
  */
 #include "base/bits.h"
-#include "support_steps.h"
-#include "support_vblk.h"
+#include "steps.h"
 #include "tests/fuzz/input.h"
 #include "work.h"
+#include "world_vblk.h"
 
 #include <stdlib.h>
 #include <string.h>

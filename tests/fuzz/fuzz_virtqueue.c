@@ -5,7 +5,7 @@
  */
 #include "base/bits.h"
 #include "drivers/guest/virtio/virtqueue.h"
-#include "support_guest.h"
+#include "fake_guest.h"
 #include "tests/fuzz/input.h"
 #include "work.h"
 

@@ -8,12 +8,12 @@
  * nothing but the inside of memcpy and memset. What a disk is asked to move or clear is counted
  * beside it.
  *
- * Oracles use the code under test too: what they do is left out (support_work.h).
+ * Oracles use the code under test too: what they do is left out (work.h).
  */
 #ifndef TESTS_FUZZ_WORK_H
 #define TESTS_FUZZ_WORK_H
 
-#include "support_work.h"
+#include "work_disk.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * What the integer instructions compute, and RFLAGS' CF PF AF ZF SF OF after them (SDM vol. 1,
  * 3.4.3.1, and vol. 2 for each). Operands are the low `size` bytes (1, 2, 4, 8) of the arguments;
  * results are zero-extended. A flag that the SDM leaves undefined is as Intel's processors set it
- * where that is known, else unchanged; tests/host/test_emul.c has the list.
+ * where that is known, else unchanged; tests/host/arch/x86_64/decode/test_emul.c has the list.
  */
 #ifndef ARCH_DECODE_ALU_H
 #define ARCH_DECODE_ALU_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* In the place of arch/x86_64/tsc.h on the host: the TSC of support_machine.c. */
+/* In the place of arch/x86_64/tsc.h on the host: the TSC of fake_machine.c. */
 #ifndef MACHINE_TSC_H
 #define MACHINE_TSC_H
 
