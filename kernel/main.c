@@ -13,10 +13,9 @@
 #include "boot/multiboot2.h"
 #include "kernel/core/bootmem.h"
 #include "kernel/core/log.h"
+#include "kernel/core/machine.h"
 
 _Noreturn void kernel_main(uint32_t magic, uint32_t mbi); /* called by boot/entry32.S */
-/* kernel/start.c. */
-_Noreturn void kernel_run(const struct mb2_info *boot);
 
 static struct mb2_info boot;
 
@@ -54,18 +53,6 @@ static void *boot_page(void)
     return boot_alloc(PAGE_SIZE, PAGE_SIZE);
 }
 
-static unsigned long long ram_mib(void)
-{
-    unsigned n;
-    const struct phys_range *ram = bootmem_ram(&n);
-    uint64_t bytes = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        bytes += ram[i].end - ram[i].start;
-    }
-    return bytes >> 20;
-}
-
 void kernel_main(uint32_t magic, uint32_t mbi)
 {
     char why[160];
@@ -90,6 +77,7 @@ void kernel_main(uint32_t magic, uint32_t mbi)
     bootmem_init(&boot, HPA(mbi), mbi_bytes);
     unsigned n_ram;
     const struct phys_range *ram = bootmem_ram(&n_ram);
+    machine_set_memory(ram, n_ram);
     paging_init(ram, n_ram, boot_page); /* W^X, guard pages; all RAM is in the window now */
     bootmem_set_limit(UINT64_MAX);
 
@@ -98,7 +86,8 @@ void kernel_main(uint32_t magic, uint32_t mbi)
     if (!clock_init(why, sizeof(why))) {
         refuse(why);
     }
-    log_info("%llu MiB of memory, %u boot modules, loaded by %s%s", ram_mib(), boot.n_modules,
+    log_info("%llu MiB of memory, %u boot modules, loaded by %s%s",
+             (unsigned long long)machine_memory_bytes() >> 20, boot.n_modules,
              boot.loader[0] ? boot.loader : "a nameless boot loader", boot.efi ? " from UEFI" : "");
     kernel_run(&boot); /* configuration, VT-x, disks, VMs, console */
 }

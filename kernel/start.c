@@ -81,14 +81,8 @@ static void make_secrets(void)
 static void make_cache(void)
 {
     const struct config_host *h = &machine_config.host;
-    uint64_t memory = 0, blocks;
-    unsigned n;
-    const struct phys_range *ram = bootmem_ram(&n);
-
-    for (unsigned i = 0; i < n; i++) {
-        memory += ram[i].end - ram[i].start;
-    }
-    blocks = MAX(config_cache_bytes(h, memory) >> PAGE_SHIFT, 1u);
+    uint64_t memory = machine_memory_bytes();
+    uint64_t blocks = MAX(config_cache_bytes(h, memory) >> PAGE_SHIFT, 1u);
     /* What guests map does not count towards the bound, but wants an entry. */
     uint64_t room = h->cache_mode == CACHE_FOLD ? MAX(blocks, memory >> PAGE_SHIFT) : blocks;
     uint64_t bytes = cache_bytes(room);

@@ -18,6 +18,7 @@ struct range_list {
 };
 
 static struct range_list ram, free_ram;
+static struct range_list own_ram;                /* bootmem_finish: what is not handed out */
 static uint64_t alloc_limit = UINT64_C(1) << 32; /* what boot/entry32.S maps */
 static bool finished;
 
@@ -150,17 +151,18 @@ void *boot_alloc(size_t bytes, size_t align)
 void bootmem_finish(struct frames *f)
 {
     finished = true;
-    list_cut(&ram, 0, LOW_MEMORY);
+    own_ram = ram;
+    list_cut(&own_ram, 0, LOW_MEMORY);
     for (unsigned i = 0; i < free_ram.n; i++) {
         uint64_t start = ALIGN_UP(free_ram.r[i].start, PAGE_SIZE);
         uint64_t end = ALIGN_DOWN(free_ram.r[i].end, PAGE_SIZE);
         if (start < end) {
             frames_add_free(f, MFN(start >> PAGE_SHIFT), (end - start) >> PAGE_SHIFT);
-            list_cut(&ram, start, end);
+            list_cut(&own_ram, start, end);
         }
     }
-    for (unsigned i = 0; i < ram.n; i++) {
-        frames_mark_hyp(f, MFN(ram.r[i].start >> PAGE_SHIFT),
-                        (ram.r[i].end - ram.r[i].start) >> PAGE_SHIFT);
+    for (unsigned i = 0; i < own_ram.n; i++) {
+        frames_mark_hyp(f, MFN(own_ram.r[i].start >> PAGE_SHIFT),
+                        (own_ram.r[i].end - own_ram.r[i].start) >> PAGE_SHIFT);
     }
 }

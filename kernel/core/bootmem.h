@@ -18,7 +18,8 @@
 void bootmem_init(const struct mb2_info *info, hpa_t mbi, uint64_t mbi_bytes);
 /* Until called with UINT64_MAX, allocations stay below `limit` (bytes): what is mapped so far. */
 void bootmem_set_limit(uint64_t limit);
-/* All usable memory, ascending, not touching; free or not. */
+/* All usable memory, ascending, not touching; free or not, before and after
+ * bootmem_finish. */
 const struct phys_range *bootmem_ram(unsigned *n);
 /* The highest usable frame's number + 1: what the frame table must hold. */
 uint64_t bootmem_frame_count(void);

@@ -16,6 +16,20 @@ unsigned n_groups;
 struct config machine_config;
 
 static const struct mb2_info *boot_info;
+static uint64_t memory_bytes;
+
+void machine_set_memory(const struct phys_range *ram, unsigned n)
+{
+    memory_bytes = 0;
+    for (unsigned i = 0; i < n; i++) {
+        memory_bytes += ram[i].end - ram[i].start;
+    }
+}
+
+uint64_t machine_memory_bytes(void)
+{
+    return memory_bytes;
+}
 
 void machine_set_boot(const struct mb2_info *boot)
 {

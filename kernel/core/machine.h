@@ -3,6 +3,7 @@
 #ifndef KERNEL_CORE_MACHINE_H
 #define KERNEL_CORE_MACHINE_H
 
+#include "base/range.h"
 #include "boot/multiboot2.h"
 #include "drivers/block/cache/trace.h"
 #include "kernel/config/config.h"
@@ -25,6 +26,11 @@ extern struct config machine_config;
 /* Lists the share groups of the configuration: the names of `groups`, in the order of the VMs, each
  * once. `places` is theirs for ever: one for each VM of machine_config. */
 void machine_list_groups(struct share_group *places);
+/* The usable memory of the boot loader's map: fixed here, once, before anything asks for it. */
+void machine_set_memory(const struct phys_range *ram, unsigned n);
+/* That memory in bytes, the first MiB and the hypervisor's own included. All that is a share of the
+ * machine's memory is a share of this. */
+uint64_t machine_memory_bytes(void);
 /* Where the boot loader's modules are found; `boot` stays. */
 void machine_set_boot(const struct mb2_info *boot);
 /* A boot module by name, or false. Its bytes stay where they are for ever. */

@@ -30,21 +30,19 @@ static bool begins(const char *text, const char *with)
  * is in it changes: the machine stands still. */
 static void apply(struct yield *y)
 {
-    uint64_t memory = 0;
+    uint64_t blocks = config_cache_bytes(HOST, machine_memory_bytes()) >> PAGE_SHIFT;
 
     if (scan_configure(HOST) != OK) {
         log_error("monitor: the scanner refuses its settings");
-    }
-    for (unsigned s = 0; s < FRAME_STATES; s++) {
-        memory += s == FRAME_RESERVED ? 0 : machine_frames.by_state[s];
     }
     if (machine_cache.mode != HOST->cache_mode) {
         cache_set_mode_yield(&machine_cache, HOST->cache_mode, y);
     }
     disks_set_readahead(HOST->cache_readahead);
     aside_configure(HOST);
-    cache_set_max_yield(&machine_cache,
-                        config_cache_bytes(HOST, memory << PAGE_SHIFT) >> PAGE_SHIFT, y);
+    if (machine_cache.max != MIN(blocks, (uint64_t)machine_cache.n_max)) {
+        cache_set_max_yield(&machine_cache, blocks, y);
+    }
     disks_configure(HOST);
 }
 

@@ -151,9 +151,7 @@ struct overlay *aside_overlay(const struct config_disk *d)
 
 void aside_configure(const struct config_host *host)
 {
-    uint64_t frames = machine_frames.count - machine_frames.by_state[FRAME_RESERVED];
-
-    aside_pool.max = config_snapshot_bytes(host, frames << PAGE_SHIFT) >> PAGE_SHIFT;
+    aside_pool.max = config_snapshot_bytes(host, machine_memory_bytes()) >> PAGE_SHIFT;
 }
 
 uint64_t aside_frames(void)

@@ -65,12 +65,24 @@ static void test_modules_by_name(void **state)
     assert_int_equal(n, 0x123); /* left alone */
 }
 
+static void test_memory_is_all_ranges(void **state)
+{
+    static const struct phys_range ram[] = {{0, 0x9f000}, {0x100000, 0x1fe0000}};
+
+    (void)state;
+    machine_set_memory(ram, 2);
+    assert_int_equal(machine_memory_bytes(), 0x9f000 + 0x1ee0000);
+    machine_set_memory(ram, 0);
+    assert_int_equal(machine_memory_bytes(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups_are_listed_once),
         cmocka_unit_test(test_no_vm_has_no_group),
         cmocka_unit_test(test_modules_by_name),
+        cmocka_unit_test(test_memory_is_all_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
