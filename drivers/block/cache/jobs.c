@@ -274,14 +274,6 @@ void blkcache_job_end(struct blkcache_job *j)
     struct blk_req *r = j->r;
     enum status s = j->status;
 
-    if (s != OK && r->op != BLK_READ && r->op != BLK_FETCH && r->op != BLK_FLUSH) {
-        j->ending = true;
-        if (!blkcache_release_dirty(j, job_start(j), j->end, false, &j->released)) {
-            blkcache_job_again(j);
-            return;
-        }
-    }
-
     for (struct blkcache_job *later = TAILQ_NEXT(j, active); later != NULL;
          later = TAILQ_NEXT(later, active)) {
         if (conflicts(j, later) && --later->blockers == 0) {

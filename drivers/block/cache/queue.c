@@ -45,9 +45,7 @@ void blkcache_queue_fini(struct blkcache_queue *q)
 static void step(struct blkcache_job *j)
 {
     j->parked = false;
-    if (j->ending) {
-        blkcache_job_end(j);
-    } else if (j->r->op == BLK_READ || j->r->op == BLK_FETCH) {
+    if (j->r->op == BLK_READ || j->r->op == BLK_FETCH) {
         blkcache_read_step(j);
     } else {
         blkcache_write_step(j);

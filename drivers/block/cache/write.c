@@ -7,6 +7,19 @@
 /* Blocks looked up between two looks at the clock. */
 #define DROP_BLOCKS 32u
 
+/* The job has failed, or is done. What it held and has not superseded stays dirty. */
+static void end_job(struct blkcache_job *j)
+{
+    if (j->status != OK && j->r->op != BLK_FLUSH) {
+        j->ending = true;
+        if (!blkcache_release_dirty(j, job_start(j), j->end, false, &j->released)) {
+            blkcache_job_again(j);
+            return;
+        }
+    }
+    blkcache_job_end(j);
+}
+
 /* The entry of a block that is cached and not dirty, or CACHE_NIL. */
 static uint32_t clean_entry(const struct blkcache_job *j, uint64_t block)
 {
@@ -246,7 +259,7 @@ static void write_step(struct blkcache_job *j)
         }
     }
     if (j->pending == 0) {
-        blkcache_job_end(j);
+        end_job(j);
     }
 }
 
@@ -281,7 +294,7 @@ static void drop_step(struct blkcache_job *j)
     }
     if (past == PAST_FAIL) {
         j->status = E_IO;
-        blkcache_job_end(j);
+        end_job(j);
         return;
     }
     struct blkcache_io *io = blkcache_io_get(j);
@@ -319,7 +332,9 @@ static void flush_step(struct blkcache_job *j)
 
 void blkcache_write_step(struct blkcache_job *j)
 {
-    if (j->r->op == BLK_WRITE) {
+    if (j->ending) {
+        end_job(j);
+    } else if (j->r->op == BLK_WRITE) {
         write_step(j);
     } else if (j->r->op == BLK_FLUSH) {
         flush_step(j);
@@ -380,7 +395,7 @@ bool blkcache_write_finished(struct blkcache_io *io)
     }
     blkcache_io_put(io);
     if (j->pending == 0 && !j->parked) {
-        blkcache_job_end(j);
+        end_job(j);
     }
     return true;
 }
