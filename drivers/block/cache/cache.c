@@ -36,7 +36,7 @@ enum status blkcache_init(struct blkcache *bc, struct cache *cache, void *mem, u
     if (n_jobs == 0 || n_ios == 0 || mem == NULL) {
         return E_INVAL;
     }
-    *bc = (struct blkcache){.cache = cache, .n_ios = n_ios};
+    *bc = (struct blkcache){.cache = cache, .n_ios = n_ios, .run = blkcache_run};
     bc->ios = (struct blkcache_io *)(void *)((uint8_t *)mem +
                                              ALIGN_UP((uint64_t)n_jobs * sizeof(*jobs), 16));
     init_writing(bc, (uint8_t *)bc->ios + ALIGN_UP((uint64_t)n_ios * sizeof(*bc->ios), 16));

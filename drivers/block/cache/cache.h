@@ -169,6 +169,7 @@ struct blkcache {
     struct blkcache_queue common; /* requests without an account; has what no other was given */
     /* Queues that have not all of their share, as others, which had it before, still use it. */
     STAILQ_HEAD(, blkcache_queue) starved;
+    bool (*run)(struct blkcache_queue *q, const struct deadline *until); /* loop.c's */
     struct blkcache_queue *running; /* the one whose work is being done */
     const struct deadline *until;   /* of that */
     bool stirred;                   /* the common queue has work, and no wake */

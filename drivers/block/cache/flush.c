@@ -317,16 +317,16 @@ static void tick(struct blkcache *bc, uint64_t now_ns)
     }
 }
 
-bool blkcache_work(struct blkcache *bc, uint64_t now_ns, const struct deadline *until)
+void blkcache_flush_tick(struct blkcache *bc, uint64_t now_ns)
 {
     struct cache *c = bc->cache;
     struct blkcache_leaf *leaf;
 
+    bc->more = false;
     if (c->dirty == 0) {
         c->starved = bc->starving = false;
         bc->tick_ns = UINT64_MAX;
-        bc->more = false;
-        return blkcache_common_work(bc, until);
+        return;
     }
     tick(bc, now_ns);
     bc->starving |= c->starved;
@@ -338,8 +338,6 @@ bool blkcache_work(struct blkcache *bc, uint64_t now_ns, const struct deadline *
         }
     }
     bc->budget = LOOK_MAX;
-    bc->more = false;
-    return blkcache_common_work(bc, until) || bc->more;
 }
 
 uint64_t blkcache_due(const struct blkcache *bc)

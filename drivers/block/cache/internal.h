@@ -160,6 +160,8 @@ void blkcache_sweep(struct blkcache_job *j);
 void blkcache_leaf_changed(struct blkcache *bc, struct blkcache_leaf *leaf);
 /* More blocks are dirty, or may be written out. */
 void blkcache_dirtied(struct blkcache *bc);
+/* The loop has come round: what the time, want of frames or the mode asks for begins. */
+void blkcache_flush_tick(struct blkcache *bc, uint64_t now_ns);
 /* Starts what is wanted and possible; false when there was nothing. */
 bool blkcache_flush_step(struct blkcache *bc);
 /* Says in the log what could not be written out. */
@@ -176,12 +178,14 @@ static inline void blkcache_charge(const struct blkcache *bc, uint16_t vm)
     }
 }
 
+/* ---- loop.c ---- */
+/* Works for the queue until nothing can go on, or the time is up: true then. */
+bool blkcache_run(struct blkcache_queue *q, const struct deadline *until);
+
 /* ---- queue.c ---- */
 /* An empty queue that nobody wakes. */
 void blkcache_queue_make(struct blkcache_queue *q, struct blkcache *bc, uint32_t max_jobs,
                          uint32_t max_ios);
-/* As blkcache_queue_work, for the common queue and writing back. */
-bool blkcache_common_work(struct blkcache *bc, const struct deadline *until);
 /* A job or io came back: queues that had to do without go on. */
 void blkcache_pool_grew(struct blkcache *bc);
 /* The queue has something to do. */
