@@ -121,7 +121,7 @@ struct blkcache_leaf {
     uint64_t sweep_error;
     struct blkcache_job_list flushing, to_flush; /* whom this one serves, and the next */
     /* The walk over its dirty blocks, a circle. */
-    unsigned pass;         /* why: enum in flush.c */
+    unsigned pass;         /* why: PASS_ bits of internal.h */
     uint64_t at, pass_end; /* blocks */
     bool wrapped;
     bool again;     /* what the walk has left out may be had now, and a sweep waits for it */

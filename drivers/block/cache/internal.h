@@ -11,6 +11,15 @@
 #define OUTS 16u       /* such requests at all disks */
 #define OUTS_A_LEAF 4u /* and at one of them: others need some, too */
 
+#define LOOK_MAX 512u /* blocks looked at in one go, if the time is not up before */
+
+/* Why a leaf's blocks are walked over. */
+#define PASS_ALL 1u      /* all must go */
+#define PASS_PRESSURE 2u /* until a quarter of the bound is dirty */
+#define PASS_SWEEP 4u    /* those of the old generation */
+#define PASS_AGE 8u      /* they get older; the oldest go */
+#define PASS_RETRY 16u   /* those that failed: somebody waits for their frames */
+
 /* wb of DIRTY entries, beside mm/cache's bits. */
 #define W_HELD 0x08   /* a job is about to supersede it */
 #define W_GEN 0x10    /* of its leaf when it became NEW */
@@ -96,17 +105,10 @@ struct blkcache_out {
 /* Serves what it can, and starts what it must. */
 void blkcache_read_step(struct blkcache_job *j);
 bool blkcache_read_finished(struct blkcache_io *io) MUST_CHECK;
-/* The VM that the job is of, or 0. */
-uint16_t blkcache_vm(const struct blkcache_job *j);
-/* The share group whose guests the job's blocks are for, FRAME_COMMON, or FRAME_NO_GROUP. */
-uint32_t blkcache_group(const struct blkcache_job *j);
 /* struct blk_ops, hold and taken. */
 enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group,
                           mfn_t *out) MUST_CHECK;
 void blkcache_taken(struct blk_dev *dev, uint64_t sector, struct blk_account *account);
-/* Tells the trace which blocks are wanted, `first` to `last`, whether they are here or not. */
-void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *account,
-                      enum blk_op op, uint64_t first, uint64_t last);
 /* ---- readahead.c ---- */
 void blkcache_ahead_init(struct blkcache *bc);
 /* The blocks `first` to `last` are asked for, by a request, or one by one by somebody whose request
@@ -144,31 +146,46 @@ enum blkcache_past blkcache_hold_dirty(struct blkcache_job *j, uint64_t from, ui
 bool blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, bool drop,
                             uint64_t *at) MUST_CHECK;
 
+/* ---- leaf.c ---- */
+/* The device gets the leaf of its disk; the first one brings it. */
+void blkcache_leaf_join(struct blkcache_dev *d);
 /* The entry became NEW; is NEW no longer, by being given to the disk or dropped. */
 void blkcache_note_new(struct blkcache_leaf *leaf, struct cache_entry *x);
 void blkcache_note_not_new(struct blkcache_leaf *leaf, struct cache_entry *x);
+/* A walk begins where the leaf's last one has come to, and is a whole circle. */
+void blkcache_pass_start(struct blkcache_leaf *leaf, unsigned why);
+/* For blocks that have not failed: where nothing else is left, there is no sense in a walk. */
+void blkcache_pass_start_fresh(struct blkcache_leaf *leaf, unsigned why);
+/* Blocks that are dirty, without those that no disk takes. */
+uint32_t blkcache_healthy(const struct blkcache *bc);
+/* What there is room for beside the blocks that no disk takes. */
+uint32_t blkcache_bound(const struct blkcache *bc);
+/* More blocks are dirty, or may be written out. */
+void blkcache_dirtied(struct blkcache *bc);
 
+/* ---- sweep.c ---- */
+/* FLUSH: parks j until what is dirty now has been written out. */
+void blkcache_sweep(struct blkcache_job *j);
+/* The disk does not take them: what the sweep still wants has failed, untried. Some of these blocks
+ * are let off. */
+void blkcache_sweep_give_up(struct blkcache *bc, struct blkcache_leaf *leaf);
+/* Something that the leaf's sweep or passes may wait for has happened. */
+void blkcache_leaf_changed(struct blkcache *bc, struct blkcache_leaf *leaf);
+
+/* ---- writeback.c ---- */
 /* Writes out the NEW block of the entry and those behind it. False: too many requests are at the
  * disk; one of them will end. */
 bool blkcache_out_start(struct blkcache *bc, struct blkcache_leaf *leaf, uint32_t e);
 bool blkcache_out_possible(const struct blkcache *bc, const struct blkcache_leaf *leaf);
 bool blkcache_out_finished(struct blkcache_out *o) MUST_CHECK;
+/* Says in the log what could not be written out. */
+void blkcache_say_failed(struct blkcache_leaf *leaf);
 
-/* FLUSH: parks j until what is dirty now has been written out. */
-void blkcache_sweep(struct blkcache_job *j);
-/* Something that the leaf's sweep or passes may wait for has happened. */
-void blkcache_leaf_changed(struct blkcache *bc, struct blkcache_leaf *leaf);
-/* More blocks are dirty, or may be written out. */
-void blkcache_dirtied(struct blkcache *bc);
+/* ---- flush.c ---- */
 /* The loop has come round: what the time, want of frames or the mode asks for begins. */
 void blkcache_flush_tick(struct blkcache *bc, uint64_t now_ns);
 /* Starts what is wanted and possible; false when there was nothing. */
 bool blkcache_flush_step(struct blkcache *bc);
-/* Says in the log what could not be written out. */
-void blkcache_say_failed(struct blkcache_leaf *leaf);
-void blkcache_leaf_join(struct blkcache_dev *d);
-/* The first request that came to the queue becomes a job; there is a free one. */
-void blkcache_admit(struct blkcache_queue *q);
 
 /* What the common queue does next is done for the VM, by its number; 0: for none. */
 static inline void blkcache_charge(const struct blkcache *bc, uint16_t vm)
@@ -197,6 +214,16 @@ static inline bool time_is_up(const struct blkcache *bc)
     return deadline_passed(bc->until);
 }
 
+/* ---- jobs.c ---- */
+/* The first request that came to the queue becomes a job; there is a free one. */
+void blkcache_admit(struct blkcache_queue *q);
+/* The VM that the job is of, or 0. */
+uint16_t blkcache_vm(const struct blkcache_job *j);
+/* The share group whose guests the job's blocks are for, FRAME_COMMON, or FRAME_NO_GROUP. */
+uint32_t blkcache_group(const struct blkcache_job *j);
+/* Tells the trace which blocks are wanted, `first` to `last`, whether they are here or not. */
+void blkcache_observe(const struct blkcache_dev *d, const struct blk_account *account,
+                      enum blk_op op, uint64_t first, uint64_t last);
 /* The job goes on where it is, as the queue's next. */
 void blkcache_job_again(struct blkcache_job *j);
 

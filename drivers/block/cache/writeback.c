@@ -4,20 +4,6 @@
 #include "base/log.h"
 #include "drivers/block/cache/internal.h"
 
-void blkcache_note_new(struct blkcache_leaf *leaf, struct cache_entry *x)
-{
-    leaf->n_new++;
-    x->wb = (uint8_t)((x->wb & ~(W_GEN | W_FAILED | W_AGE)) | leaf->gen);
-}
-
-void blkcache_note_not_new(struct blkcache_leaf *leaf, struct cache_entry *x)
-{
-    leaf->n_new--;
-    leaf->n_failed -= (x->wb & W_FAILED) != 0;
-    leaf->n_old -= leaf->sweeping && (x->wb & W_GEN) != leaf->gen;
-    x->wb &= (uint8_t)~W_FAILED;
-}
-
 /* A device through which all of the block can be written. It became dirty by one. */
 static struct blkcache_dev *way_to(const struct blkcache_leaf *leaf, uint64_t block)
 {
