@@ -16,6 +16,7 @@
 #include "base/types.h"
 #include "kernel/config/config.h"
 #include "kernel/vm/vm.h"
+#include "mm/fold/counters.h"
 
 struct stats_host {
     uint64_t frames_total, frames_reserved, frames_free, frames_hyp, frames_private, frames_shared,
@@ -31,20 +32,13 @@ struct stats_host {
         console_obey_us, json_skipped;
 };
 
-/* Of one class of guest pages (mm/pageclass.h). */
+/* The lists of mm/fold/counters.h. */
 struct stats_class {
-    uint64_t candidates, skipped, merges, folded, breaks, ticks;
+    FOLD_CLASS_COUNTERS(FOLD_MEMBER, FOLD_MEMBER)
 };
 
 struct stats_fold {
-    uint64_t pages_shared, pages_sharing, pages_unshared, pages_volatile, pages_zero;
-    uint64_t full_scans, pages_scanned, pages_skipped;
-    uint64_t merges, zero_merges, cow_breaks, zero_breaks, compares, hashes;
-    uint64_t lookahead_hits, lookahead_misses, collisions, pages_backed_off, pages_hinted;
-    uint64_t regions_harvested, regions_passed, blocks_scanned, scan_ticks;
-    uint64_t pass_ms, pass_scan_ms;
-    uint64_t cost_unshared_pages, cost_scan_ticks, cost_merge_ticks, cost_cow_ticks;
-    uint64_t metadata_bytes, general_profit;
+    FOLD_COUNTERS(FOLD_MEMBER, FOLD_MEMBER, FOLD_MEMBER, FOLD_MEMBER)
     const char *advisor_binds; /* what the advisor holds, a word */
     struct stats_class classes[PAGE_CLASSES];
 };

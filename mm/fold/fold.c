@@ -384,49 +384,34 @@ static uint64_t estimate_unshared(const struct fold *f)
                : 0;
 }
 
+#define COPY(name, from, text) .name = f->from,
+#define SUM(name, from, text) out->name += g->from;
+#define COPY_CLASS(name, from, text) .name = f->by_class[c].from,
+#define SUM_CLASS(name, from, text) out->name += g->from[c];
+
+static void read_class(const struct fold *f, unsigned c, struct fold_class_counters *out)
+{
+    *out = (struct fold_class_counters){FOLD_CLASS_COUNTERS(COPY_CLASS, FOLD_NOTHING)};
+    for (const struct share_group *g = f->groups; g; g = g->fold_next) {
+        FOLD_CLASS_COUNTERS(FOLD_NOTHING, SUM_CLASS)
+    }
+}
+
 void fold_read(const struct fold *f, struct fold_counters *out)
 {
     const struct frames *frames = f->frames;
     uint64_t shared_maps = 0;
-    uint64_t shared = frames->by_state[FRAME_SHARED] - frames->shared_gone - frames->shared_given;
 
-    *out = (struct fold_counters){
-        .pages_shared = shared,
-        .pages_unshared = f->unshared_last,
-        .pages_volatile = f->volatile_last,
-        .full_scans = f->full_scans,
-        .pages_scanned = f->pages_scanned,
-        .pages_skipped = f->pages_skipped,
-        .pages_backed_off = f->pages_backed_off,
-        .pages_hinted = f->pages_hinted,
-        .regions_harvested = f->regions_harvested,
-        .regions_passed = f->regions_passed,
-        .blocks_scanned = f->blocks_scanned,
-        .scrub_ticks = f->scrub_ticks,
-        .lookahead_hits = f->lookahead_hits,
-        .lookahead_misses = f->lookahead_misses,
-        .compares = f->compares,
-        .hashes = f->hashes,
-        .collisions = f->collisions,
-        .scan_ticks = f->scan_ticks,
-        .merge_ticks = f->merge_ticks,
-        .unshared_estimate = estimate_unshared(f),
-    };
-    for (unsigned c = 0; c < PAGE_CLASSES; c++) {
-        out->by_class[c].scan = f->by_class[c];
-    }
+    *out = (struct fold_counters){FOLD_COUNTERS(COPY, FOLD_NOTHING, FOLD_NOTHING, FOLD_NOTHING)};
     for (const struct share_group *g = f->groups; g; g = g->fold_next) {
+        FOLD_COUNTERS(FOLD_NOTHING, SUM, FOLD_NOTHING, FOLD_NOTHING)
         shared_maps += g->shared_maps;
-        out->pages_zero += g->zero_maps;
-        out->merges += g->merges;
-        out->zero_merges += g->zero_merges;
-        out->cow_breaks += g->cow_breaks;
-        out->zero_breaks += g->zero_breaks;
-        out->cow_ticks += g->cow_ticks;
-        for (unsigned c = 0; c < PAGE_CLASSES; c++) {
-            out->by_class[c].folded += g->class_folded[c];
-            out->by_class[c].breaks += g->class_breaks[c];
-        }
     }
-    out->pages_sharing = less(shared_maps, shared);
+    out->pages_shared = frames->by_state[FRAME_SHARED] - frames->shared_gone - frames->shared_given;
+    out->pages_sharing = less(shared_maps, out->pages_shared);
+    out->cost_unshared_pages = estimate_unshared(f);
+    out->cost_scan_ticks = f->scan_ticks - f->merge_ticks;
+    for (unsigned c = 0; c < PAGE_CLASSES; c++) {
+        read_class(f, c, &out->by_class[c]);
+    }
 }

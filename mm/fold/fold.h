@@ -42,6 +42,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "mm/content/content.h"
+#include "mm/fold/counters.h"
 #include "mm/frame.h"
 #include "mm/p2m.h"
 #include "mm/pageclass.h"
@@ -91,14 +92,6 @@ struct fold_alone {
     uint64_t bits[(1u << FOLD_TAG_BITS) / 64];
     bool any;
     bool all; /* whatever the hash: the index is by content */
-};
-
-/* By class of the page, since the start. */
-struct fold_class_counters {
-    uint64_t candidates; /* looked at */
-    uint64_t skipped;    /* due, but left alone for their class */
-    uint64_t merges;     /* zero pages included */
-    uint64_t ticks;      /* spent on candidates */
 };
 
 struct cache;
@@ -156,47 +149,10 @@ struct fold {
     uint64_t lookahead_hits, lookahead_misses, collisions;
     uint64_t compares, hashes, scan_ticks;
     uint64_t merge_ticks; /* of these, on the pages that were merged */
-    struct fold_class_counters by_class[PAGE_CLASSES];
+    struct fold_class_scan by_class[PAGE_CLASSES];
     /* How often a page that is looked at is merged: sums up to the last pass's end, and over the
      * last passes, the older ones counting less. */
     uint64_t candidates_then, merges_then, candidates_lately, merges_lately;
-};
-
-/* A reading of the counters, under KSM's names where KSM has them. */
-struct fold_counters {
-    uint64_t pages_shared;   /* SHARED frames in use */
-    uint64_t pages_sharing;  /* entries that map one, beyond the first for each: frames saved */
-    uint64_t pages_unshared; /* in the last complete pass: looked for, and without an equal */
-    uint64_t pages_volatile; /* in the last complete pass: changed since the one before */
-    uint64_t pages_zero;     /* entries that map a zero page */
-    uint64_t full_scans;
-    uint64_t pages_scanned;    /* entries looked at, whatever they mapped */
-    uint64_t pages_skipped;    /* of these, pinned, or left alone for their class */
-    uint64_t pages_backed_off; /* due, but left alone because their folds keep breaking */
-    uint64_t pages_hinted;     /* looked at before their turn */
-    uint64_t regions_harvested, regions_passed; /* 2 MiB regions: dirty bits read; one look */
-    uint64_t blocks_scanned;                    /* blocks of the disk cache looked at */
-    uint64_t scrub_ticks; /* of scan_ticks, what looking for blocks to be dropped took */
-    uint64_t merges, zero_merges;
-    uint64_t cow_breaks, zero_breaks;
-    uint64_t lookahead_hits, lookahead_misses;
-    uint64_t compares;   /* pairs of pages compared, in searches and before merges */
-    uint64_t hashes;     /* hashes and checksums computed */
-    uint64_t collisions; /* pages of equal hash that differed */
-    uint64_t scan_ticks;
-    /*
-     * The cost model of the paper's section 6, but for scanning (scan_ticks less merge_ticks).
-     * Unshared pages that could be shared can only be estimated: pages that are neither folded, nor
-     * were looked for in vain, nor changed in the last complete pass, times the part of the pages
-     * looked at in the last passes that was merged.
-     */
-    uint64_t unshared_estimate;
-    uint64_t merge_ticks; /* searches and compares of pages that were merged, and the merges */
-    uint64_t cow_ticks;   /* giving frames for writes that ended a fold, without the guest's exit */
-    struct {
-        struct fold_class_counters scan;
-        uint64_t folded, breaks; /* entries folded now; folds ended by a write */
-    } by_class[PAGE_CLASSES];
 };
 
 /* How many roots the index by hash has on a machine of so many frames: an eighth of a byte a frame.

@@ -403,7 +403,7 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
                      .fresh = fresh,
                      .block = block,
                      .by_dirty = fold_by_dirty(f, p)};
-    struct fold_class_counters *c = &f->by_class[page->class];
+    struct fold_class_scan *c = &f->by_class[page->class];
     uint64_t start = f->ticks ? f->ticks() : 0;
 
     fold_bracket(f);

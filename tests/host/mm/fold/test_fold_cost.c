@@ -52,30 +52,30 @@ static void test_each_cost_where_it_belongs(void **state)
     scene_passes(&w, 3);
     struct fold_counters c = scene_counters(&w), d;
     assert_int_equal(c.merges, 0);
-    assert_int_equal(c.merge_ticks, 0);
+    assert_int_equal(c.cost_merge_ticks, 0);
     assert_true(c.scan_ticks > 0);
-    assert_int_equal(c.cow_ticks, 0); /* first touches are nobody's cost */
+    assert_int_equal(c.cost_cow_ticks, 0); /* first touches are nobody's cost */
 
     /* Two pages become equal: merging is paid for, and little else changes. */
     scene_fill(&w, 1, 3, 3);
     scene_passes(&w, 2);
     d = scene_counters(&w);
     assert_int_equal(d.merges, 1);
-    assert_true(d.merge_ticks > 0 && d.merge_ticks < d.scan_ticks);
-    assert_int_equal(d.cow_ticks, 0);
+    assert_true(d.cost_merge_ticks > 0 && d.cost_merge_ticks < d.scan_ticks);
+    assert_int_equal(d.cost_cow_ticks, 0);
     scene_passes(&w, 5);
-    assert_int_equal(scene_counters(&w).merge_ticks, d.merge_ticks);
+    assert_int_equal(scene_counters(&w).cost_merge_ticks, d.cost_merge_ticks);
 
     /* One of them is written, then the other, its frame's last user: both end a fold. */
     scene_poke(&w, 1, 3, 9, 77);
     c = scene_counters(&w);
     assert_int_equal(c.cow_breaks, 1);
-    assert_true(c.cow_ticks > 0);
+    assert_true(c.cost_cow_ticks > 0);
     scene_poke(&w, 0, 3, 9, 78);
-    assert_true(scene_counters(&w).cow_ticks > c.cow_ticks);
+    assert_true(scene_counters(&w).cost_cow_ticks > c.cost_cow_ticks);
     c = scene_counters(&w);
     scene_poke(&w, 0, 3, 9, 79); /* its own by now */
-    assert_int_equal(scene_counters(&w).cow_ticks, c.cow_ticks);
+    assert_int_equal(scene_counters(&w).cost_cow_ticks, c.cost_cow_ticks);
     finish(&w);
 }
 
@@ -90,14 +90,14 @@ static void test_zero_pages_that_nobody_folded(void **state)
     assert_int_equal(fake_guest_read(&w.vms[0].p2m, 0, 0, GFN(5), 0, &byte), OK);
     scene_poke(&w, 0, 5, 9, 1);
     assert_int_equal(scene_counters(&w).zero_breaks, 1);
-    assert_int_equal(scene_counters(&w).cow_ticks, 0);
+    assert_int_equal(scene_counters(&w).cost_cow_ticks, 0);
     /* But one that the scanner found is. */
     scene_fill(&w, 0, 6, 0);
     scene_passes(&w, 2);
     assert_int_equal(scene_counters(&w).zero_merges, 1);
     scene_poke(&w, 0, 6, 9, 1);
     assert_int_equal(scene_counters(&w).zero_breaks, 2);
-    assert_true(scene_counters(&w).cow_ticks > 0);
+    assert_true(scene_counters(&w).cost_cow_ticks > 0);
     finish(&w);
 }
 
@@ -117,7 +117,7 @@ static void test_without_a_clock(void **state)
     scene_poke(&w, 0, 1, 9, 8);
     assert_int_equal(scene_counters(&w).merges, 2);
     assert_int_equal(looks, before);
-    assert_int_equal(scene_counters(&w).merge_ticks + scene_counters(&w).cow_ticks +
+    assert_int_equal(scene_counters(&w).cost_merge_ticks + scene_counters(&w).cost_cow_ticks +
                          scene_counters(&w).scan_ticks,
                      0);
     finish(&w);
@@ -129,23 +129,24 @@ static void test_the_estimate_follows_what_was_found(void **state)
     struct world w;
 
     scene(&w);
-    assert_int_equal(scene_counters(&w).unshared_estimate, 0); /* nothing is known yet */
+    assert_int_equal(scene_counters(&w).cost_unshared_pages, 0); /* nothing is known yet */
     for (unsigned g = 1; g <= PAGES; g++) {
         scene_fill(&w, 0, g, (uint8_t)g);
         scene_fill(&w, 1, g, (uint8_t)(g <= PAGES / 2 ? g : 100 + g));
     }
     scene_passes(&w, 3);
     assert_int_equal(scene_counters(&w).merges, PAGES / 2);
-    assert_int_equal(scene_counters(&w).unshared_estimate, 0); /* all that could be is */
+    assert_int_equal(scene_counters(&w).cost_unshared_pages, 0); /* all that could be is */
     /* 6 pages more, that nobody has looked at: of 12 candidates 3 were merged, so 1.5 of them. */
     for (unsigned g = 1; g <= PAGES; g++) {
         scene_fill(&w, 2, g, (uint8_t)(150 + g));
     }
-    assert_int_equal(scene_counters(&w).unshared_estimate, PAGES / 4);
+    assert_int_equal(scene_counters(&w).cost_unshared_pages, PAGES / 4);
     scene_passes(&w, 1);
-    assert_int_equal(scene_counters(&w).unshared_estimate, 0); /* they are known to have changed */
+    assert_int_equal(scene_counters(&w).cost_unshared_pages,
+                     0); /* they are known to have changed */
     scene_passes(&w, 2);
-    assert_int_equal(scene_counters(&w).unshared_estimate, 0); /* and that they have no equal */
+    assert_int_equal(scene_counters(&w).cost_unshared_pages, 0); /* and that they have no equal */
     finish(&w);
 }
 

@@ -253,10 +253,10 @@ static void test_classes(void **state)
     struct fold_counters c = scene_counters(&w);
     assert_int_equal(c.pages_sharing, 4);
     assert_int_equal(c.by_class[PAGE_FREE].folded, 0);
-    assert_int_equal(c.by_class[PAGE_FREE].scan.skipped, 2);
+    assert_int_equal(c.by_class[PAGE_FREE].skipped, 2);
     assert_int_equal(c.by_class[PAGE_CACHE].folded, 4);
-    assert_int_equal(c.by_class[PAGE_CACHE].scan.candidates, 4);
-    assert_int_equal(c.by_class[PAGE_CACHE].scan.merges, 2);
+    assert_int_equal(c.by_class[PAGE_CACHE].candidates, 4);
+    assert_int_equal(c.by_class[PAGE_CACHE].merges, 2);
     assert_int_equal(c.by_class[PAGE_ANON].folded, 4);
     scene_poke(&w, 0, 2, 0, 99);
     c = scene_counters(&w);
