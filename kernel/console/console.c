@@ -18,7 +18,6 @@
 #include "kernel/core/log.h"
 #include "kernel/core/power.h"
 #include "kernel/core/sched.h"
-#include "kernel/vm/vm.h"
 
 #define LOG_BYTES (64u << 10)
 
@@ -83,14 +82,17 @@ static void on_irq(void *ctx)
 
 /* ---- for VMs --------------------------------------------------------------------------------- */
 
-struct console_port *console_port_new(struct vm *vm)
+struct console_port *console_port_new(const char *name, const struct log_subject *log,
+                                      const struct console_port_ops *ops, void *ctx)
 {
     struct console_port *p = boot_alloc(sizeof(*p), 64);
 
     mux_once();
-    p->vm = vm;
+    p->ops = ops;
+    p->ctx = ctx;
+    p->log = log;
     p->typed = boot_alloc(CONSOLE_TYPED, 64);
-    conmux_add(&console_mux, &p->mux, vm->config->name, boot_alloc(CONMUX_PORT_BYTES, 64));
+    conmux_add(&console_mux, &p->mux, name, boot_alloc(CONMUX_PORT_BYTES, 64));
     return p;
 }
 
@@ -101,7 +103,7 @@ void console_port_tx(struct console_port *p, uint8_t byte)
         return; /* no whole line yet */
     }
     if (console_kick()) {
-        hvm_yield(p->vm->vcpus[0].hvm);
+        p->ops->yield(p->ctx);
     }
 }
 
@@ -118,12 +120,12 @@ void console_port_end(struct console_port *p)
 
 static void resume_ports(void)
 {
-    struct conmux_port *p;
+    struct conmux_port *unblocked;
 
-    while ((p = conmux_unblocked(&console_mux)) != NULL) {
-        struct vm *vm = ((struct console_port *)p)->vm;
-        if (console_can_take(vm)) {
-            vuart_tx_resume(&vm->uart);
+    while ((unblocked = conmux_unblocked(&console_mux)) != NULL) {
+        const struct console_port *p = (struct console_port *)unblocked;
+        if (p->ops->can_take(p->ctx)) {
+            p->ops->resume(p->ctx);
         }
     }
 }
@@ -193,11 +195,11 @@ void console_prompt_end(void)
     (void)console_kick();
 }
 
-void console_attach(struct vm *vm)
+void console_attach(struct console_port *p)
 {
-    console_printf("[the console of %s; Ctrl-] returns to the monitor]\n", vm->config->name);
-    conmux_attach(&console_mux, &vm->console->mux);
-    vm->console->typed_out = vm->console->typed_in;
+    console_printf("[the console of %s; Ctrl-] returns to the monitor]\n", p->mux.name);
+    conmux_attach(&console_mux, &p->mux);
+    p->typed_out = p->typed_in;
     (void)console_kick();
 }
 
@@ -265,7 +267,7 @@ static void on_log(enum log_level level, const struct log_subject *about, const 
         return;
     }
     struct console_port *p = (struct console_port *)console_mux.attached;
-    if (console_mux.mode == CONMUX_SCREEN || (p && &p->vm->log != about)) {
+    if (console_mux.mode == CONMUX_SCREEN || (p && p->log != about)) {
         hidden_logs++; /* `log` has it */
         return;
     }

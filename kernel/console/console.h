@@ -22,8 +22,8 @@
 
 #include "base/types.h"
 
-struct vm;
 struct console_port;
+struct log_subject;
 
 /* Opens COM1, or does without one, and takes over the log. With console.token=TOKEN in the
  * hypervisor's command line, marks with this token tell what an attached guest writes. */
@@ -31,10 +31,25 @@ void console_init(const char *cmdline);
 
 /* ---- for VMs -------------------------------------------------------------------------------- */
 
-/* A VM's port. At boot only; before or after console_init. */
-struct console_port *console_port_new(struct vm *vm);
+/* What the console asks of a port's owner, a VM. */
+struct console_port_ops {
+    /* Whether its UART is there to talk to; the next two are called only then. */
+    bool (*can_take)(void *ctx);
+    /* A byte that was typed for it. False: it has no room for that now. */
+    bool (*receive)(void *ctx, uint8_t byte);
+    /* There is room again, after console_port_room said no. */
+    void (*resume)(void *ctx);
+    /* There is something to send: its guest is to come back to the loop soon. Called from
+     * console_port_tx only. */
+    void (*yield)(void *ctx);
+};
+
+/* A port named `name`. While it is attached, the log's lines about `log` are shown, and no others.
+ * At boot only; before or after console_init. What it is given stays the caller's. */
+struct console_port *console_port_new(const char *name, const struct log_subject *log,
+                                      const struct console_port_ops *ops, void *ctx);
 /* A byte from the guest; only after console_port_room said yes (else it is lost). When it said no,
- * vuart_tx_resume is called once there is room. */
+ * the port is resumed once there is room. */
 void console_port_tx(struct console_port *p, uint8_t byte);
 bool console_port_room(struct console_port *p);
 /* The guest is off: the line that it left open is ended, so that it is shown and stays its own. */
@@ -80,7 +95,7 @@ void console_edit(const char *bytes, size_t n);
 void console_prompt_end(void);
 
 /* MONITOR -> ATTACHED. */
-void console_attach(struct vm *vm);
+void console_attach(struct console_port *p);
 /* MONITOR -> SCREEN and back. In SCREEN, console_write's text goes out unchanged by prompts, and
  * log lines are kept back. */
 void console_screen(bool on);

@@ -11,7 +11,9 @@
 
 struct console_port {
     struct conmux_port mux; /* first */
-    struct vm *vm;
+    const struct console_port_ops *ops;
+    void *ctx;
+    const struct log_subject *log; /* lines about it */
     char *typed;
     uint32_t typed_in, typed_out;
 };
@@ -23,8 +25,6 @@ extern const struct console_user *console_user; /* NULL: none yet */
 bool console_kick(void);
 /* Back to MONITOR, saying so. */
 void console_back(void);
-/* Whether the VM's devices are there to talk to. */
-bool console_can_take(const struct vm *vm);
 
 /* From the UART. */
 void console_keys_put(void *ctx, const uint8_t *bytes, size_t n);

@@ -5,7 +5,6 @@
 #include "kernel/console/detachkey.h"
 #include "kernel/console/internal.h"
 #include "kernel/core/sched.h"
-#include "kernel/vm/vm.h"
 
 #define KEYS 1024u /* typed and not looked at yet; a power of two */
 #define KEYS_A_STEP 64u
@@ -61,11 +60,6 @@ void console_keys_note_echo(void)
     }
 }
 
-bool console_can_take(const struct vm *vm)
-{
-    return vm_is_up(vm);
-}
-
 /* Gives the attached guest what was typed, as far as it takes it. */
 void console_keys_feed(void)
 {
@@ -74,11 +68,11 @@ void console_keys_feed(void)
     if (!p) {
         return;
     }
-    if (!console_can_take(p->vm)) {
+    if (!p->ops->can_take(p->ctx)) {
         p->typed_out = p->typed_in;
     }
     while (p->typed_out != p->typed_in) {
-        if (!vuart_rx(&p->vm->uart, (uint8_t)p->typed[p->typed_out % CONSOLE_TYPED])) {
+        if (!p->ops->receive(p->ctx, (uint8_t)p->typed[p->typed_out % CONSOLE_TYPED])) {
             if (!retry_timer.armed) {
                 sched_arm_console(&retry_timer, clock_now_ns() + RETRY_NS);
             }

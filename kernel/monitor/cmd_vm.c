@@ -49,7 +49,7 @@ void monitor_console(void *ctx, unsigned argc, char *const *argv)
         if (vm->state == VM_OFF) {
             say_state(vm, OK);
         }
-        console_attach(vm);
+        console_attach(vm->console);
     }
 }
 

@@ -6,11 +6,9 @@
 #include "kernel/scan/classes.h"
 
 #include "arch/x86_64/clock.h"
-#include "arch/x86_64/hvm/hvm.h"
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/timer.h"
-#include "kernel/vm/vm.h"
 
 #define MS UINT64_C(1000000)
 /* A known note is checked this often; the search for one that was not found begins anew after the
@@ -29,36 +27,41 @@
 /* Time not used is not saved up beyond this. */
 #define CREDIT_MAX_NS (1 * MS)
 
+static struct classes_client *const *clients;
+static unsigned n_clients;
 static int64_t credit_ns; /* below 0: the last piece took more than there was */
-static unsigned turn;     /* the VM whose turn it is */
+static unsigned turn;     /* the client whose turn it is */
 
-void classes_begin(struct vm *vm)
+void classes_set_clients(struct classes_client *const *by_number, unsigned n)
 {
-    guest_pages_init(&vm->classes.pages, &vm->p2m);
-    vm->classes.search_ns = clock_now_ns() + SEARCH_MIN_NS;
-    vm->classes.searched_ns = SEARCH_MIN_NS;
-    vm->classes.sweep_ns = 0;
+    clients = by_number;
+    n_clients = n;
 }
 
-void classes_end(struct vm *vm)
+void classes_begin(struct classes_client *c, struct p2m *p)
 {
-    guest_pages_forget(&vm->classes.pages);
+    guest_pages_init(&c->pages, p);
+    c->search_ns = clock_now_ns() + SEARCH_MIN_NS;
+    c->searched_ns = SEARCH_MIN_NS;
+    c->sweep_ns = 0;
+}
+
+void classes_end(struct classes_client *c)
+{
+    guest_pages_forget(&c->pages);
 }
 
 enum page_class classes_of(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk)
 {
-    struct vm *vm = container_of(p, struct vm, p2m);
-
     (void)ctx;
-    return guest_pages_class(&vm->classes.pages, gfn, from_disk);
+    return guest_pages_class(&clients[p->vm - 1]->pages, gfn, from_disk);
 }
 
-static void search(struct vm *vm, uint64_t now_ns)
+static void search(struct classes_client *c, uint64_t now_ns)
 {
-    struct vm_classes *c = &vm->classes;
     bool known = c->pages.known;
 
-    if (!guest_pages_search(&c->pages, hvm_guest_cr3(vm->vcpus[0].hvm), SEARCH_PAGES)) {
+    if (!guest_pages_search(&c->pages, c->cr3(c->ctx), SEARCH_PAGES)) {
         return;
     }
     if (!c->pages.known) {
@@ -70,20 +73,18 @@ static void search(struct vm *vm, uint64_t now_ns)
     c->search_ns = now_ns + CHECK_NS;
     if (!known) {
         c->sweep_ns = 0;
-        log_info("%s: page classes from Linux %s", vm->config->name, c->pages.info.release);
+        log_info("%s: page classes from Linux %s", c->name, c->pages.info.release);
     }
 }
 
-/* One piece of work for a VM; false when there is none for now. */
-static bool piece(struct vm *vm, uint64_t now_ns)
+/* One piece of work for a guest; false when there is none for now. */
+static bool piece(struct classes_client *c, uint64_t now_ns)
 {
-    struct vm_classes *c = &vm->classes;
-
-    if (!vm_is_up(vm)) {
+    if (!c->runs) {
         return false;
     }
     if (now_ns >= c->search_ns) {
-        search(vm, now_ns);
+        search(c, now_ns);
         return true;
     }
     if (c->pages.known && now_ns >= c->sweep_ns) {
@@ -99,9 +100,9 @@ uint64_t classes_next_ns(void)
 {
     uint64_t next = TIMER_NEVER;
 
-    for (unsigned i = 0; i < n_vms; i++) {
-        const struct vm_classes *c = &vms[i]->classes;
-        if (vm_is_up(vms[i])) {
+    for (unsigned i = 0; i < n_clients; i++) {
+        const struct classes_client *c = clients[i];
+        if (c->runs) {
             next = MIN(next, c->search_ns);
             next = c->pages.known ? MIN(next, c->sweep_ns) : next;
         }
@@ -112,12 +113,12 @@ uint64_t classes_next_ns(void)
 uint64_t classes_step(uint64_t allowance_ns)
 {
     uint64_t start = clock_now_ns(), now = start;
-    unsigned idle = 0; /* VMs in a row that had nothing to do */
+    unsigned idle = 0; /* guests in a row that had nothing to do */
 
     credit_ns = MIN(credit_ns + (int64_t)MIN(allowance_ns, CREDIT_MAX_NS), (int64_t)CREDIT_MAX_NS);
-    while (credit_ns > 0 && idle < n_vms && now - start < STEP_NS) {
-        idle = piece(vms[turn % n_vms], now) ? 0 : idle + 1;
-        turn = (turn + 1) % n_vms;
+    while (credit_ns > 0 && idle < n_clients && now - start < STEP_NS) {
+        idle = piece(clients[turn % n_clients], now) ? 0 : idle + 1;
+        turn = (turn + 1) % n_clients;
         uint64_t end = clock_now_ns();
         credit_ns -= (int64_t)(end - now);
         now = end;

@@ -9,22 +9,28 @@
 #include "base/types.h"
 #include "mm/introspect/page_class.h"
 
-struct vm;
-
-/* A VM's part. Good while the VM is not off. */
-struct vm_classes {
+/* A VM's part. */
+struct classes_client {
+    /* Its owner's. */
+    const char *name;
+    bool runs;                  /* its guest is there to be looked at; between begin and end only */
+    uint64_t (*cr3)(void *ctx); /* of its vCPU 0, now */
+    void *ctx;
+    /* From here on, good between begin and end. */
     struct guest_pages pages;
     uint64_t search_ns;   /* not before this */
     uint64_t searched_ns; /* how long the last search that found nothing was waited for */
     uint64_t sweep_ns;    /* not before this */
 };
 
-/* The VM's memory has been made anew, or is about to go. */
-void classes_begin(struct vm *vm);
-void classes_end(struct vm *vm);
-/* For mm/fold (struct fold, classify): the class of a page of any VM. */
+/* All there are, at boot; the n-th is that of the p2m whose number (struct p2m, vm) is n + 1. */
+void classes_set_clients(struct classes_client *const *by_number, unsigned n);
+/* Its VM's memory has been made anew, or is about to go. */
+void classes_begin(struct classes_client *c, struct p2m *p);
+void classes_end(struct classes_client *c);
+/* For mm/fold (struct fold, classify): the class of a page of any client's memory. */
 enum page_class classes_of(void *ctx, struct p2m *p, gfn_t gfn, bool from_disk);
-/* The moment from which classes_step has something to do; TIMER_NEVER when there is no VM. */
+/* The moment from which classes_step has something to do; TIMER_NEVER when no guest runs. */
 uint64_t classes_next_ns(void);
 /* Works for about `allowance_ns`; returns the time it took, which the next calls make up for. */
 uint64_t classes_step(uint64_t allowance_ns);

@@ -45,7 +45,7 @@ static enum status init_memory(struct vm *vm)
     promise_end(&vm->p2m);
     promise_settle(&vm->p2m);
     if (s == OK) {
-        classes_begin(vm);
+        classes_begin(&vm->classes, &vm->p2m);
         vm_sole_begin(vm);
         vm_fold_begin(vm); /* before there is any page that would have to be noted */
     }

@@ -4,27 +4,10 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "drivers/host/cmos.h"
-#include "kernel/console/console.h"
 #include "kernel/core/machine.h"
 #include "kernel/core/sched.h"
 #include "kernel/vm/loader.h"
 #include "kernel/vm/vm.h"
-
-static void uart_tx(void *ctx, uint8_t byte)
-{
-    struct vm *vm = ctx;
-
-    console_port_tx(vm->console, byte);
-}
-
-static bool uart_room(void *ctx)
-{
-    struct vm *vm = ctx;
-
-    return console_port_room(vm->console);
-}
-
-static const struct vuart_ops vuart_ops = {.tx = uart_tx, .tx_room = uart_room};
 
 static void power_off(void *ctx)
 {
@@ -88,7 +71,7 @@ enum status vm_devices_init(struct vm *vm)
     }
     vrtc_set_memory(&vm->rtc, low, vm->config->memory_bytes - low);
     vrtc_on_alarm(&vm->rtc, rtc_alarm, vm);
-    vuart_init(&vm->uart, &vuart_ops, vm, &vm->irq, VUART_COM1_IRQ);
+    vm_serial_init(vm);
     vacpi_pm_init(&vm->pm, &vm->sched.timers, &vm->irq, &pm_ops, vm);
     vm->panic_port = (struct pvpanic){.event = panic_event, .ctx = vm};
     vm_dead_init(vm);

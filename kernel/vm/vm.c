@@ -191,7 +191,7 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
     sched_work(&vm->sched);
     if (vm_has_memory(vm)) {
         vm_fold_end(vm);
-        classes_end(vm);
+        classes_end(&vm->classes);
     }
 }
 
@@ -309,17 +309,29 @@ static bool work(struct sched_vm *svm)
 
 static const struct sched_ops sched_ops = {.wants = wants, .work = work, .exited = vm_exited};
 
+/* ---- for the page classes ------------------------------------------------------------------- */
+
+static uint64_t guest_cr3(void *ctx)
+{
+    const struct vm *vm = ctx;
+
+    return hvm_guest_cr3(vm->vcpus[0].hvm);
+}
+
 /* ---- at boot -------------------------------------------------------------------------------- */
 
 void vms_init(const struct config *config)
 {
     struct p2m_run runs[2];
     struct account **accounts;
+    struct classes_client **clients;
     size_t n = MAX(config->n_vms, 1u);
 
     vms = boot_alloc(sizeof(*vms) * n, sizeof(void *));
     accounts = boot_alloc(sizeof(*accounts) * n, sizeof(void *));
     charge_set_vms(accounts, config->n_vms);
+    clients = boot_alloc(sizeof(*clients) * n, sizeof(void *));
+    classes_set_clients(clients, config->n_vms);
     still_init(vm_clocks_hold);
     for (unsigned i = 0; i < config->n_vms; i++) {
         struct vm *vm = boot_alloc(sizeof(*vm), 64);
@@ -333,6 +345,10 @@ void vms_init(const struct config *config)
         timer_init(&vm->restart_timer, restart_due, vm);
         sched_add_vm(&vm->sched, vm->config->name, &sched_ops);
         accounts[i] = &vm->sched.account;
+        vm->classes.name = vm->config->name;
+        vm->classes.cr3 = guest_cr3;
+        vm->classes.ctx = vm;
+        clients[i] = &vm->classes;
         vm->group = &groups[group_number(vm->config->share)];
         vm->space = boot_alloc(hvm_space_bytes(), 64);
         vm->regions = boot_alloc(
@@ -344,7 +360,7 @@ void vms_init(const struct config *config)
             v->hvm = boot_alloc(hvm_vcpu_bytes(), 64);
             sched_add_vcpu(&v->sched, &vm->sched, v->hvm, c);
         }
-        vm->console = console_port_new(vm);
+        vm_serial_make(vm);
     }
     vm_power_init();
 }

@@ -129,7 +129,7 @@ struct vm {
     struct p2m_region *regions; /* of p2m */
     struct p2m p2m;
     struct share_group *group;
-    struct vm_classes classes;
+    struct classes_client classes;
     bool folds; /* kernel/vm/fold.c: whether its memory is folded, over restarts too */
     struct unmerge unmerge;
     bool unmerge_rests; /* it found no frame; vm_fold_look has it go on */
@@ -203,6 +203,7 @@ static inline void vm_set_state(struct vm *vm, enum vm_state state)
 {
     vm->state = state;
     vm->sched.runs = state == VM_RUN;
+    vm->classes.runs = vm_is_up(vm);
 }
 /* build.c: where a VM's memory lies: below the devices' hole, and what does not fit there above
  * 4 GiB. Returns how many runs there are. */
@@ -239,6 +240,9 @@ bool vm_disks_drop_some(struct vm *vm, const struct deadline *until);
 extern const struct hvm_ops vm_hvm_ops;                   /* exits.c; ctx is the struct vcpu */
 void vm_exited(struct sched_vcpu *sv, enum hvm_exit why); /* exits.c; for struct sched_ops */
 void vm_irq_init(struct vm *vm);
+/* serial.c: the UART of a VM that is being built; and at boot its port of the console. */
+void vm_serial_init(struct vm *vm);
+void vm_serial_make(struct vm *vm);
 /* load.c: kernel into memory, and registers, in steps. E_NOMEM from either: call it again when
  * there are frames. The frames of kernel and initrd stay, over a restart too, until the VM is off
  * and vm_load_release is called; that has no effect when there are none. */
