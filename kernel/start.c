@@ -23,7 +23,6 @@
 #include "kernel/storage/overlays.h"
 #include "kernel/vm/images.h"
 #include "kernel/vm/vm.h"
-#include "kernel/vm/wait_memory.h"
 
 #define CONFIG_MODULE "config"
 
@@ -136,7 +135,6 @@ void kernel_run(const struct mb2_info *boot)
     disks_init(&machine_config);
     aside_init(&machine_config);
     vms_init(&machine_config);
-    vm_memory_init();
     images_init(&machine_config);
     stats_init(&machine_config);
     monitor_init(&machine_config);
@@ -154,7 +152,7 @@ void kernel_run(const struct mb2_info *boot)
     machine_fold.unit = vector_unit();
     machine_fold.classify = classes_of;
     log_info("pages are compared and hashed with %s instructions", vector_unit()->ops->name);
-    sched_add_work(vm_memory_work, NULL);
+    sched_add_work(vms_look, NULL);
     if (n_vms == 0) {
         log_warn("the configuration has no [vm NAME] section: only the monitor runs");
     }

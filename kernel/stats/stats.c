@@ -341,7 +341,7 @@ void stats_read_vm(const struct vm *vm, struct stats_vm *out)
     out->present = p->present;
     out->shared = p->shared_maps;
     out->zero = p->zero_maps;
-    out->held = vm_has_memory(vm) ? promise_held(p) + vm_memory_aside(vm) : 0;
+    out->held = vm_has_memory(vm) ? promise_held(p) + vm_disks_aside(vm) : 0;
     out->demand_zero = p->demand_zero;
     out->cow_breaks = p->cow_breaks;
     out->zero_breaks = p->zero_breaks;

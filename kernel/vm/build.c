@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "kernel/core/machine.h"
 #include "kernel/vm/fold.h"
-#include "kernel/vm/vm.h"
+#include "kernel/vm/internal.h"
 #include "kernel/vm/wait_memory.h"
 #include "mm/promise.h"
 
@@ -94,7 +94,7 @@ enum status vm_build(struct vm *vm, const struct deadline *d)
         s = init_memory(vm);
         break;
     case VM_MEMORY:
-        s = vm_memory_promise(vm, d);
+        s = vm_memory_promise(vm, vm_overhead_frames(vm), d);
         if (s == E_BUSY) {
             return OK;
         }
@@ -105,7 +105,7 @@ enum status vm_build(struct vm *vm, const struct deadline *d)
         promise_overhead_end(&vm->p2m, begun);
         break;
     case VM_CPUS:
-        s = vm_devices_init(vm);
+        s = vm_platform_init(vm);
         break;
     case VM_DEVICES:
         if (vm->n_disks < vm->config->n_disks) {
@@ -139,7 +139,7 @@ bool vm_take_down(struct vm *vm, const struct deadline *d)
         return true;
     case VM_DEVICES:
         begun = promise_overhead_begin(&vm->p2m);
-        vm_devices_fini(vm);
+        vm_platform_fini(vm);
         promise_overhead_end(&vm->p2m, begun);
         vm->built = VM_CPUS;
         return true;

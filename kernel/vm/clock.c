@@ -131,12 +131,10 @@ void vm_clocks_hold(bool stop, struct yield *y)
     }
 }
 
-void vm_clock_work(struct vm *vm)
+bool vm_clock_work(struct vm *vm)
 {
     if (vm->clock.pv.owed) {
         pvclock_settle(&vm->clock.pv);
-        if (vm->clock.pv.owed) {
-            vm_wait_for_memory(vm);
-        }
     }
+    return !vm->clock.pv.owed;
 }

@@ -40,8 +40,8 @@ void vm_clock_stop(struct vm *vm);
 void vm_clock_go(struct vm *vm);
 /* The same for all that run, while the machine stands still: see still_clocks_fn. */
 void vm_clocks_hold(bool stop, struct yield *y);
-/* Writes the guest's clock page if there was no memory for that earlier; still without, the VM
- * waits for it. */
-void vm_clock_work(struct vm *vm);
+/* Writes the guest's clock page if there was no memory for that earlier. False: there is none
+ * still. */
+bool vm_clock_work(struct vm *vm);
 
 #endif

@@ -5,11 +5,9 @@
 #include "base/log.h"
 #include "kernel/core/machine.h"
 #include "kernel/core/sched.h"
-#include "kernel/core/step.h"
 #include "kernel/storage/disks.h"
 #include "kernel/storage/overlays.h"
-#include "kernel/vm/vm.h"
-#include "kernel/vm/wait_memory.h"
+#include "kernel/vm/internal.h"
 #include "mm/promise.h"
 
 /* Requests in flight a disk; each slot is one page. */
@@ -20,17 +18,8 @@
 static void disk_wake(void *ctx)
 {
     struct vm_disk *d = ctx;
-    struct vm *vm = d->vm;
 
-    d->work = true;
-    if (d->working) {
-        return; /* it will see */
-    }
-    vm->disk_work = true;
-    sched_work(&vm->sched);
-    for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        hvm_yield(vm->vcpus[i].hvm);
-    }
+    vm_device_wake(&d->device);
 }
 
 /* For virtio-blk, which need not be called once more when its turn is yet to come. */
@@ -47,7 +36,7 @@ static void disk_arrived(void *ctx, gfn_t gfn)
 {
     struct vm_disk *d = ctx;
 
-    fold_hint(&machine_fold, &d->vm->p2m, gfn);
+    fold_hint(&machine_fold, &d->device.vm->p2m, gfn);
 }
 
 /* memory.max covers what snapshots hold. */
@@ -58,7 +47,7 @@ static bool may_hold(void *ctx, uint64_t n)
     if (!vm_has_memory(vm)) {
         return true; /* what is on its way when the VM stops is let through */
     }
-    vm->p2m.aside = vm_memory_aside(vm);
+    vm->p2m.aside = vm_disks_aside(vm);
     vm->p2m.refused = PROMISE_EMPTY; /* the reason, if it is not the bound */
     return promise_may_hold(&vm->p2m, n);
 }
@@ -138,40 +127,78 @@ static void let_cow_go(struct vm_disk *d)
     }
 }
 
-/* Goes on with what the disk's layers have to do, until the deadline. True: there is more. */
-static bool work(struct vm_disk *d, const struct deadline *until)
+/* Goes on with what the disk's layers have to do. */
+static void disk_work(struct vm_device *device, const struct deadline *until)
 {
-    d->working = true;
-    if (d->cow != NULL && d->vm->state == VM_RUN) {
+    struct vm_disk *d = container_of(device, struct vm_disk, device);
+
+    if (d->cow != NULL && device->vm->state == VM_RUN) {
         cow_retry(d->cow);
     }
     do {
-        d->work = false;
+        device->work = false;
         d->blk_is_next = true;
         bool more = blkcache_queue_work(&d->queue, until) ||
-                    disks_memory_work(d->vm->number, until) ||
+                    disks_memory_work(device->vm->number, until) ||
                     (d->cow != NULL && cow_work(d->cow, until));
         d->blk_is_next = false;
         if (more || virtio_blk_work(&d->blk, until)) {
-            d->work = true; /* the time was too short for one of them */
+            device->work = true; /* the time was too short for one of them */
         }
-    } while (d->work && !deadline_passed(until));
-    d->working = false;
-    d->wants_memory = d->blk.wants_memory || (d->cow != NULL && cow_is_starved(d->cow));
-    return d->work;
+    } while (device->work && !deadline_passed(until));
+    device->wants_memory = d->blk.wants_memory || (d->cow != NULL && cow_is_starved(d->cow));
 }
 
-/* The guest's notification: in its own exit, as far as one step goes, unless work is left over from
- * before. Most requests are answered before the guest goes on. */
 static void disk_kicked(void *ctx)
 {
     struct vm_disk *d = ctx;
-    struct deadline until = step_begin();
 
-    if (d->work || d->vm->state != VM_RUN || work(d, &until) || d->wants_memory) {
-        disk_wake(d);
+    vm_device_kick(&d->device);
+}
+
+/* ---- when the VM stops --------------------------------------------------------------------- */
+
+static void flushed(struct blk_req *r, enum status s)
+{
+    struct vm_disk *d = r->ctx;
+
+    d->flush = FLUSH_DONE;
+    sched_work(&d->device.vm->sched);
+    if (s != OK && s != E_UNSUPPORTED) {
+        log_error("%s: flushing it for the VM that stops: %s", d->view.dev.name, status_name(s));
     }
 }
+
+/* True once the VM's writes are on the disk's medium, or that has failed. */
+static bool flush(struct vm_disk *d)
+{
+    if (d->flush == FLUSH_NONE && !d->view.dev.read_only) {
+        d->flush = FLUSH_BUSY;
+        d->flush_req = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
+        blk_submit(&d->view.dev, &d->flush_req);
+    }
+    return d->flush != FLUSH_BUSY;
+}
+
+static bool is_quiet(struct vm_disk *d)
+{
+    if (d->cow != NULL) {
+        cow_cancel(d->cow); /* writes that wait for a frame wait no longer */
+    }
+    return virtio_blk_quiesce(&d->blk);
+}
+
+static bool disk_stop(struct vm_device *device)
+{
+    struct vm_disk *d = container_of(device, struct vm_disk, device);
+
+    /* Windows that were read ahead are in flight without a request of the guest's. */
+    return is_quiet(d) && flush(d) && blkcache_queue_is_idle(&d->queue);
+}
+
+static const struct vm_device_ops device_ops = {.work = disk_work, .stop = disk_stop};
+
+/* ---- making and ending it ------------------------------------------------------------------ */
 
 /* All but its slots. */
 static enum status begin(struct vm *vm, unsigned n)
@@ -181,8 +208,7 @@ static enum status begin(struct vm *vm, unsigned n)
     char serial[VIRTIO_BLK_ID_BYTES + 1];
     enum status s;
 
-    d->vm = vm;
-    d->work = d->working = false;
+    vm_device_init(&d->device, vm, &device_ops);
     s = find_disk(vm, d, c);
     if (s != OK) {
         return s;
@@ -244,7 +270,13 @@ enum status vm_disk_init(struct vm *vm, unsigned n, const struct deadline *until
         }
         s = add_slot(d);
     }
-    return s == OK ? vpci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n) : s;
+    if (s == OK) {
+        s = vpci_add(&vm->pci, &d->blk.pci.pci, FIRST_DISK_SLOT + n);
+    }
+    if (s == OK) {
+        vm_devices_add(vm, &d->device);
+    }
+    return s;
 }
 
 unsigned vm_disk_frames(const struct vm *vm, unsigned n)
@@ -266,92 +298,18 @@ void vm_disk_fini(struct vm_disk *d)
     let_cow_go(d);
 }
 
-static void flushed(struct blk_req *r, enum status s)
-{
-    struct vm_disk *d = r->ctx;
+/* ---- snapshots ----------------------------------------------------------------------------- */
 
-    d->flush = FLUSH_DONE;
-    sched_work(&d->vm->sched);
-    if (s != OK && s != E_UNSUPPORTED) {
-        log_error("%s: flushing it for the VM that stops: %s", d->view.dev.name, status_name(s));
+uint64_t vm_disks_aside(const struct vm *vm)
+{
+    uint64_t held = 0;
+
+    for (unsigned k = 0; k < vm->config->n_disks; k++) {
+        const struct vm_disk *d = &vm->disks[k];
+
+        held += d->has_snapshot ? d->snapshot.cow.map.nodes + d->snapshot.cow.stats.chunks : 0;
     }
-}
-
-/* True once the VM's writes are on the disk's medium, or that has failed. */
-static bool flush(struct vm_disk *d)
-{
-    if (d->flush == FLUSH_NONE && !d->view.dev.read_only) {
-        d->flush = FLUSH_BUSY;
-        d->flush_req = (struct blk_req){.op = BLK_FLUSH, .done = flushed, .ctx = d};
-        blk_submit(&d->view.dev, &d->flush_req);
-    }
-    return d->flush != FLUSH_BUSY;
-}
-
-static bool is_quiet(struct vm_disk *d)
-{
-    if (d->cow != NULL) {
-        cow_cancel(d->cow); /* writes that wait for a frame wait no longer */
-    }
-    return virtio_blk_quiesce(&d->blk);
-}
-
-/* Does what there is to do for the disks that have not ended; true if all have. */
-static bool work_until(struct vm *vm, bool (*ended)(struct vm_disk *d))
-{
-    struct deadline until = step_begin();
-    bool all = true;
-
-    for (unsigned i = 0; i < vm->n_disks; i++) {
-        struct vm_disk *d = &vm->disks[i];
-        if (!ended(d)) {
-            (void)work(d, &until);
-            all &= ended(d);
-        }
-        vm->disk_work |= d->work;
-    }
-    return all;
-}
-
-/* Windows that were read ahead are in flight without a request of the guest's. */
-static bool is_idle(struct vm_disk *d)
-{
-    return blkcache_queue_is_idle(&d->queue);
-}
-
-bool vm_disks_stop(struct vm *vm)
-{
-    vm->disk_work = false;
-    return work_until(vm, is_quiet) && work_until(vm, flush) && work_until(vm, is_idle);
-}
-
-void vm_disks_work(struct vm *vm)
-{
-    struct deadline until = step_begin();
-    unsigned first = vm->next_disk, n = vm->n_disks;
-
-    for (unsigned i = 0; i < n && (i == 0 || !deadline_passed(&until)); i++) {
-        struct vm_disk *d = &vm->disks[(first + i) % n];
-        if (!d->work) {
-            continue;
-        }
-        (void)work(d, &until);
-        vm->next_disk = (first + i + 1) % n;
-        if (d->wants_memory) {
-            vm_wait_for_memory(vm);
-        }
-    }
-    vm->disk_work = false;
-    for (unsigned i = 0; i < n; i++) {
-        vm->disk_work |= vm->disks[i].work;
-    }
-}
-
-void vm_disks_wake(struct vm *vm)
-{
-    for (unsigned i = 0; i < vm->n_disks; i++) {
-        disk_wake(&vm->disks[i]);
-    }
+    return held;
 }
 
 bool vm_disks_wait_for_pool(const struct vm *vm)

@@ -3,7 +3,8 @@
 #include "arch/x86_64/clock.h"
 #include "base/bits.h"
 #include "base/log.h"
-#include "kernel/vm/vm.h"
+#include "kernel/vm/internal.h"
+#include "kernel/vm/wait_memory.h"
 
 /* ---- interrupts: devices -> PIC or APIC -> vCPU -------------------------------------------- */
 
@@ -169,7 +170,7 @@ static int op_irq_ack(void *ctx)
 static void after_access(struct vcpu *v)
 {
     sched_timers_changed();
-    if (v->vm->disk_work || v->vm->state != VM_RUN) {
+    if (v->vm->device_work || v->vm->state != VM_RUN) {
         hvm_yield(v->hvm);
     }
 }

@@ -158,10 +158,11 @@ static void say_it_waits(struct vm *vm)
              (unsigned long long)machine_frames.count, vm->config->name);
 }
 
-void vm_fold_look(struct vm *vm)
+void vm_fold_look(struct vm *vm, uint64_t now_ns)
 {
     bool ends = vm->folds && machine_fold.on.run; /* see vm_fold_work */
 
+    (void)now_ns;
     if (vm->unmerge_rests && (ends || (has_room() && promise_may_take(&vm->p2m, 1)))) {
         vm->unmerge_rests = false;
         sched_work(&vm->sched);

@@ -31,7 +31,7 @@ static inline bool vm_fold_wants_work(const struct vm *vm)
     return vm->unmerge.on && !vm->unmerge_rests && vm_is_up(vm);
 }
 bool vm_fold_work(struct vm *vm);
-/* Has the undoing of folds go on that rests, if there is room for it now; for the loop. */
-void vm_fold_look(struct vm *vm);
+/* Has the undoing of folds go on that rests, if there is room for it now; for looks.c. */
+void vm_fold_look(struct vm *vm, uint64_t now_ns);
 
 #endif

@@ -4,8 +4,8 @@
 #include "drivers/guest/vacpi_tables.h"
 #include "kernel/core/machine.h"
 #include "kernel/vm/images.h"
+#include "kernel/vm/internal.h"
 #include "kernel/vm/loader.h"
-#include "kernel/vm/vm.h"
 
 _Static_assert(LOADER_LOW_RAM_MAX == HVM_DEVICE_HOLE, "one place for the hole");
 

@@ -6,8 +6,8 @@
 #include "drivers/host/cmos.h"
 #include "kernel/core/machine.h"
 #include "kernel/core/sched.h"
+#include "kernel/vm/internal.h"
 #include "kernel/vm/loader.h"
-#include "kernel/vm/vm.h"
 
 static void power_off(void *ctx)
 {
@@ -51,7 +51,7 @@ static void stop_timers(struct vm *vm)
     }
 }
 
-enum status vm_devices_init(struct vm *vm)
+enum status vm_platform_init(struct vm *vm)
 {
     uint64_t low = MIN(vm->config->memory_bytes, LOADER_LOW_RAM_MAX);
     uint64_t wall_s = cmos_now_s(clock_now_ns());
@@ -89,7 +89,7 @@ enum status vm_devices_init(struct vm *vm)
     for (unsigned line = 10; line <= 11; line++) {
         vpic_set_level_triggered(&vm->pic, line); /* PCI's INTx lines */
     }
-    vm->disk_work = false;
+    vm_devices_clear(vm);
     vm->n_disks = 0;
     return OK;
 
@@ -99,13 +99,14 @@ fail:
     return s;
 }
 
-void vm_devices_fini(struct vm *vm)
+void vm_platform_fini(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->config->n_disks; i++) {
         if (vm->disks[i].made) { /* perhaps not to its end */
             vm_disk_fini(&vm->disks[i]);
         }
     }
+    vm_devices_clear(vm);
     vm->n_disks = 0;
     stop_timers(vm);
 }

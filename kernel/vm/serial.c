@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A VM's serial line: between its UART and its port of the console. */
 #include "kernel/console/console.h"
-#include "kernel/vm/vm.h"
+#include "kernel/vm/internal.h"
 
 /* ---- from the guest ------------------------------------------------------------------------ */
 

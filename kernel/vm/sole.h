@@ -20,7 +20,7 @@ struct vm_sole {
 
 /* The VM's memory has been made anew. */
 void vm_sole_begin(struct vm *vm);
-/* Begins a walk if one is due; for the loop, some 50 times a second. */
+/* Begins a walk if one is due; for looks.c. */
 void vm_sole_look(struct vm *vm, uint64_t now_ns);
 /* A step of the walk that is under way; true: there is more. */
 bool vm_sole_work(struct vm *vm);

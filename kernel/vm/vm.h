@@ -41,6 +41,7 @@
 #include "kernel/scan/classes.h"
 #include "kernel/vm/clock.h"
 #include "kernel/vm/dead.h"
+#include "kernel/vm/device.h"
 #include "kernel/vm/loader.h"
 #include "kernel/vm/sole.h"
 #include "mm/fold/unmerge.h"
@@ -49,6 +50,7 @@
 
 #define VM_VCPUS 1 /* vCPUs a VM can have today; the structures take more */
 #define VM_DISKS 8
+#define VM_DEVICES_MAX VM_DISKS /* that have work outside the exits */
 
 enum vm_state { VM_OFF, VM_STARTING, VM_RUN, VM_PAUSED, VM_NO_MEMORY, VM_STOPPING };
 
@@ -83,18 +85,15 @@ struct vcpu {
 };
 
 struct vm_disk {
-    struct vm *vm;
+    struct vm_device device;
     struct virtio_blk blk;
     struct blkcache_queue queue; /* its requests in the cache */
     bool made;                   /* vm_disk_init has begun with it */
-    bool work;                   /* some layer of it has something to do */
-    bool working;                /* it is being done, */
-    bool blk_is_next;            /* and what is below virtio-blk is at work: that comes next */
+    bool blk_is_next;            /* what is below virtio-blk is at work: that comes next */
     struct blk_dev *dev; /* the cache over a host disk, or what keeps the writes aside over it */
     struct cow *cow;     /* the latter, or NULL */
     struct snapshot snapshot;
     bool has_snapshot;    /* it lives; over a restart too */
-    bool wants_memory;    /* stopped for want of a frame */
     struct blk_view view; /* the same as this VM may use it, with its account */
     mfn_t bounce;
     mfn_t slots[VIRTIO_BLK_SLOTS];
@@ -119,7 +118,7 @@ struct vm {
     struct timer restart_timer; /* a guest that resets at once waits its turn */
     enum vm_waits waits;        /* for a frame, as NO_MEMORY or STARTING */
     struct ration_growth growth;
-    uint64_t said_no_memory_ns; /* kernel/vm/wait_memory.c: when the console last heard */
+    uint64_t said_no_memory_ns; /* wait_memory.c: when the console last heard */
     bool say_memory_back;
     /* When it began to: blocks cleaned, frames pinned and unpinned; and when that was. */
     uint64_t waits_cleaned, waits_pinned, waits_unpinned, waits_since_ns;
@@ -155,8 +154,10 @@ struct vm {
     struct pvpanic panic_port;
     unsigned n_disks;
     struct vm_disk disks[VM_DISKS];
-    bool disk_work;     /* some disk has work to do, */
-    unsigned next_disk; /* and this one is the first whose turn it is */
+    unsigned n_devices; /* kernel/vm/device.h */
+    struct vm_device *devices[VM_DEVICES_MAX];
+    bool device_work;     /* some device has work to do, */
+    unsigned next_device; /* and this one is the first whose turn it is */
 
     struct console_port *console; /* kernel/console/console.h: where the UART's bytes go */
     struct log_subject log;       /* lines about it */
@@ -184,9 +185,6 @@ enum status vm_resume(struct vm *vm) MUST_CHECK;
 /* Begins to stop it; `why` is kept for `vms`. No effect when it is off or stopping already, but
  * for restart, which wins. */
 void vm_stop(struct vm *vm, bool restart, const char *why);
-/* It needs a frame and there is none: waits until there is (kernel/vm/wait_memory.c). */
-void vm_wait_for_memory(struct vm *vm);
-
 /* Whether its p2m is there. */
 static inline bool vm_has_memory(const struct vm *vm)
 {
@@ -198,56 +196,11 @@ static inline bool vm_is_up(const struct vm *vm)
     return vm->state == VM_RUN || vm->state == VM_PAUSED || vm->state == VM_NO_MEMORY;
 }
 
-/* Between vm.c and its parts. */
-static inline void vm_set_state(struct vm *vm, enum vm_state state)
-{
-    vm->state = state;
-    vm->sched.runs = state == VM_RUN;
-    vm->classes.runs = vm_is_up(vm);
-}
-/* build.c: where a VM's memory lies: below the devices' hole, and what does not fit there above
- * 4 GiB. Returns how many runs there are. */
-unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2]);
-/* Makes what comes next, or goes on with it; done when vm->built is VM_WHOLE. E_NOMEM: call it
- * again when there are frames. Other failures have been logged, if there is more to say than their
- * name. */
-enum status vm_build(struct vm *vm, const struct deadline *d) MUST_CHECK;
-/* Takes away what was made last. Disks must be quiet. True: call it again. */
-bool vm_take_down(struct vm *vm, const struct deadline *d);
 /* Frames of the whole machine beside its memory: what its vCPUs and its disks take. */
 uint64_t vm_overhead_frames(const struct vm *vm);
-enum status vm_devices_init(struct vm *vm) MUST_CHECK; /* platform.c */
-void vm_devices_fini(struct vm *vm);
-/* disk.c: the VM's n-th disk and its PCI device. E_BUSY, E_NOMEM: to be called again, the latter
- * when there are frames. A disk that was begun with, `made`, is to be ended. */
-enum status vm_disk_init(struct vm *vm, unsigned n, const struct deadline *until) MUST_CHECK;
-void vm_disk_fini(struct vm_disk *d);
-/* Frames that the VM's n-th disk takes, however little the guest has written aside. */
-unsigned vm_disk_frames(const struct vm *vm, unsigned n);
-/* A step of ending the disks of a VM that stops: what they have in flight ends, and what the VM
- * wrote goes to their media; an error is in the log then. To be called until true, when
- * vm->disk_work says so. */
-bool vm_disks_stop(struct vm *vm);
-/* A step of the disks' work: each in turn, all together as long as one step may take. Sets
- * vm->disk_work if there is more. */
-void vm_disks_work(struct vm *vm);
-/* All of them are to look for work. */
-void vm_disks_wake(struct vm *vm);
-/* Whether the bound on snapshots, and not the machine's memory, keeps a disk waiting. */
-bool vm_disks_wait_for_pool(const struct vm *vm);
-/* A step of dropping the snapshots; true: again. Nothing may be in flight. */
-bool vm_disks_drop_some(struct vm *vm, const struct deadline *until);
-extern const struct hvm_ops vm_hvm_ops;                   /* exits.c; ctx is the struct vcpu */
-void vm_exited(struct sched_vcpu *sv, enum hvm_exit why); /* exits.c; for struct sched_ops */
-void vm_irq_init(struct vm *vm);
-/* serial.c: the UART of a VM that is being built; and at boot its port of the console. */
-void vm_serial_init(struct vm *vm);
-void vm_serial_make(struct vm *vm);
-/* load.c: kernel into memory, and registers, in steps. E_NOMEM from either: call it again when
- * there are frames. The frames of kernel and initrd stay, over a restart too, until the VM is off
- * and vm_load_release is called; that has no effect when there are none. */
-enum status vm_load_begin(struct vm *vm) MUST_CHECK;
-enum status vm_load_step(struct vm *vm, const struct deadline *d, bool *done) MUST_CHECK;
-void vm_load_release(struct vm *vm);
+/* Frames that it holds in `,snapshot` disks. */
+uint64_t vm_disks_aside(const struct vm *vm);
+/* For the loop, now and then: what is looked after for all VMs. */
+bool vms_look(void *ctx);
 
 #endif

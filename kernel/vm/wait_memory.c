@@ -26,7 +26,7 @@
 #include "kernel/core/sched.h"
 #include "kernel/scan/scan.h"
 #include "kernel/storage/overlays.h"
-#include "kernel/vm/fold.h"
+#include "kernel/vm/internal.h"
 #include "mm/promise.h"
 #include "mm/ration.h"
 
@@ -64,18 +64,6 @@ void vm_memory_init(void)
 
 /* ---- the order ----------------------------------------------------------------------------- */
 
-uint64_t vm_memory_aside(const struct vm *vm)
-{
-    uint64_t held = 0;
-
-    for (unsigned k = 0; k < vm->config->n_disks; k++) {
-        const struct vm_disk *d = &vm->disks[k];
-
-        held += d->has_snapshot ? d->snapshot.cow.map.nodes + d->snapshot.cow.stats.chunks : 0;
-    }
-    return held;
-}
-
 static struct ration ration_of(struct vm *vm, uint64_t now_ns)
 {
     struct ration r = {0};
@@ -102,7 +90,7 @@ static void settle(uint64_t now_ns)
 {
     settled_ns = now_ns;
     for (unsigned i = 0; i < n_order; i++) {
-        order[i]->p2m.aside = vm_memory_aside(order[i]);
+        order[i]->p2m.aside = vm_disks_aside(order[i]);
         rations[i] = ration_of(order[i], now_ns);
     }
     ration_settle(rations, n_order);
@@ -158,13 +146,13 @@ static unsigned long long mib(uint64_t frames)
     return (frames + 255) >> 8;
 }
 
-enum status vm_memory_promise(struct vm *vm, const struct deadline *d)
+enum status vm_memory_promise(struct vm *vm, uint64_t overhead, const struct deadline *d)
 {
     const struct config_vm *c = vm->config;
     uint64_t wanted, promised = 0;
 
     promise_bound(&vm->p2m, c->memory_max > 0 ? c->memory_max >> PAGE_SHIFT : PROMISE_NO_BOUND);
-    vm->p2m.promise.overhead_max = vm_overhead_frames(vm);
+    vm->p2m.promise.overhead_max = overhead;
     enum status s = promise_make(&vm->p2m, c->memory_min >> PAGE_SHIFT, d, &wanted);
     if (s != E_NOMEM) {
         return s;
@@ -373,7 +361,7 @@ static void wake(struct vm *vm)
     }
     vm_set_state(vm, VM_RUN);
     vm_clock_go(vm);
-    vm_disks_wake(vm); /* a disk may be what wanted the frame */
+    vm_devices_wake(vm); /* a disk may be what wanted the frame */
     for (unsigned c = 0; c < vm->n_vcpus; c++) {
         if (!vm->vcpus[c].sched.halted) {
             sched_wake(&vm->vcpus[c].sched);
@@ -404,24 +392,23 @@ static void note_standstill(void)
     said_standstill = still;
 }
 
-bool vm_memory_work(void *ctx)
+bool vm_memory_settle(uint64_t now_ns)
 {
-    uint64_t now = clock_now_ns();
-    bool woke = false;
-
-    (void)ctx;
-    if (now - settled_ns < (waiting > 0 ? TRY_EVERY_NS : SETTLE_EVERY_NS)) {
+    if (now_ns - settled_ns < (waiting > 0 ? TRY_EVERY_NS : SETTLE_EVERY_NS)) {
         if (waiting > 0 && !timer.armed) {
             sched_arm(&timer, settled_ns + TRY_EVERY_NS); /* too soon, but it is not forgotten */
         }
         return false;
     }
     charge(&charge_hypervisor);
-    settle(now);
-    for (unsigned i = 0; i < n_order; i++) {
-        vm_fold_look(order[i]);
-        vm_sole_look(order[i], now);
-    }
+    settle(now_ns);
+    return true;
+}
+
+bool vm_memory_wake(uint64_t now_ns)
+{
+    bool woke = false;
+
     if (waiting == 0) {
         return false;
     }
@@ -429,7 +416,7 @@ bool vm_memory_work(void *ctx)
     for (unsigned i = 0; i < n_order && waiting > 0; i++) {
         struct vm *vm = order[i];
 
-        if (vm->waits && now - vm->waits_since_ns >= TRY_EVERY_NS && is_ready(vm, free)) {
+        if (vm->waits && now_ns - vm->waits_since_ns >= TRY_EVERY_NS && is_ready(vm, free)) {
             free -= MIN(free, wants_frames(vm->waits) ? GRANT_FRAMES : 0);
             woke = true;
             wake(vm);
@@ -437,7 +424,7 @@ bool vm_memory_work(void *ctx)
     }
     note_standstill();
     if (waiting > 0 && !timer.armed) {
-        sched_arm(&timer, now + 2 * TRY_EVERY_NS);
+        sched_arm(&timer, now_ns + 2 * TRY_EVERY_NS);
     }
     return woke;
 }
