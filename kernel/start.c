@@ -98,15 +98,6 @@ static void make_cache(void)
     }
 }
 
-/* The cache's blocks first: what an image gives has to be copied again. */
-static uint64_t reclaim(void *ctx, uint64_t want)
-{
-    (void)ctx;
-    uint64_t got = cache_reclaim(&machine_cache, want);
-
-    return got < want ? got + images_reclaim(want - got) : got;
-}
-
 static void start_vms(void)
 {
     for (unsigned i = 0; i < n_vms; i++) {
@@ -140,7 +131,8 @@ void kernel_run(const struct mb2_info *boot)
     monitor_init(&machine_config);
 
     bootmem_finish(&machine_frames); /* no boot_alloc below */
-    machine_frames.reclaim = reclaim;
+    frames_add_reclaimer(&machine_frames, cache_reclaim, &machine_cache);
+    frames_add_reclaimer(&machine_frames, images_reclaim, NULL); /* what it gives is copied again */
     init_groups();
     fold_init(&machine_fold, &machine_frames, rdtsc, &secrets, roots);
     machine_fold.cache = &machine_cache;

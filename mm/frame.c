@@ -71,6 +71,22 @@ void frames_mark_hyp(struct frames *f, mfn_t first, uint64_t n)
     }
 }
 
+void frames_add_reclaimer(struct frames *f, uint64_t (*give)(void *ctx, uint64_t want), void *ctx)
+{
+    ASSERT(f->n_reclaimers < FRAMES_RECLAIMERS);
+    f->reclaimers[f->n_reclaimers++] = (struct frames_reclaimer){give, ctx};
+}
+
+uint64_t frames_reclaim(struct frames *f, uint64_t want)
+{
+    uint64_t got = 0;
+
+    for (unsigned i = 0; i < f->n_reclaimers && got < want; i++) {
+        got += f->reclaimers[i].give(f->reclaimers[i].ctx, want - got);
+    }
+    return got;
+}
+
 /* Whether a frame is free, for this purpose. */
 static bool may_take(const struct frames *f)
 {
@@ -80,7 +96,7 @@ static bool may_take(const struct frames *f)
 enum status frames_alloc(struct frames *f, enum frame_state state, mfn_t *out)
 {
     if (!may_take(f)) {
-        if (!f->reclaim || f->reclaim(f->reclaim_ctx, 1) == 0 || !may_take(f)) {
+        if (frames_reclaim(f, 1) == 0 || !may_take(f)) {
             return E_NOMEM;
         }
     }

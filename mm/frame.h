@@ -99,6 +99,14 @@ struct frames_cache {
     void (*renew)(void *ctx, mfn_t mfn);
 };
 
+/* What gives frames back when one is wanted and none is free. */
+struct frames_reclaimer {
+    /* Gives back up to `want` frames and returns how many came free. Must not allocate. */
+    uint64_t (*give)(void *ctx, uint64_t want);
+    void *ctx;
+};
+#define FRAMES_RECLAIMERS 4
+
 struct frames {
     struct frame *table; /* indexed by mfn, 0 .. count-1 */
     uint64_t count;
@@ -111,10 +119,8 @@ struct frames {
     uint64_t shared_given; /* SHARED, and there whether guests map them or not (mm/fold/image) */
     uint64_t kept;         /* free frames that are kept for who was promised them (mm/promise) */
     bool draws;            /* what is allocated now may be of these */
-    /* Called when a frame is wanted and none is free: give back up to `want` frames, return how
-     * many. Set by the cache's owner; may be NULL. Must not allocate. */
-    uint64_t (*reclaim)(void *ctx, uint64_t want);
-    void *reclaim_ctx;
+    struct frames_reclaimer reclaimers[FRAMES_RECLAIMERS]; /* in the order they are asked */
+    unsigned n_reclaimers;
     /* Called before a frame with a flag of FRAME_F_INDEXED changes state or is freed: take it out
      * of the index. Set by mm/fold; may be NULL when nothing is ever indexed. */
     void (*unindex)(void *ctx, mfn_t mfn);
@@ -134,7 +140,16 @@ void frames_add_free(struct frames *f, mfn_t first, uint64_t n);
 void frames_mark_hyp(struct frames *f, mfn_t first, uint64_t n);
 
 /*
- * Takes a free frame (asking `reclaim` when there is none but the kept ones) into `state`, refs 1
+ * Adds a reclaimer behind those that there are: the first is asked for everything, the next for
+ * what the first does not give. So the order of adding is the order of what the frames are worth,
+ * the cheapest to get back first. At most FRAMES_RECLAIMERS.
+ */
+void frames_add_reclaimer(struct frames *f, uint64_t (*give)(void *ctx, uint64_t want), void *ctx);
+/* Asks the reclaimers in their order until `want` frames have come free; returns how many have. */
+uint64_t frames_reclaim(struct frames *f, uint64_t want);
+
+/*
+ * Takes a free frame (by frames_reclaim when there is none but the kept ones) into `state`, refs 1
  * (0 for HYP). Its bytes are not cleared. E_NOMEM when nothing could be had; *out is untouched
  * then.
  */

@@ -198,7 +198,7 @@ static enum status give_own(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t *out)
     if (s != OK) {
         return s;
     }
-    /* `reclaim` may have dropped other references meanwhile, but never this entry's. */
+    /* A reclaimer may have dropped other references meanwhile, but never this entry's. */
     if (was == FRAME_ZERO) {
         page_zero(frame_bytes(p->frames, mfn));
     } else {

@@ -116,9 +116,9 @@ enum status promise_make(struct p2m *p, uint64_t pages, const struct deadline *d
             return E_BUSY;
         }
         uint64_t want = MIN(own->missing, (uint64_t)RECLAIM_BATCH);
-        bool any = f->reclaim && f->reclaim(f->reclaim_ctx, want) > 0;
+        bool any = frames_reclaim(f, want) > 0;
         own->fruitless = any ? 0 : own->fruitless + 1;
-        if (!f->reclaim || own->fruitless >= FRUITLESS_CALLS) {
+        if (f->n_reclaimers == 0 || own->fruitless >= FRUITLESS_CALLS) {
             own->pages = own->before;
             own->missing = 0;
             promise_settle(p);

@@ -173,8 +173,9 @@ struct images_counts images_counts(void)
     return c;
 }
 
-uint64_t images_reclaim(uint64_t want)
+uint64_t images_reclaim(void *ctx, uint64_t want)
 {
+    (void)ctx;
     uint64_t got = 0;
 
     for (unsigned i = 0; i < n_images && got < want; i++) {

@@ -23,8 +23,8 @@ struct image *images_find(const char *module, bool initrd);
 /* Pages of an image have been mapped into a VM. */
 void images_mapped(uint64_t pages);
 struct images_counts images_counts(void);
-/* Up to `want` frames of images that no VM uses; returns how many. */
-uint64_t images_reclaim(uint64_t want);
+/* A reclaimer (mm/frame.h; ctx unused): up to `want` frames of images that no VM uses. */
+uint64_t images_reclaim(void *ctx, uint64_t want);
 /* For the audit: each reference that an image holds. */
 void images_references(struct yield *y, void (*found)(void *arg, mfn_t mfn), void *arg);
 

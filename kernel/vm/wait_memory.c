@@ -2,7 +2,7 @@
 /*
  * VMs that wait for a frame.
  *
- * By the time a VM gets here the cache has given its clean frames (frames.reclaim). All that wait
+ * By the time a VM gets here the cache has given its clean frames (frames_reclaim). All that wait
  * are in one order, that of their starts, and only the first is woken for the frames that come
  * free, by folding or at another VM's end; a later one, when there are more than the ones before it
  * may want (mm/ration.h). It goes on with the access that failed: nothing of the guest is lost. A

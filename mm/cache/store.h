@@ -163,7 +163,8 @@ struct cache {
 uint64_t cache_bytes(uint64_t n_max);
 /*
  * An empty cache of at most n_max blocks in `mem`, mode OFF, its bound at n_max; frames->cache is
- * set to it. The caller sets frames->reclaim to cache_reclaim. E_INVAL: n_max is 0 or 2^31 or more.
+ * set to it. The caller adds cache_reclaim to the frames' reclaimers. E_INVAL: n_max is 0 or 2^31
+ * or more.
  */
 enum status cache_init(struct cache *c, struct frames *frames, void *mem, uint64_t n_max,
                        uint64_t seed) MUST_CHECK;
@@ -224,7 +225,7 @@ void cache_scrub(struct cache *c, uint32_t e);
 void cache_invalidate(struct cache *c, uint32_t disk, uint64_t first, uint64_t n);
 /* Drops all VALID entries, dooms BUSY and DIRTY ones. */
 void cache_drop_all(struct cache *c);
-/* For frames.reclaim, ctx is the struct cache: evicts blocks until `want` frames have come free,
+/* A reclaimer of frames, ctx is the struct cache: evicts blocks until `want` frames have come free,
  * and returns how many have; fewer also when it has evicted dozens of blocks beyond those for
  * which a frame came free. */
 uint64_t cache_reclaim(void *ctx, uint64_t want);

@@ -210,8 +210,7 @@ static void stack_cache(struct hostile *h, bool fold)
     h->cache_mem = malloc(cache_bytes(CACHE_BLOCKS));
     h->pool_mem = aligned_alloc(16, ALIGN_UP(blkcache_bytes(POOL, POOL), 16));
     require(cache_init(&h->cache, &h->frames, h->cache_mem, CACHE_BLOCKS, 3) == OK);
-    h->frames.reclaim = cache_reclaim;
-    h->frames.reclaim_ctx = &h->cache;
+    frames_add_reclaimer(&h->frames, cache_reclaim, &h->cache);
     cache_set_mode(&h->cache, fold ? CACHE_FOLD : CACHE_OFF);
     require(blkcache_init(&h->bc, &h->cache, h->pool_mem, POOL, POOL) == OK);
     h->base.dev.id = 1;

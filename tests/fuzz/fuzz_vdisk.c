@@ -504,8 +504,7 @@ static void rig_up(uint32_t mode, uint32_t pool)
     r.cache_mem = malloc(cache_bytes(CACHE_ENTRIES));
     require(cache_init(&r.cache, &r.f, r.cache_mem, CACHE_ENTRIES, 3) == OK);
     r.fold.cache = &r.cache;
-    r.f.reclaim = cache_reclaim;
-    r.f.reclaim_ctx = &r.cache;
+    frames_add_reclaimer(&r.f, cache_reclaim, &r.cache);
     cache_set_mode(&r.cache, CACHE_FOLD);
     r.pool_mem = aligned_alloc(16, ALIGN_UP(blkcache_bytes(POOL, POOL), 16));
     require(blkcache_init(&r.bc, &r.cache, r.pool_mem, POOL, POOL) == OK);

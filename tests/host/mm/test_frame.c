@@ -98,8 +98,7 @@ static void test_reclaim_when_none_is_free(void **state)
     mfn_t m = MFN(77);
 
     fake_frames_init(&f, 4);
-    f.reclaim = give_back;
-    f.reclaim_ctx = &r;
+    frames_add_reclaimer(&f, give_back, &r);
     for (; r.n < 4; r.n++) {
         assert_int_equal(frames_alloc(&f, FRAME_CACHE, &r.held[r.n]), OK);
     }
@@ -111,6 +110,74 @@ static void test_reclaim_when_none_is_free(void **state)
     assert_int_equal(frames_alloc(&f, FRAME_HYP, &m), E_NOMEM);
     assert_int_equal(m.n, 77);
     assert_int_equal(r.calls, 5);
+    fake_frames_fini(&f);
+}
+
+struct giver {
+    struct frames *f;
+    mfn_t held[8];
+    unsigned n, calls;
+    uint64_t wanted; /* by the last call */
+};
+
+static uint64_t give_all_wanted(void *ctx, uint64_t want)
+{
+    struct giver *g = ctx;
+    uint64_t got = 0;
+
+    g->calls++;
+    g->wanted = want;
+    for (; got < want && g->n > 0; got++) {
+        frames_put(g->f, g->held[--g->n]);
+    }
+    return got;
+}
+
+/* The first gives all that it has before the next is asked, for the rest; one that gives nothing
+ * does not end the round. */
+static void test_reclaimers_in_their_order(void **state)
+{
+    (void)state;
+    struct frames f;
+    struct giver givers[3] = {{.n = 0}};
+    static const unsigned has[3] = {2, 0, 3};
+    mfn_t m = MFN(77);
+
+    fake_frames_init(&f, 5);
+    assert_int_equal(frames_reclaim(&f, 1), 0); /* there is none yet */
+    for (unsigned i = 0; i < 3; i++) {
+        givers[i].f = &f;
+        for (; givers[i].n < has[i]; givers[i].n++) {
+            assert_int_equal(frames_alloc(&f, FRAME_CACHE, &givers[i].held[givers[i].n]), OK);
+        }
+        frames_add_reclaimer(&f, give_all_wanted, &givers[i]);
+    }
+
+    assert_int_equal(frames_alloc(&f, FRAME_HYP, &m), OK);
+    assert_int_equal(givers[0].n, 1);
+    assert_int_equal(givers[1].calls, 0); /* the first gave enough */
+    assert_int_equal(givers[2].calls, 0);
+
+    assert_int_equal(frames_reclaim(&f, 3), 3);
+    assert_int_equal(givers[0].wanted, 3);
+    assert_int_equal(givers[1].wanted, 2);
+    assert_int_equal(givers[2].wanted, 2);
+    assert_int_equal(givers[0].n, 0);
+    assert_int_equal(givers[2].n, 1);
+    assert_int_equal(f.by_state[FRAME_FREE], 3);
+
+    assert_int_equal(frames_reclaim(&f, 9), 1); /* all there is */
+    assert_int_equal(givers[2].n, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(frames_alloc(&f, FRAME_HYP, &m), OK);
+    }
+    m = MFN(77);
+    assert_int_equal(frames_alloc(&f, FRAME_HYP, &m), E_NOMEM); /* each was asked in vain */
+    assert_int_equal(m.n, 77);
+    assert_int_equal(givers[0].calls, 4);
+    assert_int_equal(givers[1].calls, 3);
+    assert_int_equal(givers[2].calls, 3);
+    check(&f);
     fake_frames_fini(&f);
 }
 
@@ -206,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_states_add_up),
         cmocka_unit_test(test_last_put_and_last_unpin_free),
         cmocka_unit_test(test_reclaim_when_none_is_free),
+        cmocka_unit_test(test_reclaimers_in_their_order),
         cmocka_unit_test(test_content_order_is_memcmp),
         cmocka_unit_test(test_tree_stays_valid),
     };

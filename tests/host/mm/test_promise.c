@@ -412,7 +412,7 @@ static void fill_machine(void)
 {
     mfn_t mfn;
 
-    f.reclaim = reclaim;
+    frames_add_reclaimer(&f, reclaim, NULL);
     for (n_cached = 0; n_cached < ARRAY_LEN(cached); n_cached++) {
         assert_int_equal(frames_alloc(&f, FRAME_HYP, &cached[n_cached]), OK);
     }
@@ -475,12 +475,12 @@ static void test_cache_gives_at_times(void **state)
     (void)state;
     begin(90);
     fill_machine();
-    f.reclaim = reclaim_at_times;
+    f.reclaimers[0].give = reclaim_at_times;
     calls = 0;
     assert_int_equal(promise_make(&vms[0].p2m, 40, NULL, &wanted), OK);
     assert_true(promise_is_kept(&vms[0].p2m));
     /* Only when it gives nothing for long is there no more. */
-    f.reclaim = reclaim;
+    f.reclaimers[0].give = reclaim;
     calls = 0;
     assert_int_equal(promise_make(&vms[1].p2m, 40, NULL, &wanted), E_NOMEM);
     end();

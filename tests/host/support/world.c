@@ -592,8 +592,7 @@ void world_init(struct world *w, uint64_t frames)
 {
     memset(w, 0, sizeof(*w));
     fake_frames_init(&w->f, frames);
-    w->f.reclaim = give_back;
-    w->f.reclaim_ctx = w;
+    frames_add_reclaimer(&w->f, give_back, w);
     ASSERT(fold_roots(w->f.count) <= WORLD_ROOTS);
     fold_init(&w->fold, &w->f, NULL, &(struct random){.key = {1}}, w->roots);
     for (unsigned i = 0; i < WORLD_GROUPS; i++) {

@@ -645,8 +645,7 @@ static struct world *world_new(const struct bcw_options *o, struct bcw_source sr
     }
     w->cache_mem = malloc(cache_bytes(o->cache_max));
     CHECK(cache_init(&w->cache, &w->frames, w->cache_mem, o->cache_max, 42) == OK);
-    w->frames.reclaim = cache_reclaim;
-    w->frames.reclaim_ctx = &w->cache;
+    frames_add_reclaimer(&w->frames, cache_reclaim, &w->cache);
     cache_set_mode(&w->cache, CACHE_INCLUSIVE);
     w->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(o->n_jobs, o->n_ios), 16));
     CHECK(blkcache_init(&w->bc, &w->cache, w->pool, o->n_jobs, o->n_ios) == OK);

@@ -480,8 +480,7 @@ static void stack_cache(struct world *w)
         return;
     }
     REQUIRE(cache_init(&w->cache, &w->frames, w->cache_mem, CACHE_BLOCKS, 5) == OK);
-    w->frames.reclaim = cache_reclaim;
-    w->frames.reclaim_ctx = &w->cache;
+    frames_add_reclaimer(&w->frames, cache_reclaim, &w->cache);
     cache_set_mode(&w->cache, CACHE_FOLD);
     REQUIRE(blkcache_init(&w->bc, &w->cache, w->pool_mem, CACHE_JOBS, CACHE_IOS) == OK);
     turn_writing(w);

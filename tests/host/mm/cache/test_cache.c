@@ -30,8 +30,7 @@ static void set_up(void)
     arena_add(&frames, 0, FREE_FRAMES, 1);
     mem = malloc(cache_bytes(ROOM));
     assert_int_equal(cache_init(&c, &frames, mem, ROOM, 99), OK);
-    frames.reclaim = cache_reclaim;
-    frames.reclaim_ctx = &c;
+    frames_add_reclaimer(&frames, cache_reclaim, &c);
     cache_set_mode(&c, CACHE_INCLUSIVE);
 }
 

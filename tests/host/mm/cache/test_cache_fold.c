@@ -128,8 +128,7 @@ static void rig_init(struct rig *r, uint64_t seed)
     r->cache_mem = malloc(cache_bytes(BLOCKS));
     assert_int_equal(cache_init(&r->cache, &r->f, r->cache_mem, BLOCKS, seed), OK);
     r->fold.cache = &r->cache;
-    r->f.reclaim = cache_reclaim;
-    r->f.reclaim_ctx = &r->cache;
+    frames_add_reclaimer(&r->f, cache_reclaim, &r->cache);
     cache_set_mode(&r->cache, CACHE_FOLD);
     r->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(4, 4), 16));
     assert_int_equal(blkcache_init(&r->bc, &r->cache, r->pool, 4, 4), OK);

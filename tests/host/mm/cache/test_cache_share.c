@@ -48,8 +48,7 @@ static void rig_init(struct rig *r, uint64_t max)
     arena_add(&r->f, 0, FRAMES, 1);
     r->mem = malloc(cache_bytes(ROOM));
     assert_int_equal(cache_init(&r->c, &r->f, r->mem, ROOM, 3), OK);
-    r->f.reclaim = cache_reclaim;
-    r->f.reclaim_ctx = &r->c;
+    frames_add_reclaimer(&r->f, cache_reclaim, &r->c);
     cache_set_max(&r->c, max);
     cache_set_mode(&r->c, CACHE_FOLD);
 }

@@ -435,8 +435,7 @@ static void disk_up(struct scene *s, enum cache_mode mode)
     assert_int_equal(cache_init(&s->cache, &s->f, s->cache_mem, ROOM, 1), OK);
     cache_set_mode(&s->cache, mode);
     s->fold.cache = &s->cache;
-    s->f.reclaim = cache_reclaim;
-    s->f.reclaim_ctx = &s->cache;
+    frames_add_reclaimer(&s->f, cache_reclaim, &s->cache);
     for (unsigned b = 0; b < BLOCKS; b++) {
         s->disk[b][0] = (uint8_t)(b % 3);
         s->disk[b][8] = (uint8_t)(b / 3 % 3);

@@ -75,8 +75,7 @@ static void set_up_on(uint64_t sectors, uint64_t readahead_pages)
     g->mem = malloc(cache_bytes(CACHE_FRAMES));
     g->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(64, 64), 16));
     assert_int_equal(cache_init(&g->cache, &g->frames, g->mem, CACHE_FRAMES, 1), OK);
-    g->frames.reclaim = cache_reclaim;
-    g->frames.reclaim_ctx = &g->cache;
+    frames_add_reclaimer(&g->frames, cache_reclaim, &g->cache);
     cache_set_mode(&g->cache, CACHE_INCLUSIVE);
     assert_int_equal(blkcache_init(&g->bc, &g->cache, g->pool, 64, 64), OK);
     g->leaf = (struct blk_dev){.ops = &lower_ops, .sectors = sectors};

@@ -84,8 +84,7 @@ static void switch_on(struct rig *r)
     arena_add(&r->frames, 0, FREE, 1);
     frames_mark_hyp(&r->frames, MFN(BUFFERS), SLOTS * 4);
     assert_int_equal(cache_init(&r->cache, &r->frames, r->mem, ROOM, 9), OK);
-    r->frames.reclaim = cache_reclaim;
-    r->frames.reclaim_ctx = &r->cache;
+    frames_add_reclaimer(&r->frames, cache_reclaim, &r->cache);
     cache_set_mode(&r->cache, CACHE_INCLUSIVE);
     assert_int_equal(blkcache_init(&r->bc, &r->cache, r->pool, 8, 8), OK);
     blkcache_dev_init(&r->dev, &r->bc, &r->disk.dev);

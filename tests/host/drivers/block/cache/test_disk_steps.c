@@ -150,8 +150,7 @@ static void set_up(struct rig *g, bool cache, enum cache_mode mode, bool back, b
     if (cache) {
         g->cache_mem = malloc(cache_bytes(BLOCKS));
         assert_int_equal(cache_init(&g->cache, f, g->cache_mem, BLOCKS, 5), OK);
-        f->reclaim = cache_reclaim;
-        f->reclaim_ctx = &g->cache;
+        frames_add_reclaimer(f, cache_reclaim, &g->cache);
         cache_set_mode(&g->cache, mode);
         g->pool_mem = aligned_alloc(16, ALIGN_UP(blkcache_bytes(64, 64), 16));
         assert_int_equal(blkcache_init(&g->bc, &g->cache, g->pool_mem, 64, 64), OK);

@@ -143,8 +143,7 @@ static struct rig *rig_new(enum kind kind, enum cache_mode mode, bool back,
     }
     r->cache_mem = malloc(cache_bytes(FRAMES));
     assert_int_equal(cache_init(&r->cache, &r->f, r->cache_mem, FRAMES, 5), OK);
-    r->f.reclaim = cache_reclaim;
-    r->f.reclaim_ctx = &r->cache;
+    frames_add_reclaimer(&r->f, cache_reclaim, &r->cache);
     /* An overlay's store is its VM's alone, and may be folded with its memory: what room that
      * leaves for the other blocks is seen by all. So there is plenty. */
     cache_set_max(&r->cache, kind == OVERLAY ? FRAMES : CACHED);

@@ -97,8 +97,7 @@ static struct rig *rig_new(uint64_t seed)
     frames_mark_hyp(&r->frames, MFN(BUFFERS), VMS);
     r->cache_mem = malloc(cache_bytes(FRAMES));
     assert_int_equal(cache_init(&r->cache, &r->frames, r->cache_mem, FRAMES, seed), OK);
-    r->frames.reclaim = cache_reclaim;
-    r->frames.reclaim_ctx = &r->cache;
+    frames_add_reclaimer(&r->frames, cache_reclaim, &r->cache);
     cache_set_mode(&r->cache, CACHE_FOLD);
     r->pool_mem = aligned_alloc(16, ALIGN_UP(blkcache_bytes(16, 16), 16));
     assert_int_equal(blkcache_init(&r->bc, &r->cache, r->pool_mem, 16, 16), OK);

@@ -72,8 +72,7 @@ static void fold_rig_init(struct fold_rig *f)
     tvblk_init(f->r, RAM_PAGES + 200, RAM_PAGES, SECTORS, 4);
     f->cache_mem = malloc(cache_bytes(FOLD_BLOCKS));
     assert_int_equal(cache_init(&f->cache, &f->r->g.frames, f->cache_mem, FOLD_BLOCKS, 5), OK);
-    f->r->g.frames.reclaim = cache_reclaim;
-    f->r->g.frames.reclaim_ctx = &f->cache;
+    frames_add_reclaimer(&f->r->g.frames, cache_reclaim, &f->cache);
     cache_set_mode(&f->cache, CACHE_FOLD);
     f->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(8, 8), 16));
     assert_int_equal(blkcache_init(&f->bc, &f->cache, f->pool, 8, 8), OK);
