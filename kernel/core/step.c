@@ -25,6 +25,11 @@ struct deadline step_begin(void)
     return (struct deadline){.now_ns = now, .end_ns = rdtsc() + ticks};
 }
 
+struct deadline step_begin_of(uint64_t ns)
+{
+    return (struct deadline){.now_ns = now, .end_ns = rdtsc() + clock_ns_to_ticks(ns)};
+}
+
 void step_note(const char *what, const char *whose, uint64_t ns)
 {
     max_ns = MAX(max_ns, ns);

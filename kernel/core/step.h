@@ -17,6 +17,8 @@
 
 /* A step begins now. The clock is the TSC itself, as it is read between two pages. */
 struct deadline step_begin(void);
+/* Likewise, one that may take ns. */
+struct deadline step_begin_of(uint64_t ns);
 
 /* A step has ended that took ns. `what` and `whose`, which may be NULL, are for the message; both
  * are read at once. */

@@ -9,13 +9,13 @@
 #include "kernel/core/charge.h"
 #include "kernel/core/machine.h"
 #include "kernel/core/sched.h"
+#include "kernel/core/step.h"
 #include "kernel/scan/classes.h"
 #include "mm/fold/pace.h"
 
-/* The longest that a guest is to wait behind the scanner. What pages cost varies, so the clock is
- * looked at after each few. */
+/* The longest that a guest is to wait behind the scanner, but for the page that is under way then.
+ */
 #define BURST_NS UINT64_C(500000)
-#define CLOCK_PAGES 4u
 /* So long after the last burst, or when so many wait, hints are worth a burst of their own. */
 #define HINTS_NS UINT64_C(5000000)
 #define HINTS_ENOUGH 64u
@@ -142,10 +142,10 @@ static uint64_t next_ns(bool busy)
 }
 
 /* fold_step, and a note of where in a pass that leaves us. */
-static unsigned step(unsigned budget)
+static unsigned step(unsigned budget, const struct deadline *until)
 {
     uint64_t before = machine_fold.full_scans;
-    unsigned done = fold_step(&machine_fold, budget);
+    unsigned done = fold_step(&machine_fold, budget, until);
 
     under_way = machine_fold.full_scans == before && (under_way || done > 0);
     if (machine_fold.full_scans != before) {
@@ -179,8 +179,9 @@ bool scan_passes_stop(void)
     return any;
 }
 
-/* A few pages; false when a pass has ended, or there is nothing to scan. */
-static bool whole_step(void)
+/* As far as the burst goes, or the pass; false when a pass has ended, or there is nothing to scan.
+ */
+static bool whole_step(const struct deadline *until)
 {
     uint64_t before = machine_fold.full_scans;
 
@@ -188,7 +189,7 @@ static bool whole_step(void)
         whole.begun = true;
         whole.event(0);
     }
-    unsigned done = step(CLOCK_PAGES);
+    unsigned done = step(UINT_MAX, until);
     if (machine_fold.full_scans != before) {
         if (whole.begun) {
             whole.ended++;
@@ -212,25 +213,20 @@ static void tell_pass(void)
     }
 }
 
-static void whole_burst(uint64_t start)
+static void whole_burst(void)
 {
     bool run = machine_fold.on.run;
-    uint64_t now;
+    struct deadline until = step_begin_of(BURST_NS);
 
     if (whole.owed) {
         tell_pass();
         return;
     }
     machine_fold.on.run = true;
-    do {
-        bool more = whole_step();
-        now = clock_now_ns();
-        if (!more) {
-            break;
-        }
-    } while (now - start < BURST_NS);
+    while (whole_step(&until) && !deadline_passed(&until)) {
+    }
     machine_fold.on.run = run;
-    pace_drop(&pace, now);
+    pace_drop(&pace, clock_now_ns());
 }
 
 /* ---- in bursts ----------------------------------------------------------------------------- */
@@ -248,27 +244,19 @@ static void end_burst(struct pace_burst *b, unsigned pages, unsigned flags)
 static void fold_burst(uint64_t start, unsigned flags)
 {
     struct pace_burst b = {.start_ns = start};
+    struct deadline until = step_begin_of(BURST_NS);
     uint32_t n = pace_pages(&pace, start, flags);
 
     if (n > 0) {
         uint64_t before = machine_fold.full_scans;
-        unsigned done = 0, some;
-        do {
-            some = step(MIN(n - done, CLOCK_PAGES));
-            done += some;
-            b.pass_over = machine_fold.full_scans != before;
-        } while (some > 0 && done < n && !b.pass_over && clock_now_ns() - start < BURST_NS);
+        unsigned done = step(n, &until);
+        b.pass_over = machine_fold.full_scans != before;
         b.progress = fold_progress(&machine_fold, PACE_WHOLE);
         end_burst(&b, done, flags);
     } else if (start >= hints_next_ns(flags)) {
         flags |= PACE_URGENT;
         n = pace_pages(&pace, start, flags);
-        unsigned done = 0, some;
-        do {
-            some = fold_step_hints(&machine_fold, MIN(n - done, CLOCK_PAGES));
-            done += some;
-        } while (some > 0 && done < n && clock_now_ns() - start < BURST_NS);
-        end_burst(&b, done, flags);
+        end_burst(&b, fold_step_hints(&machine_fold, n, &until), flags);
     }
 }
 
@@ -289,7 +277,7 @@ static void burst(bool busy)
     unsigned flags = pace_flags(busy);
 
     if (whole.n > 0) {
-        whole_burst(start);
+        whole_burst();
         return;
     }
     if (!is_on()) {

@@ -307,7 +307,7 @@ static bool scan_on(struct fold *f)
     return f->cached_left > 0 && (fold_cached_step(f), true);
 }
 
-unsigned fold_step(struct fold *f, unsigned budget)
+unsigned fold_step(struct fold *f, unsigned budget, const struct deadline *until)
 {
     unsigned done = 0;
 
@@ -335,6 +335,9 @@ unsigned fold_step(struct fold *f, unsigned budget)
             f->block_credit = MIN(f->block_credit + HINTS_A_STEP, HINTS_A_PASS);
         }
         done++;
+        if (deadline_passed(until)) {
+            break;
+        }
     }
     fold_bracket_end(f);
     if (f->ticks) {
@@ -348,19 +351,20 @@ uint32_t fold_hints(const struct fold *f)
     return f->on.run && f->maps && !is_between(f) ? f->n_hints : 0;
 }
 
-unsigned fold_step_hints(struct fold *f, unsigned budget)
+unsigned fold_step_hints(struct fold *f, unsigned budget, const struct deadline *until)
 {
-    uint32_t n = MIN(fold_hints(f), budget);
+    uint32_t n = MIN(fold_hints(f), budget), done = 0;
     uint64_t start = f->ticks ? f->ticks() : 0;
 
-    for (uint32_t i = 0; i < n; i++) {
+    while (done < n && (done == 0 || !deadline_passed(until))) {
         take_hint(f);
+        done++;
     }
     fold_bracket_end(f);
     if (f->ticks) {
         f->scan_ticks += f->ticks() - start;
     }
-    return n;
+    return done;
 }
 
 /* ---- counters ------------------------------------------------------------------------------ */

@@ -39,6 +39,7 @@
 #ifndef MM_FOLD_FOLD_H
 #define MM_FOLD_FOLD_H
 
+#include "base/deadline.h"
 #include "base/status.h"
 #include "base/types.h"
 #include "mm/content/content.h"
@@ -130,7 +131,7 @@ struct fold {
     uint64_t todo[P2M_REGION_WORDS];   /* and these of its pages are still to be looked at */
     uint64_t settle[P2M_REGION_WORDS]; /* likewise, written since the last pass: to be noted */
     uint64_t called[P2M_REGION_WORDS]; /* and these, which rest, for the cache's sake */
-    unsigned glances;                  /* cheap looks not yet charged to the budget */
+    unsigned way; /* work on the way to pages that is not yet charged to the budget */
     struct fold_hint hints[FOLD_HINTS];
     uint32_t hint_first, n_hints;
     uint32_t hint_credit;  /* so many are taken before the pass has to go on */
@@ -176,10 +177,11 @@ enum status fold_forget(struct fold *f, struct share_group *g) MUST_CHECK;
 
 /*
  * Does at most `budget` pages' worth of work (a page visited, or about as much of anything else)
- * and returns how much it did: less than `budget` at the end of a pass, 0 when switched off or when
- * there is nothing to scan.
+ * and returns how much it did: less than `budget` at the end of a pass, or when `until` has passed,
+ * 0 when switched off or when there is nothing to scan. It looks at `until` after each page's worth
+ * and before none, so that any step gets on.
  */
-unsigned fold_step(struct fold *f, unsigned budget);
+unsigned fold_step(struct fold *f, unsigned budget, const struct deadline *until);
 
 /*
  * A disk read into the page is done, its content has arrived whole: it is noted as from a disk, and
@@ -191,7 +193,7 @@ void fold_hint(struct fold *f, struct p2m *p, gfn_t gfn);
 /* The hints that wait and can be taken now, and the part of fold_step that takes up to `budget` of
  * them and leaves the pass where it is. */
 uint32_t fold_hints(const struct fold *f);
-unsigned fold_step_hints(struct fold *f, unsigned budget);
+unsigned fold_step_hints(struct fold *f, unsigned budget, const struct deadline *until);
 
 /* How far the pass under way has come: the part of memory behind it, of `whole` (at most 2^16). */
 uint32_t fold_progress(const struct fold *f, uint32_t whole);

@@ -5,7 +5,7 @@
  * them stands an upper rate, `scan.pages` pages and then a sleep of `scan.sleep`.
  *
  *     n = pace_pages(&pace, now, flags);
- *     if n > 0: fold_step(f, n); pace_done(&pace, &what_it_did);
+ *     if n > 0: fold_step(f, n, &burst_end); pace_done(&pace, &what_it_did);
  *     come back at pace_next(&pace, flags)
  *
  * The work of a pass, as far as it can be told from the last ones and from how this one goes, is

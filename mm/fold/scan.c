@@ -10,8 +10,12 @@
 #include "mm/fold/page.h"
 #include "mm/fold/rest.h"
 
-/* Looks at a region or a resting page that led to nothing: so many count as one page. */
-#define GLANCES 16u
+/* Work on the way to the next page that is due: so much of it counts as one page. */
+#define WAY_PAGE 512u
+/* A look at a region or a resting page that led to nothing, or for a page that is not there; and a
+ * region in which nothing was ever touched. */
+#define WAY_GLANCE 32u
+#define WAY_HOLE 1u
 /* Written pages whose marks are taken for the price of one page that is looked at. */
 #define SETTLE_PAGES 16u
 
@@ -33,9 +37,15 @@ static bool wakes(const struct fold *f)
     return !f->on.backoff || f->full_scans % FOLD_ROUND == 0;
 }
 
-static bool glance(struct fold *f)
+/* Some work on the way. True: with what went before it is a page's worth. */
+static bool pay(struct fold *f, unsigned way)
 {
-    return ++f->glances % GLANCES == 0;
+    f->way += way;
+    if (f->way < WAY_PAGE) {
+        return false;
+    }
+    f->way -= WAY_PAGE;
+    return true;
 }
 
 /* Makes the pages of the next region due for fold_scan_all. False: none is left. */
@@ -53,7 +63,7 @@ static bool make_due(struct fold *f, struct p2m *p)
             memset(notes->resting, 0, sizeof(notes->resting));
             return true;
         }
-        if (glance(f)) {
+        if (pay(f, WAY_HOLE)) {
             return true;
         }
     }
@@ -101,7 +111,7 @@ static bool next_mapped(struct fold *f)
             fold_rest_look(f, p, gfn, e.mfn);
             return true;
         }
-        if (glance(f)) {
+        if (pay(f, WAY_GLANCE)) {
             return true;
         }
     }
@@ -128,21 +138,18 @@ static bool settle_written(struct fold *f)
 /*
  * Takes stock of the region at f->next. What was written since the last pass is due in the next
  * one, if it stays clean that long; what was due in this one and is still clean goes to f->todo,
- * and what rests, but is called, to f->called. False: nothing to do here, for the price of a
- * glance.
+ * and what rests, but is called, to f->called. False: nothing to do here.
  */
 static bool enter_region(struct fold *f)
 {
     struct p2m *p = f->cursor;
     struct p2m_notes *notes = p2m_notes(p, f->next);
-    bool wake = wakes(f), calls = f->alone[0].any, harvested = p2m_harvest(p, f->next);
+    bool wake = wakes(f), calls = f->alone[0].any;
     uint64_t any = 0;
 
     for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
         any |= notes->written[i] | notes->pending[i] | (wake || calls ? notes->resting[i] : 0);
     }
-    f->regions_harvested += harvested;
-    f->regions_passed += !harvested;
     if (!any) {
         return false;
     }
@@ -160,7 +167,6 @@ static bool enter_region(struct fold *f)
         notes->written[i] = 0;
         f->settle[i] = written;
     }
-    f->in_region = true;
     return true;
 }
 
@@ -177,6 +183,9 @@ static bool next_todo(struct fold *f)
             f->todo[i] &= f->todo[i] - 1;
             if (p->ops->lookup(p->ctx, gfn, &e) == OK) {
                 fold_page(f, p, gfn, e.mfn, false);
+                return true;
+            }
+            if (pay(f, WAY_GLANCE)) {
                 return true;
             }
         }
@@ -199,6 +208,9 @@ static bool next_called(struct fold *f)
                 fold_rest_look(f, p, gfn, e.mfn);
                 return true;
             }
+            if (pay(f, WAY_GLANCE)) {
+                return true;
+            }
         }
     }
     return false;
@@ -219,11 +231,18 @@ static bool next_due(struct fold *f)
             f->next = GFN(f->next.n + P2M_REGION_PAGES);
         } else if (!p2m_notes(f->cursor, f->next)) {
             f->next = GFN(f->next.n + P2M_REGION_PAGES);
-        } else if (enter_region(f)) {
-            return true; /* reading 512 dirty bits costs about what looking at a page does */
+            if (pay(f, WAY_HOLE)) {
+                return true;
+            }
         } else {
-            f->next = GFN(f->next.n + P2M_REGION_PAGES);
-            if (glance(f)) {
+            bool harvested = p2m_harvest(f->cursor, f->next);
+
+            f->regions_harvested += harvested;
+            f->regions_passed += !harvested;
+            f->in_region = enter_region(f);
+            f->next = GFN(f->next.n + (f->in_region ? 0 : P2M_REGION_PAGES));
+            /* Reading 512 dirty bits costs about what looking at a page does. */
+            if (f->in_region || harvested || pay(f, WAY_GLANCE)) {
                 return true;
             }
         }

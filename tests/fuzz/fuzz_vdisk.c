@@ -620,7 +620,7 @@ static void step(struct input *in)
         guest_read(v, in);
         break;
     case 10:
-        fold_step(&r.fold, 1 + take(in, 1) % 80);
+        fold_step(&r.fold, 1 + take(in, 1) % 80, NULL);
         break;
     case 11:
         turn(in);

@@ -273,7 +273,7 @@ static void do_pass(unsigned pass)
     }
     uint64_t scans = fold.full_scans, began = cpu_ns();
     while (fold.full_scans == scans) {
-        if (fold_step(&fold, STEP_PAGES) == 0) {
+        if (fold_step(&fold, STEP_PAGES, NULL) == 0) {
             break; /* switched off */
         }
     }

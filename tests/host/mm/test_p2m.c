@@ -96,7 +96,7 @@ static void settle(struct world *w)
     uint64_t until = w->fold.full_scans + 3;
 
     while (w->fold.full_scans < until) {
-        fold_step(&w->fold, 8);
+        fold_step(&w->fold, 8, NULL);
     }
 }
 

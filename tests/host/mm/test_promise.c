@@ -81,7 +81,7 @@ static enum status write_page(unsigned vm, uint64_t gfn, uint8_t value)
 static void scan(void)
 {
     for (unsigned i = 0; i < 40; i++) {
-        (void)fold_step(&fold, 50);
+        (void)fold_step(&fold, 50, NULL);
     }
 }
 

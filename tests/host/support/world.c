@@ -226,7 +226,7 @@ static void vm_destroy(struct world *w, unsigned i, bool in_steps)
         if (!w->starving) { /* the free list is hidden then */
             world_audit(w);
         }
-        fold_step(&w->fold, 2);
+        fold_step(&w->fold, 2, NULL);
         race(w, &v->map); /* what is gone from the map is gone from its CPUs */
     }
     p2m_drop_all(&v->p2m);
@@ -551,7 +551,7 @@ static void operation(struct world *w)
         world_disk_write(w, vm);
         break;
     default:
-        fold_step(&w->fold, 1 + world_byte(w) % 12);
+        fold_step(&w->fold, 1 + world_byte(w) % 12, NULL);
         break;
     }
 }
@@ -702,7 +702,7 @@ void world_settle(struct world *w)
      * two pages were taken for volatile while the other was looked at, another one. */
     uint64_t until = w->fold.full_scans + 4;
     while (w->fold.maps && w->fold.full_scans < until) {
-        fold_step(&w->fold, 7);
+        fold_step(&w->fold, 7, NULL);
     }
     world_audit(w);
 

@@ -98,7 +98,7 @@ void scene_passes(struct world *w, unsigned n)
     uint64_t until = w->fold.full_scans + n;
 
     while (w->fold.full_scans < until) {
-        fold_step(&w->fold, 1000);
+        fold_step(&w->fold, 1000, NULL);
     }
 }
 

@@ -101,7 +101,7 @@ static void scene_init(struct scene *s, bool by_hash)
         }
     }
     while (w->fold.full_scans < 2 || w->fold.unstable < 12 || w->fold.phase != FOLD_SCAN) {
-        fold_step(&w->fold, 1);
+        fold_step(&w->fold, 1, NULL);
     }
     s->shared = slot(s, 0, 1)->mfn;
     s->private = slot(s, 0, 2)->mfn;

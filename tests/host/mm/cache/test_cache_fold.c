@@ -396,7 +396,7 @@ static void step(struct rig *r)
         give_back(r);
         break;
     case 5:
-        (void)fold_step(&r->fold, 1 + rnd_below(&r->rnd, 2 * VMS * PAGES));
+        (void)fold_step(&r->fold, 1 + rnd_below(&r->rnd, 2 * VMS * PAGES), NULL);
         break;
     case 6:
         write_block(r, v, g);

@@ -175,7 +175,7 @@ static void test_detach_in_the_middle_of_a_pass(void **state)
     scene_fill(&w, 2, 1, 5);
     scene_passes(&w, 1);
     while (w.fold.unstable == 0) {
-        fold_step(&w.fold, 1);
+        fold_step(&w.fold, 1, NULL);
     }
     fold_detach(&w.fold, &w.vms[0].p2m);
     scene_passes(&w, 1);
@@ -200,12 +200,12 @@ static void test_budget_bounds_a_step(void **state)
     }
     for (unsigned i = 0; i < 200; i++) {
         uint64_t before = w.fold.pages_scanned;
-        unsigned done = fold_step(&w.fold, 3);
+        unsigned done = fold_step(&w.fold, 3, NULL);
         assert_true(done <= 3);
         assert_true(w.fold.pages_scanned - before <= done);
     }
     assert_true(w.fold.full_scans > 5);
-    assert_int_equal(fold_step(&w.fold, 0), 0);
+    assert_int_equal(fold_step(&w.fold, 0, NULL), 0);
     world_fini(&w);
 }
 
@@ -250,7 +250,7 @@ static void test_frames_leave_during_teardown(void **state)
         scene_passes(&w, 2);
         assert_int_equal(w.fold.unstable, 3 * WORLD_PAGES);
         assert_int_equal(w.fold.phase, FOLD_TEARDOWN);
-        fold_step(&w.fold, steps);
+        fold_step(&w.fold, steps, NULL);
         /* From the high end: the teardown comes from the low one. */
         for (unsigned vm = 3; vm-- > 0;) {
             while (p2m_drop_some(&w.vms[vm].p2m, 1, NULL)) {
@@ -326,11 +326,11 @@ static void test_switch_off_and_clock(void **state)
     to = w.fold.on;
     to.run = false;
     fold_switch(&w.fold, &to);
-    assert_int_equal(fold_step(&w.fold, 10), 0);
+    assert_int_equal(fold_step(&w.fold, 10, NULL), 0);
     to.run = true;
     fold_switch(&w.fold, &to);
     w.fold.ticks = fake_ticks;
-    assert_true(fold_step(&w.fold, 10) > 0);
+    assert_true(fold_step(&w.fold, 10, NULL) > 0);
     assert_true(scene_counters(&w).scan_ticks >= 10);
     world_fini(&w);
 }

@@ -31,7 +31,7 @@ static void zeroes(enum fold_index index, enum fold_volatility volatility)
     (void)scene_put(&w, 2, 0, 0);
     cache_set_mode(&w.cache, CACHE_FOLD);
     scene_adopt(&w, 0, 3, 2);
-    (void)fold_step(&w.fold, 10);
+    (void)fold_step(&w.fold, 10, NULL);
     world_audit(&w);
     assert_int_equal(w.cache.zeroes, 2);
     assert_int_equal(scene_frame(&w, alone)->state, FRAME_FREE);
@@ -54,7 +54,7 @@ static void stable(enum fold_index index, enum fold_volatility volatility)
     assert_int_equal(scene_frame(&w, shared)->state, FRAME_SHARED);
     mfn_t block = scene_put(&w, 1, 9, 0);
     mfn_t other = scene_put(&w, 2, 9, 1); /* of another group: stays */
-    (void)fold_step(&w.fold, 10);
+    (void)fold_step(&w.fold, 10, NULL);
     world_audit(&w);
     assert_int_equal(scene_frame_of(&w, 1).n, shared.n);
     assert_int_equal(scene_frame(&w, block)->state, FRAME_FREE);
@@ -79,10 +79,10 @@ static void unstable(enum fold_index index, enum fold_volatility volatility)
     scene_fill(&w, 0, 3, 9);
     scene_fill(&w, 3, 3, 9); /* another group's */
     while (!(scene_frame(&w, scene_frame_at(&w, 0, 3))->flags & FRAME_F_UNSTABLE)) {
-        fold_step(&w.fold, 1);
+        fold_step(&w.fold, 1, NULL);
     }
     mfn_t page = scene_frame_at(&w, 0, 3), block = scene_put(&w, 1, 9, 0);
-    (void)fold_step(&w.fold, 1);
+    (void)fold_step(&w.fold, 1, NULL);
     world_audit(&w);
     assert_int_equal(scene_frame_at(&w, 0, 3).n, block.n);
     assert_int_equal(scene_frame(&w, page)->state, FRAME_FREE);
@@ -101,12 +101,12 @@ static void alone(enum fold_index index, enum fold_volatility volatility)
 
     begin(&w, index, volatility);
     mfn_t block = scene_put(&w, 1, 9, 0);
-    (void)fold_step(&w.fold, 5);
+    (void)fold_step(&w.fold, 5, NULL);
     assert_true(scene_frame(&w, block)->flags & FRAME_F_STABLE);
     assert_int_equal(scene_frame(&w, block)->state, FRAME_CACHE);
     assert_int_equal(scene_counters(&w).pages_shared, 0); /* nobody shares it yet */
     mfn_t second = scene_put(&w, 2, 9, 0);
-    (void)fold_step(&w.fold, 5);
+    (void)fold_step(&w.fold, 5, NULL);
     world_audit(&w);
     mfn_t left = scene_frame(&w, block)->state == FRAME_FREE ? second : block;
     assert_int_equal(scene_frame_of(&w, 1).n, left.n);
@@ -138,7 +138,7 @@ static void mapped_both(enum fold_index index, enum fold_volatility volatility)
         fold_hint(&w.fold, &w.vms[1].p2m, GFN(1 + b));
     }
     while (w.fold.n_hints > 0) {
-        (void)fold_step(&w.fold, 1); /* nothing but them */
+        (void)fold_step(&w.fold, 1, NULL); /* nothing but them */
     }
     world_audit(&w);
     struct fold_counters c = scene_counters(&w);
@@ -177,7 +177,7 @@ static void test_collisions(void **state)
     begin(&w, FOLD_HASH, FOLD_DIRTY);
     w.fold.unit = &unit;
     mfn_t first = scene_put(&w, 1, 9, 0), second = scene_put(&w, 2, 8, 0);
-    (void)fold_step(&w.fold, 2);
+    (void)fold_step(&w.fold, 2, NULL);
     assert_int_equal(scene_frame_of(&w, 1).n, first.n);
     assert_int_equal(scene_frame_of(&w, 2).n, second.n);
     assert_true(scene_frame(&w, first)->flags & FRAME_F_STABLE);
@@ -261,7 +261,7 @@ static void test_budget(void **state)
     for (unsigned b = 0; b < 8; b++) {
         (void)scene_put(&w, b, (uint8_t)(b + 1), 0);
     }
-    (void)fold_step(&w.fold, 3);
+    (void)fold_step(&w.fold, 3, NULL);
     assert_int_equal(w.fold.blocks_scanned, 3);
     assert_int_equal(w.cache.n_new, 5);
     uint64_t scans = w.fold.full_scans;
@@ -269,20 +269,20 @@ static void test_budget(void **state)
         cache_remove(&w.cache,
                      cache_find(&w.cache, SCENE_DISK, i % 8)); /* a guest reads without end */
         (void)scene_put(&w, i % 8, (uint8_t)(i % 250 + 1), 0);
-        (void)fold_step(&w.fold, 1);
+        (void)fold_step(&w.fold, 1, NULL);
     }
     assert_true(w.fold.full_scans > scans);
     /* However few may be taken before the pass goes on: when it ends, all that were there are done.
      */
     while (w.fold.phase != FOLD_SCAN) {
-        (void)fold_step(&w.fold, 1);
+        (void)fold_step(&w.fold, 1, NULL);
     }
     scans = w.fold.full_scans;
     cache_remove(&w.cache, cache_find(&w.cache, SCENE_DISK, 1));
     (void)scene_put(&w, 1, 99, 0);
     while (w.fold.full_scans == scans) {
         w.fold.block_credit = 0;
-        (void)fold_step(&w.fold, 1);
+        (void)fold_step(&w.fold, 1, NULL);
     }
     assert_int_equal(w.cache.n_new, 0);
     scene_end(&w);
@@ -297,7 +297,7 @@ static void test_switched_off(void **state)
     w.fold.on.run = false;
     mfn_t block = scene_put(&w, 1, 9, 0);
     scene_adopt(&w, 0, 3, 1);
-    assert_int_equal(fold_step(&w.fold, 100), 0);
+    assert_int_equal(fold_step(&w.fold, 100, NULL), 0);
     assert_int_equal(scene_frame_at(&w, 0, 3).n, block.n);
     assert_int_equal(w.cache.n_new, 1);
     world_audit(&w);
@@ -408,11 +408,11 @@ static void test_scrub_budget(void **state)
         (void)scene_put(&w, b, (uint8_t)(b + 1), 0);
     }
     while (w.fold.phase != FOLD_CACHED) {
-        (void)fold_step(&w.fold, 1);
+        (void)fold_step(&w.fold, 1, NULL);
     }
     uint64_t scans = w.fold.full_scans, seen = w.fold.blocks_scanned;
     for (unsigned steps = 0; steps < 3; steps++) {
-        assert_int_equal(fold_step(&w.fold, 2), 2);
+        assert_int_equal(fold_step(&w.fold, 2, NULL), 2);
         assert_true(w.fold.blocks_scanned - seen <= 2 * (steps + 1));
         assert_int_equal(w.fold.full_scans, scans);
         assert_int_equal(fold_progress(&w.fold, 100), 100);
@@ -472,7 +472,7 @@ static void test_charge(void **state)
     cache_set_vm(&w.cache, e, UINT16_MAX); /* no VM has that number */
     assert_int_equal(w.cache.entries[e].vm, 0);
     while (w.cache.n_new > 0) {
-        (void)fold_step(&w.fold, 1);
+        (void)fold_step(&w.fold, 1, NULL);
         assert_int_equal(charged.vm, 0);
     }
     assert_int_equal(charged.hashes[1], 3);

@@ -167,7 +167,7 @@ static void test_progress(void **state)
     scene_passes(&w, 1);
     assert_int_equal(fold_progress(&w.fold, 65536), 0); /* between two passes */
     uint64_t pass = w.fold.full_scans;
-    while (fold_step(&w.fold, 1) > 0 && w.fold.full_scans == pass) {
+    while (fold_step(&w.fold, 1, NULL) > 0 && w.fold.full_scans == pass) {
         uint32_t now = fold_progress(&w.fold, 65536);
         assert_true(now >= last && now <= 65536);
         steps += now > last;

@@ -26,7 +26,7 @@ struct rig {
 static void end_passes(struct rig *r, unsigned n)
 {
     for (uint64_t end = r->fold.full_scans + n; r->fold.full_scans < end;) {
-        (void)fold_step(&r->fold, 1);
+        (void)fold_step(&r->fold, 1, NULL);
     }
 }
 
@@ -95,7 +95,7 @@ static void follow(struct rig *r)
 
     assert_int_equal(marked(r), REGIONS);
     for (unsigned steps = 0; steps < 100 * REGIONS && before > 0; steps++) {
-        (void)fold_step(&r->fold, 1);
+        (void)fold_step(&r->fold, 1, NULL);
         unsigned now = marked(r);
         most = before - now > most ? before - now : most;
         before = now;

@@ -318,9 +318,9 @@ static void hinted(enum fold_index index, enum fold_volatility volatility)
     scene_fill(&w, 1, 6, 5);
     fold_hint(&w.fold, &w.vms[1].p2m, GFN(6));
     while (w.fold.phase != FOLD_SCAN && w.fold.phase != FOLD_BEGIN) {
-        fold_step(&w.fold, 1);
+        fold_step(&w.fold, 1, NULL);
     }
-    fold_step(&w.fold, 1);
+    fold_step(&w.fold, 1, NULL);
     if (index == FOLD_HASH) {
         assert_int_equal(scene_counters(&w).pages_sharing, 1);
         assert_int_equal(w.fold.full_scans, scans);
@@ -474,14 +474,14 @@ static void test_switching(void **state)
                 }
                 scene_passes(&w, 1);
                 for (unsigned i = 0; i < steps; i++) {
-                    fold_step(&w.fold, 1);
+                    fold_step(&w.fold, 1, NULL);
                 }
                 s = w.fold.on;
                 s.index = to & 1;
                 s.volatility = to >> 1;
                 fold_switch(&w.fold, &s);
                 for (unsigned i = 0; i < 40; i++) {
-                    fold_step(&w.fold, 1);
+                    fold_step(&w.fold, 1, NULL);
                     world_audit(&w);
                 }
                 world_settle(&w);
@@ -522,7 +522,7 @@ static void test_logs_share_the_dirty_bits(void **state)
                 written |= UINT64_C(1) << gfn;
                 break;
             case 1:
-                fold_step(&w.fold, rnd_below(&r, 30)); /* takes dirty bits, merges */
+                fold_step(&w.fold, rnd_below(&r, 30), NULL); /* takes dirty bits, merges */
                 break;
             default:
                 scene_poke(&w, 0, gfn, 0, (uint8_t)rnd_below(&r, 3));
@@ -559,19 +559,19 @@ static void test_hints_alone(void **state)
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(2));
     assert_int_equal(w.fold.phase, FOLD_TEARDOWN);
     assert_int_equal(fold_hints(&w.fold), 0); /* not now */
-    assert_int_equal(fold_step_hints(&w.fold, 5), 0);
+    assert_int_equal(fold_step_hints(&w.fold, 5, NULL), 0);
     while (w.fold.phase == FOLD_TEARDOWN) {
-        fold_step(&w.fold, 1);
+        fold_step(&w.fold, 1, NULL);
     }
     uint32_t progress = fold_progress(&w.fold, 65536);
     enum fold_phase phase = w.fold.phase;
     scanned = scene_counters(&w).pages_scanned - scanned;
     assert_int_equal(fold_hints(&w.fold) + scanned, 2);
     while (fold_hints(&w.fold) > 0) {
-        assert_int_equal(fold_step_hints(&w.fold, 1), 1);
+        assert_int_equal(fold_step_hints(&w.fold, 1, NULL), 1);
     }
     assert_int_equal(scene_counters(&w).pages_hinted, 2);
-    assert_int_equal(fold_step_hints(&w.fold, 5), 0);
+    assert_int_equal(fold_step_hints(&w.fold, 5, NULL), 0);
     assert_int_equal(w.fold.full_scans, full_scans);
     assert_int_equal(w.fold.phase, phase);
     assert_int_equal(fold_progress(&w.fold, 65536), progress);

@@ -11,7 +11,7 @@
 static void scan_up_to(struct world *w, unsigned vm)
 {
     while (w->fold.phase != FOLD_SCAN || w->fold.cursor != &w->vms[vm].p2m) {
-        fold_step(&w->fold, 1);
+        fold_step(&w->fold, 1, NULL);
     }
 }
 
@@ -40,7 +40,7 @@ static void mislead(unsigned how)
     if (how != 1) {
         p2m_put(&w.vms[0].p2m, m);
     }
-    fold_step(&w.fold, 3);
+    fold_step(&w.fold, 3, NULL);
     assert_int_equal(w.fold.unstable, 3); /* not found, for what stands at the root now */
     switch (how) {
     case 0:
@@ -159,12 +159,12 @@ static void test_hints_are_overtaken_by_writes(void **state)
     scene_fill(&w, 0, 1, 5);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
-    fold_step(&w.fold, 2);
+    fold_step(&w.fold, 2, NULL);
     assert_int_equal(scene_counters(&w).pages_hinted, 1); /* once is enough */
     scene_fill(&w, 0, 1, 6);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
     scene_poke(&w, 0, 1, 3, 7);
-    fold_step(&w.fold, 2);
+    fold_step(&w.fold, 2, NULL);
     assert_int_equal(scene_counters(&w).pages_hinted, 1);
     world_fini(&w);
 }
@@ -183,7 +183,7 @@ static void test_hints_leave_room_for_the_pass(void **state)
             scene_fill(&w, 3, 1, (uint8_t)(1 + (8 * i + k) % 250));
             fold_hint(&w.fold, &w.vms[3].p2m, GFN(1));
         }
-        fold_step(&w.fold, 8);
+        fold_step(&w.fold, 8, NULL);
     }
     assert_true(scene_counters(&w).pages_hinted > 100);
     assert_int_equal(scene_counters(&w).pages_sharing, 1);

@@ -325,7 +325,7 @@ static void act(struct scene *s)
         }
         break;
     default:
-        fold_step(&s->fold, 1 + rnd_below(&s->rnd, 30));
+        fold_step(&s->fold, 1 + rnd_below(&s->rnd, 30), NULL);
         break;
     }
 }
@@ -395,7 +395,7 @@ static void pass(struct scene *s, unsigned n)
     uint64_t until = s->fold.full_scans + n;
 
     while (s->fold.full_scans < until) {
-        fold_step(&s->fold, 11);
+        fold_step(&s->fold, 11, NULL);
     }
 }
 

@@ -432,7 +432,7 @@ static void test_references_used_up(void **state)
     assert_int_equal(p2m_adopt(p, GFN(4), groups[0].zero), E_BUSY);
     fold_attach(&fold, p);
     for (unsigned i = 0; i < 64; i++) {
-        (void)fold_step(&fold, 8); /* the page of zeroes is not merged */
+        (void)fold_step(&fold, 8, NULL); /* the page of zeroes is not merged */
     }
     fold_detach(&fold, p);
     assert_int_equal(p->zero_maps, 0);

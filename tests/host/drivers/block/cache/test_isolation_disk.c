@@ -312,7 +312,7 @@ static void fill(struct rig *r, unsigned n, unsigned page, unsigned what)
 static void passes(struct rig *r, unsigned n)
 {
     for (uint64_t end = r->fold.full_scans + n; r->fold.full_scans < end;) {
-        (void)fold_step(&r->fold, 64);
+        (void)fold_step(&r->fold, 64, NULL);
     }
 }
 
