@@ -24,7 +24,7 @@ ROOMS := base boot mm mm/content mm/index mm/introspect mm/cache mm/fold mm/audi
          kernel/scan kernel/vm kernel/stats kernel/monitor kernel
 ALL  := $(sort $(wildcard $(ROOMS:%=%/*.c)))
 PURE := $(filter base/% boot/% mm/% drivers/% arch/x86_64/decode/% kernel/config/%,$(ALL)) \
-        $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) \
+        arch/x86_64/irq.c $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) \
         $(addprefix kernel/core/,account.c charge.c log.c loglimit.c \
           machine.c power.c sched.c step.c still.c turns.c works.c) \
         $(addprefix kernel/console/,detachkey.c mux.c mux_line.c mux_stage.c utf8.c) \
@@ -151,6 +151,8 @@ $H/fold-bench: $(BENCH_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^
 $H/test_fold_bench: $H/fold-bench
+# Its own, before the machine's that the other tests have.
+$H/test_irq: $H/obj/arch/x86_64/irq.o
 # Linux KSM on the same images, and an exact count of what is equal in them.
 KSM_OBJ := $(patsubst %.c,$H/opt/%.o,tools/host/ksm-bench.c tools/host/ksm.c)
 $H/ksm-bench: $(KSM_OBJ)

@@ -4,7 +4,9 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/irq.h"
 #include "arch/x86_64/lapic.h"
+#include "arch/x86_64/trap.h"
 #include "base/format.h"
 #include "base/log.h"
 
@@ -106,12 +108,24 @@ static uint64_t stated_khz(void)
     return r.eax ? (uint64_t)r.ecx * r.ebx / r.eax / 1000 : 0;
 }
 
+/* The timer's interrupt has come, nothing is armed any more. */
+static void fired(void *ctx)
+{
+    (void)ctx;
+    armed_ns = CLOCK_NEVER;
+}
+
 bool clock_init(char *why, size_t n)
 {
     uint64_t khz, timer_khz, stated = stated_khz();
 
     if (!(cpuid(1, 0).edx & CPUID_1_EDX_TSC)) {
         format(why, n, "this CPU has no time stamp counter (CPUID.1:EDX.TSC)");
+        return false;
+    }
+    enum status s = irq_register(VECTOR_TIMER, fired, NULL);
+    if (s != OK) {
+        format(why, n, "vector %#x, of the local APIC's timer: %s", VECTOR_TIMER, status_name(s));
         return false;
     }
     tsc_base = rdtsc();
@@ -200,9 +214,4 @@ void clock_arm(uint64_t deadline_ns)
     /* A second at most, so that the product below cannot overflow; it fires early then. */
     uint64_t count = MIN(left, UINT64_C(1000000000)) * apic_khz / 1000000 + 1;
     host_lapic_timer_oneshot((uint32_t)MIN(count, UINT32_MAX));
-}
-
-void clock_fired(void)
-{
-    armed_ns = CLOCK_NEVER;
 }

@@ -35,7 +35,4 @@ uint64_t clock_ticks_to_ns(uint64_t ticks);
  */
 void clock_arm(uint64_t deadline_ns);
 
-/* From irq.c: the timer's interrupt has come, nothing is armed any more. */
-void clock_fired(void);
-
 #endif

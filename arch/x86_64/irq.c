@@ -1,115 +1,128 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Dispatch of host interrupts to their handlers. */
+/* Interrupts by vector: which handlers a vector has, and which chip it comes through. */
 #include "arch/x86_64/irq.h"
 
-#include "arch/x86_64/clock.h"
-#include "arch/x86_64/lapic.h"
-#include "arch/x86_64/pic.h"
-#include "arch/x86_64/trap.h"
+#include "base/bits.h"
 #include "base/log.h"
 
 #define HANDLERS 4
 
-static struct line {
+static struct vector {
     struct {
         void (*fn)(void *ctx);
         void *ctx;
     } handler[HANDLERS];
     unsigned n;
     bool waits; /* it came while it was held; masked */
-} lines[IRQ_LINES];
+    const struct irq_chip *chip;
+} vectors[IRQ_VECTORS - IRQ_FIRST_VECTOR]; /* the machine's; changed at start-up */
 
+static const struct irq_chip *line_chip; /* the machine's */
 static bool holding;
-static unsigned not_held; /* but this line */
+static unsigned not_held; /* but this vector */
 
-void irq_init(void)
+/* NULL: a vector that can have no handler. */
+static struct vector *vector_of(unsigned vector)
 {
-    host_pic_init();
-    host_lapic_init();
+    bool known = vector >= IRQ_FIRST_VECTOR && vector < IRQ_VECTORS;
+
+    return known && vectors[vector - IRQ_FIRST_VECTOR].chip ? &vectors[vector - IRQ_FIRST_VECTOR]
+                                                            : NULL;
 }
 
-enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx)
+static unsigned number_of(const struct vector *v)
 {
-    if (line >= IRQ_LINES || line == PIC_CASCADE) {
+    return (unsigned)(v - vectors) + IRQ_FIRST_VECTOR;
+}
+
+void irq_add_chip(const struct irq_chip *chip, unsigned first, unsigned n)
+{
+    ASSERT(first >= IRQ_FIRST_VECTOR && first + n <= IRQ_VECTORS);
+    for (unsigned i = 0; i < n; i++) {
+        vectors[first + i - IRQ_FIRST_VECTOR].chip = chip;
+    }
+    if (chip->route) {
+        line_chip = chip;
+    }
+}
+
+enum status irq_route(unsigned line, unsigned *vector)
+{
+    return line_chip ? line_chip->route(line, vector) : E_RANGE;
+}
+
+enum status irq_register(unsigned vector, void (*fn)(void *ctx), void *ctx)
+{
+    struct vector *v = vector_of(vector);
+
+    if (!v) {
         return E_RANGE;
     }
-    struct line *l = &lines[line];
-    if (l->n == HANDLERS) {
+    if (v->n == HANDLERS) {
         return E_NOMEM;
     }
-    l->handler[l->n].fn = fn;
-    l->handler[l->n].ctx = ctx;
-    l->n++;
-    host_pic_unmask(line);
+    v->handler[v->n].fn = fn;
+    v->handler[v->n].ctx = ctx;
+    v->n++;
+    if (v->chip->unmask) {
+        v->chip->unmask(vector);
+    }
     return OK;
 }
 
-static void call_handlers(const struct line *l)
+enum status irq_register_line(unsigned line, void (*fn)(void *ctx), void *ctx)
 {
-    for (unsigned i = 0; i < l->n; i++) {
-        l->handler[i].fn(l->handler[i].ctx);
+    unsigned vector;
+    enum status s = irq_route(line, &vector);
+
+    return s == OK ? irq_register(vector, fn, ctx) : s;
+}
+
+static void call_handlers(const struct vector *v)
+{
+    for (unsigned i = 0; i < v->n; i++) {
+        v->handler[i].fn(v->handler[i].ctx);
     }
 }
 
-void irq_hold(unsigned line)
+void irq_hold(unsigned vector)
 {
     ASSERT(!holding);
-    not_held = line;
+    not_held = vector;
     holding = true;
 }
 
 void irq_release(void)
 {
     holding = false;
-    for (unsigned i = 0; i < IRQ_LINES; i++) {
-        if (lines[i].waits) {
-            lines[i].waits = false;
-            call_handlers(&lines[i]); /* first: a level-triggered line is quiet by then */
-            host_pic_unmask(i);
+    for (unsigned i = 0; i < ARRAY_LEN(vectors); i++) {
+        struct vector *v = &vectors[i];
+        if (v->waits) {
+            v->waits = false;
+            call_handlers(v); /* first: a level-triggered line is quiet by then */
+            v->chip->unmask(number_of(v));
         }
     }
 }
 
-static void line_dispatch(unsigned line)
-{
-    struct line *l = &lines[line];
-
-    if (host_pic_is_spurious(line)) {
-        return;
-    }
-    if (holding && line != not_held && l->n > 0) {
-        l->waits = true;
-        host_pic_mask(line);
-        host_pic_eoi(line);
-        return;
-    }
-    call_handlers(l);
-    if (l->n == 0) {
-        host_pic_mask(line); /* nobody could ever quieten it */
-    }
-    /* After the handlers: a level-triggered line is quiet by then. */
-    host_pic_eoi(line);
-}
-
 void irq_dispatch(unsigned vector)
 {
-    if (vector - VECTOR_IRQ_BASE < IRQ_LINES) {
-        line_dispatch(vector - VECTOR_IRQ_BASE);
-    } else if (vector == VECTOR_TIMER) {
-        clock_fired();
-        host_lapic_eoi();
-    } else if (vector != VECTOR_SPURIOUS) { /* which wants no EOI: SDM vol. 3, 11.9 */
-        host_lapic_eoi();
+    const struct vector *known = vector_of(vector);
+
+    if (!known || (known->chip->is_spurious && known->chip->is_spurious(vector))) {
+        return; /* no EOI: for the local APIC's spurious vector, SDM vol. 3, 11.9 */
     }
-}
-
-void irq_window(void)
-{
-    __asm__ volatile("sti; nop; cli" : : : "memory");
-}
-
-void irq_idle(void)
-{
-    /* STI holds interrupts off for one instruction, so none is lost between it and HLT. */
-    __asm__ volatile("sti; hlt; cli" : : : "memory");
+    struct vector *v = &vectors[vector - IRQ_FIRST_VECTOR];
+    if (!v->chip->mask) {
+        call_handlers(v);
+    } else if (v->n == 0) {
+        v->chip->mask(vector); /* nothing could ever quieten it */
+    } else if (holding && vector != not_held) {
+        v->waits = true;
+        v->chip->mask(vector);
+    } else {
+        call_handlers(v);
+    }
+    /* After the handlers: a level-triggered line is quiet by then. */
+    v->chip->eoi(vector);
 }

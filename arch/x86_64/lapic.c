@@ -28,7 +28,8 @@ enum {
 #define LVT_TIMER_TSC_DEADLINE (2u << 17)
 #define DIVIDE_BY_1 0x0bu
 
-static volatile uint32_t *mmio; /* NULL in x2APIC mode */
+/* The same address for each CPU, which finds its own there; NULL in x2APIC mode. */
+static volatile uint32_t *mmio;
 
 static uint32_t apic_read(unsigned reg)
 {
@@ -43,6 +44,14 @@ static void apic_write(unsigned reg, uint32_t v)
         wrmsr(MSR_X2APIC_BASE + reg / 16, v);
     }
 }
+
+static void eoi(unsigned vector)
+{
+    (void)vector; /* the one in service of the highest priority */
+    apic_write(APIC_EOI, 0);
+}
+
+const struct irq_chip host_lapic_chip = {.name = "local APIC", .eoi = eoi};
 
 void host_lapic_init(void)
 {
@@ -66,12 +75,7 @@ void host_lapic_init(void)
     apic_write(APIC_LVT_LINT0, LVT_EXTINT);
     apic_write(APIC_LVT_LINT1, LVT_NMI);
     apic_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
-    host_lapic_eoi(); /* what the firmware may have left in service */
-}
-
-void host_lapic_eoi(void)
-{
-    apic_write(APIC_EOI, 0);
+    apic_write(APIC_EOI, 0); /* what the firmware may have left in service */
 }
 
 bool host_lapic_has_tsc_deadline(void)

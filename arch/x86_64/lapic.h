@@ -4,11 +4,12 @@
 #ifndef ARCH_LAPIC_H
 #define ARCH_LAPIC_H
 
-#include "base/types.h"
+#include "arch/x86_64/irq.h"
 
 /* Works in xAPIC mode and, where the firmware turned it on, in x2APIC mode. Panics without one. */
 void host_lapic_init(void);
-void host_lapic_eoi(void);
+/* For the vectors that it delivers of its own or as messages: they have no mask there. */
+extern const struct irq_chip host_lapic_chip;
 /* Whether the timer can take an absolute TSC (CPUID.1:ECX.TSC_DEADLINE). */
 bool host_lapic_has_tsc_deadline(void);
 

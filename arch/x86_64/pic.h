@@ -3,19 +3,13 @@
 #ifndef ARCH_PIC_H
 #define ARCH_PIC_H
 
-#include "base/types.h"
+#include "arch/x86_64/irq.h"
 
-#define PIC_CASCADE 2 /* the line that the second controller hangs on */
+#define PIC_LINES 16u
 
-void host_pic_init(void); /* everything masked */
-void host_pic_mask(unsigned line);
-void host_pic_unmask(unsigned line);
-void host_pic_eoi(unsigned line);
-/*
- * Whether the interrupt just taken on `line` was none: the line fell before it was acknowledged,
- * and the controller answered with its lowest priority (7 or 15). Sends the EOI that the first
- * controller still wants for a spurious 15.
- */
-bool host_pic_is_spurious(unsigned line);
+/* Sets both up, everything masked. */
+void host_pic_init(void);
+/* To be added for the PIC_LINES vectors from VECTOR_PIC_BASE on. */
+extern const struct irq_chip host_pic_chip;
 
 #endif

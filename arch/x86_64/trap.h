@@ -18,7 +18,7 @@
 #define VECTOR_DF 8
 #define VECTOR_PF 14
 #define VECTOR_MC 18
-#define VECTOR_IRQ_BASE 0x20 /* 16 PIC lines */
+#define VECTOR_PIC_BASE 0x20 /* of its 16 lines */
 #define VECTOR_TIMER 0xf0
 #define VECTOR_SPURIOUS 0xff
 

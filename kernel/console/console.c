@@ -381,7 +381,7 @@ void console_init(const char *cmdline)
     timer_init(&poll_timer, poll_due, NULL);
     console_keys_init();
     if (host_uart_init(&uart, HOST_UART_COM1, &vuart_ops, NULL) == OK) {
-        enum status s = irq_register(HOST_UART_COM1_IRQ, on_irq, NULL);
+        enum status s = irq_register_line(HOST_UART_COM1_IRQ, on_irq, NULL);
         irq_works = s == OK;
         if (!irq_works) {
             log_warn("console: interrupt line %u: %s; the serial port is polled",

@@ -11,7 +11,8 @@
 #include "kernel/core/step.h"
 
 static still_clocks_fn *guests_clocks;
-static still_fn *asked; /* NULL: nothing is */
+static unsigned console_vector; /* 0: its line has none, and it is polled */
+static still_fn *asked;         /* NULL: nothing is */
 static bool ended;
 
 static struct deadline step;
@@ -57,6 +58,9 @@ static void set_clocks(bool stop)
 void still_init(still_clocks_fn *clocks)
 {
     guests_clocks = clocks;
+    if (irq_route(HOST_UART_COM1_IRQ, &console_vector) != OK) {
+        console_vector = 0;
+    }
 }
 
 void still_ask(still_fn *fn)
@@ -84,7 +88,7 @@ bool still_run(void)
         return false;
     }
     if (!ended) {
-        irq_hold(HOST_UART_COM1_IRQ);
+        irq_hold(console_vector);
         begin_step();
         set_clocks(true);
         asked(&y);

@@ -125,7 +125,7 @@ void disks_ata_find(unsigned n_vms)
     }
     for (n_channels = 0; n_channels < 2; n_channels++) {
         struct ata_channel *ch = &channels[n_channels];
-        s = irq_register(ch->irq, on_irq, ch);
+        s = irq_register_line(ch->irq, on_irq, ch);
         if (s != OK) {
             log_error("ata: interrupt line %u: %s; its disks are left out", ch->irq,
                       status_name(s));

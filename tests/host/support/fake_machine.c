@@ -126,10 +126,16 @@ void irq_idle(void)
     take_interrupts();
 }
 
-void irq_hold(unsigned line)
+enum status irq_route(unsigned line, unsigned *vector)
+{
+    *vector = IRQ_FIRST_VECTOR + line;
+    return OK;
+}
+
+void irq_hold(unsigned vector)
 {
     ASSERT(machine.held < 0);
-    machine.held = (int)line;
+    machine.held = (int)vector;
 }
 
 void irq_release(void)

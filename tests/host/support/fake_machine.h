@@ -22,7 +22,7 @@
 struct machine {
     uint64_t now_ns;
     uint64_t armed_ns; /* the timer; TIMER_NEVER: not armed */
-    int held;          /* the line of irq_hold, or -1 */
+    int held;          /* the vector of irq_hold, or -1 */
     /* What the host's HLTs were for. */
     unsigned idles;
     uint64_t idle_armed_ns; /* armed_ns in the last one */

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "arch/x86_64/irq.h"
 #include "base/deadline.h"
 #include "fake_log.h"
 #include "fake_machine.h"
@@ -14,7 +15,7 @@
 #include "kernel/core/step.h"
 #include "kernel/core/still.h"
 
-#define HELD_LINE 4 /* the console's: COM1 */
+#define HELD_VECTOR ((int)IRQ_FIRST_VECTOR + 4) /* of the console's line: COM1 */
 
 static uint64_t start_ns;
 
@@ -168,7 +169,7 @@ static void note(const char *what)
 
 static void clocks(bool stop, struct yield *y)
 {
-    assert_int_equal(machine.held, HELD_LINE);
+    assert_int_equal(machine.held, HELD_VECTOR);
     note(stop ? "[" : "]");
     for (unsigned i = 0; i < 8; i++) {
         machine_pass(60 * US);
@@ -193,7 +194,7 @@ static void disk_interrupt(void)
 
 static void long_work(struct yield *y)
 {
-    assert_int_equal(machine.held, HELD_LINE);
+    assert_int_equal(machine.held, HELD_VECTOR);
     note("b");
     sched_arm_console(&console_timer, machine.now_ns + MS);
     machine_interrupt(machine.now_ns + 100 * US, disk_interrupt);
