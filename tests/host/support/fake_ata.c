@@ -3,25 +3,18 @@
 #include "fake_ata.h"
 
 #include "base/bits.h"
+#include "require.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 void *ata_fake_mem(struct ata_fake *f, hpa_t a, uint64_t bytes)
 {
     if (a.a >= ATA_FAKE_LOW && range_within(a.a - ATA_FAKE_LOW, bytes, ATA_FAKE_BYTES)) {
         return f->low + (a.a - ATA_FAKE_LOW);
     }
-    CHECK(a.a >= ATA_FAKE_HIGH && range_within(a.a - ATA_FAKE_HIGH, bytes, ATA_FAKE_BYTES));
+    REQUIRE(a.a >= ATA_FAKE_HIGH && range_within(a.a - ATA_FAKE_HIGH, bytes, ATA_FAKE_BYTES));
     return f->high + (a.a - ATA_FAKE_HIGH);
 }
 
@@ -69,13 +62,13 @@ static void dma(struct ata_fake *f, uint8_t *p, uint32_t n, bool to_memory)
 {
     uint64_t at = f->bm_prd;
 
-    CHECK((f->bm_command & 1) != 0 && ((f->bm_command & 8) != 0) == to_memory);
+    REQUIRE((f->bm_command & 1) != 0 && ((f->bm_command & 8) != 0) == to_memory);
     for (;;) {
         const uint8_t *e = ata_fake_mem(f, HPA(at), 8);
         uint32_t addr = load_le32(e), word = load_le32(e + 4);
         uint32_t bytes = (word & 0xffff) == 0 ? 0x10000 : word & 0xffff;
-        CHECK((addr & 1) == 0 && (bytes & 1) == 0 && (word & 0x7fff0000) == 0);
-        CHECK((addr & 0xffff) + bytes <= 0x10000);
+        REQUIRE((addr & 1) == 0 && (bytes & 1) == 0 && (word & 0x7fff0000) == 0);
+        REQUIRE((addr & 0xffff) + bytes <= 0x10000);
         uint32_t part = MIN(bytes, n);
         uint8_t *mem = ata_fake_mem(f, HPA(addr), bytes);
         memcpy(to_memory ? mem : p, to_memory ? p : mem, part);
@@ -86,7 +79,7 @@ static void dma(struct ata_fake *f, uint8_t *p, uint32_t n, bool to_memory)
         }
         if ((word >> 31) != 0) {
             f->bm_status &= 0xfe;
-            CHECK(n == 0);
+            REQUIRE(n == 0);
             return;
         }
         at += 8;
@@ -131,11 +124,11 @@ bool ata_fake_complete(struct ata_fake *f)
     }
     if (f->command == 0x06) {
         uint8_t list[512];
-        CHECK(d->trim && f->features == 1 && f->count[0] == 1);
+        REQUIRE(d->trim && f->features == 1 && f->count[0] == 1);
         dma(f, list, sizeof(list), false);
         for (unsigned i = 0; i < 64; i++) {
             uint64_t e = load_le64(list + (size_t)i * 8), at = e & (BIT(48) - 1), n = e >> 48;
-            CHECK(range_within(at, n, d->sectors));
+            REQUIRE(range_within(at, n, d->sectors));
             memset(d->data + at * 512, 0xdd, n * 512);
         }
         finish(f, 0x50, 0);
@@ -143,9 +136,9 @@ bool ata_fake_complete(struct ata_fake *f)
     }
     uint64_t lba = f->lba[0][0] | (uint64_t)f->lba[1][0] << 8 | (uint64_t)f->lba[2][0] << 16;
     uint32_t n = f->count[0];
-    CHECK((f->device & 0x40) != 0);
+    REQUIRE((f->device & 0x40) != 0);
     if (ext) {
-        CHECK(d->lba48);
+        REQUIRE(d->lba48);
         lba |= (uint64_t)f->lba[0][1] << 24 | (uint64_t)f->lba[1][1] << 32 |
                (uint64_t)f->lba[2][1] << 40;
         n |= (uint32_t)f->count[1] << 8;
@@ -154,8 +147,8 @@ bool ata_fake_complete(struct ata_fake *f)
         lba |= (uint64_t)(f->device & 15) << 24;
         n = n == 0 ? 256 : n;
     }
-    CHECK(range_within(lba, n, d->sectors) && lba >= d->base &&
-          range_within(lba - d->base, n, d->stored));
+    REQUIRE(range_within(lba, n, d->sectors) && lba >= d->base &&
+            range_within(lba - d->base, n, d->stored));
     bool in = f->command == 0x25 || f->command == 0xc8;
     if (f->lost_lba >= lba && f->lost_lba - lba < n) {
         f->running = false;
@@ -179,7 +172,7 @@ static void command(struct ata_fake *f, uint8_t c)
     if (!d->present) {
         return;
     }
-    CHECK((f->status & 0x88) == 0 && !f->running);
+    REQUIRE((f->status & 0x88) == 0 && !f->running);
     f->command = c;
     f->n_commands++;
     if (d->atapi) {
@@ -190,8 +183,8 @@ static void command(struct ata_fake *f, uint8_t c)
     } else if (c == 0xec) {
         identify(f, d);
     } else {
-        CHECK(c == 0x06 || c == 0x25 || c == 0x35 || c == 0xc8 || c == 0xca || c == 0xe7 ||
-              c == 0xea);
+        REQUIRE(c == 0x06 || c == 0x25 || c == 0x35 || c == 0xc8 || c == 0xca || c == 0xe7 ||
+                c == 0xea);
         f->status = 0xd0;
         f->running = true;
     }
@@ -207,7 +200,7 @@ static uint32_t cmd_in(void *ctx, uint16_t port, unsigned size)
     }
     switch (port) {
     case 0:
-        CHECK(f->pio_left != 0);
+        REQUIRE(f->pio_left != 0);
         if (--f->pio_left == 0) {
             f->status = 0x50;
         }
@@ -246,7 +239,7 @@ static void cmd_out(void *ctx, uint16_t port, unsigned size, uint32_t v)
         shift(f->lba[port - 3], v);
         break;
     case 6:
-        CHECK(!f->running);
+        REQUIRE(!f->running);
         f->device = (uint8_t)v;
         break;
     case 7:
@@ -301,7 +294,7 @@ static void bm_out(void *ctx, uint16_t port, unsigned size, uint32_t v)
 
     switch (port) {
     case 0:
-        CHECK((v & 0xf6) == 0);
+        REQUIRE((v & 0xf6) == 0);
         if ((v & 1) != 0 && (f->bm_command & 1) == 0) {
             f->bm_status |= 1;
         } else if ((v & 1) == 0) {
@@ -313,7 +306,7 @@ static void bm_out(void *ctx, uint16_t port, unsigned size, uint32_t v)
         f->bm_status = (uint8_t)((f->bm_status & ~(v & 6) & 7) | (v & 0x60));
         break;
     case 4:
-        CHECK(size == 4 && (v & 3) == 0);
+        REQUIRE(size == 4 && (v & 3) == 0);
         f->bm_prd = v;
         break;
     default:
@@ -335,6 +328,41 @@ void ata_fake_init(struct ata_fake *f)
     for (unsigned i = 0; i < 3; i++) {
         fake_ports_add(&f->ports[i]);
     }
+}
+
+void ata_fake_insert(struct ata_fake *f, const struct ata_fake_drive *like)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(f->drive); i++) {
+        struct ata_fake_drive *d = &f->drive[i];
+        *d = *like;
+        d->data = malloc(d->stored * 512);
+        REQUIRE(d->data);
+        for (size_t b = 0; b < d->stored * 512; b++) {
+            d->data[b] = (uint8_t)(b * 7 + b / 512 + i);
+        }
+    }
+}
+
+static struct ata_fake *started;
+
+static uint64_t fake_now(void)
+{
+    return started->now_ns += 1000;
+}
+
+static void *fake_bytes(void *ctx, hpa_t a)
+{
+    (void)ctx;
+    return ata_fake_mem(started, a, 512);
+}
+
+enum status ata_fake_start(struct ata_fake *f, struct ata_channel *ch)
+{
+    static const struct ata_host host = {.now_ns = fake_now, .bytes_at = fake_bytes};
+    struct ata_dma_mem mem = {f->low, HPA(ATA_FAKE_LOW), ATA_DMA_BYTES};
+
+    started = f;
+    return ata_channel_init(ch, &host, &mem, ATA_FAKE_CMD, ATA_FAKE_CTL, ATA_FAKE_BM, 14);
 }
 
 void ata_fake_free(struct ata_fake *f)

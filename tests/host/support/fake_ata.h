@@ -62,6 +62,11 @@ struct ata_fake {
 };
 
 void ata_fake_init(struct ata_fake *f);
+/* Both places get a drive like this one, with data of its own in all `stored` sectors. */
+void ata_fake_insert(struct ata_fake *f, const struct ata_fake_drive *like);
+/* Initialises the channel on the fake, whose clock goes on by a microsecond at each look. One fake
+ * at a time, for the driver's clock has no context. */
+enum status ata_fake_start(struct ata_fake *f, struct ata_channel *ch) MUST_CHECK;
 void ata_fake_free(struct ata_fake *f);
 void *ata_fake_mem(struct ata_fake *f, hpa_t a, uint64_t bytes);
 /* Lets the running command end, if there is one. Returns whether the interrupt line is up. */

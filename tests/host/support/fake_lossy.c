@@ -34,21 +34,20 @@ static void add_version(struct lossy *d, const struct blk_req *r, uint64_t secto
     memcpy(v->data, data, BLK_SECTOR);
 }
 
-/* Moves the first n sectors of a request. */
-static void move(struct lossy *d, const struct blk_req *r, uint64_t n)
+void lossy_move(uint8_t *disk, uint8_t *window, const struct blk_req *r, uint64_t n)
 {
-    uint8_t *disk = d->now + r->sector * BLK_SECTOR;
+    uint8_t *d = disk + r->sector * BLK_SECTOR;
     uint64_t left = n * BLK_SECTOR;
 
-    if (r->op == BLK_ZEROES) {
-        memset(disk, 0, left);
+    if (r->op == BLK_ZEROES || r->op == BLK_DISCARD) {
+        memset(d, 0, left);
         return;
     }
     for (unsigned i = 0; i < r->n_segs && left != 0; i++) {
-        uint8_t *p = d->window + r->segs[i].addr.a;
+        uint8_t *p = window + r->segs[i].addr.a;
         uint64_t part = MIN(left, (uint64_t)r->segs[i].bytes);
-        memcpy(r->op == BLK_READ ? p : disk, r->op == BLK_READ ? disk : p, part);
-        disk += part;
+        memcpy(r->op == BLK_READ ? p : d, r->op == BLK_READ ? d : p, part);
+        d += part;
         left -= part;
     }
 }
@@ -104,7 +103,8 @@ static void complete(struct lossy *d, unsigned i)
     d->submitted[i] = d->submitted[d->n_pending];
     d->clock++;
     if (!d->dead && r->op != BLK_FLUSH) {
-        move(d, r, fails ? pick(d->picks, (uint32_t)r->sectors + 1) : r->sectors); /* torn */
+        lossy_move(d->now, d->window, r,
+                   fails ? pick(d->picks, (uint32_t)r->sectors + 1) : r->sectors); /* torn */
     } else if (!fails) {
         flushed(d, submitted);
     }

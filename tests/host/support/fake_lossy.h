@@ -8,17 +8,7 @@
 #define TESTS_HOST_SUPPORT_FAKE_LOSSY_H
 
 #include "drivers/block/blk.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define REQUIRE(cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
+#include "require.h"
 
 /* The stream: random or a fuzzer's. Once it has ended, every number is 0. */
 struct picks {
@@ -60,6 +50,10 @@ struct lossy {
 };
 
 /* A disk of zeroes, without abilities; the caller may set read_only, id, can_zero. */
+/* Moves the first n sectors of a read, a write or a request for zeroes (or a discard, which makes
+ * some here) between the disk's bytes and memory, whose address 0 is at window. */
+void lossy_move(uint8_t *disk, uint8_t *window, const struct blk_req *r, uint64_t n);
+
 void lossy_init(struct lossy *d, const char *name, uint64_t sectors, uint8_t *window,
                 struct picks *picks);
 void lossy_free(struct lossy *d);

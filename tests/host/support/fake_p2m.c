@@ -252,15 +252,7 @@ enum status fake_guest_write(struct p2m *p, unsigned cpu, unsigned alias, gfn_t 
     return s;
 }
 
-/* ---- small things -------------------------------------------------------------------------- */
-
-uint32_t rnd_below(struct rnd *r, uint32_t limit)
-{
-    r->state ^= r->state << 13;
-    r->state ^= r->state >> 7;
-    r->state ^= r->state << 17;
-    return (uint32_t)((r->state >> 16) % limit);
-}
+/* ---- the audit ----------------------------------------------------------------------------- */
 
 static void print_violation(void *ctx, const char *line)
 {

@@ -13,6 +13,7 @@
 #include "mm/fold/fold.h"
 #include "mm/frame.h"
 #include "mm/p2m.h"
+#include "rnd.h"
 
 #define FAKE_CPUS 2
 #define FAKE_ALIASES 2
@@ -58,12 +59,6 @@ enum status fake_guest_read(struct p2m *p, unsigned cpu, unsigned alias, gfn_t g
                             uint8_t *out) MUST_CHECK;
 enum status fake_guest_write(struct p2m *p, unsigned cpu, unsigned alias, gfn_t gfn,
                              unsigned offset, uint8_t value) MUST_CHECK;
-
-/* A small repeatable random sequence (xorshift). */
-struct rnd {
-    uint64_t state;
-};
-uint32_t rnd_below(struct rnd *r, uint32_t limit);
 
 /* Runs the audit and fails the test (abort) with its lines on stderr when something is wrong. */
 void fake_check(struct frames *f, struct p2m *const *maps, unsigned n_maps,

@@ -5,6 +5,8 @@
 #include "arena.h"
 #include "base/bits.h"
 #include "drivers/block/partition/partition.h"
+#include "fake_lossy.h"
+#include "require.h"
 #include "steps.h"
 #include "work_disk.h"
 
@@ -22,14 +24,6 @@
 #define VMS 2u
 #define HELD 16u
 #define LOOKS_OUT 4u /* on the way out of a step */
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* A value that a sector may have: by whom, and until when. */
 struct candidate {
@@ -79,7 +73,7 @@ struct world {
     uint64_t next[4][VMS]; /* where a VM that reads on and on has come to, by device */
 };
 
-static uint32_t pick(struct world *w, uint32_t n)
+static uint32_t draw(struct world *w, uint32_t n)
 {
     uint32_t v = 0;
 
@@ -103,23 +97,9 @@ static bool into_cache(const struct world *w, const struct blk_req *r)
     return frame_of(&w->frames, hpa_to_mfn(r->segs[0].addr))->state == FRAME_CACHE;
 }
 
-/* Moves the first n sectors of the request. */
 static void move(struct world *w, const struct blk_req *r, uint64_t n)
 {
-    uint8_t *d = w->disk + r->sector * BLK_SECTOR;
-
-    if (r->op == BLK_DISCARD || r->op == BLK_ZEROES) {
-        memset(d, 0, n * BLK_SECTOR);
-        return;
-    }
-    uint64_t left = n * BLK_SECTOR;
-    for (unsigned i = 0; i < r->n_segs && left != 0; i++) {
-        uint8_t *p = w->window + r->segs[i].addr.a;
-        uint64_t part = MIN(left, (uint64_t)r->segs[i].bytes);
-        memcpy(r->op == BLK_READ ? p : d, r->op == BLK_READ ? d : p, part);
-        d += part;
-        left -= part;
-    }
+    lossy_move(w->disk, w->window, r, n);
 }
 
 /* No block is read into the cache twice at a time, nor while it is being written. */
@@ -132,18 +112,18 @@ static void check_overlap(struct world *w, const struct blk_req *r)
             q->sector / 8 > (r->sector + r->sectors - 1) / 8) {
             continue;
         }
-        CHECK(r->op == BLK_READ && q->op == BLK_READ);
-        CHECK(!(into_cache(w, r) && into_cache(w, q)));
+        REQUIRE(r->op == BLK_READ && q->op == BLK_READ);
+        REQUIRE(!(into_cache(w, r) && into_cache(w, q)));
     }
 }
 
 static void lower_complete(struct world *w, unsigned i)
 {
     struct blk_req *r = w->lower[i];
-    bool fails = pick(w, 100) < w->o.fail_percent;
+    bool fails = draw(w, 100) < w->o.fail_percent;
 
     if (fails && !w->lower_moved[i] && r->op != BLK_FLUSH) {
-        move(w, r, pick(w, (uint32_t)r->sectors + 1)); /* torn */
+        move(w, r, draw(w, (uint32_t)r->sectors + 1)); /* torn */
     } else if (!w->lower_moved[i]) {
         move(w, r, r->sectors);
     }
@@ -157,15 +137,15 @@ static void leaf_submit(struct blk_dev *d, struct blk_req *r)
     struct world *w = container_of(d, struct world, leaf);
 
     work_disk_sectors += 1 + r->sectors;
-    CHECK(range_within(r->sector, r->sectors, DISK_SECTORS) && w->n_lower < LOWER_MAX);
+    REQUIRE(range_within(r->sector, r->sectors, DISK_SECTORS) && w->n_lower < LOWER_MAX);
     check_overlap(w, r);
     unsigned i = w->n_lower++;
     w->lower[i] = r;
-    w->lower_moved[i] = r->op != BLK_FLUSH && pick(w, 2) != 0;
+    w->lower_moved[i] = r->op != BLK_FLUSH && draw(w, 2) != 0;
     if (w->lower_moved[i]) {
         move(w, r, r->sectors);
     }
-    if (w->o.sync || pick(w, 8) == 0) {
+    if (w->o.sync || draw(w, 8) == 0) {
         lower_complete(w, i);
     }
 }
@@ -196,7 +176,7 @@ static void add_candidate(struct world *w, uint64_t s, uint64_t stamp, uint64_t 
             w->cand[s][n++] = w->cand[s][i];
         }
     }
-    CHECK(n < CANDIDATES);
+    REQUIRE(n < CANDIDATES);
     w->cand[s][n++] = (struct candidate){stamp, seq, UINT64_MAX};
     w->n_cand[s] = n;
 }
@@ -230,7 +210,7 @@ static void check_flushed(struct world *w, const struct slot *sl)
     for (uint64_t s = 0; s < DISK_SECTORS; s++) {
         uint64_t stamp;
         memcpy(&stamp, w->disk + s * BLK_SECTOR, 8);
-        CHECK(may_be(w, s, stamp, sl->begin));
+        REQUIRE(may_be(w, s, stamp, sl->begin));
     }
 }
 
@@ -243,8 +223,8 @@ static void check_read(struct world *w, const struct slot *sl)
             const uint8_t *p = w->window + sl->segs[i].addr.a + off;
             uint64_t stamp;
             memcpy(&stamp, p, 8);
-            CHECK(memcmp(p, p + 8, BLK_SECTOR - 8) == 0);
-            CHECK(may_be(w, s, stamp, sl->begin));
+            REQUIRE(memcmp(p, p + 8, BLK_SECTOR - 8) == 0);
+            REQUIRE(may_be(w, s, stamp, sl->begin));
         }
     }
 }
@@ -266,14 +246,14 @@ static void slot_done(struct blk_req *r, enum status s)
     struct slot *sl = r->ctx;
     struct world *w = sl->w;
 
-    CHECK(sl->busy && !sl->done);
-    CHECK(s == OK || s == E_IO);
-    CHECK(s == OK || w->o.fail_percent != 0);
+    REQUIRE(sl->busy && !sl->done);
+    REQUIRE(s == OK || s == E_IO);
+    REQUIRE(s == OK || w->o.fail_percent != 0);
     sl->done = true;
     w->now++;
     while (r->n_held != 0) {
         mfn_t mfn = MFN(r->held[--r->n_held]);
-        CHECK(frame_of(&w->frames, mfn)->pins != 0);
+        REQUIRE(frame_of(&w->frames, mfn)->pins != 0);
         frames_unpin(&w->frames, mfn);
     }
     if (s == OK && r->op == BLK_READ) {
@@ -311,7 +291,7 @@ static void make_segs(struct world *w, struct slot *sl, unsigned index, uint64_t
     for (uint64_t left = sectors; left != 0;) {
         uint64_t n = left;
         if (sl->req.n_segs + 1 < SLOT_SEGS) {
-            uint32_t some = 1 + pick(w, pick(w, 3) == 0 ? 4 : 64);
+            uint32_t some = 1 + draw(w, draw(w, 3) == 0 ? 4 : 64);
             n = MIN(left, (uint64_t)some);
         }
         sl->segs[sl->req.n_segs++] = (struct blk_seg){HPA(at), (uint32_t)(n * BLK_SECTOR)};
@@ -332,7 +312,7 @@ static void stamp_buffer(struct world *w, struct slot *sl, uint64_t stamp)
 
 static void client_submit(struct world *w)
 {
-    unsigned index = pick(w, SLOTS);
+    unsigned index = draw(w, SLOTS);
     struct slot *sl = &w->slots[index];
     static const enum blk_op ops[] = {BLK_READ,  BLK_READ,  BLK_READ,    BLK_READ,   BLK_FETCH,
                                       BLK_WRITE, BLK_WRITE, BLK_DISCARD, BLK_ZEROES, BLK_FLUSH};
@@ -340,9 +320,9 @@ static void client_submit(struct world *w)
     if (sl->busy) {
         return;
     }
-    unsigned dev = pick(w, 4), vm = pick(w, VMS);
+    unsigned dev = draw(w, 4), vm = draw(w, VMS);
     struct blkcache_dev *d = &w->devs[dev];
-    enum blk_op op = ops[pick(w, ARRAY_LEN(ops))];
+    enum blk_op op = ops[draw(w, ARRAY_LEN(ops))];
     if (d->dev.read_only && op != BLK_FLUSH) {
         op = BLK_READ;
     }
@@ -351,19 +331,19 @@ static void client_submit(struct world *w)
     sl->req = (struct blk_req){.op = op, .done = slot_done, .ctx = sl, .account = &w->accounts[vm]};
     if (op == BLK_FETCH) {
         sl->req.held = sl->held;
-        sl->req.max_held = pick(w, HELD + 1);
+        sl->req.max_held = draw(w, HELD + 1);
     }
     if (op != BLK_FLUSH) {
         /* Mostly a small hot region, so that requests meet. */
-        uint64_t cap = pick(w, 4) == 0 ? d->dev.sectors : MIN(d->dev.sectors, UINT64_C(90));
-        uint64_t max = pick(w, 4) == 0 ? SLOT_SECTORS : 20;
-        bool high = pick(w, 5) == 0;
-        uint64_t at = pick(w, (uint32_t)cap);
+        uint64_t cap = draw(w, 4) == 0 ? d->dev.sectors : MIN(d->dev.sectors, UINT64_C(90));
+        uint64_t max = draw(w, 4) == 0 ? SLOT_SECTORS : 20;
+        bool high = draw(w, 5) == 0;
+        uint64_t at = draw(w, (uint32_t)cap);
         sl->req.sector = high ? d->dev.sectors - cap + at : at;
-        if (!writes && pick(w, 2) != 0) {
+        if (!writes && draw(w, 2) != 0) {
             sl->req.sector = w->next[dev][vm] % d->dev.sectors;
         }
-        sl->req.sectors = 1 + pick(w, (uint32_t)MIN(max, d->dev.sectors - sl->req.sector));
+        sl->req.sectors = 1 + draw(w, (uint32_t)MIN(max, d->dev.sectors - sl->req.sector));
         if (!writes) {
             w->next[dev][vm] = sl->req.sector + sl->req.sectors;
         }
@@ -393,8 +373,8 @@ static void client_submit(struct world *w)
 /* A VM reads on where it has come to, some requests in a row, as from a file. */
 static void client_read_on(struct world *w)
 {
-    unsigned dev = pick(w, 3), vm = pick(w, VMS), left = 1 + pick(w, 8);
-    uint64_t blocks = 1 + pick(w, SLOT_SECTORS / CACHE_BLOCK_SECTORS);
+    unsigned dev = draw(w, 3), vm = draw(w, VMS), left = 1 + draw(w, 8);
+    uint64_t blocks = 1 + draw(w, SLOT_SECTORS / CACHE_BLOCK_SECTORS);
     struct blkcache_dev *d = &w->devs[dev];
 
     for (unsigned index = 0; index < SLOTS && left > 0; index++) {
@@ -419,7 +399,7 @@ static void client_read_on(struct world *w)
         blk_submit(&d->dev, &sl->req);
         left--;
         if (w->n_lower != 0) {
-            lower_complete(w, pick(w, w->n_lower));
+            lower_complete(w, draw(w, w->n_lower));
         }
     }
 }
@@ -428,7 +408,7 @@ static void client_read_on(struct world *w)
  * but the cache may not disagree with the disk. */
 static void client_scribble(struct world *w)
 {
-    struct slot *sl = &w->slots[pick(w, SLOTS)];
+    struct slot *sl = &w->slots[draw(w, SLOTS)];
 
     if (!sl->busy || sl->req.op != BLK_WRITE || !may_write(w, sl->first, sl->req.sectors) ||
         sl->stamp == 0) {
@@ -468,9 +448,9 @@ static void audit_all(struct world *w)
         const uint8_t *p = cache_bytes_of(&w->cache, e);
         for (unsigned s = 0; s < 8; s++) {
             if ((x->mask & BIT32(s)) != 0) {
-                CHECK(x->block * 8 + s < DISK_SECTORS);
-                CHECK(memcmp(p + s * BLK_SECTOR, w->disk + (x->block * 8 + s) * BLK_SECTOR,
-                             BLK_SECTOR) == 0);
+                REQUIRE(x->block * 8 + s < DISK_SECTORS);
+                REQUIRE(memcmp(p + s * BLK_SECTOR, w->disk + (x->block * 8 + s) * BLK_SECTOR,
+                               BLK_SECTOR) == 0);
             }
         }
     }
@@ -492,7 +472,7 @@ static void give_back(struct world *w)
 
 static void steal(struct world *w)
 {
-    for (uint32_t n = pick(w, 2 * w->o.cache_frames); n > 0 && w->n_stolen < 512; n--) {
+    for (uint32_t n = draw(w, 2 * w->o.cache_frames); n > 0 && w->n_stolen < 512; n--) {
         mfn_t mfn;
         if (frames_alloc(&w->frames, FRAME_HYP, &mfn) != OK) {
             return;
@@ -505,14 +485,14 @@ static void steal(struct world *w)
 /* A deadline that comes soon, or none. */
 static const struct deadline *until(struct world *w)
 {
-    uint32_t n = w->o.steps ? pick(w, 16) : 0;
+    uint32_t n = w->o.steps ? draw(w, 16) : 0;
 
     return n != 0 ? looks_begin(&w->looks, n) : NULL;
 }
 
 static void check_looks(const struct world *w)
 {
-    CHECK(w->looks.deadline.end_ns == 0 || w->looks.n <= w->looks.deadline.end_ns + LOOKS_OUT);
+    REQUIRE(w->looks.deadline.end_ns == 0 || w->looks.n <= w->looks.deadline.end_ns + LOOKS_OUT);
 }
 
 /* Each queue's owner has a turn, in which it may get no further than a look or two. */
@@ -545,43 +525,43 @@ static void wake(void *ctx)
 /* Time passes, and the loop of the kernel comes by. */
 static void work(struct world *w)
 {
-    w->clock_ns += pick(w, 2) == 0 ? 1 : 30;
+    w->clock_ns += draw(w, 2) == 0 ? 1 : 30;
     (void)blkcache_work(&w->bc, w->clock_ns, until(w));
     turn(w);
 }
 
 static void turn_writing(struct world *w)
 {
-    blkcache_set_writing(&w->bc, &(struct blkcache_writing){.back = w->o.back && pick(w, 4) != 0,
-                                                            .dirty_max = pick(w, w->o.cache_max),
-                                                            .age_ns = pick(w, 2) * 80});
+    blkcache_set_writing(&w->bc, &(struct blkcache_writing){.back = w->o.back && draw(w, 4) != 0,
+                                                            .dirty_max = draw(w, w->o.cache_max),
+                                                            .age_ns = draw(w, 2) * 80});
 }
 
 static void step(struct world *w)
 {
-    if (w->o.steps && pick(w, 3) == 0) {
+    if (w->o.steps && draw(w, 3) == 0) {
         turn(w);
         return;
     }
-    if (w->o.back && pick(w, 8) == 0) {
-        if (pick(w, 8) == 0) {
+    if (w->o.back && draw(w, 8) == 0) {
+        if (draw(w, 8) == 0) {
             turn_writing(w);
         }
         work(w);
         return;
     }
-    switch (pick(w, 32)) {
+    switch (draw(w, 32)) {
     case 0:
-        cache_set_mode(&w->cache, (enum cache_mode)pick(w, CACHE_MODES));
+        cache_set_mode(&w->cache, (enum cache_mode)draw(w, CACHE_MODES));
         break;
     case 1:
-        cache_set_max(&w->cache, pick(w, w->o.cache_max + 2));
+        cache_set_max(&w->cache, draw(w, w->o.cache_max + 2));
         break;
     case 2:
-        cache_reclaim(&w->cache, pick(w, 8));
+        cache_reclaim(&w->cache, draw(w, 8));
         break;
     case 3:
-        if (pick(w, 4) == 0) {
+        if (draw(w, 4) == 0) {
             cache_drop_all(&w->cache);
         } else {
             cache_set_max(&w->cache, w->o.cache_max);
@@ -594,7 +574,7 @@ static void step(struct world *w)
         give_back(w);
         break;
     case 6:
-        blkcache_set_readahead(&w->bc, (uint64_t)pick(w, w->o.readahead + 1) * PAGE_SIZE);
+        blkcache_set_readahead(&w->bc, (uint64_t)draw(w, w->o.readahead + 1) * PAGE_SIZE);
         give_back(w);
         break;
     case 7:
@@ -613,7 +593,7 @@ static void step(struct world *w)
     case 16:
     case 17:
         if (w->n_lower != 0) {
-            lower_complete(w, pick(w, w->n_lower));
+            lower_complete(w, draw(w, w->n_lower));
         }
         break;
     case 18:
@@ -644,17 +624,17 @@ static struct world *world_new(const struct bcw_options *o, struct bcw_source sr
         arena_guard(&w->frames, MFN(first + SLOT_PAGES));
     }
     w->cache_mem = malloc(cache_bytes(o->cache_max));
-    CHECK(cache_init(&w->cache, &w->frames, w->cache_mem, o->cache_max, 42) == OK);
+    REQUIRE(cache_init(&w->cache, &w->frames, w->cache_mem, o->cache_max, 42) == OK);
     frames_add_reclaimer(&w->frames, cache_reclaim, &w->cache);
     cache_set_mode(&w->cache, CACHE_INCLUSIVE);
     w->pool = aligned_alloc(16, ALIGN_UP(blkcache_bytes(o->n_jobs, o->n_ios), 16));
-    CHECK(blkcache_init(&w->bc, &w->cache, w->pool, o->n_jobs, o->n_ios) == OK);
+    REQUIRE(blkcache_init(&w->bc, &w->cache, w->pool, o->n_jobs, o->n_ios) == OK);
     blkcache_set_readahead(&w->bc, (uint64_t)o->readahead * PAGE_SIZE);
     for (uint16_t i = 0; i < VMS; i++) {
         w->accounts[i] = (struct blk_account){.vm = (uint16_t)(i + 1)};
         if (o->steps) {
             uint32_t share = MAX(o->n_jobs / (VMS + 1), 1), ios = MAX(o->n_ios / (VMS + 1), 1);
-            CHECK(blkcache_queue_init(&w->queues[i], &w->bc, share, ios, wake, w) == OK);
+            REQUIRE(blkcache_queue_init(&w->queues[i], &w->bc, share, ios, wake, w) == OK);
             w->accounts[i].queue = &w->queues[i];
         }
     }
@@ -667,7 +647,7 @@ static struct world *world_new(const struct bcw_options *o, struct bcw_source sr
     struct partition p[2] = {{1, 3, 498}, {2, 501, 500}};
     blkcache_dev_init(&w->devs[0], &w->bc, &w->leaf);
     for (unsigned i = 0; i < 2; i++) {
-        CHECK(partition_dev_init(&w->parts[i], &w->leaf, &p[i]) == OK);
+        REQUIRE(partition_dev_init(&w->parts[i], &w->leaf, &p[i]) == OK);
         blkcache_dev_init(&w->devs[1 + i], &w->bc, &w->parts[i].dev);
     }
     blkcache_dev_init(&w->devs[3], &w->bc, &w->leaf);
@@ -689,7 +669,7 @@ static void settle(struct world *w)
     w->o.fail_percent = 0;
     blkcache_set_writing(&w->bc, &(struct blkcache_writing){.back = false, .age_ns = 4});
     for (unsigned i = 0; w->cache.dirty != 0; i++) {
-        CHECK(i < 100);
+        REQUIRE(i < 100);
         w->clock_ns += 10;
         (void)blkcache_work(&w->bc, w->clock_ns, NULL);
         for (work_all(w); w->n_lower != 0; work_all(w)) {
@@ -707,21 +687,21 @@ struct cache_stats bcw_run(const struct bcw_options *o, struct bcw_source src, u
         step(w);
     }
     for (work_all(w); w->n_lower != 0; work_all(w)) {
-        lower_complete(w, pick(w, w->n_lower));
+        lower_complete(w, draw(w, w->n_lower));
     }
     for (unsigned i = 0; i < SLOTS; i++) {
-        CHECK(!w->slots[i].busy); /* nothing is forgotten */
+        REQUIRE(!w->slots[i].busy); /* nothing is forgotten */
     }
     settle(w);
     for (unsigned i = 0; i < ARRAY_LEN(w->devs); i++) {
-        CHECK(w->devs[i].in_flight == 0);
+        REQUIRE(w->devs[i].in_flight == 0);
     }
     audit(w);
-    CHECK(w->cache.busy == 0 && w->frames.pinned == 0);
+    REQUIRE(w->cache.busy == 0 && w->frames.pinned == 0);
     cache_set_mode(&w->cache, CACHE_OFF);
     give_back(w);
-    CHECK(w->cache.used == 0 &&
-          w->frames.by_state[FRAME_FREE] + w->bc.has_zeroes == o->cache_frames);
+    REQUIRE(w->cache.used == 0 &&
+            w->frames.by_state[FRAME_FREE] + w->bc.has_zeroes == o->cache_frames);
     audit(w);
     struct cache_stats stats = w->cache.stats;
     free(w->pool);

@@ -43,11 +43,3 @@ struct irq_sink fake_sink(struct fake_irqs *f)
 {
     return (struct irq_sink){.set_line = set_line, .message = message, .ctx = f};
 }
-
-uint64_t fake_random(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}

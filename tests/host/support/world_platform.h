@@ -23,7 +23,4 @@ struct fake_irqs {
 
 struct irq_sink fake_sink(struct fake_irqs *f);
 
-/* xorshift: the same sequence on every run. */
-uint64_t fake_random(uint64_t *state);
-
 #endif

@@ -163,3 +163,54 @@ void tvblk_work(struct tvblk *r)
         assert(i < 100000);
     }
 }
+
+void tvblk_put_header(struct tvblk *r, uint64_t at, uint32_t type, uint64_t sector)
+{
+    static const uint8_t none = TVBLK_STATUS_NONE;
+
+    tguest_put32(&r->g, at, type);
+    tguest_put32(&r->g, at + 4, 0);
+    tguest_put64(&r->g, at + 8, sector);
+    tguest_put(&r->g, at + TVBLK_STATUS, &none, 1);
+}
+
+uint8_t tvblk_status(struct tvblk *r, uint64_t at)
+{
+    uint8_t status;
+
+    tguest_get(&r->g, at + TVBLK_STATUS, &status, 1);
+    return status;
+}
+
+int tvblk_send(struct tvblk *r, uint64_t at, uint32_t type, uint64_t sector,
+               const struct tdesc *data, unsigned n, uint64_t table)
+{
+    struct tdesc d[80];
+
+    assert(n + 2 <= ARRAY_LEN(d));
+    tvblk_put_header(r, at, type, sector);
+    d[0] = (struct tdesc){at, 16, false};
+    for (unsigned i = 0; i < n; i++) {
+        d[i + 1] = data[i];
+    }
+    d[n + 1] = (struct tdesc){at + TVBLK_STATUS, 1, true};
+    return tdriver_add(&r->t, d, n + 2, table);
+}
+
+uint8_t tvblk_ask(struct tvblk *r, uint64_t at, uint32_t type, uint64_t sector,
+                  const struct tdesc *data, unsigned n)
+{
+    uint32_t len;
+    int head = tvblk_send(r, at, type, sector, data, n, 0);
+
+    assert(head >= 0);
+    tvblk_kick(r);
+    tvblk_work(r);
+    while (r->disk.n > 0) {
+        assert(tdriver_take(&r->t, &len) == -1);
+        tdisk_complete(&r->disk, 0, OK);
+        tvblk_work(r);
+    }
+    assert(tdriver_take(&r->t, &len) == head);
+    return tvblk_status(r, at);
+}

@@ -6,7 +6,9 @@
 #include "drivers/guest/virtio/blk.h"
 #include "fake_guest.h"
 
-#define TVBLK_SLOT 3 /* in the PCI bus */
+#define TVBLK_SLOT 3           /* in the PCI bus */
+#define TVBLK_STATUS 32        /* behind a request's header */
+#define TVBLK_STATUS_NONE 0xee /* not written yet */
 
 struct tvblk {
     struct tguest g;
@@ -39,5 +41,16 @@ void tvblk_start(struct tvblk *r, uint64_t features, uint16_t size, uint64_t bas
 void tvblk_kick(struct tvblk *r);
 /* Calls virtio_blk_work until it has nothing more to do. */
 void tvblk_work(struct tvblk *r);
+/* Puts a request's header at guest address `at`, its status behind it at TVBLK_STATUS, not written
+ * yet. */
+void tvblk_put_header(struct tvblk *r, uint64_t at, uint32_t type, uint64_t sector);
+uint8_t tvblk_status(struct tvblk *r, uint64_t at);
+/* Queues it with n data buffers; the descriptors go to the table at `table`, unless that is 0.
+ * Returns the chain's head, or -1. */
+int tvblk_send(struct tvblk *r, uint64_t at, uint32_t type, uint64_t sector,
+               const struct tdesc *data, unsigned n, uint64_t table);
+/* The only request there is, to its end; the status byte. */
+uint8_t tvblk_ask(struct tvblk *r, uint64_t at, uint32_t type, uint64_t sector,
+                  const struct tdesc *data, unsigned n);
 
 #endif

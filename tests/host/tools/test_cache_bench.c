@@ -6,12 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "program.h"
+
 #include <cmocka.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/cache-bench-XXXXXX";
@@ -28,23 +29,12 @@ static void write_trace(const char *text)
 
 static int run(const char *arguments)
 {
-    char command[512];
-
-    snprintf(command, sizeof(command), "build/host/cache-bench %s 2>&1", arguments);
-    FILE *p = popen(command, "r");
-    assert_non_null(p);
-    size_t n = fread(out, 1, sizeof(out) - 1, p);
-    out[n] = '\0';
-    int status = pclose(p);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return program_run(out, sizeof(out), "build/host/cache-bench %s", arguments);
 }
 
 static int run_file(const char *options)
 {
-    char arguments[256];
-
-    snprintf(arguments, sizeof(arguments), "%s %s", options, file);
-    return run(arguments);
+    return program_run(out, sizeof(out), "build/host/cache-bench %s %s", options, file);
 }
 
 static void test_by_hand(void **state)

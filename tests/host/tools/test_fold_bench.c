@@ -5,12 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "program.h"
+
 #include <cmocka.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -50,37 +51,16 @@ static void make_image(const char *file, unsigned v)
     assert_int_equal(fclose(f), 0);
 }
 
-static int run(const char *arguments, char *out, size_t size)
+static char out[65536];
+
+static int run(const char *arguments)
 {
-    char command[512];
-
-    snprintf(command, sizeof(command), "build/host/fold-bench %s 2>&1", arguments);
-    FILE *p = popen(command, "r");
-    assert_non_null(p);
-    size_t n = fread(out, 1, size - 1, p);
-    out[n] = '\0';
-    int status = pclose(p);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static long number(const char *json, const char *key)
-{
-    char name[64];
-    const char *at = NULL, *p = json;
-
-    snprintf(name, sizeof(name), "\"%s\": ", key);
-    while ((p = strstr(p, name)) != NULL) {
-        p += strlen(name);
-        at = p; /* the last one: of the whole run, or of its last pass */
-    }
-    assert_non_null(at);
-    return strtol(at, NULL, 10);
+    return program_run(out, sizeof(out), "build/host/fold-bench %s", arguments);
 }
 
 static void test_exact(void **state)
 {
     char a[] = "/tmp/fold-bench-a-XXXXXX", b[] = "/tmp/fold-bench-b-XXXXXX", arguments[256];
-    static char out[65536];
     /* 120 zero pages, 240 in both, 120 as 60 pairs, 120 alone, in each of two images. */
     const long distinct = 1 + 240 + 2 * 60 + 2 * 120;
 
@@ -90,34 +70,32 @@ static void test_exact(void **state)
     make_image(a, 0);
     make_image(b, 1);
     snprintf(arguments, sizeof(arguments), "--passes=3 %s %s", a, b);
-    assert_int_equal(run(arguments, out, sizeof(out)), 0);
-    assert_int_equal(number(out, "pages"), 2 * PAGES);
-    assert_int_equal(number(out, "distinct_pages"), distinct);
-    assert_int_equal(number(out, "frames_used"), distinct);
-    assert_int_equal(number(out, "pages_zero"), 240);
-    assert_int_equal(number(out, "pages_shared"), 240 + 120);
+    assert_int_equal(run(arguments), 0);
+    assert_int_equal(program_number(out, "pages"), 2 * PAGES);
+    assert_int_equal(program_number(out, "distinct_pages"), distinct);
+    assert_int_equal(program_number(out, "frames_used"), distinct);
+    assert_int_equal(program_number(out, "pages_zero"), 240);
+    assert_int_equal(program_number(out, "pages_shared"), 240 + 120);
     assert_non_null(strstr(out, "\"check\": \"OK\""));
 
     /* Without the zero page the zeroes are one more shared page; its frame is there all the same.
      */
     snprintf(arguments, sizeof(arguments), "--fold.zero=off %s %s", a, b);
-    assert_int_equal(run(arguments, out, sizeof(out)), 0);
-    assert_int_equal(number(out, "frames_used"), distinct + 1);
+    assert_int_equal(run(arguments), 0);
+    assert_int_equal(program_number(out, "frames_used"), distinct + 1);
     unlink(a);
     unlink(b);
 }
 
 static void test_refusals(void **state)
 {
-    static char out[4096];
-
     (void)state;
-    assert_int_equal(run("", out, sizeof(out)), 2);
-    assert_int_equal(run("/nonexistent", out, sizeof(out)), 2);
-    assert_int_equal(run("--passes=0 Makefile", out, sizeof(out)), 2);
-    assert_int_equal(run("--fold.index=list README.md Makefile", out, sizeof(out)), 2);
-    assert_int_equal(run("--nonsense=1 README.md", out, sizeof(out)), 2);
-    assert_int_equal(run("/dev/null", out, sizeof(out)), 2);
+    assert_int_equal(run(""), 2);
+    assert_int_equal(run("/nonexistent"), 2);
+    assert_int_equal(run("--passes=0 Makefile"), 2);
+    assert_int_equal(run("--fold.index=list README.md Makefile"), 2);
+    assert_int_equal(run("--nonsense=1 README.md"), 2);
+    assert_int_equal(run("/dev/null"), 2);
 }
 
 int main(void)

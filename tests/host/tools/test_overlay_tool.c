@@ -3,15 +3,16 @@
  * refuses what the hypervisor would. */
 #include "arena.h"
 #include "fake_lossy.h"
+#include "program.h"
 
 #include "base/bits.h"
 #include "drivers/block/cow/overlay.h"
+#include "rnd.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -27,24 +28,13 @@ struct pair {
     struct frames frames;
     struct frame table[BUFFER + 1];
     uint8_t *window;
-    uint64_t seed;
+    struct rnd random;
     struct picks picks;
     struct lossy base, store;
     struct overlay o;
     char folder[64], base_file[96], store_file[96], out_file[96];
     char said[512]; /* by the tool */
 };
-
-static bool random_next(void *ctx, uint32_t n, uint32_t *out)
-{
-    uint64_t *x = ctx;
-
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    *out = (uint32_t)((*x >> 11) % n);
-    return true;
-}
 
 static void poll(void *ctx)
 {
@@ -85,8 +75,8 @@ static struct pair *pair_new(unsigned writes)
     struct pair *p = calloc(1, sizeof(*p));
 
     p->window = aligned_alloc(PAGE_SIZE, (BUFFER + 1) * PAGE_SIZE);
-    p->seed = 7;
-    p->picks = (struct picks){.next = random_next, .ctx = &p->seed};
+    p->random.state = 7;
+    p->picks = (struct picks){.next = rnd_pick, .ctx = &p->random};
     frames_init(&p->frames, p->table, BUFFER + 1, p->window);
     arena_add(&p->frames, 0, FRAMES, 1);
     lossy_init(&p->base, "base", BASE_SECTORS, p->window, &p->picks);
@@ -136,19 +126,10 @@ static void save(const char *path, const uint8_t *bytes, size_t n)
 /* Runs `tools/overlay ARGUMENTS`; its exit status. */
 static int tool(struct pair *p, const char *arguments)
 {
-    char command[512];
-
     save(p->base_file, p->base.now, BASE_BYTES);
     save(p->store_file, p->store.now, STORE_BYTES);
-    snprintf(command, sizeof(command), "cd %s && %s/tools/overlay %s 2>&1", p->folder,
-             getcwd((char[256]){0}, 256), arguments);
-    FILE *f = popen(command, "r");
-    assert_non_null(f);
-    size_t n = fread(p->said, 1, sizeof(p->said) - 1, f);
-    p->said[n] = '\0';
-    int status = pclose(f);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    return program_run(p->said, sizeof(p->said), "cd %s && %s/tools/overlay %s", p->folder,
+                       getcwd((char[256]){0}, 256), arguments);
 }
 
 static void refused(struct pair *p, const char *why)

@@ -8,12 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "program.h"
+#include "rnd.h"
+
 #include <cmocka.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -51,12 +53,10 @@ static const char *const settings[] = {
 
 static void fill(uint8_t *bytes, uint32_t page)
 {
-    uint64_t x = (page >= ONE_BIT ? ONE_BIT_BASE : page) * UINT64_C(0x9e3779b97f4a7c15);
+    struct rnd r = {(page >= ONE_BIT ? ONE_BIT_BASE : page) * UINT64_C(0x9e3779b97f4a7c15)};
 
     for (unsigned i = 0; i < PAGE; i += 8) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
+        uint64_t x = rnd_next(&r);
         memcpy(bytes + i, &x, sizeof(x));
     }
     if (page >= ONE_BIT) {
@@ -93,36 +93,18 @@ static void remove_images(void)
 
 static int run(const char *program, const char *options, unsigned images)
 {
-    char command[512];
-    int length = snprintf(command, sizeof(command), "build/host/%s %s", program, options);
+    char files[256] = "";
+    int length = 0;
 
     for (unsigned i = 0; i < images; i++) {
-        length += snprintf(command + length, sizeof(command) - (size_t)length, " %s", set.file[i]);
+        length += snprintf(files + length, sizeof(files) - (size_t)length, " %s", set.file[i]);
     }
-    snprintf(command + length, sizeof(command) - (size_t)length, " 2>&1");
-    FILE *p = popen(command, "r");
-    assert_non_null(p);
-    size_t n = fread(out, 1, sizeof(out) - 1, p);
-    out[n] = '\0';
-    int status = pclose(p);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return program_run(out, sizeof(out), "build/host/%s %s%s", program, options, files);
 }
 
-/* The last number under the key: of the whole run, or of its last pass. */
 static long number(const char *key)
 {
-    char name[64];
-    const char *at = NULL, *p = out;
-
-    snprintf(name, sizeof(name), "\"%s\": ", key);
-    while ((p = strstr(p, name)) != NULL) {
-        p += strlen(name);
-        at = p;
-    }
-    if (!at) {
-        fail_msg("no %s in %s", key, out);
-    }
-    return strtol(at, NULL, 10);
+    return program_number(out, key);
 }
 
 /* What is under the key in all passes together. */

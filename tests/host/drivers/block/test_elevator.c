@@ -5,6 +5,7 @@
  */
 #include "base/bits.h"
 #include "drivers/block/elevator.h"
+#include "rnd.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,15 +182,7 @@ struct load {
     uint64_t used_ns, requests;
 };
 
-static uint64_t next_random(void)
-{
-    static uint64_t x = 88172645463325252u;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return x;
-}
+static struct rnd random_places = {88172645463325252u};
 
 static void feed(struct load *l)
 {
@@ -201,7 +194,7 @@ static void feed(struct load *l)
         if (l->row) {
             l->at = (l->at + l->sectors) % (SECTORS / 2);
         } else {
-            sector = next_random() % (SECTORS / 8) * 8;
+            sector = rnd_next(&random_places) % (SECTORS / 8) * 8;
         }
         submit(i, l->vm, 0, BLK_READ, sector, l->sectors);
         l->requests++;
@@ -257,8 +250,8 @@ static void a_lone_reader_is_next(void **state)
     play(loads, 3, 1000 * MS);
     for (unsigned i = 0; i < 50; i++) {
         /* It thinks between two requests, so that it saves up if that is possible. */
-        play(loads, 3, clock_ns + next_random() % 100 * MS);
-        submit(60, 4, 0, BLK_READ, next_random() % (SECTORS / 8) * 8, 8);
+        play(loads, 3, clock_ns + rnd_next(&random_places) % 100 * MS);
+        submit(60, 4, 0, BLK_READ, rnd_next(&random_places) % (SECTORS / 8) * 8, 8);
         while (rig.clients[60].busy) {
             complete(OK);
             for (unsigned k = 0; k < 3; k++) {
@@ -361,15 +354,15 @@ static void order_is_kept(void **state)
     (void)state;
     set_up();
     for (unsigned step = 0; step < 40000; step++) {
-        unsigned i = (unsigned)(next_random() % CLIENTS);
+        unsigned i = (unsigned)(rnd_next(&random_places) % CLIENTS);
         struct client *c = &rig.clients[i];
-        if (!c->busy && next_random() % 4 != 0) {
-            enum blk_op op = ops[next_random() % ARRAY_LEN(ops)];
-            c->req.ahead = op == BLK_READ && next_random() % 8 == 0;
-            disk_of[i] = (unsigned)(next_random() % DISKS);
-            submit(i, (unsigned)(next_random() % (VMS + 1)), disk_of[i], op,
-                   op == BLK_FLUSH ? 0 : next_random() % 64,
-                   op == BLK_FLUSH ? 0 : 1 + next_random() % 16);
+        if (!c->busy && rnd_next(&random_places) % 4 != 0) {
+            enum blk_op op = ops[rnd_next(&random_places) % ARRAY_LEN(ops)];
+            c->req.ahead = op == BLK_READ && rnd_next(&random_places) % 8 == 0;
+            disk_of[i] = (unsigned)(rnd_next(&random_places) % DISKS);
+            submit(i, (unsigned)(rnd_next(&random_places) % (VMS + 1)), disk_of[i], op,
+                   op == BLK_FLUSH ? 0 : rnd_next(&random_places) % 64,
+                   op == BLK_FLUSH ? 0 : 1 + rnd_next(&random_places) % 16);
         } else if (rig.begun) {
             for (unsigned k = 0; k < rig.n_got; k++) {
                 const struct elevator_slot *s = rig.got[k]->ctx;
@@ -391,7 +384,7 @@ static void order_is_kept(void **state)
                 }
             }
             merged += rig.n_got > 1;
-            complete(next_random() % 16 == 0 ? E_IO : OK);
+            complete(rnd_next(&random_places) % 16 == 0 ? E_IO : OK);
         }
     }
     assert_true(merged > 100);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "drivers/guest/iobus.h"
+#include "rnd.h"
 #include "world_platform.h"
 
 struct dev {
@@ -68,7 +69,7 @@ static void test_oracle(void **state)
 {
     static struct dev devs[SPACE];
     int owner[SPACE], len[SPACE] = {0};
-    uint64_t seed = 88172645463325252u;
+    struct rnd seed = {88172645463325252u};
     unsigned n = 0;
     struct iobus b;
 
@@ -78,9 +79,9 @@ static void test_oracle(void **state)
         owner[i] = -1;
     }
     for (unsigned step = 0; step < 200000; step++) {
-        unsigned at = (unsigned)(fake_random(&seed) % SPACE);
-        unsigned size = (unsigned)(fake_random(&seed) % 12 + 1);
-        unsigned op = (unsigned)(fake_random(&seed) % 8);
+        unsigned at = (unsigned)(rnd_next(&seed) % SPACE);
+        unsigned size = (unsigned)(rnd_next(&seed) % 12 + 1);
+        unsigned op = (unsigned)(rnd_next(&seed) % 8);
         if (op == 0 && at + size <= SPACE) {
             enum status want = n == IOBUS_RANGES ? E_NOMEM : OK;
             for (unsigned i = at; i < at + size; i++) {

@@ -10,6 +10,7 @@
 #include "base/string.h"
 #include "drivers/guest/pvclock.h"
 #include "fake_guest.h"
+#include "rnd.h"
 #include "world_platform.h"
 
 #define PAGES 16u
@@ -123,13 +124,14 @@ static void test_registers(void **state)
 /* A TSC that the guest moves does not move the clock. */
 static void test_tsc_moves(void **state)
 {
-    uint64_t tsc = 0, seed = 7, last = 0;
+    uint64_t tsc = 0, last = 0;
+    struct rnd seed = {7};
 
     (void)state;
     on(AT);
     for (unsigned i = 0; i < 1000; i++) {
-        tsc += fake_random(&seed) % HZ;
-        uint64_t ns = guest_ns(AT, tsc), by = fake_random(&seed);
+        tsc += rnd_next(&seed) % HZ;
+        uint64_t ns = guest_ns(AT, tsc), by = rnd_next(&seed);
         assert_true(ns >= last);
         last = ns;
         tsc += by;
@@ -181,7 +183,7 @@ static void test_hostile(void **state)
                                    UINT64_C(0xfee00000),  UINT64_C(1) << 40,
                                    UINT64_C(1) << 63,     UINT64_MAX & ~UINT64_C(3),
                                    0xfffffffffffffffcull, UINT64_C(0xfffffffff000)};
-    uint64_t seed = 3;
+    struct rnd seed = {3};
 
     (void)state;
     on(AT);
@@ -193,7 +195,7 @@ static void test_hostile(void **state)
     assert_int_equal(pvclock_msr_write(&c, PVCLOCK_MSR_WALL_CLOCK, AT | 1), E_FAULT);
     assert_int_equal(c.system_msr, AT | 1); /* a refused write changes nothing */
     for (unsigned i = 0; i < 20000; i++) {
-        uint64_t v = fake_random(&seed) >> (fake_random(&seed) & 63);
+        uint64_t v = rnd_next(&seed) >> (rnd_next(&seed) & 63);
         enum status s = pvclock_msr_write(&c, PVCLOCK_MSR_WALL_CLOCK + (uint32_t)(v & 1), v);
         assert_true(s == OK || s == E_FAULT);
         pvclock_guest_stopped(&c);

@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "base/string.h"
 #include "drivers/guest/vioapic.h"
+#include "rnd.h"
 #include "world_platform.h"
 
 #define MASKED 0x10000u
@@ -205,14 +206,14 @@ static void oracle_look(struct oracle *o)
 static void test_oracle(void **state)
 {
     struct oracle o[16];
-    uint64_t seed = 11;
+    struct rnd seed = {11};
 
     (void)state;
     for (unsigned i = 0; i < 16; i++) {
         o[i] = (struct oracle){.masked = true};
     }
     for (unsigned step = 0; step < 200000; step++) {
-        uint64_t r = fake_random(&seed);
+        uint64_t r = rnd_next(&seed);
         unsigned i = r % 16, n = i == 0 ? 2 : i, messages = 0;
         uint8_t vector = (uint8_t)(0x30 + (r >> 8) % 4);
         if (i == 2) {

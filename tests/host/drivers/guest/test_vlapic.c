@@ -9,6 +9,7 @@
 
 #include "base/string.h"
 #include "drivers/guest/vlapic.h"
+#include "rnd.h"
 #include "world_platform.h"
 
 #define CPUS 3
@@ -108,13 +109,13 @@ static void test_priority_oracle(void **state)
 {
     bool irr[256] = {false}, isr[256] = {false};
     unsigned tpr = 0;
-    uint64_t seed = 12345;
+    struct rnd seed = {12345};
 
     (void)state;
     for (unsigned step = 0; step < 300000; step++) {
-        unsigned v = (unsigned)(fake_random(&seed) & 0xff);
+        unsigned v = (unsigned)(rnd_next(&seed) & 0xff);
         int top_irr = -1, top_isr = 0, want;
-        switch (fake_random(&seed) % 5) {
+        switch (rnd_next(&seed) % 5) {
         case 0:
         case 1:
             vlapic_deliver(l, VLAPIC_FIXED, (uint8_t)v, false);

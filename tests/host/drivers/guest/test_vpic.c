@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "drivers/guest/vpic.h"
+#include "rnd.h"
 #include "world_platform.h"
 
 static struct vpic p;
@@ -183,20 +184,20 @@ static void test_modes(void **state)
  * and not masked, and it is higher than all that is in service. */
 static void test_oracle(void **state)
 {
-    uint64_t seed = 7;
+    struct rnd seed = {7};
     unsigned asked = 0, served = 0, mask = 0; /* in the order of priority: bit 0 is the highest */
     static const unsigned line_of[15] = {0, 1, 8, 9, 10, 11, 12, 13, 14, 15, 3, 4, 5, 6, 7};
 
     (void)state;
     for (unsigned step = 0; step < 100000; step++) {
-        unsigned r = (unsigned)(fake_random(&seed) % 15);
-        switch (fake_random(&seed) % 4) {
+        unsigned r = (unsigned)(rnd_next(&seed) % 15);
+        switch (rnd_next(&seed) % 4) {
         case 0:
             pulse(line_of[r]);
             asked |= 1u << r;
             break;
         case 1:
-            mask = (unsigned)(fake_random(&seed) & fake_random(&seed)) & 0x7fff;
+            mask = (unsigned)(rnd_next(&seed) & rnd_next(&seed)) & 0x7fff;
             {
                 uint8_t m[2] = {0, 0};
                 for (unsigned i = 0; i < 15; i++) {

@@ -12,6 +12,7 @@
 #include "drivers/guest/ticks.h"
 #include "drivers/guest/vrtc.h"
 #include "drivers/guest/vrtc_time.h"
+#include "rnd.h"
 #include "world_platform.h"
 
 static struct vrtc r;
@@ -49,11 +50,11 @@ static unsigned bcd(int v)
 
 static void test_calendar(void **state)
 {
-    uint64_t seed = 4711;
+    struct rnd seed = {4711};
 
     (void)state;
     for (unsigned i = 0; i < 3000; i++) {
-        time_t t = (time_t)(fake_random(&seed) % 8000000000u);
+        time_t t = (time_t)(rnd_next(&seed) % 8000000000u);
         struct tm tm;
         gmtime_r(&t, &tm);
         start((uint64_t)t);
@@ -147,15 +148,15 @@ static void test_interrupts(void **state)
 /* The next alarm against looking at every second of two days. */
 static void test_alarm(void **state)
 {
-    uint64_t seed = 99;
+    struct rnd seed = {99};
     uint8_t cmos[128] = {0};
 
     (void)state;
     for (unsigned i = 0; i < 300; i++) {
-        uint64_t s = VRTC_EPOCH_1970 + fake_random(&seed) % 4000000000u, want = UINT64_MAX;
+        uint64_t s = VRTC_EPOCH_1970 + rnd_next(&seed) % 4000000000u, want = UINT64_MAX;
         cmos[VRTC_REG_B] = i & 1 ? VRTC_B_24H : VRTC_B_24H | VRTC_B_BINARY;
         for (unsigned a = 1; a <= 5; a += 2) {
-            uint8_t any = (uint8_t)(fake_random(&seed) & 1 ? 0xc5 : fake_random(&seed) % 26);
+            uint8_t any = (uint8_t)(rnd_next(&seed) & 1 ? 0xc5 : rnd_next(&seed) % 26);
             cmos[a] = any;
         }
         for (uint64_t t = s + 1; t <= s + 86401; t++) {

@@ -12,6 +12,7 @@
 #include "base/string.h"
 #include "fake_guest.h"
 #include "kernel/vm/loader.h"
+#include "rnd.h"
 #include "world_platform.h"
 
 #define MIB UINT64_C(0x100000)
@@ -36,15 +37,15 @@ static enum status load(void)
 
 static int begin(void **state)
 {
-    uint64_t seed = 7;
+    struct rnd seed = {7};
 
     (void)state;
     tguest_init(&g, FRAMES, RAM_PAGES);
     for (size_t i = 0; i < sizeof(image); i++) {
-        image[i] = (uint8_t)fake_random(&seed);
+        image[i] = (uint8_t)rnd_next(&seed);
     }
     for (size_t i = 0; i < sizeof(initrd); i++) {
-        initrd[i] = (uint8_t)fake_random(&seed);
+        initrd[i] = (uint8_t)rnd_next(&seed);
     }
     in = (struct loader_input){.kernel = image,
                                .kernel_bytes = sizeof(image),

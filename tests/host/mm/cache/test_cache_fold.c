@@ -8,6 +8,7 @@
  */
 #include "base/bits.h"
 #include "drivers/block/cache/cache.h"
+#include "fake_lossy.h"
 #include "fake_p2m.h"
 #include "mm/promise.h"
 
@@ -55,16 +56,7 @@ struct rig {
 
 static void leaf_carry_out(struct rig *r, struct blk_req *q)
 {
-    uint8_t *d = &r->disk[0][0] + q->sector * BLK_SECTOR;
-
-    if (q->op == BLK_ZEROES || q->op == BLK_DISCARD) {
-        memset(d, 0, q->sectors * BLK_SECTOR);
-    }
-    for (unsigned i = 0; i < q->n_segs; i++) {
-        uint8_t *m = r->f.window + q->segs[i].addr.a;
-        memcpy(q->op == BLK_READ ? m : d, q->op == BLK_READ ? d : m, q->segs[i].bytes);
-        d += q->segs[i].bytes;
-    }
+    lossy_move(&r->disk[0][0], r->f.window, q, q->sectors);
     q->done(q, OK);
 }
 

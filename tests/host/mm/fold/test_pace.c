@@ -33,11 +33,6 @@ struct sim {
     uint64_t begin[PASSES], end[PASSES], cost[PASSES];
 };
 
-static uint64_t rnd_next(struct rnd *r)
-{
-    return (uint64_t)rnd_below(r, UINT32_MAX) << 32 | rnd_below(r, UINT32_MAX);
-}
-
 static void sim_init(struct sim *s, const struct pace_config *c)
 {
     memset(s, 0, sizeof(*s));

@@ -17,6 +17,7 @@
 #include "arch/x86_64/decode/emul.h"
 #include "base/bits.h"
 #include "fake_emul.h"
+#include "rnd.h"
 
 #define CODE FAKE_CODE
 #define PAD (CODE + 0x800) /* where jumps go to */
@@ -24,14 +25,11 @@
 #define PAGES FAKE_PAGES
 #define BYTES FAKE_BYTES
 
-static uint64_t seed = 88172645463325252u;
+static struct rnd sequence = {88172645463325252u};
 
 static uint64_t rnd(void)
 {
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
+    return rnd_next(&sequence);
 }
 
 /* ---- running it here ----------------------------------------------------------------------- */

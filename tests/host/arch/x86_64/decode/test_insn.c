@@ -11,18 +11,16 @@
 
 #include "arch/x86_64/decode/insn.h"
 #include "base/bits.h"
+#include "rnd.h"
 
 static const enum insn_mode modes[] = {INSN_16, INSN_32, INSN_64};
 static ZydisDecoder decoders[3];
 
-static uint64_t seed = 88172645463325252u;
+static struct rnd sequence = {88172645463325252u};
 
 static uint64_t rnd(void)
 {
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
+    return rnd_next(&sequence);
 }
 
 static int setup(void **state)

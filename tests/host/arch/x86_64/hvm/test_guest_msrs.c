@@ -9,6 +9,7 @@
 
 #include "arch/x86_64/hvm/guest_msrs.h"
 #include "base/bits.h"
+#include "rnd.h"
 #include "world_platform.h"
 
 #define HOLE 0xe0000000u
@@ -132,7 +133,7 @@ static void test_misc_enable(void **state)
 /* Any number with any value: an answer, and nothing beyond the structure. */
 static void test_hostile(void **state)
 {
-    uint64_t seed = 99;
+    struct rnd seed = {99};
     unsigned known = 0;
 
     (void)state;
@@ -140,12 +141,12 @@ static void test_hostile(void **state)
     for (uint32_t msr = 0; msr < 0x2000; msr++) {
         known += guest_msrs_read(&m, msr, &(uint64_t){0}) == OK;
         for (unsigned i = 0; i < 8; i++) {
-            (void)takes(msr, fake_random(&seed) >> (fake_random(&seed) & 63));
+            (void)takes(msr, rnd_next(&seed) >> (rnd_next(&seed) & 63));
         }
     }
     assert_int_equal(known, 8 + 1 + 1 + 11 + 16);
     for (unsigned i = 0; i < 100000; i++) {
-        (void)takes((uint32_t)fake_random(&seed), fake_random(&seed));
+        (void)takes((uint32_t)rnd_next(&seed), rnd_next(&seed));
     }
 }
 

@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "base/bits.h"
 #include "drivers/block/cache/cache.h"
+#include "rnd.h"
 #include "world_blkcache.h"
 
 #include <setjmp.h>
@@ -13,24 +14,13 @@
 
 #include <cmocka.h>
 
-static bool random_next(void *ctx, uint32_t n, uint32_t *out)
-{
-    uint64_t *x = ctx;
-
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    *out = (uint32_t)((*x >> 20) % n);
-    return true;
-}
-
 static void property(const struct bcw_options *o)
 {
     struct cache_stats sum = {0};
 
     for (uint64_t seed = 1; seed <= 40; seed++) {
-        uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15);
-        struct cache_stats s = bcw_run(o, (struct bcw_source){random_next, &x}, 3000);
+        struct rnd x = {seed * UINT64_C(0x9e3779b97f4a7c15)};
+        struct cache_stats s = bcw_run(o, (struct bcw_source){rnd_pick, &x}, 3000);
         sum.hits += s.hits;
         sum.misses += s.misses;
         sum.joined += s.joined;

@@ -9,6 +9,7 @@
 #include "drivers/block/partition/partition.h"
 #include "fake_log.h"
 #include "fake_lossy.h"
+#include "rnd.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +54,7 @@ struct rig {
     struct blkcache_dev dev;
     struct lossy disk;
     struct picks picks;
-    uint64_t random;
+    struct rnd random;
     struct slot slots[SLOTS];
     struct blk_account accounts[2];
     struct version versions[SECTORS][VERSIONS];
@@ -62,17 +63,6 @@ struct rig {
     uint64_t floor; /* what was dead by then must not be on the disk any more */
     uint64_t flushes, failed_flushes;
 };
-
-static bool random_next(void *ctx, uint32_t n, uint32_t *out)
-{
-    uint64_t *x = ctx;
-
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    *out = (uint32_t)((*x >> 20) % n);
-    return true;
-}
 
 /* ---- the machine ---- */
 
@@ -98,8 +88,8 @@ static struct rig *rig_new(uint64_t seed)
 {
     struct rig *r = calloc(1, sizeof(*r));
 
-    r->random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-    r->picks = (struct picks){.next = random_next, .ctx = &r->random};
+    r->random.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    r->picks = (struct picks){.next = rnd_pick, .ctx = &r->random};
     r->window = aligned_alloc(PAGE_SIZE, ARRAY_LEN(r->table) * PAGE_SIZE);
     memset(r->window, 0xcc, ARRAY_LEN(r->table) * PAGE_SIZE);
     r->mem = malloc(cache_bytes(ROOM));

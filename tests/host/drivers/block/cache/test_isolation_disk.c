@@ -11,6 +11,7 @@
 #include "drivers/block/cache/cache.h"
 #include "drivers/block/cow/overlay.h"
 #include "drivers/block/cow/snapshot.h"
+#include "rnd.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,7 +60,7 @@ struct rig {
     struct cache cache;
     struct blkcache bc;
     void *cache_mem, *pool_mem;
-    uint64_t seed;
+    struct rnd random;
     struct picks picks;
     struct lossy disk;
     struct blkcache_dev cached;
@@ -67,15 +68,6 @@ struct rig {
     struct vm vms[2]; /* the victim, and the one that wants to know */
     struct seen seen[BLOCKS];
 };
-
-static bool random_next(void *ctx, uint32_t n, uint32_t *out)
-{
-    struct rnd r = {*(uint64_t *)ctx};
-
-    *out = rnd_below(&r, n);
-    *(uint64_t *)ctx = r.state;
-    return true;
-}
 
 static void poll(void *ctx)
 {
@@ -133,8 +125,8 @@ static struct rig *rig_new(enum kind kind, enum cache_mode mode, bool back,
     struct rig *r = calloc(1, sizeof(*r));
 
     r->kind = kind;
-    r->seed = 12345;
-    r->picks = (struct picks){.next = random_next, .ctx = &r->seed};
+    r->random.state = 12345;
+    r->picks = (struct picks){.next = rnd_pick, .ctx = &r->random};
     fake_frames_init(&r->f, FRAMES);
     assert_true(fold_roots(r->f.count) <= ROOTS);
     fold_init(&r->fold, &r->f, NULL, &(struct random){.key = {9}}, r->roots);

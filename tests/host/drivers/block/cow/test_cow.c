@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Copy-on-write disks against an oracle: in memory, on an overlay, short of everything. */
+#include "rnd.h"
 #include "world_cow.h"
 
 #include <setjmp.h>
@@ -8,17 +9,6 @@
 
 #include <cmocka.h>
 
-static bool random_next(void *ctx, uint32_t n, uint32_t *out)
-{
-    uint64_t *x = ctx;
-
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    *out = (uint32_t)((*x >> 11) % n);
-    return true;
-}
-
 /* Every other one through a cache whose frames are given away. */
 static struct cww_result run(struct cww_options *o, uint64_t seed, unsigned steps)
 {
@@ -26,9 +16,9 @@ static struct cww_result run(struct cww_options *o, uint64_t seed, unsigned step
     o->back = seed % 4 == 3;
     o->start = seed % 9 == 1 ? 63 : seed % 9 == 3 ? 2048 : 0; /* an old MBR's; a newer one's */
 
-    uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    struct rnd x = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
 
-    return cww_run(o, (struct picks){.next = random_next, .ctx = &x}, steps);
+    return cww_run(o, (struct picks){.next = rnd_pick, .ctx = &x}, steps);
 }
 
 static bool gives_frames(const struct cww_options *o)

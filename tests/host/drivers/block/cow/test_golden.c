@@ -8,6 +8,7 @@
 #include "drivers/block/cache/cache.h"
 #include "drivers/block/cow/overlay.h"
 #include "drivers/block/cow/snapshot.h"
+#include "rnd.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +43,7 @@ struct rig {
     struct frames frames;
     struct frame table[PLACES];
     uint8_t *window;
-    uint64_t seed;
+    struct rnd random;
     struct picks picks;
     struct lossy base, stores[2];
     struct cache cache;
@@ -55,17 +56,6 @@ struct rig {
     struct vm vms[VMS];
     bool touched[CHUNKS]; /* of the base, by anybody */
 };
-
-static bool random_next(void *ctx, uint32_t n, uint32_t *out)
-{
-    uint64_t *x = ctx;
-
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    *out = (uint32_t)((*x >> 11) % n);
-    return true;
-}
 
 static void poll(void *ctx)
 {
@@ -89,8 +79,8 @@ static struct rig *rig_new(uint64_t seed)
     struct rig *r = calloc(1, sizeof(*r));
     char why[160];
 
-    r->seed = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-    r->picks = (struct picks){.next = random_next, .ctx = &r->seed};
+    r->random.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    r->picks = (struct picks){.next = rnd_pick, .ctx = &r->random};
     r->window = aligned_alloc(PAGE_SIZE, PLACES * PAGE_SIZE);
     frames_init(&r->frames, r->table, PLACES, r->window);
     arena_add(&r->frames, 0, FRAMES, 1);

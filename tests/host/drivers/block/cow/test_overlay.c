@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "drivers/block/cow/overlay.h"
+#include "rnd.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,22 +25,11 @@ struct bench {
     struct frame table[BUFFER + 1];
     uint8_t *window;
     struct picks picks;
-    uint64_t seed;
+    struct rnd random;
     struct lossy base, store;
     struct overlay o;
     char why[160];
 };
-
-static bool random_next(void *ctx, uint32_t n, uint32_t *out)
-{
-    uint64_t *x = ctx;
-
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    *out = (uint32_t)((*x >> 11) % n);
-    return true;
-}
 
 static void reset_frames(struct bench *b)
 {
@@ -52,8 +42,8 @@ static struct bench *bench_new(void)
     struct bench *b = calloc(1, sizeof(*b));
 
     b->window = aligned_alloc(PAGE_SIZE, (BUFFER + 1) * PAGE_SIZE);
-    b->seed = 7;
-    b->picks = (struct picks){.next = random_next, .ctx = &b->seed};
+    b->random.state = 7;
+    b->picks = (struct picks){.next = rnd_pick, .ctx = &b->random};
     lossy_init(&b->base, "base", BASE_SECTORS, b->window, &b->picks);
     lossy_init(&b->store, "store", STORE_CHUNKS * 8, b->window, &b->picks);
     b->base.sync = b->store.sync = true;

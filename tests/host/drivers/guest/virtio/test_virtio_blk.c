@@ -21,7 +21,6 @@
 #define S_OK 0
 #define S_IOERR 1
 #define S_UNSUPP 2
-#define S_NONE 0xee /* not written yet */
 
 #define F_RO 5
 #define F_FLUSH 9
@@ -33,7 +32,7 @@
 
 #define SECTORS 16384u
 #define RING 0x10000u
-#define HEADERS 0x20000u /* 64 bytes for each request: header, and its status at 32 */
+#define HEADERS 0x20000u /* 64 bytes for each request: header and status */
 #define TABLES 0x30000u  /* 4 KiB each */
 #define DATA 0x80000u
 #define RAM_PAGES 2400u
@@ -43,56 +42,21 @@ static uint64_t header_at(unsigned id)
     return HEADERS + 64u * id;
 }
 
-static void put_header(struct tvblk *r, unsigned id, uint32_t type, uint64_t sector)
-{
-    static const uint8_t none = S_NONE;
-
-    tguest_put32(&r->g, header_at(id), type);
-    tguest_put32(&r->g, header_at(id) + 4, 0);
-    tguest_put64(&r->g, header_at(id) + 8, sector);
-    tguest_put(&r->g, header_at(id) + 32, &none, 1);
-}
-
 static uint8_t status_of(struct tvblk *r, unsigned id)
 {
-    uint8_t s;
-
-    tguest_get(&r->g, header_at(id) + 32, &s, 1);
-    return s;
+    return tvblk_status(r, header_at(id));
 }
 
-/* Header, data buffers, status byte. */
 static int send(struct tvblk *r, unsigned id, uint32_t type, uint64_t sector,
                 const struct tdesc *data, unsigned n, bool table)
 {
-    struct tdesc d[80];
-
-    put_header(r, id, type, sector);
-    d[0] = (struct tdesc){header_at(id), 16, false};
-    if (n != 0) {
-        memcpy(d + 1, data, n * sizeof(*data));
-    }
-    d[n + 1] = (struct tdesc){header_at(id) + 32, 1, true};
-    return tdriver_add(&r->t, d, n + 2, table ? TABLES + id * PAGE_SIZE : 0);
+    return tvblk_send(r, header_at(id), type, sector, data, n, table ? TABLES + id * PAGE_SIZE : 0);
 }
 
-/* One request on its own, to its end; the status byte. */
 static uint8_t ask(struct tvblk *r, uint32_t type, uint64_t sector, const struct tdesc *data,
                    unsigned n)
 {
-    uint32_t len;
-    int head = send(r, 0, type, sector, data, n, false);
-
-    assert_true(head >= 0);
-    tvblk_kick(r);
-    tvblk_work(r);
-    while (r->disk.n > 0) {
-        assert_int_equal(tdriver_take(&r->t, &len), -1);
-        tdisk_complete(&r->disk, 0, OK);
-        tvblk_work(r);
-    }
-    assert_int_equal(tdriver_take(&r->t, &len), head);
-    return status_of(r, 0);
+    return tvblk_ask(r, header_at(0), type, sector, data, n);
 }
 
 static struct tvblk *rig_new(unsigned n_slots)
@@ -468,7 +432,7 @@ static void the_header_may_be_split(void **state)
 
     (void)state;
     tvblk_start(r, FEATURES, 64, RING);
-    put_header(r, 0, T_IN, 7);
+    tvblk_put_header(r, header_at(0), T_IN, 7);
     /* The status byte shares a buffer with data. */
     struct tdesc d[] = {{header_at(0), 3, false},      {header_at(0) + 3, 1, false},
                         {header_at(0) + 4, 11, false}, {header_at(0) + 15, 1, false},
@@ -812,7 +776,7 @@ static void a_reset_waits_for_what_is_in_flight(void **state)
     assert_int_equal(tvblk_in(r, 0x20, 4), 0);
     assert_int_equal(r->disk.n, 0);
     assert_int_equal(r->g.frames.pinned, 0);
-    assert_int_equal(status_of(r, 0), S_NONE);
+    assert_int_equal(status_of(r, 0), TVBLK_STATUS_NONE);
     tvblk_start(r, FEATURES, 64, RING);
     assert_int_equal(ask(r, T_IN, 0, &in, 1), S_OK);
     rig_free(r);

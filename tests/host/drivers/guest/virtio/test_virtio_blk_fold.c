@@ -23,36 +23,10 @@
 #define DATA 0x80000u
 #define RAM_PAGES 2400u
 
-/* One request on its own, to its end; the status byte. */
 static uint8_t ask(struct tvblk *r, uint32_t type, uint64_t sector, const struct tdesc *data,
                    unsigned n)
 {
-    static const uint8_t none = 0xee;
-    struct tdesc d[8];
-    uint32_t len;
-    uint8_t status;
-
-    tguest_put32(&r->g, HEADER, type);
-    tguest_put32(&r->g, HEADER + 4, 0);
-    tguest_put64(&r->g, HEADER + 8, sector);
-    tguest_put(&r->g, HEADER + 32, &none, 1);
-    d[0] = (struct tdesc){HEADER, 16, false};
-    for (unsigned i = 0; i < n; i++) {
-        d[i + 1] = data[i];
-    }
-    d[n + 1] = (struct tdesc){HEADER + 32, 1, true};
-    int head = tdriver_add(&r->t, d, n + 2, 0);
-    assert_true(head >= 0);
-    tvblk_kick(r);
-    tvblk_work(r);
-    while (r->disk.n > 0) {
-        assert_int_equal(tdriver_take(&r->t, &len), -1);
-        tdisk_complete(&r->disk, 0, OK);
-        tvblk_work(r);
-    }
-    assert_int_equal(tdriver_take(&r->t, &len), head);
-    tguest_get(&r->g, HEADER + 32, &status, 1);
-    return status;
+    return tvblk_ask(r, HEADER, type, sector, data, n);
 }
 
 #define FOLD_BLOCKS 128u
@@ -267,12 +241,7 @@ static void writes_leave_frames_back(void **state)
 /* A request of one descriptor of data that is not waited for; its header and status are at `at`. */
 static void send(struct fold_rig *f, uint64_t at, uint64_t sector, const struct tdesc *data)
 {
-    struct tdesc d[] = {{at, 16, false}, *data, {at + 32, 1, true}};
-
-    tguest_put32(&f->r->g, at, T_OUT);
-    tguest_put32(&f->r->g, at + 4, 0);
-    tguest_put64(&f->r->g, at + 8, sector);
-    assert_true(tdriver_add(&f->r->t, d, 3, 0) >= 0);
+    assert_true(tvblk_send(f->r, at, T_OUT, sector, data, 1, 0) >= 0);
     tvblk_kick(f->r);
     tvblk_work(f->r);
 }

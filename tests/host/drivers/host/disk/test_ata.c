@@ -16,19 +16,6 @@
 static struct ata_fake fake;
 static struct ata_channel ch;
 
-static uint64_t fake_now(void)
-{
-    return fake.now_ns += 1000;
-}
-
-static void *fake_bytes(void *ctx, hpa_t a)
-{
-    (void)ctx;
-    return ata_fake_mem(&fake, a, 512);
-}
-
-static const struct ata_host host = {.now_ns = fake_now, .bytes_at = fake_bytes};
-
 struct client {
     struct blk_req req;
     struct blk_seg segs[300];
@@ -47,21 +34,13 @@ static void client_done(struct blk_req *r, enum status s)
 static unsigned set_up(bool lba48, uint64_t sectors, uint64_t base)
 {
     ata_fake_init(&fake);
-    for (unsigned i = 0; i < 2; i++) {
-        fake.drive[i] = (struct ata_fake_drive){.present = true,
-                                                .lba48 = lba48,
-                                                .trim = lba48,
-                                                .sectors = sectors,
-                                                .base = base,
-                                                .stored = STORED,
-                                                .data = malloc(STORED * 512)};
-        for (size_t b = 0; b < STORED * 512; b++) {
-            fake.drive[i].data[b] = (uint8_t)(b * 7 + b / 512 + i);
-        }
-    }
-    struct ata_dma_mem mem = {fake.low, HPA(ATA_FAKE_LOW), ATA_DMA_BYTES};
-    assert_int_equal(
-        ata_channel_init(&ch, &host, &mem, ATA_FAKE_CMD, ATA_FAKE_CTL, ATA_FAKE_BM, 14), OK);
+    ata_fake_insert(&fake, &(struct ata_fake_drive){.present = true,
+                                                    .lba48 = lba48,
+                                                    .trim = lba48,
+                                                    .sectors = sectors,
+                                                    .base = base,
+                                                    .stored = STORED});
+    assert_int_equal(ata_fake_start(&fake, &ch), OK);
     return ata_probe(&ch, 0, 10);
 }
 
@@ -119,7 +98,7 @@ static void test_probe(void **state)
     ata_fake_free(&fake);
 
     struct ata_dma_mem bad = {&fake, HPA(UINT64_C(0xffffe000)), 3 * 4096};
-    assert_int_equal(ata_channel_init(&ch, &host, &bad, 0, 0, 0, 14), E_INVAL);
+    assert_int_equal(ata_channel_init(&ch, ch.host, &bad, 0, 0, 0, 14), E_INVAL);
 }
 
 /* Random requests to both disks, everywhere in memory, against a plain copy of the disks. */

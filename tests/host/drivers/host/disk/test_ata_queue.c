@@ -19,19 +19,6 @@
 static struct ata_fake fake;
 static struct ata_channel ch;
 
-static uint64_t fake_now(void)
-{
-    return fake.now_ns += 1000;
-}
-
-static void *fake_bytes(void *ctx, hpa_t a)
-{
-    (void)ctx;
-    return ata_fake_mem(&fake, a, 512);
-}
-
-static const struct ata_host host = {.now_ns = fake_now, .bytes_at = fake_bytes};
-
 struct client {
     struct blk_req req;
     struct blk_seg segs[4];
@@ -58,19 +45,10 @@ static void client_done(struct blk_req *r, enum status s)
 static void set_up(bool lba48)
 {
     ata_fake_init(&fake);
-    for (unsigned i = 0; i < 2; i++) {
-        fake.drive[i] = (struct ata_fake_drive){.present = true,
-                                                .lba48 = lba48,
-                                                .sectors = STORED,
-                                                .stored = STORED,
-                                                .data = malloc(STORED * 512)};
-        for (size_t b = 0; b < STORED * 512; b++) {
-            fake.drive[i].data[b] = (uint8_t)(b * 7 + b / 512 + i);
-        }
-    }
-    struct ata_dma_mem mem = {fake.low, HPA(ATA_FAKE_LOW), ATA_DMA_BYTES};
-    assert_int_equal(
-        ata_channel_init(&ch, &host, &mem, ATA_FAKE_CMD, ATA_FAKE_CTL, ATA_FAKE_BM, 14), OK);
+    ata_fake_insert(&fake,
+                    &(struct ata_fake_drive){
+                        .present = true, .lba48 = lba48, .sectors = STORED, .stored = STORED});
+    assert_int_equal(ata_fake_start(&fake, &ch), OK);
     assert_int_equal(ata_probe(&ch, 0, 0), 2);
     memset(clients, 0, sizeof(clients));
     n_done = 0;
