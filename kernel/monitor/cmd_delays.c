@@ -4,7 +4,7 @@
 #include "base/string.h"
 #include "kernel/console/console.h"
 #include "kernel/monitor/monitor.h"
-#include "kernel/storage/disks.h"
+#include "kernel/storage/hostdisk.h"
 
 #define TEXT 80
 
@@ -14,7 +14,7 @@ static void list(void)
     uint64_t held;
     char text[TEXT];
 
-    for (unsigned i = 0; disks_delay(i, &d, &held); i++) {
+    for (unsigned i = 0; hostdisk_delay(i, &d, &held); i++) {
         config_print_delay(&d, text, sizeof(text));
         console_printf("%-24s  held %llu commands\n", text, (unsigned long long)held);
     }
@@ -28,7 +28,7 @@ static void set(const char *text)
         console_printf(
             "usage: delays DISK TIME [BLOCK-TIME], delays DISK off; DISK is ata0 to ata3, "
             "a command's time at most 1s, that of 4 KiB of it at most 10ms\n");
-    } else if (disks_set_delay(&d) != OK) {
+    } else if (hostdisk_set_delay(&d) != OK) {
         console_printf("there is no disk '%s'; there are %s\n", d.disk, disks_list());
     }
 }

@@ -18,9 +18,10 @@
 #include "kernel/core/sched.h"
 #include "kernel/core/step.h"
 #include "kernel/storage/ata.h"
+#include "kernel/storage/hostdisk.h"
 
 #define MODULE_PREFIX "module:"
-#define MODULE_ID_BASE 256u /* leaf ids: ATA disks 0..3, modules from here */
+#define MODULE_ID_BASE 256u /* leaf ids: the drivers' disks have those below */
 /* What a VM's disk may have in the cache: its slots' requests and windows that are read ahead; and
  * requests to the disk below. */
 #define JOBS_A_DISK 24u
@@ -146,7 +147,7 @@ void disks_configure(const struct config_host *h)
 void disks_poll(void *ctx)
 {
     irq_window();
-    disks_ata_poll(clock_now_ns());
+    hostdisks_poll(clock_now_ns());
     fault_due(NULL, clock_now_ns());
     (void)write_work(ctx);
 }
@@ -209,15 +210,16 @@ static void add_partitions(struct blk_dev *disk)
     }
 }
 
-static void add_ata_disks(void)
-{
-    struct ata_disk *d;
+/* In the order in which their disks are found. */
+static const struct disk_driver *const drivers[] = {&ata_driver};
 
-    for (unsigned i = 0; (d = disks_ata_next(&i)) != NULL; i++) {
-        log_info("%s: %s, %llu MiB", d->dev.name, d->model,
-                 (unsigned long long)d->dev.sectors >> 11);
-        struct blk_dev *top = with_faults(disks_ata_top(d), d->dev.name);
-        add_disk(top, d->dev.name);
+static void add_host_disks(void)
+{
+    for (struct hostdisk *d = NULL; (d = hostdisks_next(d)) != NULL;) {
+        struct blk_dev *dev = &d->top.dev;
+        log_info("%s: %s, %llu MiB", dev->name, d->model, (unsigned long long)dev->sectors >> 11);
+        struct blk_dev *top = with_faults(dev, dev->name);
+        add_disk(top, dev->name);
         add_partitions(top);
     }
 }
@@ -332,9 +334,9 @@ void disks_init(const struct config *config)
     timer_init(&write_timer, write_due, NULL);
     sched_add_work(write_work, NULL);
     disks_configure(&config->host);
-    disks_ata_find(config->n_vms);
-    disks_ata_slow(config);
-    add_ata_disks();
+    hostdisks_find(drivers, ARRAY_LEN(drivers), config->n_vms);
+    hostdisks_slow(config);
+    add_host_disks();
     for (unsigned i = 0; i < config->n_vms; i++) {
         for (unsigned d = 0; d < config->vms[i].n_disks; d++) {
             const char *name = config->vms[i].disks[d].name;
@@ -367,7 +369,7 @@ struct disks_counts disks_counts(void)
 {
     struct disks_counts all = {0};
 
-    disks_ata_count(&all);
+    hostdisks_count(&all);
     all.faults = faulty.struck;
     return all;
 }

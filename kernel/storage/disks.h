@@ -33,11 +33,6 @@ struct disks_counts {
 struct disks_counts disks_counts(void);
 /* The rules by which they fail on purpose (disk.fault); they may be changed at any time. */
 struct faulty *disks_faulty(void);
-/* Makes a disk as slow as that from its next command on. E_NOTFOUND: it is not there. */
-enum status disks_set_delay(const struct config_delay *delay) MUST_CHECK;
-/* The i-th of the host's disks with its delay, and how many commands that has kept back; false past
- * the last. */
-bool disks_delay(unsigned i, struct config_delay *out, uint64_t *held);
 /* Their names in one line, for messages; "none" when there are none. */
 const char *disks_list(void);
 
