@@ -6,13 +6,21 @@
 
 O := build$(if $(DEBUG),/debug)
 H := build/host
+G := build/guests
 CC := gcc
+GUESTCC := gcc
 HOSTCC ?= gcc
 FUZZCC := clang
 ifeq ($(V),)
 Q := @
 say = @printf '  %-8s %s\n' $(1) $(2)
 endif
+
+# $(call flags,FILE,TEXT): FILE, which holds TEXT. What depends on it is made anew when TEXT changes;
+# it is written when this file is read, so that `make -n` tells the truth.
+same = $(and $(findstring [$1],[$2]),$(findstring [$2],[$1]))
+flags = $1$(if $(or $(call same,$(strip $2),$(strip $(file <$1))),$(IDLE)),,$(shell mkdir -p $(dir $1))$(file >$1,$2))
+IDLE := $(if $(MAKECMDGOALS),$(if $(filter-out help clean format setup,$(MAKECMDGOALS)),,yes))
 
 # ---- what is built -------------------------------------------------------------------------
 # Rooms are folders: tools/lint-layers has their table. The core compiles on the host as it is; what
@@ -40,11 +48,14 @@ FOBJ := $(HOST:%.c=$H/fuzzed/%.o)
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef -Wvla -Wmissing-prototypes -Wstrict-prototypes \
         -Werror
-CPP := -I. -I$O/gen -std=gnu11
-KFLAGS := $(CPP) -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
-          -fno-stack-protector -fno-omit-frame-pointer -fno-strict-aliasing \
-          -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -ffunction-sections \
-          $(WARN) $(if $(DEBUG),-DPAGEFOLD_DEBUG)
+# The same bytes whichever folder this is in. (PWD: a compiler may know that by another name.)
+export PWD := $(CURDIR)
+CPP := -I. -Ibuild/gen -std=gnu11 -ffile-prefix-map=$(CURDIR)=.
+RELEASE := $(CPP) -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+           -fno-stack-protector -fno-omit-frame-pointer -fno-strict-aliasing \
+           -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -ffunction-sections \
+           $(WARN)
+KFLAGS := $(RELEASE) $(if $(DEBUG),-DPAGEFOLD_DEBUG)
 LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
            -Wl,-z,noexecstack -Wl,--gc-sections -Wl,--fatal-warnings
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -63,17 +74,19 @@ help:
 VECTOR_mm/content/sse2 := -msse2 -O3
 VECTOR_mm/content/avx2 := -mavx2 -O3
 VECTOR_mm/content/avx512 := -mavx512f -O3
+VECTORS := $(foreach v,sse2 avx2 avx512,$(VECTOR_mm/content/$v))
 
 # ---- generated -----------------------------------------------------------------------------
-GEN := $O/gen/dsdt.h
-$O/gen/dsdt.h: guests/acpi/dsdt.asl
+GEN := build/gen/dsdt.h
+build/gen/dsdt.h: guests/acpi/dsdt.asl
 	$(call say,IASL,$<)
 	$Q mkdir -p $(@D)
-	$Q iasl -va -p $O/gen/dsdt -tc $< > $O/gen/dsdt.log || { cat $O/gen/dsdt.log; exit 1; }
-	$Q sed 's/unsigned char/static const unsigned char/' $O/gen/dsdt.hex > $@
+	$Q iasl -va -p build/gen/dsdt -tc $< > build/gen/dsdt.log || { cat build/gen/dsdt.log; exit 1; }
+	$Q sed 's/unsigned char/static const unsigned char/' build/gen/dsdt.hex > $@
 $(KOBJ) $(HOBJ) $(FOBJ): | $(GEN)
 
 # ---- the kernel ----------------------------------------------------------------------------
+$(KOBJ): $(call flags,$O/flags.kernel,$(CC) $(KFLAGS) $(VECTORS))
 $O/%.o: %.c
 	$(call say,CC,$<)
 	$Q mkdir -p $(@D)
@@ -84,7 +97,7 @@ $O/%.S.o: %.S
 	$Q $(CC) $(KFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
 
 # Linked twice: the first link tells the addresses for the backtrace's symbol table.
-$O/pagefold.elf: $(KOBJ) linker.ld tools/mksyms
+$O/pagefold.elf: $(KOBJ) linker.ld tools/mksyms $(call flags,$O/flags.link,$(CC) $(KFLAGS) $(LDFLAGS))
 	$(call say,LD,$@)
 	$Q printf '.section .ksyms,"a"\n.globl ksyms_start\nksyms_start:\n.globl ksyms_end\nksyms_end:\n' > $O/ksyms0.S
 	$Q $(CC) $(KFLAGS) -c -o $O/ksyms0.o $O/ksyms0.S
@@ -120,9 +133,7 @@ SOBJ := $(SUPPORT:%.c=$H/obj/%.o)
 SFOBJ := $(SUPPORT:%.c=$H/fuzzed/%.o)
 TOBJ := $(TSRC:%.c=$H/obj/%.o)
 $(SOBJ) $(SFOBJ) $(TOBJ): HFLAGS += -Itests/host/support
-# What the fuzzers reach of the code under test is counted: tests/fuzz/coverage.
-$(FOBJ): COVERED := -fprofile-instr-generate -fcoverage-mapping
-.SECONDARY: $(TOBJ)
+$(HOBJ) $(SOBJ) $(TOBJ): $(call flags,$H/flags.obj,$(HOSTCC) $(HFLAGS) $(SAN) $(VECTORS))
 $H/libsupport.a: $(SOBJ)
 	$Q rm -f $@ && ar qcs $@ $^
 $H/libfuzzsupport.a: $(SFOBJ)
@@ -132,21 +143,25 @@ LIBS_test_disk_steps := $(foreach f,memcpy memmove memset chunkmap_get chunkmap_
   cache_insert cache_write_frame cache_invalidate cache_next_dirty cache_written cache_publish \
   p2m_get_read p2m_get_write p2m_put p2m_adopt p2m_freeze p2m_read p2m_write,-Wl,--wrap=$f)
 LIBS_test_insn := -lZydis # a second opinion on every decoded instruction
-POLICY := $(wildcard tools/host/policy_*.c) $(addprefix tools/host/,synth.c trace.c belady.c)
-LIBS_test_mrc := $(POLICY) $H/libpagefold.a -lm
+POLICY := $(sort $(wildcard tools/host/policy_*.c)) $(addprefix tools/host/,synth.c trace.c belady.c)
+POBJ := $(POLICY:%.c=$H/obj/%.o)
+LIBS_test_mrc := -lm
 LIBS_test_policy := $(LIBS_test_mrc)
-$H/test_mrc $H/test_policy: $(POLICY) $(wildcard tools/host/*.h)
+$H/test_mrc $H/test_policy: $(POBJ)
 $(foreach s,$(TSRC),$(eval $H/$(basename $(notdir $s)): $H/obj/$(s:.c=.o)))
-$(TESTS): $H/libsupport.a $H/libpagefold.a
+LIBS := $(foreach t,$(notdir $(TESTS)),$(LIBS_$t))
+$(TESTS): $H/libsupport.a $H/libpagefold.a \
+    $(call flags,$H/flags.link,$(HOSTCC) $(HFLAGS) $(SAN) $(WRAP) $(LIBS))
 	$(call say,LD,$@)
 	$Q $(HOSTCC) $(HFLAGS) $(SAN) $(WRAP) -o $@ $(filter %.o,$^) -Wl,--start-group $H/libsupport.a $H/libpagefold.a $(LIBS_$(@F)) -Wl,--end-group -lcmocka
 # The folding core on memory images: optimised, without sanitizers, so that its times mean something.
 BENCH_OBJ := $(patsubst %.c,$H/opt/%.o,$(filter base/% mm/% kernel/config/%,$(HOST)) \
                $(addprefix tools/host/,fold-bench.c image_vm.c log.c) tests/host/support/pages.c)
+OPTCC := $(HOSTCC) $(CPP) -O2 -g -fno-strict-aliasing $(WARN)
 $H/opt/%.o: %.c
 	$(call say,HOSTCC,$<)
 	$Q mkdir -p $(@D)
-	$Q $(HOSTCC) $(CPP) -O2 -g -fno-strict-aliasing $(WARN) $(VECTOR_$*) -MMD -MP -c -o $@ $<
+	$Q $(OPTCC) $(VECTOR_$*) -MMD -MP -c -o $@ $<
 $H/fold-bench: $(BENCH_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^
@@ -171,20 +186,26 @@ $H/cache-bench: $(CACHE_BENCH_OBJ)
 	$(call say,LD,$@)
 	$Q $(HOSTCC) -o $@ $^ -lm
 $H/test_cache_bench: $H/cache-bench
+# What is left of a disk after a power cut.
+VERIFY_OBJ := $H/obj/tools/host/verify-image.o
+$H/verify-image: $(VERIFY_OBJ)
+	$(call say,LD,$@)
+	$Q $(HOSTCC) $(HFLAGS) $(SAN) -o $@ $^
 $H/test_verify_image: $H/verify-image
 $H/test_recount: $H/fold-bench $H/ksm-bench $H/recount
 .PHONY: fold-bench
 fold-bench: $H/fold-bench
-# What is left of a disk after a power cut.
-$H/verify-image: tools/host/verify-image.c guests/verify/format.h
-	$(call say,HOSTCC,$@)
-	$Q mkdir -p $(@D)
-	$Q $(HOSTCC) $(HFLAGS) $(SAN) -o $@ $<
+OPT_OBJ := $(sort $(BENCH_OBJ) $(KSM_OBJ) $(RECOUNT_OBJ) $(CACHE_BENCH_OBJ))
+$(OPT_OBJ): $(call flags,$H/flags.opt,$(OPTCC) $(VECTORS))
 
-FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$H/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 ZOBJ := $(patsubst $H/%,$H/fuzzed/tests/fuzz/%.o,$(FUZZERS))
 $(ZOBJ): HFLAGS += -Itests/host/support
-.SECONDARY: $(ZOBJ)
+# What the fuzzers reach of the code under test is counted: tests/fuzz/coverage.
+COUNTED := -fprofile-instr-generate -fcoverage-mapping
+$(FOBJ): COVERED := $(COUNTED)
+$(FOBJ) $(SFOBJ) $(ZOBJ): $(call flags,$H/flags.fuzzed,$(FUZZCC) $(HFLAGS) $(SAN) $(COUNTED) $(VECTORS))
+$(FUZZERS): $(call flags,$H/flags.fuzzlink,$(FUZZCC) $(HFLAGS) $(SAN) $(WRAP))
 $H/fuzz_%: $H/fuzzed/tests/fuzz/fuzz_%.o $H/libfuzzsupport.a $H/libfuzz.a
 	$(call say,LD,$@)
 	$Q $(FUZZCC) $(HFLAGS) $(SAN) $(WRAP) -fprofile-instr-generate=/dev/null -fsanitize=fuzzer -o $@ $< -Wl,--start-group $H/libfuzzsupport.a $H/libfuzz.a -Wl,--end-group
@@ -194,33 +215,45 @@ fuzz-binaries: $(FUZZERS)
 .PHONY: host-binaries fuzz-binaries
 
 # ---- bare-metal guests ---------------------------------------------------------------------
-KIT := $(wildcard guests/kit/*.c guests/kit/*.S)
-GUESTS := $(patsubst guests/tests/%.c,build/guests/%.elf,$(wildcard guests/tests/*.c))
-GFLAGS := -std=gnu11 -O2 -ffreestanding -nostdlib -static -fno-pic -no-pie -mno-red-zone \
-          -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
-          -fcf-protection=none -Wall -Wextra -Werror -Iguests/kit \
-          -Wl,--build-id=none,--no-warn-rwx-segments -T guests/kit/kit.ld
-build/guests/%.elf: guests/tests/%.c $(KIT) $(wildcard guests/kit/*.h) guests/kit/kit.ld
-	$(call say,GUEST,$@)
+GFLAGS := -std=gnu11 -O2 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+          -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
+          -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Werror -Iguests/kit
+GLDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none,--no-warn-rwx-segments \
+            -T guests/kit/kit.ld
+KIT := $(sort $(wildcard guests/kit/*.c)) $(sort $(wildcard guests/kit/*.S))
+KITOBJ := $(patsubst %,$G/obj/%.o,$(basename $(KIT)))
+# A guest is one file of guests/tests, or a folder of its own.
+GUESTS := $(patsubst guests/tests/%.c,$G/%.elf,$(sort $(wildcard guests/tests/*.c)))
+LARGE := bench bench-fold verify
+objects_of = $(patsubst %.c,$G/obj/%.o,$(sort $(wildcard guests/$1/*.c)))
+GOBJ := $(KITOBJ) $(GUESTS:$G/%.elf=$G/obj/guests/tests/%.o) $(foreach g,$(LARGE),$(call objects_of,$g))
+# content.elf tries the kernel's own code, as a release has it.
+CONTENT := $(patsubst %.c,$G/kernel/%.o,$(sort $(wildcard mm/content/*.c)) base/chacha.c base/random.c)
+$G/content.elf: $(CONTENT)
+$G/obj/guests/tests/content.o: GFLAGS += -I.
+
+$(GOBJ): $(call flags,$G/flags.obj,$(GUESTCC) $(GFLAGS))
+$(CONTENT): $(call flags,$G/flags.kernel,$(GUESTCC) $(RELEASE) $(VECTORS))
+$G/obj/%.o: %.c
+	$(call say,GUEST,$<)
 	$Q mkdir -p $(@D)
-	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $< $(GUEST_LIBS)
-# This one tries the kernel's own code.
-CONTENT := $(patsubst %.c,$O/%.o,$(wildcard mm/content/*.c) base/chacha.c base/random.c)
-build/guests/content.elf: $(CONTENT)
-build/guests/content.elf: GUEST_LIBS := -I. $(CONTENT)
-build/guests/bench.elf: $(wildcard guests/bench/*.[ch] guests/kit/*) $(KIT)
-	$(call say,GUEST,$@)
+	$Q $(GUESTCC) $(GFLAGS) -MMD -MP -c -o $@ $<
+$G/obj/%.o: %.S
+	$(call say,GUEST,$<)
 	$Q mkdir -p $(@D)
-	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/bench/*.c)
-build/guests/bench-fold.elf: $(wildcard guests/bench-fold/*.[ch] guests/kit/*) $(KIT)
-	$(call say,GUEST,$@)
+	$Q $(GUESTCC) $(GFLAGS) -MMD -MP -c -o $@ $<
+$G/kernel/%.o: %.c
+	$(call say,GUEST,$<)
 	$Q mkdir -p $(@D)
-	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/bench-fold/*.c)
-build/guests/verify.elf: $(wildcard guests/verify/*.[ch] guests/kit/*) $(KIT)
-	$(call say,GUEST,$@)
-	$Q mkdir -p $(@D)
-	$Q $(CC) $(GFLAGS) -o $@ $(KIT) $(wildcard guests/verify/*.c)
-guest-binaries: $(GUESTS) build/guests/verify.elf build/guests/bench-fold.elf $H/verify-image
+	$Q $(GUESTCC) $(RELEASE) $(or $(VECTOR_$*),-mgeneral-regs-only) -MMD -MP -c -o $@ $<
+
+$(foreach g,$(LARGE),$(eval $G/$g.elf: $(call objects_of,$g)))
+$(GUESTS): $G/%.elf: $G/obj/guests/tests/%.o
+$(GUESTS) $(LARGE:%=$G/%.elf): $(KITOBJ) guests/kit/kit.ld \
+    $(call flags,$G/flags.link,$(GUESTCC) $(GLDFLAGS))
+	$(call say,LD,$@)
+	$Q $(GUESTCC) $(GLDFLAGS) -o $@ $(KITOBJ) $(sort $(filter-out $(KITOBJ),$(filter %.o,$^)))
+guest-binaries: $(GUESTS) $(LARGE:%=$G/%.elf) $H/verify-image
 .PHONY: guest-binaries
 
 # ---- what one types ------------------------------------------------------------------------
@@ -349,4 +382,5 @@ gdb: setup
 clean:
 	rm -rf build
 
--include $(KOBJ:.o=.d) $(HOBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(KSM_OBJ:.o=.d) $(RECOUNT_OBJ:.o=.d) $(CACHE_BENCH_OBJ:.o=.d) $(FOBJ:.o=.d) $(SOBJ:.o=.d) $(SFOBJ:.o=.d) $(TOBJ:.o=.d) $(ZOBJ:.o=.d)
+-include $(patsubst %.o,%.d,$(KOBJ) $(HOBJ) $(SOBJ) $(TOBJ) $(POBJ) $(VERIFY_OBJ) $(OPT_OBJ) \
+                           $(FOBJ) $(SFOBJ) $(ZOBJ) $(GOBJ) $(CONTENT))
