@@ -133,7 +133,6 @@ SOBJ := $(SUPPORT:%.c=$H/obj/%.o)
 SFOBJ := $(SUPPORT:%.c=$H/fuzzed/%.o)
 TOBJ := $(TSRC:%.c=$H/obj/%.o)
 $(SOBJ) $(SFOBJ) $(TOBJ): HFLAGS += -Itests/host/support
-$(HOBJ) $(SOBJ) $(TOBJ): $(call flags,$H/flags.obj,$(HOSTCC) $(HFLAGS) $(SAN) $(VECTORS))
 $H/libsupport.a: $(SOBJ)
 	$Q rm -f $@ && ar qcs $@ $^
 $H/libfuzzsupport.a: $(SFOBJ)
@@ -195,6 +194,8 @@ $H/test_verify_image: $H/verify-image
 $H/test_recount: $H/fold-bench $H/ksm-bench $H/recount
 .PHONY: fold-bench
 fold-bench: $H/fold-bench
+$(HOBJ) $(SOBJ) $(TOBJ) $(POBJ) $(VERIFY_OBJ): \
+    $(call flags,$H/flags.obj,$(HOSTCC) $(HFLAGS) $(SAN) $(VECTORS))
 OPT_OBJ := $(sort $(BENCH_OBJ) $(KSM_OBJ) $(RECOUNT_OBJ) $(CACHE_BENCH_OBJ))
 $(OPT_OBJ): $(call flags,$H/flags.opt,$(OPTCC) $(VECTORS))
 
@@ -287,7 +288,7 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ##                 once, in build/traces; some minutes) and on synthetic ones; options in ARGS='...'
 ## make images     memory images of real Debian guests, in build/images; options in ARGS='...'
 ## make bench-ksm  the folding core beside Linux KSM, on IMAGES='FILE...'; build/bench-ksm.json
-## make lint       formatting, layers, headers, licence lines
+## make lint       formatting, layers, headers, licence lines, dependencies of what is built
 ## make format     format the source
 ## make gdb        debug the start-up of CONFIG=FILE in QEMU
 ## make clean      remove build/
@@ -369,6 +370,7 @@ FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 lint: $(GEN)
 	$Q clang-format --dry-run -Werror $(FORMATTED)
 	$Q tools/lint-layers
+	$Q tools/lint-deps
 	$Q tools/lint-docs
 	$Q tests/fuzz/coverage --names
 	@echo "lint: clean"
