@@ -76,6 +76,7 @@ struct p2m_ops {
 #define GPAGE_F_BROKEN 0x02    /* a write ended that since mm/fold last looked */
 #define GPAGE_F_FROM_DISK 0x04 /* filled by a disk read, and not known to be written since */
 #define GPAGE_F_TAGGED 0x08    /* mm/fold: not folded, and `since` is a part of its hash instead */
+#define GPAGE_F_BY_CLASS 0x20  /* mm/fold: it rests, or did last, for its class */
 #define GPAGE_F_SOLE 0x10 /* it maps a SHARED frame, and no other page does: see p2m_sole_walk */
 
 /* One guest page, whatever it maps at the moment. */
@@ -91,6 +92,7 @@ struct p2m_notes {
     uint64_t written[P2M_REGION_WORDS]; /* since mm/fold last looked, by guest or hypervisor */
     uint64_t pending[P2M_REGION_WORDS]; /* mm/fold: wants to look at it */
     uint64_t resting[P2M_REGION_WORDS]; /* mm/fold: but not soon */
+    uint64_t skipped[P2M_REGION_WORDS]; /* of these: because of what became of it before */
     struct gpage pages[P2M_REGION_PAGES];
 };
 

@@ -32,8 +32,10 @@
     SUMMED(pages_zero, zero_maps, "guest pages that map a zero page")                              \
     COPIED(full_scans, full_scans, "passes over all memory")                                       \
     COPIED(pages_scanned, pages_scanned, "guest pages looked at, whatever they mapped")            \
-    COPIED(pages_skipped, pages_skipped,                                                           \
+    COPIED(pages_ineligible, pages_ineligible,                                                     \
            "of these, pinned, not the guest's own to fold, or left alone for their class")         \
+    COPIED(pages_skipped, pages_skipped,                                                           \
+           "pages that their history keeps out of a pass, counted in each such pass")              \
     SUMMED(merges, merges, "pages folded into an equal one")                                       \
     SUMMED(zero_merges, zero_merges, "pages of zeroes folded into the zero page")                  \
     SUMMED(cow_breaks, cow_breaks, "writes to a folded page: a copy was made")                     \
@@ -45,7 +47,8 @@
     COPIED(lookahead_misses, lookahead_misses, "pages that lookahead compared in vain")            \
     COPIED(collisions, collisions, "pages of equal hash that differed")                            \
     COPIED(pages_backed_off, pages_backed_off,                                                     \
-           "pages due, but left to rest because their folds keep breaking")                        \
+           "times that a page began to rest as its folds keep breaking; goes away, see "           \
+           "`pages_skipped`")                                                                      \
     COPIED(pages_hinted, pages_hinted,                                                             \
            "pages looked at before their turn: a disk read has filled them")                       \
     COPIED(regions_harvested, regions_harvested, "2 MiB regions whose dirty bits were read")       \

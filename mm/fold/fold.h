@@ -143,7 +143,8 @@ struct fold {
     uint64_t left_out;                     /* SHARED frames in no index */
     uint64_t volatile_now;                 /* of this pass so far */
     uint64_t volatile_last, unshared_last; /* of the last complete pass */
-    uint64_t full_scans, pages_scanned, pages_skipped, pages_backed_off, pages_hinted;
+    uint64_t full_scans, pages_scanned, pages_skipped, pages_ineligible, pages_backed_off,
+        pages_hinted;
     uint64_t regions_harvested, regions_passed;
     uint64_t blocks_scanned; /* of the disk cache, looked at */
     uint64_t scrub_ticks;    /* of scan_ticks, what looking for blocks to be dropped took */

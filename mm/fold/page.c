@@ -39,14 +39,24 @@ static const void *bytes(const struct fold *f, mfn_t mfn)
 
 /* ---- whether to look ----------------------------------------------------------------------- */
 
+/* It was due in this pass, and is skipped. By dirty bits, the end of its region counts that. */
+static void rest(struct fold *f, struct p2m *p, gfn_t gfn, uint8_t rounds, enum fold_rest_why why)
+{
+    fold_rest_for(p, gfn, rounds, why);
+    f->pages_skipped += why == FOLD_REST_HISTORY && !fold_by_dirty(f, p);
+}
+
 /* Folds of this page break sooner or later: each time sooner than expected doubles its rest. */
 static bool backs_off(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *page)
 {
     if (f->on.backoff && page->rests > 1) {
-        fold_rest_for(p, gfn, (uint8_t)(page->rests - 1));
+        rest(f, p, gfn, (uint8_t)(page->rests - 1), fold_rest_why(page));
         return true;
     }
-    page->rests = 0;
+    if (page->rests > 0) {
+        page->rests = 0;
+        fold_rest_break(p, gfn);
+    }
     if (!(page->flags & GPAGE_F_BROKEN)) {
         return false;
     }
@@ -61,7 +71,7 @@ static bool backs_off(struct fold *f, struct p2m *p, gfn_t gfn, struct gpage *pa
     if (!f->on.backoff || page->level < LEVEL_REST) {
         return false;
     }
-    fold_rest_for(p, gfn, (uint8_t)(1u << (page->level - LEVEL_REST)));
+    rest(f, p, gfn, (uint8_t)(1u << (page->level - LEVEL_REST)), FOLD_REST_HISTORY);
     f->pages_backed_off++;
     return true;
 }
@@ -81,8 +91,8 @@ static bool is_class_skipped(struct fold *f, struct p2m *p, gfn_t gfn, const str
     }
     if (skip) {
         f->by_class[page->class].skipped++;
-        f->pages_skipped++;
-        fold_rest_for(p, gfn, CLASS_ROUNDS);
+        f->pages_ineligible++;
+        fold_rest_for(p, gfn, CLASS_ROUNDS, FOLD_REST_CLASS);
     }
     return skip;
 }
@@ -302,7 +312,7 @@ static bool by_hash(struct look *l)
 
     if (frame_of(f->frames, l->mfn)->flags & FRAME_F_UNSTABLE) {
         if (f->on.backoff) { /* by checksums: entered before, and still what it was */
-            fold_rest_for(l->p, l->gfn, SETTLED_ROUNDS);
+            fold_rest_for(l->p, l->gfn, SETTLED_ROUNDS, FOLD_REST_HISTORY);
         }
         return false;
     }
@@ -384,7 +394,7 @@ void fold_page(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, bool fresh)
         return; /* folded already */
     }
     if ((fr->state != FRAME_PRIVATE && !block) || fr->pins > 0) {
-        f->pages_skipped++;
+        f->pages_ineligible++;
         fold_again(p, gfn);
         return;
     }

@@ -9,13 +9,45 @@
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
 
-void fold_rest_for(struct p2m *p, gfn_t gfn, uint8_t rounds)
+void fold_rest_for(struct p2m *p, gfn_t gfn, uint8_t rounds, enum fold_rest_why why)
 {
     struct p2m_notes *notes = p2m_notes(p, gfn);
     unsigned i = gfn.n % P2M_REGION_PAGES;
+    struct gpage *page = &notes->pages[i];
 
     notes->resting[i / 64] |= BIT(i % 64);
-    notes->pages[i].rests = rounds;
+    page->rests = rounds;
+    if (why == FOLD_REST_CLASS) {
+        notes->skipped[i / 64] &= ~BIT(i % 64);
+        page->flags |= GPAGE_F_BY_CLASS;
+    } else {
+        notes->skipped[i / 64] |= BIT(i % 64);
+        page->flags &= (uint8_t)~GPAGE_F_BY_CLASS;
+    }
+}
+
+enum fold_rest_why fold_rest_why(const struct gpage *page)
+{
+    return page->flags & GPAGE_F_BY_CLASS ? FOLD_REST_CLASS : FOLD_REST_HISTORY;
+}
+
+void fold_rest_break(struct p2m *p, gfn_t gfn)
+{
+    unsigned i = gfn.n % P2M_REGION_PAGES;
+
+    p2m_notes(p, gfn)->skipped[i / 64] &= ~BIT(i % 64);
+}
+
+unsigned fold_rest_skipped(const struct p2m_notes *notes)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
+        for (uint64_t word = notes->skipped[i]; word; word &= word - 1) {
+            n++;
+        }
+    }
+    return n;
 }
 
 /* ---- which are called ----------------------------------------------------------------------- */

@@ -12,8 +12,17 @@
 
 #include "mm/fold/fold.h"
 
+/* Why a page rests. KSM's pages_skipped counts the one, and not the other. */
+enum fold_rest_why { FOLD_REST_HISTORY, FOLD_REST_CLASS };
+
 /* The page is left alone until `rounds` times the engine's resting pages have been woken. */
-void fold_rest_for(struct p2m *p, gfn_t gfn, uint8_t rounds);
+void fold_rest_for(struct p2m *p, gfn_t gfn, uint8_t rounds, enum fold_rest_why why);
+/* Why it rests, or did last. */
+enum fold_rest_why fold_rest_why(const struct gpage *page);
+/* The page is looked at although it has not been woken, as it was written: it is not skipped. */
+void fold_rest_break(struct p2m *p, gfn_t gfn);
+/* How many pages of the region their history keeps out of a pass. */
+unsigned fold_rest_skipped(const struct p2m_notes *notes);
 
 /* The stable frame of a block is the cache's alone: struct frames' alone. `ctx` is the struct fold.
  */

@@ -61,6 +61,7 @@ static bool make_due(struct fold *f, struct p2m *p)
             }
             memset(notes->pending, 0xff, sizeof(notes->pending));
             memset(notes->resting, 0, sizeof(notes->resting));
+            memset(notes->skipped, 0, sizeof(notes->skipped));
             return true;
         }
         if (pay(f, WAY_HOLE)) {
@@ -76,15 +77,18 @@ static bool make_due(struct fold *f, struct p2m *p)
 static bool rests(struct fold *f, struct p2m *p, gfn_t gfn)
 {
     struct p2m_notes *notes = p2m_notes(p, gfn);
-    uint64_t bit = BIT(gfn.n % 64), *word = &notes->resting[gfn.n % P2M_REGION_PAGES / 64];
+    unsigned word = (unsigned)(gfn.n % P2M_REGION_PAGES / 64);
+    uint64_t bit = BIT(gfn.n % 64);
 
-    if (!(*word & bit)) {
+    if (!(notes->resting[word] & bit)) {
         return false;
     }
     if (!wakes(f)) {
+        f->pages_skipped += (notes->skipped[word] & bit) != 0;
         return true;
     }
-    *word &= ~bit;
+    notes->resting[word] &= ~bit;
+    notes->skipped[word] &= ~bit;
     return false;
 }
 
@@ -151,6 +155,7 @@ static bool enter_region(struct fold *f)
         any |= notes->written[i] | notes->pending[i] | (wake || calls ? notes->resting[i] : 0);
     }
     if (!any) {
+        f->pages_skipped += fold_rest_skipped(notes);
         return false;
     }
     for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
@@ -160,6 +165,7 @@ static bool enter_region(struct fold *f)
         if (wake) {
             due |= notes->resting[i];
             notes->resting[i] = 0;
+            notes->skipped[i] = 0;
         }
         f->todo[i] = due & ~written;
         f->called[i] = fold_rest_called(f, p, first, notes->resting[i] & ~(due | written));
@@ -227,6 +233,7 @@ static bool next_due(struct fold *f)
             if (settle_written(f) || next_todo(f) || next_called(f)) {
                 return true;
             }
+            f->pages_skipped += fold_rest_skipped(p2m_notes(f->cursor, f->next));
             f->in_region = false;
             f->next = GFN(f->next.n + P2M_REGION_PAGES);
         } else if (!p2m_notes(f->cursor, f->next)) {

@@ -101,7 +101,7 @@ static void leaves_index(enum fold_index index, enum fold_volatility volatility)
     scene_fill(&w, 0, 1, 6);
     fold_hint(&w.fold, &w.vms[0].p2m, GFN(1));
     scene_passes(&w, 1);
-    assert_true(scene_counters(&w).pages_skipped > 0);
+    assert_true(scene_counters(&w).pages_ineligible > 0);
     for (unsigned vm = 0; vm < 2; vm++) {
         scene_fill(&w, vm, 2, 5); /* what it was before */
         scene_fill(&w, vm, 3, 6); /* what it is */
