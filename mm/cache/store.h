@@ -33,8 +33,8 @@
  * zeroes need none (cache_make_zero): mm/fold finds out, and in mode FOLD is offered each block
  * that has come (cache_next_new).
  *
- * Not here: I/O, waiting, and copying, which are drivers/block/cache/cache. Locking: as the frame
- * table.
+ * Not here: I/O, waiting, and copying, which are drivers/block/cache. That reaches the entries by
+ * the functions below alone. Locking: as the frame table.
  */
 #ifndef MM_CACHE_STORE_H
 #define MM_CACHE_STORE_H
@@ -72,10 +72,12 @@ enum cache_mode {
 #define CACHE_E_DIRTY 0x80 /* VALID, in no queue: newer than the disk's block */
 #define CACHE_E_NO_QUEUE (CACHE_E_BUSY | CACHE_E_MAPPED | CACHE_E_ZERO | CACHE_E_DIRTY)
 
-/* wb, of DIRTY entries: one or both of NEW and OUT. The other bits are for whoever writes out. */
+/* wb, of DIRTY entries: one or both of NEW and OUT. The other bits, CACHE_W_MARKS, are for the
+ * cache device, which writes the blocks out (cache_mark). */
 #define CACHE_W_NEW 0x01   /* its bytes have not been given to the disk */
 #define CACHE_W_OUT 0x02   /* they, or older ones in a frame that is pinned, are being written */
 #define CACHE_W_FIRST 0x04 /* it has never been in a queue */
+#define CACHE_W_MARKS 0xf8
 
 #define CACHE_BLOCK_BITS 40 /* 4 PiB */
 #define CACHE_DISK_BITS 12
@@ -322,6 +324,86 @@ static inline bool cache_is_dirty(const struct cache *c, uint32_t e)
 static inline bool cache_is_busy(const struct cache *c, uint32_t e)
 {
     return (c->entries[e].flags & CACHE_E_BUSY) != 0;
+}
+
+/* Which block of its disk the entry is. */
+static inline uint64_t cache_block(const struct cache *c, uint32_t e)
+{
+    return c->entries[e].block;
+}
+
+/* The VM that cache_set_vm has set. */
+static inline uint16_t cache_vm(const struct cache *c, uint32_t e)
+{
+    return c->entries[e].vm;
+}
+
+/* The sectors of the block that the frame holds, one bit each. */
+static inline uint8_t cache_mask(const struct cache *c, uint32_t e)
+{
+    return c->entries[e].mask;
+}
+
+/* VALID: the entry holds these sectors of the block; CACHE_MASK_ALL: all of it. */
+static inline bool cache_has(const struct cache *c, uint32_t e, uint8_t sectors)
+{
+    return (cache_mask(c, e) & sectors) == sectors;
+}
+
+/* BUSY: a number that its holder keeps with the entry while it reads the block. */
+static inline void cache_set_holder(struct cache *c, uint32_t e, uint32_t holder)
+{
+    c->entries[e].prev = holder;
+}
+
+static inline uint32_t cache_holder(const struct cache *c, uint32_t e)
+{
+    return c->entries[e].prev;
+}
+
+/* The first use of the block belongs to the miss that brought it. */
+static inline void cache_set_fresh(struct cache *c, uint32_t e)
+{
+    c->entries[e].flags |= CACHE_E_FRESH;
+}
+
+/* Whether this use is that first one; no later one is. */
+static inline bool cache_take_fresh(struct cache *c, uint32_t e)
+{
+    bool fresh = (c->entries[e].flags & CACHE_E_FRESH) != 0;
+
+    if (fresh) {
+        c->entries[e].flags &= (uint8_t)~CACHE_E_FRESH;
+    }
+    return fresh;
+}
+
+/* DIRTY: the disk was not given the bytes. */
+static inline bool cache_is_new(const struct cache *c, uint32_t e)
+{
+    return (c->entries[e].wb & CACHE_W_NEW) != 0;
+}
+
+/* DIRTY: they, or older ones, are being written. */
+static inline bool cache_is_out(const struct cache *c, uint32_t e)
+{
+    return (c->entries[e].wb & CACHE_W_OUT) != 0;
+}
+
+/* DIRTY: the marks of the cache device. An entry that becomes DIRTY has none. */
+static inline uint8_t cache_marks(const struct cache *c, uint32_t e)
+{
+    return c->entries[e].wb & CACHE_W_MARKS;
+}
+
+static inline void cache_mark(struct cache *c, uint32_t e, uint8_t marks)
+{
+    c->entries[e].wb |= marks & CACHE_W_MARKS;
+}
+
+static inline void cache_unmark(struct cache *c, uint32_t e, uint8_t marks)
+{
+    c->entries[e].wb &= (uint8_t) ~(marks & CACHE_W_MARKS);
 }
 
 /*

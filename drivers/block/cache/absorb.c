@@ -82,7 +82,7 @@ enum blkcache_absorbed blkcache_absorb(struct blkcache_job *j)
     uint64_t n = MIN(CACHE_BLOCK_SECTORS - j->at % CACHE_BLOCK_SECTORS, j->end - j->at);
     uint32_t e = cache_find(c, j->d->dev.id, block_of(j->at));
     bool dirty = e != CACHE_NIL && cache_is_dirty(c, e);
-    bool is_new = dirty && (c->entries[e].wb & CACHE_W_NEW) != 0;
+    bool is_new = dirty && cache_is_new(c, e);
 
     if (!dirty && n != CACHE_BLOCK_SECTORS) {
         return ABSORB_PART;
@@ -93,10 +93,10 @@ enum blkcache_absorbed blkcache_absorb(struct blkcache_job *j)
     cache_set_vm(c, e, blkcache_vm(j));
     leaf->n_dirty += !dirty;
     if (!is_new) {
-        blkcache_note_new(leaf, &c->entries[e]);
+        blkcache_note_new(c, leaf, e);
     }
-    if ((c->entries[e].wb & W_HELD) != 0) {
-        c->entries[e].wb &= (uint8_t)~W_HELD; /* there is room for it now */
+    if ((cache_marks(c, e) & W_HELD) != 0) {
+        cache_unmark(c, e, W_HELD); /* there is room for it now */
         leaf->n_held--;
         blkcache_leaf_changed(bc, leaf);
     }
@@ -123,13 +123,14 @@ static enum blkcache_past wait_for_out(struct blkcache_job *j)
 /* Part of the block will be written past the cache: the rest of it must be on the disk. */
 static enum blkcache_past clean_first(struct blkcache_job *j, uint32_t e)
 {
-    const struct cache_entry *x = &j->d->bc->cache->entries[e];
+    const struct cache *c = j->d->bc->cache;
+    uint64_t block = cache_block(c, e);
 
-    if (j->tried == x->block + 1 && (x->wb & W_FAILED) != 0) {
+    if (j->tried == block + 1 && (cache_marks(c, e) & W_FAILED) != 0) {
         return PAST_FAIL;
     }
     if (blkcache_out_possible(j->d->bc, j->d->leaf)) {
-        j->tried = x->block + 1;
+        j->tried = block + 1;
         enum blkcache_past past = wait_for_out(j); /* before it ends, which may be at once */
         (void)blkcache_out_start(j->d->bc, j->d->leaf, e);
         return past;
@@ -146,19 +147,19 @@ enum blkcache_past blkcache_hold_dirty(struct blkcache_job *j, uint64_t from, ui
     /* What it has been past cannot have become dirty since: others that write there wait for j. */
     j->held = MAX(j->held, block_of(from));
     while (leaf->n_dirty != 0 && (e = cache_next_dirty(c, leaf->id, j->held)) != CACHE_NIL) {
-        struct cache_entry *x = &c->entries[e];
-        if (x->block * CACHE_BLOCK_SECTORS >= to) {
+        uint64_t block = cache_block(c, e);
+        if (block * CACHE_BLOCK_SECTORS >= to) {
             break;
         }
-        if ((x->wb & CACHE_W_OUT) != 0) {
+        if (cache_is_out(c, e)) {
             return wait_for_out(j); /* the disk must not see the two out of order */
         }
-        if (!is_covered(x->block, from, to)) {
+        if (!is_covered(block, from, to)) {
             return clean_first(j, e);
         }
-        leaf->n_held += (x->wb & W_HELD) == 0;
-        x->wb |= W_HELD;
-        j->held = x->block + 1;
+        leaf->n_held += (cache_marks(c, e) & W_HELD) == 0;
+        cache_mark(c, e, W_HELD);
+        j->held = block + 1;
         if (time_is_up(j->d->bc)) {
             return PAST_MORE;
         }
@@ -177,19 +178,19 @@ bool blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, 
 
     *at = MAX(*at, block_of(from));
     while (leaf->n_held != 0 && !late && (e = cache_next_dirty(c, leaf->id, *at)) != CACHE_NIL) {
-        struct cache_entry *x = &c->entries[e];
-        if (x->block * CACHE_BLOCK_SECTORS >= to) {
+        uint64_t block = cache_block(c, e);
+        if (block * CACHE_BLOCK_SECTORS >= to) {
             break;
         }
-        *at = x->block + 1;
+        *at = block + 1;
         late = time_is_up(bc);
-        if ((x->wb & W_HELD) == 0) {
+        if ((cache_marks(c, e) & W_HELD) == 0) {
             continue;
         }
-        x->wb &= (uint8_t)~W_HELD;
+        cache_unmark(c, e, W_HELD);
         leaf->n_held--;
         if (drop) {
-            blkcache_note_not_new(leaf, x);
+            blkcache_note_not_new(c, leaf, e);
             leaf->n_dirty--;
             cache_remove(c, e);
         }

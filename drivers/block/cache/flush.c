@@ -10,27 +10,26 @@
 /* A tick where blocks do not get older, but some have failed. */
 #define RETRY_NS UINT64_C(1000000000)
 
-static const struct cache_entry *entry(const struct blkcache *bc, uint32_t e)
-{
-    return &bc->cache->entries[e];
-}
-
 /* ---- passes ---- */
 
 /* Whether the walk takes the block; it gets older by the way. */
 static bool wants(struct blkcache *bc, const struct blkcache_leaf *leaf, uint32_t e)
 {
-    struct cache_entry *x = &bc->cache->entries[e];
-    bool failed = (x->wb & W_FAILED) != 0, due = false;
+    struct cache *c = bc->cache;
+    uint8_t marks = cache_marks(c, e);
+    bool failed = (marks & W_FAILED) != 0, due = false;
 
-    if ((x->wb & (CACHE_W_NEW | CACHE_W_OUT | W_HELD)) != CACHE_W_NEW) {
+    if (!cache_is_new(c, e) || cache_is_out(c, e) || (marks & W_HELD) != 0) {
         return false;
     }
     if ((leaf->pass & PASS_AGE) != 0) {
-        due = (x->wb & W_AGE) == W_AGE;
-        x->wb = (uint8_t)(due ? x->wb : x->wb + W_AGE_ONE);
+        due = (marks & W_AGE) == W_AGE;
+        if (!due) {
+            cache_unmark(c, e, W_AGE);
+            cache_mark(c, e, (marks & W_AGE) + W_AGE_ONE);
+        }
     }
-    return due || ((leaf->pass & PASS_SWEEP) != 0 && (x->wb & W_GEN) != leaf->gen) ||
+    return due || ((leaf->pass & PASS_SWEEP) != 0 && (marks & W_GEN) != leaf->gen) ||
            (leaf->pass & (failed ? PASS_RETRY : PASS_ALL | PASS_PRESSURE)) != 0;
 }
 
@@ -53,7 +52,7 @@ static uint32_t next_wanted(struct blkcache *bc, struct blkcache_leaf *leaf)
     for (unsigned looks = 0; leaf->pass != 0; looks++) {
         uint32_t e = cache_next_dirty(bc->cache, leaf->id, leaf->at);
 
-        if (e == CACHE_NIL || (leaf->wrapped && entry(bc, e)->block >= leaf->pass_end)) {
+        if (e == CACHE_NIL || (leaf->wrapped && cache_block(bc->cache, e) >= leaf->pass_end)) {
             if (leaf->wrapped) {
                 end_pass(leaf);
             } else {
@@ -67,9 +66,9 @@ static uint32_t next_wanted(struct blkcache *bc, struct blkcache_leaf *leaf)
             break;
         }
         bc->budget--;
-        leaf->at = entry(bc, e)->block + 1;
-        if (charged != entry(bc, e)->vm) {
-            charged = entry(bc, e)->vm;
+        leaf->at = cache_block(bc->cache, e) + 1;
+        if (charged != cache_vm(bc->cache, e)) {
+            charged = cache_vm(bc->cache, e);
             blkcache_charge(bc, charged);
         }
         if (wants(bc, leaf, e)) {

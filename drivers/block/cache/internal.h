@@ -20,7 +20,7 @@
 #define PASS_AGE 8u      /* they get older; the oldest go */
 #define PASS_RETRY 16u   /* those that failed: somebody waits for their frames */
 
-/* wb of DIRTY entries, beside mm/cache's bits. */
+/* Marks of DIRTY entries (cache_mark). */
 #define W_HELD 0x08   /* a job is about to supersede it */
 #define W_GEN 0x10    /* of its leaf when it became NEW */
 #define W_FAILED 0x20 /* NEW: was tried in vain */
@@ -150,8 +150,8 @@ bool blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, 
 /* The device gets the leaf of its disk; the first one brings it. */
 void blkcache_leaf_join(struct blkcache_dev *d);
 /* The entry became NEW; is NEW no longer, by being given to the disk or dropped. */
-void blkcache_note_new(struct blkcache_leaf *leaf, struct cache_entry *x);
-void blkcache_note_not_new(struct blkcache_leaf *leaf, struct cache_entry *x);
+void blkcache_note_new(struct cache *c, struct blkcache_leaf *leaf, uint32_t e);
+void blkcache_note_not_new(struct cache *c, struct blkcache_leaf *leaf, uint32_t e);
 /* A walk begins where the leaf's last one has come to, and is a whole circle. */
 void blkcache_pass_start(struct blkcache_leaf *leaf, unsigned why);
 /* For blocks that have not failed: where nothing else is left, there is no sense in a walk. */

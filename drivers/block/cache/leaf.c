@@ -29,18 +29,19 @@ void blkcache_leaf_join(struct blkcache_dev *d)
     STAILQ_INSERT_TAIL(&leaf->devs, d, leaf_link);
 }
 
-void blkcache_note_new(struct blkcache_leaf *leaf, struct cache_entry *x)
+void blkcache_note_new(struct cache *c, struct blkcache_leaf *leaf, uint32_t e)
 {
     leaf->n_new++;
-    x->wb = (uint8_t)((x->wb & ~(W_GEN | W_FAILED | W_AGE)) | leaf->gen);
+    cache_unmark(c, e, W_GEN | W_FAILED | W_AGE);
+    cache_mark(c, e, leaf->gen);
 }
 
-void blkcache_note_not_new(struct blkcache_leaf *leaf, struct cache_entry *x)
+void blkcache_note_not_new(struct cache *c, struct blkcache_leaf *leaf, uint32_t e)
 {
     leaf->n_new--;
-    leaf->n_failed -= (x->wb & W_FAILED) != 0;
-    leaf->n_old -= leaf->sweeping && (x->wb & W_GEN) != leaf->gen;
-    x->wb &= (uint8_t)~W_FAILED;
+    leaf->n_failed -= (cache_marks(c, e) & W_FAILED) != 0;
+    leaf->n_old -= leaf->sweeping && (cache_marks(c, e) & W_GEN) != leaf->gen;
+    cache_unmark(c, e, W_FAILED);
 }
 
 void blkcache_pass_start(struct blkcache_leaf *leaf, unsigned why)

@@ -31,8 +31,7 @@ static void keep(struct blkcache_job *j, uint32_t e)
 /* Notes a use of the block. False: it belongs to the miss that brought it. */
 static bool note_use(struct cache *c, uint32_t e)
 {
-    if ((c->entries[e].flags & CACHE_E_FRESH) != 0) {
-        c->entries[e].flags &= (uint8_t)~CACHE_E_FRESH;
+    if (cache_take_fresh(c, e)) {
         cache_take_ahead(c, e);
         return false;
     }
@@ -67,7 +66,7 @@ static enum hits serve_hits(struct blkcache_job *j, uint32_t *entry)
         uint64_t block = block_of(j->at);
         uint8_t want = blkcache_mask(block, j->at, j->end);
         uint32_t e = cache_find(c, j->d->dev.id, block);
-        if (e == CACHE_NIL || cache_is_busy(c, e) || (c->entries[e].mask & want) != want) {
+        if (e == CACHE_NIL || cache_is_busy(c, e) || !cache_has(c, e, want)) {
             *entry = e;
             return HITS_MISS;
         }
@@ -80,7 +79,7 @@ static enum hits serve_hits(struct blkcache_job *j, uint32_t *entry)
             count_use(j, e);
         } else { /* whoever takes it counts the hit */
             if (j->joining) {
-                c->entries[e].flags |= CACHE_E_FRESH;
+                cache_set_fresh(c, e);
             }
             keep(j, e);
         }
@@ -153,7 +152,7 @@ static enum fill start_fill(struct blkcache_job *j, struct blkcache_io *io)
         if (s != OK) {
             break; /* there already, or no frame for it */
         }
-        c->entries[e].prev = (uint32_t)(io - bc->ios);
+        cache_set_holder(c, e, (uint32_t)(io - bc->ios));
         cache_set_vm(c, e, blkcache_vm(j));
         if (blkcache_group(j) != FRAME_NO_GROUP) {
             cache_set_group(c, e, blkcache_group(j));
@@ -266,7 +265,7 @@ void blkcache_read_step(struct blkcache_job *j)
         }
         if (e != CACHE_NIL && cache_is_busy(c, e)) {
             /* A fill of another job: writes that overlap this one are not in flight. */
-            join(j, &j->d->bc->ios[c->entries[e].prev]);
+            join(j, &j->d->bc->ios[cache_holder(c, e)]);
             return;
         }
         struct blkcache_io *io = blkcache_io_get(j);
@@ -322,7 +321,7 @@ static bool fill_finished(struct blkcache_io *io)
 
     while (io->next < io->n_entries) {
         uint32_t e = io->entries[io->next++];
-        uint64_t block = c->entries[e].block;
+        uint64_t block = cache_block(c, e);
         uint64_t base = block * CACHE_BLOCK_SECTORS;
         uint64_t lo = MAX(base, job_start(j)), hi = MIN(base + CACHE_BLOCK_SECTORS, j->end);
         frames_unpin(c->frames, cache_frame(c, e));
@@ -333,7 +332,7 @@ static bool fill_finished(struct blkcache_io *io)
         if (j->is_ahead) {
             /* whoever comes for it counts a hit */
         } else if (j->r->op == BLK_FETCH) {
-            c->entries[e].flags |= CACHE_E_FRESH;
+            cache_set_fresh(c, e);
             keep(j, e);
         } else {
             blkcache_give(bc, j->r, job_offset(j, lo),
@@ -404,7 +403,7 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group, 
     }
     uint32_t e = cache_find(c, d->dev.id, block_of(at));
     /* BUSY: a fetch waits until whoever is at it has done. */
-    if (e == CACHE_NIL || cache_is_busy(c, e) || c->entries[e].mask != CACHE_MASK_ALL) {
+    if (e == CACHE_NIL || cache_is_busy(c, e) || !cache_has(c, e, CACHE_MASK_ALL)) {
         return E_NOTFOUND;
     }
     if (!may_have(c, e, group)) {

@@ -70,12 +70,12 @@ void blkcache_sweep_give_up(struct blkcache *bc, struct blkcache_leaf *leaf)
         if (e == CACHE_NIL) {
             break;
         }
-        struct cache_entry *x = &c->entries[e];
-        if ((x->wb & CACHE_W_NEW) != 0 && (x->wb & W_GEN) != leaf->gen) {
-            x->wb ^= W_GEN;
+        if (cache_is_new(c, e) && (cache_marks(c, e) & W_GEN) != leaf->gen) {
+            cache_unmark(c, e, W_GEN);
+            cache_mark(c, e, leaf->gen);
             leaf->n_old--;
         }
-        leaf->given_up = x->block + 1;
+        leaf->given_up = cache_block(c, e) + 1;
     }
     leaf->giving_up = leaf->sweeping && leaf->n_old > 0 && e != CACHE_NIL;
     check_sweep(bc, leaf);

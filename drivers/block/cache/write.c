@@ -348,7 +348,6 @@ void blkcache_write_step(struct blkcache_job *j)
 static void let_entry_go(struct blkcache_io *io, uint32_t e)
 {
     struct cache *c = io->bc->cache;
-    const struct cache_entry *x = &c->entries[e];
     bool ok = io->status == OK;
 
     if (io->given) {
@@ -359,8 +358,8 @@ static void let_entry_go(struct blkcache_io *io, uint32_t e)
         return;
     }
     frames_unpin(c->frames, cache_frame(c, e));
-    uint8_t mask = (uint8_t)(x->mask | blkcache_mask(x->block, io->from, io->from + io->sectors));
-    cache_publish(c, e, ok ? mask : 0);
+    uint8_t written = blkcache_mask(cache_block(c, e), io->from, io->from + io->sectors);
+    cache_publish(c, e, ok ? cache_mask(c, e) | written : 0);
 }
 
 /* Everything that the io held. False: the time is up. */

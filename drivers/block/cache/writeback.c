@@ -35,11 +35,10 @@ static void out_done(struct blk_req *r, enum status s)
 static void add(struct blkcache_out *o, uint32_t e)
 {
     struct cache *c = o->bc->cache;
-    struct cache_entry *x = &c->entries[e];
     mfn_t mfn = cache_is_zero(c, e) ? o->bc->zeroes : cache_frame(c, e);
 
-    o->waited_for |= o->leaf->sweeping && (x->wb & W_GEN) != o->leaf->gen;
-    blkcache_note_not_new(o->leaf, x);
+    o->waited_for |= o->leaf->sweeping && (cache_marks(c, e) & W_GEN) != o->leaf->gen;
+    blkcache_note_not_new(c, o->leaf, e);
     cache_write_out(c, e);
     frames_pin(c->frames, mfn);
     o->entries[o->n] = e;
@@ -53,8 +52,9 @@ static bool goes_along(const struct blkcache_out *o, uint32_t e)
 {
     const struct cache *c = o->bc->cache;
 
-    return e != CACHE_NIL && cache_is_dirty(c, e) && c->entries[e].vm == o->account.vm &&
-           (c->entries[e].wb & (CACHE_W_NEW | CACHE_W_OUT | W_HELD | W_FAILED)) == CACHE_W_NEW;
+    return e != CACHE_NIL && cache_is_dirty(c, e) && cache_vm(c, e) == o->account.vm &&
+           cache_is_new(c, e) && !cache_is_out(c, e) &&
+           (cache_marks(c, e) & (W_HELD | W_FAILED)) == 0;
 }
 
 static unsigned make_segs(struct blkcache_out *o)
@@ -85,14 +85,14 @@ bool blkcache_out_start(struct blkcache *bc, struct blkcache_leaf *leaf, uint32_
         return false;
     }
     struct blkcache_out *o = STAILQ_FIRST(&bc->free_outs);
-    struct blkcache_dev *d = way_to(leaf, c->entries[e].block);
+    struct blkcache_dev *d = way_to(leaf, cache_block(c, e));
     uint64_t end = (d->dev.start + d->dev.sectors) / CACHE_BLOCK_SECTORS;
-    bool alone = (c->entries[e].wb & W_FAILED) != 0;
+    bool alone = (cache_marks(c, e) & W_FAILED) != 0;
 
     STAILQ_REMOVE_HEAD(&bc->free_outs, link);
     o->leaf = leaf;
-    o->block = c->entries[e].block;
-    o->account = (struct blk_account){.vm = c->entries[e].vm};
+    o->block = cache_block(c, e);
+    o->account = (struct blk_account){.vm = cache_vm(c, e)};
     o->n = 0;
     o->waited_for = false;
     add(o, e);
@@ -121,14 +121,13 @@ static void block_written(struct blkcache_out *o, uint32_t e)
 {
     struct cache *c = o->bc->cache;
     struct blkcache_leaf *leaf = o->leaf;
-    struct cache_entry *x = &c->entries[e];
-    bool again = (x->wb & CACHE_W_NEW) != 0; /* somebody wrote it meanwhile */
+    bool again = cache_is_new(c, e); /* somebody wrote it meanwhile */
 
     if (cache_written(c, e, o->status == OK)) {
         leaf->n_dirty--;
     } else if (!again) {
-        blkcache_note_new(leaf, x);
-        x->wb |= W_FAILED;
+        blkcache_note_new(c, leaf, e);
+        cache_mark(c, e, W_FAILED);
         leaf->n_failed++;
     }
 }
@@ -153,7 +152,7 @@ void blkcache_say_lost(const struct blkcache *bc)
     {
         uint32_t e = cache_next_dirty(bc->cache, leaf->id, 0);
         if (e != CACHE_NIL) {
-            uint64_t block = bc->cache->entries[e].block;
+            uint64_t block = cache_block(bc->cache, e);
             const struct blkcache_dev *d = way_to(leaf, block);
             log_error("%s: %u blocks were never written back, the first at sector %llu: they are "
                       "lost",
