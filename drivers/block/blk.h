@@ -34,7 +34,6 @@ struct blk_account {
     uint16_t vm;                       /* from 1; requests without an account are nobody's */
     uint16_t group;                    /* its share group's id */
     uint64_t cache_hits, cache_misses; /* blocks of read requests */
-    uint64_t errors_told;              /* of writing back: what its flushes have heard of */
 };
 
 /*

@@ -32,7 +32,7 @@
  *
  * A block that could not be written out stays dirty and is tried again when its time is over, and
  * at each FLUSH. Every FLUSH that waited for it fails with E_IO, and so does the next one of
- * everybody else (by account, or else by device) who uses that disk.
+ * everybody else (by queue, or else by device) who uses that disk.
  *
  * A write or discard that goes to the disk past dirty blocks takes their place when it has
  * succeeded; when it fails they stay. Where it covers only part of a dirty block, that block is
@@ -89,6 +89,7 @@ struct blkcache_queue {
     bool starved;                     /* in bc->starved */
     uint32_t n_jobs, n_ios, n_aheads; /* that it has; the last: windows being read ahead */
     uint32_t max_jobs, max_ios;
+    uint64_t errors_told; /* of writing back: blkcache.errors when its FLUSHes last heard of any */
     /* There is work for blkcache_queue_work; called from anywhere. */
     void (*wake)(void *ctx);
     void *ctx;
@@ -214,7 +215,7 @@ struct blkcache_dev {
     struct blkcache_leaf *leaf, own_leaf; /* the first device of a leaf disk has it */
     uint16_t readers; /* the share group whose guests have it, or FRAME_NO_GROUP, or FRAME_COMMON */
     STAILQ_ENTRY(blkcache_dev) leaf_link;
-    uint64_t errors_told; /* like an account's, for requests without one */
+    uint64_t errors_told; /* as a queue's, for requests of the common one */
     struct blkcache_dev_stats stats;
 };
 

@@ -217,8 +217,8 @@ void blkcache_admit(struct blkcache_queue *q)
     STAILQ_REMOVE_HEAD(&bc->free_jobs, queue);
     q->n_jobs++;
     *j = (struct blkcache_job){.d = r->dev_priv, .q = q, .r = r, .is_ahead = r->ahead};
-    if (r->account != NULL && r->account->errors_told == 0) {
-        r->account->errors_told = bc->errors; /* what happened before its time is not its own */
+    if (q->errors_told == 0) {
+        q->errors_told = bc->errors; /* what happened before its time is not its own */
     }
     j->at = job_start(j);
     j->end = j->at + r->sectors;

@@ -309,7 +309,7 @@ static void drop_step(struct blkcache_job *j)
 /* Whether blocks of this disk could not be written out since this submitter last heard of it. */
 static bool tell_errors(const struct blkcache_job *j)
 {
-    uint64_t *told = j->r->account != NULL ? &j->r->account->errors_told : &j->d->errors_told;
+    uint64_t *told = j->q != &j->d->bc->common ? &j->q->errors_told : &j->d->errors_told;
     bool news = *told < j->d->leaf->error;
 
     *told = j->d->bc->errors;

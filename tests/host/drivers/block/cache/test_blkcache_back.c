@@ -57,6 +57,7 @@ struct rig {
     struct rnd random;
     struct slot slots[SLOTS];
     struct blk_account accounts[2];
+    struct blkcache_queue queues[2]; /* theirs, after give_queues */
     struct version versions[SECTORS][VERSIONS];
     unsigned n_versions[SECTORS];
     uint64_t now, stamps, clock;
@@ -373,6 +374,29 @@ static void note(struct blk_req *q, enum status s)
     outcome = s;
 }
 
+static void wake(void *ctx)
+{
+    (void)ctx; /* work() looks at all of them */
+}
+
+/* From now on each account has a queue of its own. */
+static void give_queues(struct rig *r)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(blkcache_queue_init(&r->queues[i], &r->bc, 2, 2, wake, NULL), OK);
+        r->accounts[i].queue = &r->queues[i];
+    }
+}
+
+static void work(struct rig *r)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (r->accounts[i].queue != NULL) {
+            (void)blkcache_queue_work(r->accounts[i].queue, NULL);
+        }
+    }
+}
+
 static void go(struct rig *r, unsigned index, enum blk_op op, uint64_t sector, uint64_t sectors,
                uint8_t byte, struct blk_account *account)
 {
@@ -381,11 +405,12 @@ static void go(struct rig *r, unsigned index, enum blk_op op, uint64_t sector, u
     memset(buffer(sl), byte, sectors * BLK_SECTOR);
     sl->req.done = note;
     blk_submit(&r->dev.dev, &sl->req);
+    work(r);
 }
 
 static enum status wait(struct rig *r, unsigned index)
 {
-    while (r->slots[index].busy) {
+    for (work(r); r->slots[index].busy; work(r)) {
         assert_true(r->disk.n_pending > 0);
         lossy_step(&r->disk);
     }
@@ -472,14 +497,14 @@ static void test_written_again(void **state)
     rig_free(r);
 }
 
-/* Every account hears of an error once, when it flushes; the blocks stay until the disk takes them.
- */
+/* Every queue hears of an error once, at a FLUSH; the blocks stay until the disk takes them. */
 static void test_errors(void **state)
 {
     struct rig *r = quiet_rig();
     struct blk_account *a = &r->accounts[0], *b = &r->accounts[1];
 
     (void)state;
+    give_queues(r);
     go(r, 1, BLK_READ, 0, 8, 0, b); /* b has been there before the error */
     assert_int_equal(wait(r, 1), OK);
     go(r, 0, BLK_WRITE, 8, 8, 1, a);
