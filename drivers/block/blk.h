@@ -101,8 +101,9 @@ void blk_submit(struct blk_dev *d, struct blk_req *r);
 /*
  * Instead of copying: the CACHE frame that holds BLK_FRAME_SECTORS sectors from `sector` on, for a
  * guest of share group `group` to map read-only (p2m_adopt). It comes pinned; unpin it afterwards.
- * With `out` NULL it is only said what would be. BLK_ZERO_FRAME instead of a frame: they are all
- * zeroes, so the group's zero page serves. Nothing is counted before the guest has it: blk_taken.
+ * With `out` NULL nothing is looked up or given: OK if the device gives frames of that place at
+ * all, else E_UNSUPPORTED. BLK_ZERO_FRAME instead of a frame: they are all zeroes, so the group's
+ * zero page serves. Nothing is counted before the guest has it: blk_taken.
  *
  * E_NOTFOUND: not held now, but a BLK_FETCH of these sectors may bring it (a request without
  * segments, a hint: done with OK whatever came of it, and what it brought may be gone again by

@@ -185,6 +185,16 @@ const char *cache_mode_name(enum cache_mode mode);
 
 /* The block's entry, VALID or BUSY, or CACHE_NIL. Changes nothing. */
 uint32_t cache_find(const struct cache *c, uint32_t disk, uint64_t block);
+/* The same, without a search if the block's entry is `likely`, which may be any entry's number. */
+static inline uint32_t cache_find_again(const struct cache *c, uint32_t disk, uint64_t block,
+                                        uint32_t likely)
+{
+    const struct cache_entry *x = &c->entries[likely];
+    bool is_it = (x->flags & CACHE_E_USED) != 0 && x->block == block && x->disk == disk;
+
+    return is_it ? likely : cache_find(c, disk, block);
+}
+
 /* Notes a use of a VALID entry for the replacement policy. What guests map is not used more by
  * that: they have it. */
 void cache_touch(struct cache *c, uint32_t e);

@@ -215,6 +215,7 @@ struct blkcache_dev {
     struct blkcache_leaf *leaf, own_leaf; /* the first device of a leaf disk has it */
     uint16_t readers; /* the share group whose guests have it, or FRAME_NO_GROUP, or FRAME_COMMON */
     STAILQ_ENTRY(blkcache_dev) leaf_link;
+    uint32_t given;       /* the entry whose frame blk_hold gave last, in some device of the disk */
     uint64_t errors_told; /* as a queue's, for requests of the common one */
     struct blkcache_dev_stats stats;
 };

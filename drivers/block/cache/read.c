@@ -401,6 +401,9 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group, 
     if (c->mode != CACHE_FOLD || at % CACHE_BLOCK_SECTORS != 0 || d->readers == FRAME_COMMON) {
         return E_UNSUPPORTED;
     }
+    if (out == NULL) {
+        return OK;
+    }
     uint32_t e = cache_find(c, d->dev.id, block_of(at));
     /* BUSY: a fetch waits until whoever is at it has done. */
     if (e == CACHE_NIL || cache_is_busy(c, e) || !cache_has(c, e, CACHE_MASK_ALL)) {
@@ -409,9 +412,7 @@ enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group, 
     if (!may_have(c, e, group)) {
         return E_BUSY;
     }
-    if (out == NULL) {
-        return OK;
-    }
+    d->given = e;
     *out = BLK_ZERO_FRAME;
     if (!cache_is_zero(c, e)) {
         *out = cache_frame(c, e);
@@ -425,7 +426,7 @@ void blkcache_taken(struct blk_dev *dev, uint64_t sector, struct blk_account *ac
     struct blkcache_dev *d = (struct blkcache_dev *)dev;
     struct cache *c = d->bc->cache;
     uint64_t at = d->dev.start + sector;
-    uint32_t e = cache_find(c, d->dev.id, block_of(at));
+    uint32_t e = cache_find_again(c, d->dev.id, block_of(at), d->given);
 
     if (e == CACHE_NIL || note_use(c, e)) {
         c->stats.hits++;

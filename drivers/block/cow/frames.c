@@ -44,12 +44,13 @@ static enum status hold_zero(struct cow *c, uint64_t chunk, uint32_t group, mfn_
     if (blk_hold(c->base, chunk * COW_CHUNK_SECTORS, group, NULL) == E_UNSUPPORTED) {
         return E_UNSUPPORTED;
     }
+    if (out == NULL) {
+        return OK;
+    }
     if (is_changing(c, chunk)) {
         return E_NOTFOUND;
     }
-    if (out != NULL) {
-        *out = BLK_ZERO_FRAME;
-    }
+    *out = BLK_ZERO_FRAME;
     return OK;
 }
 
@@ -66,7 +67,7 @@ enum status cow_hold(struct blk_dev *d, uint64_t sector, uint32_t group, mfn_t *
     if (o == NULL) {
         return hold_zero(c, chunk, group, out);
     }
-    if (is_changing(c, chunk)) {
+    if (out != NULL && is_changing(c, chunk)) {
         /* Without frames below, nobody shall try to fetch one. */
         return blk_hold(o, at, group, NULL) == E_UNSUPPORTED ? E_UNSUPPORTED : E_NOTFOUND;
     }
