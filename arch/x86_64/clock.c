@@ -6,6 +6,7 @@
 #include "arch/x86_64/io.h"
 #include "arch/x86_64/irq.h"
 #include "arch/x86_64/lapic.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/trap.h"
 #include "base/format.h"
 #include "base/log.h"
@@ -29,9 +30,13 @@
 
 #define SHIFT 40 /* the binary point of the two factors; they fit 64 bits for MIN_KHZ..MAX_KHZ */
 
+/* The machine's: all CPUs count alike. Set by clock_init. */
 static uint64_t tsc_base, tsc_khz, ns_per_tick, ticks_per_ns;
 static uint64_t apic_khz; /* 0: TSC deadline mode */
-static uint64_t armed_ns = CLOCK_NEVER;
+
+static PERCPU struct clock_cpu {
+    uint64_t armed_ns; /* its timer's deadline */
+} clock_cpu = {CLOCK_NEVER};
 
 struct round {
     uint64_t tsc;
@@ -112,7 +117,7 @@ static uint64_t stated_khz(void)
 static void fired(void *ctx)
 {
     (void)ctx;
-    armed_ns = CLOCK_NEVER;
+    this_cpu(clock_cpu)->armed_ns = CLOCK_NEVER;
 }
 
 bool clock_init(char *why, size_t n)
@@ -193,10 +198,12 @@ uint64_t clock_now_ns(void)
 
 void clock_arm(uint64_t deadline_ns)
 {
-    if (deadline_ns == armed_ns) {
+    struct clock_cpu *cpu = this_cpu(clock_cpu);
+
+    if (deadline_ns == cpu->armed_ns) {
         return;
     }
-    armed_ns = deadline_ns;
+    cpu->armed_ns = deadline_ns;
     if (deadline_ns == CLOCK_NEVER) {
         if (apic_khz) {
             host_lapic_timer_oneshot(0);

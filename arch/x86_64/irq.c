@@ -7,27 +7,28 @@
 
 #define HANDLERS 4
 
+struct handler {
+    void (*fn)(void *ctx);
+    void *ctx;
+};
+
 static struct vector {
-    struct {
-        void (*fn)(void *ctx);
-        void *ctx;
-    } handler[HANDLERS];
+    struct handler handlers[HANDLERS];
     unsigned n;
     bool waits; /* it came while it was held; masked */
     const struct irq_chip *chip;
 } vectors[IRQ_VECTORS - IRQ_FIRST_VECTOR]; /* the machine's; changed at start-up */
 
 static const struct irq_chip *line_chip; /* the machine's */
-static bool holding;
-static unsigned not_held; /* but this vector */
+static bool holding;                     /* the machine's: it stands still then */
+static unsigned not_held;                /* but this vector */
 
-/* NULL: a vector that can have no handler. */
+/* NULL: nothing comes by this vector. */
 static struct vector *vector_of(unsigned vector)
 {
-    bool known = vector >= IRQ_FIRST_VECTOR && vector < IRQ_VECTORS;
+    unsigned i = vector - IRQ_FIRST_VECTOR; /* huge for one below */
 
-    return known && vectors[vector - IRQ_FIRST_VECTOR].chip ? &vectors[vector - IRQ_FIRST_VECTOR]
-                                                            : NULL;
+    return i < ARRAY_LEN(vectors) && vectors[i].chip ? &vectors[i] : NULL;
 }
 
 static unsigned number_of(const struct vector *v)
@@ -61,9 +62,7 @@ enum status irq_register(unsigned vector, void (*fn)(void *ctx), void *ctx)
     if (v->n == HANDLERS) {
         return E_NOMEM;
     }
-    v->handler[v->n].fn = fn;
-    v->handler[v->n].ctx = ctx;
-    v->n++;
+    v->handlers[v->n++] = (struct handler){fn, ctx};
     if (v->chip->unmask) {
         v->chip->unmask(vector);
     }
@@ -80,8 +79,8 @@ enum status irq_register_line(unsigned line, void (*fn)(void *ctx), void *ctx)
 
 static void call_handlers(const struct vector *v)
 {
-    for (unsigned i = 0; i < v->n; i++) {
-        v->handler[i].fn(v->handler[i].ctx);
+    for (const struct handler *h = v->handlers, *end = h + v->n; h < end; h++) {
+        h->fn(h->ctx);
     }
 }
 
@@ -105,24 +104,38 @@ void irq_release(void)
     }
 }
 
-void irq_dispatch(unsigned vector)
+/* Of a chip with masks: may be held, and is masked when it has no handler. */
+static __attribute__((noinline)) void dispatch_maskable(struct vector *v)
 {
-    const struct vector *known = vector_of(vector);
+    const struct irq_chip *chip = v->chip;
+    unsigned vector = number_of(v);
 
-    if (!known || (known->chip->is_spurious && known->chip->is_spurious(vector))) {
-        return; /* no EOI: for the local APIC's spurious vector, SDM vol. 3, 11.9 */
+    if (chip->is_spurious && chip->is_spurious(vector)) {
+        return;
     }
-    struct vector *v = &vectors[vector - IRQ_FIRST_VECTOR];
-    if (!v->chip->mask) {
-        call_handlers(v);
-    } else if (v->n == 0) {
-        v->chip->mask(vector); /* nothing could ever quieten it */
+    if (v->n == 0) {
+        chip->mask(vector); /* nothing could ever quieten it */
     } else if (holding && vector != not_held) {
         v->waits = true;
-        v->chip->mask(vector);
+        chip->mask(vector);
     } else {
         call_handlers(v);
     }
     /* After the handlers: a level-triggered line is quiet by then. */
-    v->chip->eoi(vector);
+    chip->eoi(vector);
+}
+
+void irq_dispatch(unsigned vector)
+{
+    struct vector *v = vector_of(vector);
+
+    if (!v) {
+        return; /* no EOI: the local APIC's spurious vector wants none (SDM vol. 3, 11.9) */
+    }
+    if (v->chip->mask) {
+        dispatch_maskable(v);
+    } else {
+        call_handlers(v); /* the timer: this path is short */
+        v->chip->eoi(vector);
+    }
 }

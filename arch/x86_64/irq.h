@@ -21,7 +21,7 @@
 /* What interrupts come through. A vector is one of those that irq_add_chip gave it. */
 struct irq_chip {
     const char *name;
-    /* NULL, both: its interrupts cannot be masked, so they are never held either. */
+    /* NULL, both: its interrupts cannot be masked, so they are never held and never spurious. */
     void (*mask)(unsigned vector);
     void (*unmask)(unsigned vector);
     /* Ends the interrupt that was taken. */

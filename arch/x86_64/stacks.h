@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The bounds of the kernel's stacks (stacks.S): the main one, and one for each IST entry. */
+/* The bounds of the CPU's stacks (stacks.S): the main one, and one for each IST entry. Each CPU
+ * wants a set of its own; there is one. */
 #ifndef ARCH_STACKS_H
 #define ARCH_STACKS_H
 

@@ -3,6 +3,7 @@
 #include "arch/x86_64/trap.h"
 
 #include "arch/x86_64/irq.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/stacks.h"
 #include "base/bits.h"
 
@@ -35,28 +36,35 @@ struct table_register {
     uint64_t base;
 } __attribute__((packed));
 
-static struct tss tss = {.iomap_base = sizeof(struct tss)};
-static struct gate idt[256] __attribute__((aligned(16)));
-static uint64_t gdt[5] __attribute__((aligned(16))) = {
-    0,
-    UINT64_C(0x00af9b000000ffff), /* SEL_CODE */
-    UINT64_C(0x00cf93000000ffff), /* SEL_DATA */
-    0,
-    0, /* SEL_TSS */
+/* The tables that a CPU has of its own: the TSS, which names its stacks, and the GDT, which names
+ * the TSS. */
+static PERCPU struct trap_cpu {
+    uint64_t gdt[5] __attribute__((aligned(16)));
+    struct tss tss;
+} trap_cpu = {
+    .gdt =
+        {
+            0, UINT64_C(0x00af9b000000ffff), /* SEL_CODE */
+            UINT64_C(0x00cf93000000ffff),    /* SEL_DATA */
+            0, 0,                            /* SEL_TSS */
+        },
+    .tss = {.iomap_base = sizeof(struct tss)},
 };
+static struct gate idt[256] __attribute__((aligned(16))); /* the machine's: all CPUs load it */
 
 static void gdt_load(void)
 {
-    uint64_t base = (uint64_t)&tss;
-    struct table_register r = {sizeof(gdt) - 1, (uint64_t)gdt};
+    struct trap_cpu *cpu = this_cpu(trap_cpu);
+    uint64_t base = (uint64_t)&cpu->tss;
+    struct table_register r = {sizeof(cpu->gdt) - 1, (uint64_t)cpu->gdt};
 
-    tss.ist[IST_DF - 1] = (uint64_t)stack_df_top;
-    tss.ist[IST_NMI - 1] = (uint64_t)stack_nmi_top;
-    tss.ist[IST_MC - 1] = (uint64_t)stack_mc_top;
+    cpu->tss.ist[IST_DF - 1] = (uint64_t)stack_df_top;
+    cpu->tss.ist[IST_NMI - 1] = (uint64_t)stack_nmi_top;
+    cpu->tss.ist[IST_MC - 1] = (uint64_t)stack_mc_top;
     /* An available 64-bit TSS; its limit is the 0x67 that a VM exit sets too (SDM 28.5.2). */
-    gdt[3] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
-             (base >> 24 & 0xff) << 56;
-    gdt[4] = base >> 32;
+    cpu->gdt[3] = (sizeof(cpu->tss) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
+                  (base >> 24 & 0xff) << 56;
+    cpu->gdt[4] = base >> 32;
     __asm__ volatile("lgdt %0\n\t"
                      "push %1\n\t"
                      "lea 1f(%%rip), %%rax\n\t"

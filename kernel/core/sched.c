@@ -4,28 +4,32 @@
 
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/irq.h"
+#include "arch/x86_64/percpu.h"
 #include "base/bits.h"
 #include "kernel/core/charge.h"
 #include "kernel/core/step.h"
 #include "kernel/core/still.h"
 #include "kernel/core/works.h"
 
-struct timerq sched_timers, sched_console_timers;
+/* The loop of a CPU, and the vCPUs that have their turns on it. */
+static PERCPU struct sched_cpu {
+    struct timerq timers, console_timers; /* the host's that were armed on it */
+    struct turns turns;
+    STAILQ_HEAD(, sched_vcpu) vcpus; /* all, in the order in which they were added */
+    bool poked;
+    /* The vCPU that `turn` has in its hands. Between two calls for the same turn it is NULL, though
+     * the turn goes on: turns.running. */
+    struct sched_vcpu *in_turn;
+    /* Something else is due then: another timer, the background job, the end of the turn. */
+    uint64_t outer_ns;
+    /* But the guest is left alone until then. */
+    uint64_t floor_ns;
+    volatile uint64_t deadline_tsc; /* read by hvm_run at each entry */
+    uint64_t deadline_arms;         /* how many of its VM's timers were armed when it was set */
+    uint64_t looked_ns;             /* at the works */
+} sched_cpu;
 
-static struct turns turns;
-static STAILQ_HEAD(, sched_vcpu) vcpus; /* all, in the order in which they were added */
-static const struct sched_background *background;
-static bool poked;
-
-/* The vCPU that `turn` has in its hands. Between two calls for the same turn it is NULL, though the
- * turn goes on: turns.running. */
-static struct sched_vcpu *in_turn;
-/* Something else is due then: another timer, the background job, the end of the turn. */
-static uint64_t outer_ns;
-/* But the guest is left alone until then. */
-static uint64_t floor_ns;
-static volatile uint64_t deadline_tsc; /* read by hvm_run at each entry */
-static uint64_t deadline_arms;         /* how many of its VM's timers were armed when it was set */
+static const struct sched_background *background; /* the machine's */
 
 /* A VM's work goes on for so long before its guest has the CPU for FLOOR_NS. */
 #define WORK_RUN_NS UINT64_C(1000000)
@@ -45,13 +49,15 @@ static uint64_t deadline_arms;         /* how many of its VM's timers were armed
 
 void sched_init(void)
 {
-    turns_init(&turns);
-    STAILQ_INIT(&vcpus);
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    turns_init(&cpu->turns);
+    STAILQ_INIT(&cpu->vcpus);
     background = NULL;
-    poked = false;
-    in_turn = NULL;
-    timerq_init(&sched_timers, clock_now_ns);
-    timerq_init(&sched_console_timers, clock_now_ns);
+    cpu->poked = false;
+    cpu->in_turn = NULL;
+    timerq_init(&cpu->timers, clock_now_ns);
+    timerq_init(&cpu->console_timers, clock_now_ns);
 }
 
 void sched_add_vm(struct sched_vm *vm, const char *name, const struct sched_ops *ops)
@@ -62,12 +68,14 @@ void sched_add_vm(struct sched_vm *vm, const char *name, const struct sched_ops 
 
 void sched_add_vcpu(struct sched_vcpu *v, struct sched_vm *vm, struct hvm_vcpu *hvm, unsigned id)
 {
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
     *v = (struct sched_vcpu){.vm = vm, .hvm = hvm, .id = id};
     if (id == 0) {
         vm->first = v;
     }
-    turn_init(&turns, &v->turn, &vm->account);
-    STAILQ_INSERT_TAIL(&vcpus, v, link);
+    turn_init(&cpu->turns, &v->turn, &vm->account);
+    STAILQ_INSERT_TAIL(&cpu->vcpus, v, link);
 }
 
 void sched_set_background(const struct sched_background *job)
@@ -100,53 +108,67 @@ static void end_step(const char *what, const struct sched_vm *vm, struct account
 
 static void set_deadline(void)
 {
-    const struct timerq *own = &in_turn->vm->timers;
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+    const struct timerq *own = &cpu->in_turn->vm->timers;
 
-    deadline_arms = own->seq;
-    bool soon = poked || vm_wants(in_turn->vm);
-    uint64_t others = soon ? floor_ns : MAX(outer_ns, floor_ns);
+    cpu->deadline_arms = own->seq;
+    bool soon = cpu->poked || vm_wants(cpu->in_turn->vm);
+    uint64_t others = soon ? cpu->floor_ns : MAX(cpu->outer_ns, cpu->floor_ns);
     /* One tick more than the conversion, which rounds down: at the deadline, not before it. */
     uint64_t at = clock_ns_to_tsc(MIN(others, timerq_next(own)));
-    deadline_tsc = at < UINT64_MAX ? at + 1 : at;
+    cpu->deadline_tsc = at < UINT64_MAX ? at + 1 : at;
 }
 
 static void bring_forward(uint64_t ns)
 {
-    if (in_turn && ns < outer_ns) {
-        outer_ns = ns;
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    if (cpu->in_turn && ns < cpu->outer_ns) {
+        cpu->outer_ns = ns;
         set_deadline();
     }
 }
 
 void sched_timers_changed(void)
 {
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
     /* A timer that was only cancelled makes the deadline come too early, which harms nothing. */
-    if (in_turn && in_turn->vm->timers.seq != deadline_arms) {
+    if (cpu->in_turn && cpu->in_turn->vm->timers.seq != cpu->deadline_arms) {
         set_deadline();
     }
 }
 
 void sched_arm(struct timer *t, uint64_t deadline_ns)
 {
-    timerq_arm(&sched_timers, t, deadline_ns);
+    timerq_arm(&this_cpu(sched_cpu)->timers, t, deadline_ns);
     bring_forward(deadline_ns);
+}
+
+void sched_disarm(struct timer *t)
+{
+    timerq_cancel(&this_cpu(sched_cpu)->timers, t);
 }
 
 void sched_arm_console(struct timer *t, uint64_t deadline_ns)
 {
-    timerq_arm(&sched_console_timers, t, deadline_ns);
+    timerq_arm(&this_cpu(sched_cpu)->console_timers, t, deadline_ns);
     bring_forward(deadline_ns);
 }
 
 static uint64_t host_timers_next(void)
 {
-    return MIN(timerq_next(&sched_timers), timerq_next(&sched_console_timers));
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    return MIN(timerq_next(&cpu->timers), timerq_next(&cpu->console_timers));
 }
 
 void sched_poke(void)
 {
-    poked = true; /* also between two turns, where the next look would else be left out */
-    if (in_turn) {
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    cpu->poked = true; /* also between two turns, where the next look would else be left out */
+    if (cpu->in_turn) {
         set_deadline();
     }
 }
@@ -156,12 +178,14 @@ void sched_poke(void)
 
 static void want(struct sched_vcpu *v)
 {
-    if (in_turn) {
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    if (cpu->in_turn) {
         charge_up(); /* how far the running one is counts */
     }
-    turns_wake(&turns, &v->turn, clock_now_ns());
-    if (turns.running) {
-        bring_forward(turns_end_ns(&turns));
+    turns_wake(&cpu->turns, &v->turn, clock_now_ns());
+    if (cpu->turns.running) {
+        bring_forward(turns_end_ns(&cpu->turns));
     }
 }
 
@@ -183,9 +207,12 @@ void sched_work(struct sched_vm *vm)
 
 void sched_remove(struct sched_vcpu *v)
 {
-    turns_sleep(&turns, &v->turn);
-    if (turns.running == &v->turn && in_turn != v) { /* if it is, `turn` looks at the VM's state */
-        turns_put(&turns, false);
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    turns_sleep(&cpu->turns, &v->turn);
+    if (cpu->turns.running == &v->turn &&
+        cpu->in_turn != v) { /* if it is, `turn` looks at the VM's state */
+        turns_put(&cpu->turns, false);
     }
 }
 
@@ -196,7 +223,7 @@ static uint64_t timers_due_ns(const struct sched_vcpu *v)
         return TIMER_NEVER; /* its clocks show the time when it goes on */
     }
     uint64_t next = timerq_next(&v->vm->timers);
-    bool wait = turns.running || !hvm_hears_irqs(v->hvm);
+    bool wait = this_cpu(sched_cpu)->turns.running || !hvm_hears_irqs(v->hvm);
     return wait ? MAX(next, v->later_ns) : next;
 }
 
@@ -214,7 +241,9 @@ static bool work_due(const struct sched_vcpu *v, uint64_t now_ns)
  */
 static uint64_t look_at(struct sched_vcpu *v, uint64_t now_ns)
 {
-    if (v->turn.waits || turns.running == &v->turn) {
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    if (v->turn.waits || cpu->turns.running == &v->turn) {
         return TIMER_NEVER;
     }
     if (work_due(v, now_ns)) {
@@ -223,7 +252,7 @@ static uint64_t look_at(struct sched_vcpu *v, uint64_t now_ns)
     }
     uint64_t at = timers_due_ns(v);
     if (at != TIMER_NEVER) {
-        at = turns_alarm_ns(&turns, &v->turn, at, now_ns);
+        at = turns_alarm_ns(&cpu->turns, &v->turn, at, now_ns);
     }
     if (at <= now_ns) {
         struct account *before = charge(&v->vm->account);
@@ -242,7 +271,7 @@ static uint64_t look_at_sleepers(uint64_t now_ns)
     uint64_t next = TIMER_NEVER;
     struct sched_vcpu *v;
 
-    STAILQ_FOREACH(v, &vcpus, link)
+    STAILQ_FOREACH(v, &this_cpu(sched_cpu)->vcpus, link)
     {
         next = MIN(next, look_at(v, now_ns));
     }
@@ -260,9 +289,11 @@ static bool can_run(const struct sched_vcpu *v)
 /* Runs the guest until something is due; *now_ns is moved on. */
 static enum hvm_exit enter(struct sched_vcpu *v, uint64_t *now_ns)
 {
-    floor_ns = *now_ns + FLOOR_NS;
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    cpu->floor_ns = *now_ns + FLOOR_NS;
     set_deadline();
-    enum hvm_exit why = hvm_run(v->hvm, &deadline_tsc);
+    enum hvm_exit why = hvm_run(v->hvm, &cpu->deadline_tsc);
     *now_ns = charge_at(&v->vm->account);
     uint64_t longest = clock_ticks_to_ns(hvm_longest_exit(v->hvm));
     if (longest > step_max_ns()) {
@@ -287,7 +318,8 @@ static void take_interrupts(struct sched_vm *vm, uint64_t *now_ns)
 static bool may_have_interrupts(const struct sched_vm *vm, enum hvm_exit why, uint64_t now_ns)
 {
     return why == HVM_EXIT_WORK || why == HVM_EXIT_PAUSE ||
-           (why == HVM_EXIT_DEADLINE && now_ns < outer_ns && now_ns < timerq_next(&vm->timers));
+           (why == HVM_EXIT_DEADLINE && now_ns < this_cpu(sched_cpu)->outer_ns &&
+            now_ns < timerq_next(&vm->timers));
 }
 
 /* A step of the VM's own work. Interrupts that came during it are taken before the guest is
@@ -304,12 +336,13 @@ static bool work(struct sched_vm *vm, uint64_t *now_ns)
 /* Steps of it: its guest mostly waits for them, so it does not come in between each two. */
 static bool work_some(struct sched_vm *vm, uint64_t *now_ns)
 {
-    uint64_t end = MIN(*now_ns + WORK_RUN_NS, outer_ns);
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+    uint64_t end = MIN(*now_ns + WORK_RUN_NS, cpu->outer_ns);
     bool more;
 
     do {
         more = work(vm, now_ns);
-    } while (more && *now_ns < end && !poked);
+    } while (more && *now_ns < end && !cpu->poked);
     return more;
 }
 
@@ -319,10 +352,11 @@ static bool work_some(struct sched_vm *vm, uint64_t *now_ns)
  */
 static uint64_t turn(struct sched_vcpu *v)
 {
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
     struct sched_vm *vm = v->vm;
     uint64_t now = charge_at(&vm->account);
 
-    for (in_turn = v;;) {
+    for (cpu->in_turn = v;;) {
         if (vm->runs && timerq_next(&vm->timers) <= now) {
             timerq_run(&vm->timers, now);
             end_step("timers", vm, &vm->account, &now);
@@ -331,24 +365,24 @@ static uint64_t turn(struct sched_vcpu *v)
         if (!can_run(v)) {
             if (!more) {
                 v->work_ns = now + WORK_NS;
-                turns_put(&turns, false);
+                turns_put(&cpu->turns, false);
             }
             break;
         }
         enum hvm_exit why = enter(v, &now);
-        if (why == HVM_EXIT_PAUSE && turns_yield(&turns)) {
-            turns_put(&turns, true);
+        if (why == HVM_EXIT_PAUSE && turns_yield(&cpu->turns)) {
+            turns_put(&cpu->turns, true);
             break;
         }
         if (may_have_interrupts(vm, why, now)) {
             charge(&charge_hypervisor);
             take_interrupts(vm, &now);
         }
-        if (poked || now >= outer_ns) {
+        if (cpu->poked || now >= cpu->outer_ns) {
             break;
         }
     }
-    in_turn = NULL;
+    cpu->in_turn = NULL;
     return now;
 }
 
@@ -360,7 +394,7 @@ static void run_host_timers(struct timerq *q, struct account *account, uint64_t 
     if (timerq_next(q) <= *now_ns) {
         charge(&charge_hypervisor);
         timerq_run(q, *now_ns);
-        poked = true; /* most are there for a work */
+        this_cpu(sched_cpu)->poked = true; /* most are there for a work */
         end_step("host timers", NULL, account, now_ns);
     }
 }
@@ -371,7 +405,7 @@ void sched_serve_console(void)
 
     irq_window();
     end_step("host interrupts", NULL, &charge_hypervisor, &now);
-    run_host_timers(&sched_console_timers, &charge_hypervisor, &now);
+    run_host_timers(&this_cpu(sched_cpu)->console_timers, &charge_hypervisor, &now);
     works_do_console(&charge_hypervisor);
 }
 
@@ -384,18 +418,18 @@ void sched_serve_console(void)
  */
 static bool housekeeping(struct sched_vm *payer, uint64_t *now_ns)
 {
-    static uint64_t looked_ns;
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
     struct account *account = payer ? &payer->account : &charge_hypervisor;
-    bool busy = turns.running || turns.n_waiting > 0, more = true;
+    bool busy = cpu->turns.running || cpu->turns.n_waiting > 0, more = true;
 
     charge_from(&charge_hypervisor, *now_ns);
     irq_window();
     end_step("host interrupts", NULL, account, now_ns);
-    run_host_timers(&sched_console_timers, account, now_ns);
-    run_host_timers(&sched_timers, account, now_ns);
-    if (!busy || poked || *now_ns - looked_ns >= LOOK_NS) {
-        poked = false;
-        looked_ns = *now_ns;
+    run_host_timers(&cpu->console_timers, account, now_ns);
+    run_host_timers(&cpu->timers, account, now_ns);
+    if (!busy || cpu->poked || *now_ns - cpu->looked_ns >= LOOK_NS) {
+        cpu->poked = false;
+        cpu->looked_ns = *now_ns;
         more = works_do(account);
         *now_ns = clock_now_ns();
     }
@@ -404,7 +438,7 @@ static bool housekeeping(struct sched_vm *payer, uint64_t *now_ns)
         background->step(busy);
         end_step(background->name, NULL, account, now_ns);
     }
-    return more || poked;
+    return more || cpu->poked;
 }
 
 /* Returns the time. */
@@ -420,18 +454,21 @@ static uint64_t idle(uint64_t until_ns)
  * others are to be looked at. */
 static struct sched_vcpu *choose(uint64_t now_ns, uint64_t *alarm_ns)
 {
-    if (turns.running && now_ns >= turns_end_ns(&turns)) {
-        turns_put(&turns, true);
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
+
+    if (cpu->turns.running && now_ns >= turns_end_ns(&cpu->turns)) {
+        turns_put(&cpu->turns, true);
     }
     *alarm_ns = look_at_sleepers(now_ns);
-    if (!turns.running && turns_pick(&turns, now_ns)) {
+    if (!cpu->turns.running && turns_pick(&cpu->turns, now_ns)) {
         *alarm_ns = look_at_sleepers(now_ns); /* now beside this one */
     }
-    return turns.running ? container_of(turns.running, struct sched_vcpu, turn) : NULL;
+    return cpu->turns.running ? container_of(cpu->turns.running, struct sched_vcpu, turn) : NULL;
 }
 
 void sched_loop(void)
 {
+    struct sched_cpu *cpu = this_cpu(sched_cpu);
     uint64_t now = clock_now_ns(), alarm;
 
     for (struct sched_vm *payer = NULL;;) {
@@ -443,10 +480,10 @@ void sched_loop(void)
         struct sched_vcpu *v = choose(now, &alarm);
         payer = NULL;
         if (v) {
-            outer_ns = MIN(MIN(turns_end_ns(&turns), host_timers_next()),
-                           MIN(MAX(background_next_ns(true), now + GUEST_MIN_NS), alarm));
+            cpu->outer_ns = MIN(MIN(turns_end_ns(&cpu->turns), host_timers_next()),
+                                MIN(MAX(background_next_ns(true), now + GUEST_MIN_NS), alarm));
             now = turn(v);
-            payer = turns.running ? NULL : v->vm;
+            payer = cpu->turns.running ? NULL : v->vm;
         } else if (!more && background_next_ns(false) > now && host_timers_next() > now) {
             now = idle(alarm);
         }

@@ -68,11 +68,6 @@ struct sched_vcpu {
     STAILQ_ENTRY(sched_vcpu) link;
 };
 
-/* The host's timers: its disks', the statistics'. A VM's devices have their VM's. */
-extern struct timerq sched_timers;
-/* The console's, which go on while the machine stands still (still.h). */
-extern struct timerq sched_console_timers;
-
 /* Before anything arms a timer. */
 void sched_init(void);
 /* The loop itself. */
@@ -89,9 +84,12 @@ void sched_wake(struct sched_vcpu *v);
 void sched_work(struct sched_vm *vm);
 /* It may not run (paused, stopping). */
 void sched_remove(struct sched_vcpu *v);
-/* Arms a timer of the host's and, when a guest is running, brings its next exit forward. */
+/* Arms a timer of the host's (its disks', the statistics'; a VM's devices have their VM's) and,
+ * when a guest is running, brings its next exit forward. It fires on this CPU. */
 void sched_arm(struct timer *t, uint64_t deadline_ns);
-/* Likewise for one of the console's. */
+/* Disarms it; no effect on one that is not armed. */
+void sched_disarm(struct timer *t);
+/* sched_arm for one of the console's, which go on while the machine stands still (still.h). */
 void sched_arm_console(struct timer *t, uint64_t deadline_ns);
 /* A device model may have armed a timer of its VM. */
 void sched_timers_changed(void);

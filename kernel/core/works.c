@@ -4,6 +4,7 @@
 
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/ksyms.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/tsc.h"
 #include "base/log.h"
 #include "kernel/core/charge.h"
@@ -30,19 +31,23 @@ void sched_set_console_work(sched_work_fn *fn, void *ctx)
     console_work = (struct work){fn, ctx};
 }
 
+static PERCPU struct works_cpu {
+    uint64_t longest; /* in ticks: the conversion of each would cost more than most works */
+} works_cpu;
+
 /* What a work finds to do it charges itself; the look is charged to `looker`. *begin, in ticks, is
  * when it begins, and then when it has ended. */
 static bool do_work(const struct work *w, struct account *looker, uint64_t *begin)
 {
-    static uint64_t longest; /* in ticks: the conversion of each would cost more than most works */
+    struct works_cpu *cpu = this_cpu(works_cpu);
     bool more = w->fn(w->ctx);
     uint64_t offset;
 
     charge_back(looker);
     uint64_t end = rdtsc();
-    if (end - *begin > longest) {
-        longest = end - *begin;
-        step_note(ksyms_find((uint64_t)w->fn, &offset), NULL, clock_ticks_to_ns(longest));
+    if (end - *begin > cpu->longest) {
+        cpu->longest = end - *begin;
+        step_note(ksyms_find((uint64_t)w->fn, &offset), NULL, clock_ticks_to_ns(cpu->longest));
     }
     *begin = end;
     return more;

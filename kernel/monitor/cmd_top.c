@@ -182,6 +182,6 @@ void monitor_top(void *ctx, unsigned argc, char *const *argv)
 void monitor_top_end(void)
 {
     on = false;
-    timerq_cancel(&sched_timers, &timer);
+    sched_disarm(&timer);
     console_screen(false);
 }

@@ -427,7 +427,7 @@ static void json_due(void *ctx, uint64_t now_ns)
 void stats_set_interval(uint64_t ns)
 {
     interval_ns = ns;
-    timerq_cancel(&sched_timers, &json_timer);
+    sched_disarm(&json_timer);
     if (ns > 0) {
         sched_arm(&json_timer, clock_now_ns() + ns);
     }

@@ -46,7 +46,7 @@ static void arm_timer(void)
     if (next != UINT64_MAX) {
         sched_arm(&timer, next);
     } else {
-        timerq_cancel(&sched_timers, &timer);
+        sched_disarm(&timer);
     }
 }
 

@@ -61,7 +61,7 @@ void vm_clock_init(struct vm *vm, uint64_t wall_s)
 
 void vm_clock_fini(struct vm *vm)
 {
-    timerq_cancel(&sched_timers, &vm->clock.timer);
+    sched_disarm(&vm->clock.timer);
 }
 
 void vm_clock_stop(struct vm *vm)

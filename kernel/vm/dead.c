@@ -64,7 +64,7 @@ void vm_dead_init(struct vm *vm)
 
 void vm_dead_fini(struct vm *vm)
 {
-    timerq_cancel(&sched_timers, &vm->end.timer);
+    sched_disarm(&vm->end.timer);
 }
 
 void vm_dead_halted(struct vm *vm)

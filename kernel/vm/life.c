@@ -88,7 +88,7 @@ static bool must_wait(struct vm *vm)
     uint64_t again_ns = vm->started_ns + RESTART_APART_NS;
 
     if (!vm->restart || clock_now_ns() >= again_ns) {
-        timerq_cancel(&sched_timers, &vm->restart_timer);
+        sched_disarm(&vm->restart_timer);
         return false;
     }
     if (!vm->restart_timer.armed) {

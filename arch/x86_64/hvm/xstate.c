@@ -13,13 +13,18 @@
 #include <cpuid.h>
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/percpu.h"
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/page.h"
 #include "base/string.h"
 
-static struct hvm_vcpu *live; /* whose x87 and vector registers and XCR0 the CPU holds, or NULL */
-static bool has_xsave, held, borrowed;
+static bool has_xsave; /* the machine's */
+
+static PERCPU struct xstate_cpu {
+    struct hvm_vcpu *live; /* whose x87 and vector registers and XCR0 it holds, or NULL */
+    bool held, borrowed;   /* by xstate_hold, by xstate_borrow */
+} xstate_cpu;
 
 static void vectors_on(void)
 {
@@ -83,7 +88,8 @@ void xstate_reset(struct hvm_vcpu *v)
 /* Leaves nobody's state live, XCR0 at all that there is, and vector instructions possible. */
 static void save_vectors(void)
 {
-    uint8_t *area = frame_bytes(live->frames, live->xsave);
+    struct xstate_cpu *cpu = this_cpu(xstate_cpu);
+    uint8_t *area = frame_bytes(cpu->live->frames, cpu->live->xsave);
 
     vectors_on();
     if (has_xsave) {
@@ -92,7 +98,7 @@ static void save_vectors(void)
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
     }
-    live = NULL;
+    cpu->live = NULL;
 }
 
 /*
@@ -102,9 +108,10 @@ static void save_vectors(void)
  */
 static void load_vectors(struct hvm_vcpu *v)
 {
+    struct xstate_cpu *cpu = this_cpu(xstate_cpu);
     const uint8_t *area = frame_bytes(v->frames, v->xsave);
 
-    ASSERT(!live); /* so XCR0 has all bits, since save_vectors or from the start */
+    ASSERT(!cpu->live); /* so XCR0 has all bits, since save_vectors or from the start */
     vectors_on();
     if (has_xsave) {
         __asm__ volatile("xrstor64 (%0)"
@@ -116,28 +123,32 @@ static void load_vectors(struct hvm_vcpu *v)
         __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
     }
     vectors_off();
-    live = v;
+    cpu->live = v;
 }
 
 void xstate_hold(struct hvm_vcpu *v)
 {
-    ASSERT(!borrowed);
-    if (live != v) {
+    struct xstate_cpu *cpu = this_cpu(xstate_cpu);
+
+    ASSERT(!cpu->borrowed);
+    if (cpu->live != v) {
         load_vectors(v);
     }
-    held = true;
+    cpu->held = true;
 }
 
 void xstate_release(void)
 {
-    held = false;
+    this_cpu(xstate_cpu)->held = false;
 }
 
 void xstate_borrow(void)
 {
-    ASSERT(!held && !borrowed);
-    borrowed = true;
-    if (live) {
+    struct xstate_cpu *cpu = this_cpu(xstate_cpu);
+
+    ASSERT(!cpu->held && !cpu->borrowed);
+    cpu->borrowed = true;
+    if (cpu->live) {
         save_vectors();
     } else {
         vectors_on();
@@ -146,8 +157,10 @@ void xstate_borrow(void)
 
 void xstate_give_back(void)
 {
-    ASSERT(borrowed);
-    borrowed = false;
+    struct xstate_cpu *cpu = this_cpu(xstate_cpu);
+
+    ASSERT(cpu->borrowed);
+    cpu->borrowed = false;
     vectors_off();
 }
 
@@ -175,9 +188,10 @@ static uint8_t *part_of(uint8_t *area, unsigned k, unsigned n)
 /* Takes the registers to memory and back, which is slow; device memory seldom meets them. */
 void xstate_read_vector(struct hvm_vcpu *v, unsigned n, uint8_t to[64])
 {
+    struct xstate_cpu *cpu = this_cpu(xstate_cpu);
     uint8_t *area = frame_bytes(v->frames, v->xsave);
 
-    ASSERT(live == v && held && n < 16);
+    ASSERT(cpu->live == v && cpu->held && n < 16);
     save_vectors();
     memset(to, 0, 64);
     for (unsigned k = 0; k < ARRAY_LEN(parts); k++) {
@@ -192,9 +206,10 @@ void xstate_read_vector(struct hvm_vcpu *v, unsigned n, uint8_t to[64])
 
 void xstate_write_vector(struct hvm_vcpu *v, unsigned n, const uint8_t from[64])
 {
+    struct xstate_cpu *cpu = this_cpu(xstate_cpu);
     uint8_t *area = frame_bytes(v->frames, v->xsave);
 
-    ASSERT(live == v && held && n < 16);
+    ASSERT(cpu->live == v && cpu->held && n < 16);
     save_vectors();
     for (unsigned k = 0; k < ARRAY_LEN(parts); k++) {
         uint8_t *to = part_of(area, k, n), *first = part_of(area, k, 0);
@@ -243,8 +258,10 @@ static void load(const struct hvm_vcpu *v)
 
 void xstate_switch(struct hvm_vcpu *from, struct hvm_vcpu *to)
 {
-    ASSERT(!held && !borrowed);
-    if (live) {
+    struct xstate_cpu *cpu = this_cpu(xstate_cpu);
+
+    ASSERT(!cpu->held && !cpu->borrowed);
+    if (cpu->live) {
         save_vectors();
         vectors_off();
     }

@@ -9,7 +9,7 @@
 
 extern char vmx_exit_stub[];
 
-static uint16_t next_vpid = 1;
+static uint16_t next_vpid = 1; /* the machine's: a vCPU keeps its tag on every CPU */
 
 static bool vmx_op_failed(const char *op, uint64_t pa)
 {
@@ -56,6 +56,7 @@ enum status hvm_init(struct frames *f)
         frames_free(f, on);
         return E_UNSUPPORTED;
     }
+    this_cpu(vmx_cpu)->vmxon = on;
     xstate_init_machine();
     hvm_cpuid_init();
     vmx_caps.cr4_owned = ~hvm_guest_cr4_bits() | CR4_VMXE | CR4_MCE;

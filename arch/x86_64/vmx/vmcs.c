@@ -4,7 +4,7 @@
 #include "arch/x86_64/vmx/vmx.h"
 #include "base/log.h"
 
-static struct hvm_vcpu *current; /* whose VMCS this CPU holds, and registers: see hvm/xstate.c */
+PERCPU struct vmx_cpu vmx_cpu;
 
 void vmx_vmclear(uint64_t pa)
 {
@@ -26,19 +26,23 @@ static void vmptrld(uint64_t pa)
 
 void vmx_make_current(struct hvm_vcpu *v)
 {
-    if (current == v) {
+    struct vmx_cpu *cpu = this_cpu(vmx_cpu);
+
+    if (cpu->current == v) {
         return;
     }
-    xstate_switch(current, v);
-    current = v;
+    xstate_switch(cpu->current, v);
+    cpu->current = v;
     vmptrld(mfn_to_hpa(to_vmx(v)->vmcs).a);
 }
 
 void vmx_forget(struct hvm_vcpu *v)
 {
-    if (current == v) {
+    struct vmx_cpu *cpu = this_cpu(vmx_cpu);
+
+    if (cpu->current == v) {
         xstate_switch(v, NULL);
-        current = NULL;
+        cpu->current = NULL;
     }
     vmx_vmclear(mfn_to_hpa(to_vmx(v)->vmcs).a);
 }

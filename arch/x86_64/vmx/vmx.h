@@ -6,6 +6,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hvm/backend.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/vmx/vmcs_fields.h"
 #include "base/bits.h"
 
@@ -89,6 +90,13 @@ struct vmx_caps {
     uint64_t cr4_owned; /* the guest reads and writes these of the shadow: hvm_init sets it */
 };
 extern struct vmx_caps vmx_caps;
+
+/* A CPU's VT-x (vmcs.c). */
+struct vmx_cpu {
+    struct hvm_vcpu *current; /* whose VMCS it holds, and registers: see hvm/xstate.c */
+    mfn_t vmxon;              /* its VMXON region */
+};
+extern PERCPU struct vmx_cpu vmx_cpu;
 
 struct hvm_space {
     struct frames *frames;
