@@ -37,7 +37,7 @@ PURE := $(filter base/% boot/% mm/% drivers/% arch/x86_64/decode/% kernel/config
           machine.c power.c sched.c step.c still.c turns.c works.c) \
         $(addprefix kernel/console/,detachkey.c mux.c mux_line.c mux_stage.c utf8.c) \
         kernel/storage/hostdisk.c kernel/vm/loader.c kernel/vm/loader_put.c kernel/stats/json.c \
-        kernel/monitor/command.c kernel/monitor/lineedit.c
+        kernel/monitor/command.c kernel/monitor/lineedit.c kernel/monitor/settings.c
 BARE := $(filter-out $(PURE),$(ALL))
 ASM  := $(sort $(wildcard $(ROOMS:%=%/*.S)))
 

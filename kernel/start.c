@@ -16,6 +16,7 @@
 #include "kernel/core/machine.h"
 #include "kernel/core/sched.h"
 #include "kernel/monitor/monitor.h"
+#include "kernel/monitor/settings.h"
 #include "kernel/scan/classes.h"
 #include "kernel/scan/scan.h"
 #include "kernel/stats/stats.h"
@@ -89,8 +90,6 @@ static void make_cache(void)
                                  random_word(&secrets)) != OK) {
         refuse("config: cache.max is too large");
     }
-    cache_set_max(&machine_cache, blocks);
-    cache_set_mode(&machine_cache, h->cache_mode);
     mrc_init(&machine_curve, boot_alloc(MRC_BYTES, 64), blocks, random_word(&secrets));
     if (h->cache_trace > 0) {
         void *mem = boot_alloc(blktrace_bytes(h->cache_trace), 64);
@@ -127,7 +126,7 @@ void kernel_run(const struct mb2_info *boot)
     aside_init(&machine_config);
     vms_init(&machine_config);
     images_init(&machine_config);
-    stats_init(&machine_config);
+    stats_init();
     monitor_init(&machine_config);
 
     bootmem_finish(&machine_frames); /* no boot_alloc below */
@@ -138,6 +137,7 @@ void kernel_run(const struct mb2_info *boot)
     machine_fold.cache = &machine_cache;
     machine_fold.several_groups = n_groups > 1;
     scan_init(&machine_config.host);
+    settings_apply(NULL, &machine_config.host, NULL);
     if (hvm_init(&machine_frames) != OK) {
         refuse("VT-x could not be switched on; the lines above say why");
     }
@@ -148,7 +148,7 @@ void kernel_run(const struct mb2_info *boot)
     if (n_vms == 0) {
         log_warn("the configuration has no [vm NAME] section: only the monitor runs");
     }
-    aside_open(&machine_config.host);
+    aside_open();
     start_vms();
     sched_loop();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The monitor's `fold`, `cache` and `when-off`: the [host] keys of the configuration at run time.
+/* The monitor's `set`, `fold`, `cache` and `when-off`: the [host] keys of the configuration at run
+ * time.
  */
 #include "base/bits.h"
 #include "base/format.h"
@@ -11,10 +12,8 @@
 #include "kernel/core/power.h"
 #include "kernel/core/still.h"
 #include "kernel/monitor/monitor.h"
-#include "kernel/scan/scan.h"
+#include "kernel/monitor/settings.h"
 #include "kernel/stats/stats.h"
-#include "kernel/storage/disks.h"
-#include "kernel/storage/overlays.h"
 #include "kernel/vm/fold.h"
 
 #define HOST (&machine_config.host)
@@ -26,24 +25,36 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* Makes the parts follow what the configuration says now. The cache is walked over, and what there
- * is in it changes: the machine stands still. */
+/* What the parts followed before the change that the machine stands still for. */
+static struct config_host was;
+
 static void apply(struct yield *y)
 {
-    uint64_t blocks = config_cache_bytes(HOST, machine_memory_bytes()) >> PAGE_SHIFT;
+    settings_apply(&was, HOST, y);
+}
 
-    if (scan_configure(HOST) != OK) {
-        log_error("monitor: the scanner refuses its settings");
+bool monitor_set_key(const char *key, const char *value)
+{
+    static struct config_host now;
+    char why[200];
+
+    now = *HOST;
+    enum status s = config_host_set(&now, key, value, why, sizeof(why));
+    if (s == OK) {
+        s = settings_check(HOST, &now, why, sizeof(why));
     }
-    if (machine_cache.mode != HOST->cache_mode) {
-        cache_set_mode_yield(&machine_cache, HOST->cache_mode, y);
+    if (s != OK) {
+        console_printf("%s\n", why);
+        return false;
     }
-    disks_set_readahead(HOST->cache_readahead);
-    aside_configure(HOST);
-    if (machine_cache.max != MIN(blocks, (uint64_t)machine_cache.n_max)) {
-        cache_set_max_yield(&machine_cache, blocks, y);
+    was = *HOST;
+    *HOST = now;
+    if (settings_need_still(&was, HOST)) {
+        still_ask(apply);
+    } else {
+        settings_apply(&was, HOST, NULL);
     }
-    disks_configure(HOST);
+    return true;
 }
 
 /* A command's keys, and the words that stand where a key could. */
@@ -152,7 +163,6 @@ static void keys(const struct group *g, unsigned argc, char *const *argv, monito
 {
     static char name[CONFIG_NAME];
     static const char *const one[] = {name, NULL};
-    char why[200];
 
     if (argc == 1) {
         list(g, g->prefixes, then);
@@ -160,11 +170,9 @@ static void keys(const struct group *g, unsigned argc, char *const *argv, monito
         list_nearest(g, argv[1], then);
     } else if (argc == 2) {
         list(g, one, then);
-    } else if (config_host_set(HOST, name, argv[2], why, sizeof(why)) != OK) {
-        console_printf("%s\n", why);
+    } else if (!monitor_set_key(name, argv[2])) {
         list(g, one + 1, then);
     } else {
-        still_ask(apply);
         list(g, one, then);
     }
 }
@@ -285,17 +293,21 @@ void monitor_cache(void *ctx, unsigned argc, char *const *argv)
     keys(&group, argc, argv, argc == 1 ? cache_lines : cache_held_line);
 }
 
-void monitor_when_off(void *ctx, unsigned argc, char *const *argv)
+void monitor_set(void *ctx, unsigned argc, char *const *argv)
 {
-    char why[200];
+    static const char *const prefixes[] = {"", NULL};
+    static const char *const words[] = {NULL};
+    static const struct group group = {"set", prefixes, words};
 
     (void)ctx;
-    if (argc == 2) {
-        if (config_host_set(HOST, "host.when_off", argv[1], why, sizeof(why)) != OK) {
-            console_printf("%s\n", why);
-            return;
-        }
-        power_when_off(HOST->when_off == CONFIG_WHEN_OFF_POWEROFF);
+    keys(&group, argc, argv, NULL);
+}
+
+void monitor_when_off(void *ctx, unsigned argc, char *const *argv)
+{
+    (void)ctx;
+    if (argc == 2 && !monitor_set_key("host.when_off", argv[1])) {
+        return;
     }
     console_printf("when every VM is off: %s\n", power_ends_when_off() ? "poweroff" : "stay");
 }

@@ -58,8 +58,6 @@ void monitor_vms(void *ctx, unsigned argc, char *const *argv)
 
 void monitor_stats(void *ctx, unsigned argc, char *const *argv)
 {
-    char why[200];
-
     (void)ctx;
     if (argc == 1) {
         stats_text_begin();
@@ -68,12 +66,7 @@ void monitor_stats(void *ctx, unsigned argc, char *const *argv)
         stats_json_ask();
         monitor_job(stats_json_asked);
     } else if (argc == 3 && strcmp(argv[1], "every") == 0) {
-        struct config_host *h = &machine_config.host;
-        if (config_host_set(h, "stats.interval", argv[2], why, sizeof(why)) != OK) {
-            console_printf("%s\n", why);
-            return;
-        }
-        stats_set_interval(h->stats_interval_ns);
+        (void)monitor_set_key("stats.interval", argv[2]); /* says what is wrong */
     } else {
         console_printf("usage: stats [json | every TIME]\n");
     }

@@ -88,6 +88,8 @@ static const struct command commands[] = {
      monitor_classes, false},
     {"cache", "[KEY VALUE | trace]", "the disk cache: settings, hits, miss-ratio curve; its trace",
      0, 2, monitor_cache, false},
+    {"set", "[KEY [VALUE]]", "any key of [host] by its full name: shows or sets it", 0, 2,
+     monitor_set, false},
     {"faults", "[DISK WHAT ... | off]", "disks that fail on purpose, as in disk.fault", 0, 6,
      monitor_faults, false},
     {"delays", "[DISK TIME [BLOCK-TIME] | DISK off]",

@@ -39,7 +39,10 @@ monitor_command_fn monitor_vms, monitor_stats, monitor_mem, monitor_log, monitor
 monitor_command_fn monitor_start, monitor_pause, monitor_resume, monitor_stop, monitor_shutdown,
     monitor_restart, monitor_console;
 /* cmd_set.c: the keys of [host] at run time. */
-monitor_command_fn monitor_fold, monitor_cache, monitor_when_off;
+monitor_command_fn monitor_set, monitor_fold, monitor_cache, monitor_when_off;
+/* Sets a key of [host] by its full name and makes the machine follow; says what is wrong (false).
+ */
+bool monitor_set_key(const char *key, const char *value);
 /* cmd_faults.c: disks that fail on purpose. */
 monitor_command_fn monitor_faults;
 /* cmd_delays.c: disks that are slow on purpose. */

@@ -300,7 +300,6 @@ void scan_init(const struct config_host *host)
     enum status s = pace_init(&pace, &c);
 
     ASSERT(s == OK); /* the configuration's bounds are pace's */
-    fold_switch(&machine_fold, &host->fold);
     machine_fold.charge = charge_hint;
     sched_set_background(&job);
 }

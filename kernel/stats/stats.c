@@ -433,7 +433,7 @@ void stats_set_interval(uint64_t ns)
     }
 }
 
-void stats_init(const struct config *config)
+void stats_init(void)
 {
     stats_json_init();
     report_init();
@@ -441,5 +441,4 @@ void stats_init(const struct config *config)
     timer_init(&peak_timer, peak_due, NULL);
     timer_init(&json_timer, json_due, NULL);
     sched_arm(&peak_timer, clock_now_ns() + PEAK_NS);
-    stats_set_interval(config->host.stats_interval_ns);
 }

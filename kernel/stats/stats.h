@@ -90,7 +90,7 @@ const void *stats_section(const struct stats *s, enum stats_section which);
 
 /* Starts the timers: the one that notes the peak and, with stats.interval, the one for JSON lines.
  * After vms_init and console_init. */
-void stats_init(const struct config *config);
+void stats_init(void);
 /* Changes the interval of the JSON lines; 0 is none. */
 void stats_set_interval(uint64_t ns);
 

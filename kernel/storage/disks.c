@@ -327,13 +327,11 @@ void disks_init(const struct config *config)
     ASSERT(s == OK);
     blkcache.common.wake = common_wake;
     blkcache.charge = charge_writer;
-    disks_set_readahead(config->host.cache_readahead);
     blkcache.curve = &machine_curve;
     blkcache.trace = config->host.cache_trace > 0 ? &machine_trace : NULL;
     init_faults(config);
     timer_init(&write_timer, write_due, NULL);
     sched_add_work(write_work, NULL);
-    disks_configure(&config->host);
     hostdisks_find(drivers, ARRAY_LEN(drivers), config->n_vms);
     hostdisks_slow(config);
     add_host_disks();

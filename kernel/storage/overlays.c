@@ -124,12 +124,11 @@ static void open_one(struct kept *k)
              (unsigned long long)(k->o.cow.stats.chunks + overlay_free_chunks(&k->o)) << 2);
 }
 
-void aside_open(const struct config_host *host)
+void aside_open(void)
 {
     struct kept *k;
 
     aside_pool.frames = &machine_frames;
-    aside_configure(host);
     STAILQ_FOREACH(k, &overlays, link)
     {
         open_one(k);

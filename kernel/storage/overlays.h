@@ -17,7 +17,7 @@ extern struct snapshot_pool aside_pool;
  * bootmem_finish, after disks_init. */
 void aside_init(const struct config *config);
 /* Opens the overlays, waiting for the disks, and logs what cannot be. Once frames can be had. */
-void aside_open(const struct config_host *host);
+void aside_open(void);
 /* The overlay of this disk of the configuration, or NULL: it could not be opened. */
 struct overlay *aside_overlay(const struct config_disk *d);
 /* An overlay's copy-on-write disk works without a VM from now on: nothing wakes the one that had
