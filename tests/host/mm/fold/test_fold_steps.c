@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a step of the engine does at most on the way to the next page, whatever a guest has touched,
  * read or left alone; and that a step ends with its deadline. */
-#include "support_p2m.h"
-#include "support_steps.h"
+#include "fake_p2m.h"
+#include "steps.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
