@@ -18,6 +18,8 @@ for tools/run. {guests} is the cache of guest files, {build} and {root} are fold
   send, send-after               typed commands and what each waits for, in order (repeatable)
   expect = REGEX                 must be in the output, in this order (repeatable)
   forbid = REGEX                 must not be in it (repeatable)
+  steps = REASON                 a step of the hypervisor may take over 1 ms, for this reason; else a
+                                 line that says that one did fails the run
   judge = PROGRAM ARGUMENT ...   a program beside the tests, which must end with status 0; {log} is
                                  the output's file
   status = N                     of tools/run; default 0
@@ -46,7 +48,7 @@ from pagefold.tests.outcome import LOGS
 
 OUT = os.path.join(LOGS, "emu")
 SINGLE = ("machine", "cpu", "cpus", "memory", "append", "timeout", "until", "verbatim", "status",
-          "finish", "finish-after", "patch", "emulator", "judge", "in", "debug")
+          "finish", "finish-after", "patch", "emulator", "judge", "in", "debug", "steps")
 REPEATED = ("disk", "module", "send", "send-after", "expect", "forbid", "host", "each")
 REGEXES = ("expect", "forbid", "until", "send-after", "finish-after")
 NEXT = "--- next\n"

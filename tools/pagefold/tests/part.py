@@ -13,6 +13,7 @@ from pagefold.tests.files import OUT
 from pagefold.values import parse_size
 
 CHECK_PASSED = r"^check: OK"
+LONG_STEP = r"\bwarning: (a step took \d+ us: .*)"
 # As it is typed into tools/run.
 TYPED = ("cpu", "cpus", "memory", "append", "timeout", "until")
 
@@ -94,6 +95,9 @@ def judge_output(part, output):
         match = re.search(regex, output, re.M)
         if match:
             return f"{match.group()!r} must not be there"
+    match = re.search(LONG_STEP, output, re.M)
+    if match and "steps" not in part.one:
+        return f"{match.group(1)!r}: over 1 ms"
     if part.finishes() and not re.search(CHECK_PASSED, output[at:] or output, re.M):
         return "the final check did not pass"
     return None
