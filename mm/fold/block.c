@@ -3,6 +3,7 @@
 #include "mm/fold/block.h"
 
 #include "mm/cache/store.h"
+#include "mm/fold/attach.h"
 #include "mm/fold/index.h"
 #include "mm/fold/merge.h"
 #include "mm/fold/page.h"

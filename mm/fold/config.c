@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The switches of mm/fold that can be turned while it runs. */
+#include "mm/fold/attach.h"
 #include "mm/fold/fold.h"
-#include "mm/fold/scan.h"
 
 void fold_switch(struct fold *f, const struct fold_switches *to)
 {

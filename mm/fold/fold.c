@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/string.h"
 #include "mm/cache/store.h"
+#include "mm/fold/attach.h"
 #include "mm/fold/block.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
@@ -64,84 +65,6 @@ void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void),
     frames->unindex = fold_index_remove;
     frames->alone = fold_rest_alone;
     frames->unindex_ctx = f;
-}
-
-/* ---- attaching ----------------------------------------------------------------------------- */
-
-void fold_know(struct fold *f, struct share_group *g)
-{
-    struct share_group **at = &f->groups;
-
-    while (*at && *at != g) {
-        ASSERT((*at)->id != g->id);
-        at = &(*at)->fold_next;
-    }
-    if (!*at) {
-        g->fold_next = NULL;
-        *at = g;
-    }
-}
-
-void fold_attach(struct fold *f, struct p2m *p)
-{
-    struct p2m **end = &f->maps;
-
-    ASSERT(!p->fold_attached);
-    fold_know(f, p->group);
-    while (*end) {
-        end = &(*end)->fold_next;
-    }
-    *end = p;
-    p->fold_next = NULL;
-    p->fold_attached = true;
-    p->ticks = f->ticks;
-    fold_scan_all(p);
-    if (f->phase == FOLD_SCAN && !f->cursor) {
-        fold_scan_to(f, p);
-    }
-}
-
-void fold_detach(struct fold *f, struct p2m *p)
-{
-    struct p2m **at = &f->maps;
-
-    if (!p->fold_attached) {
-        return;
-    }
-    while (*at != p) {
-        at = &(*at)->fold_next;
-    }
-    *at = p->fold_next;
-    if (f->cursor == p) {
-        fold_scan_to(f, p->fold_next);
-    }
-    p->fold_next = NULL;
-    p->fold_attached = false;
-    if (!f->maps) {
-        f->unshared_last = 0; /* of a pass over memory that is gone */
-        f->volatile_last = 0;
-    }
-}
-
-enum status fold_forget(struct fold *f, struct share_group *g)
-{
-    struct share_group **at = &f->groups;
-
-    if (g->indexed > 0) {
-        return E_BUSY;
-    }
-    for (const struct p2m *p = f->maps; p; p = p->fold_next) {
-        if (p->group == g) {
-            return E_BUSY;
-        }
-    }
-    while (*at && *at != g) {
-        at = &(*at)->fold_next;
-    }
-    if (*at) {
-        *at = g->fold_next;
-    }
-    return OK;
 }
 
 /* ---- passes -------------------------------------------------------------------------------- */

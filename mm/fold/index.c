@@ -3,6 +3,7 @@
 #include "mm/fold/index.h"
 
 #include "base/log.h"
+#include "mm/fold/attach.h"
 #include "mm/fold/page.h"
 #include "mm/index/rbtree.h"
 #include "mm/index/treap.h"

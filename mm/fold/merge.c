@@ -3,6 +3,7 @@
 #include "mm/fold/merge.h"
 
 #include "base/bits.h"
+#include "mm/fold/attach.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
 #include "mm/promise.h"

@@ -3,6 +3,7 @@
 #include "mm/fold/page.h"
 
 #include "base/bits.h"
+#include "mm/fold/attach.h"
 #include "mm/fold/block.h"
 #include "mm/fold/index.h"
 #include "mm/fold/merge.h"
@@ -435,22 +436,4 @@ void fold_page_written(struct fold *f, struct p2m *p, gfn_t gfn)
         return;
     }
     fold_index_written(f, e.mfn);
-}
-
-struct p2m *fold_map_of(const struct fold *f, uint16_t vm)
-{
-    struct p2m *p = f->maps;
-
-    while (p && p->vm != vm) {
-        p = p->fold_next;
-    }
-    return p;
-}
-
-void fold_again(struct p2m *p, gfn_t gfn)
-{
-    struct p2m_notes *notes = p2m_notes(p, gfn);
-    unsigned i = gfn.n % P2M_REGION_PAGES;
-
-    notes->pending[i / 64] |= BIT(i % 64);
 }

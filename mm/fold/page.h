@@ -28,17 +28,11 @@ static inline bool fold_is_new_block(const struct fold *f, mfn_t mfn)
     return f->cache && fr->state == FRAME_SHARED && (fr->flags & FRAME_F_NEW);
 }
 
-/* The attached map of that VM, or NULL. */
-struct p2m *fold_map_of(const struct fold *f, uint16_t vm);
-/* The page is to be looked at in the next pass, though nobody writes it. */
-void fold_again(struct p2m *p, gfn_t gfn);
 /* What follows is done for the VM, by its number; 0: for all. */
 void fold_charge(const struct fold *f, uint16_t vm);
 /* Before the first use of unit->ops in a step. */
 void fold_bracket(struct fold *f);
 /* At the end of the step. */
 void fold_bracket_end(struct fold *f);
-/* The engine may find frames of the group from now on. */
-void fold_know(struct fold *f, struct share_group *g);
 
 #endif

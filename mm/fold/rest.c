@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/string.h"
 #include "mm/cache/store.h"
+#include "mm/fold/attach.h"
 #include "mm/fold/block.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"

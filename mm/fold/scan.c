@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/string.h"
+#include "mm/fold/attach.h"
 #include "mm/fold/page.h"
 #include "mm/fold/rest.h"
 
@@ -18,18 +19,6 @@
 #define WAY_HOLE 1u
 /* Written pages whose marks are taken for the price of one page that is looked at. */
 #define SETTLE_PAGES 16u
-
-void fold_scan_to(struct fold *f, struct p2m *p)
-{
-    f->in_region = false;
-    f->cursor = p;
-    f->next = p ? p->runs[0].first : GFN(0);
-}
-
-void fold_scan_all(struct p2m *p)
-{
-    p->fold_due = p->n_notes > 0 ? 0 : p->n_regions;
-}
 
 /* Resting pages are woken once in a while, or when nothing may rest any more. */
 static bool wakes(const struct fold *f)

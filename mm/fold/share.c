@@ -2,6 +2,7 @@
 /* Frames that enter the stable index before any guest maps them: see share.h. */
 #include "mm/fold/share.h"
 
+#include "mm/fold/attach.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
 
