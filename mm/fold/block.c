@@ -4,6 +4,7 @@
 
 #include "mm/cache/store.h"
 #include "mm/fold/attach.h"
+#include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
 #include "mm/fold/merge.h"
 #include "mm/fold/page.h"

@@ -8,6 +8,7 @@
 #include "mm/cache/store.h"
 #include "mm/fold/attach.h"
 #include "mm/fold/block.h"
+#include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
 #include "mm/fold/rest.h"
@@ -124,29 +125,6 @@ static void between_passes(struct fold *f)
         f->phase = FOLD_SCAN;
         f->volatile_now = 0;
         fold_scan_to(f, f->maps);
-    }
-}
-
-void fold_bracket(struct fold *f)
-{
-    if (!f->bracket && f->unit->begin) {
-        f->unit->begin();
-        f->bracket = true;
-    }
-}
-
-void fold_bracket_end(struct fold *f)
-{
-    if (f->bracket) {
-        f->unit->end();
-        f->bracket = false;
-    }
-}
-
-void fold_charge(const struct fold *f, uint16_t vm)
-{
-    if (f->charge) {
-        f->charge(vm);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "mm/fold/attach.h"
+#include "mm/fold/bracket.h"
 #include "mm/fold/page.h"
 #include "mm/index/rbtree.h"
 #include "mm/index/treap.h"

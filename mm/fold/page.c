@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "mm/fold/attach.h"
 #include "mm/fold/block.h"
+#include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
 #include "mm/fold/merge.h"
 #include "mm/fold/rest.h"

@@ -28,11 +28,4 @@ static inline bool fold_is_new_block(const struct fold *f, mfn_t mfn)
     return f->cache && fr->state == FRAME_SHARED && (fr->flags & FRAME_F_NEW);
 }
 
-/* What follows is done for the VM, by its number; 0: for all. */
-void fold_charge(const struct fold *f, uint16_t vm);
-/* Before the first use of unit->ops in a step. */
-void fold_bracket(struct fold *f);
-/* At the end of the step. */
-void fold_bracket_end(struct fold *f);
-
 #endif

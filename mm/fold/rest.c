@@ -7,6 +7,7 @@
 #include "mm/cache/store.h"
 #include "mm/fold/attach.h"
 #include "mm/fold/block.h"
+#include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
 

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "mm/cache/store.h"
 #include "mm/fold/block.h"
+#include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
 

@@ -3,6 +3,7 @@
 #include "mm/fold/share.h"
 
 #include "mm/fold/attach.h"
+#include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
 
