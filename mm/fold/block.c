@@ -3,12 +3,12 @@
 #include "mm/fold/block.h"
 
 #include "mm/cache/store.h"
+#include "mm/fold/alone.h"
 #include "mm/fold/attach.h"
 #include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
 #include "mm/fold/merge.h"
 #include "mm/fold/page.h"
-#include "mm/fold/rest.h"
 
 /* A block on its way into the index. */
 struct block {
@@ -140,7 +140,7 @@ mfn_t fold_block(struct fold *f, struct share_group *g, mfn_t x)
         }
     }
     enter(f, &b);
-    fold_rest_alone(f, x);
+    fold_alone_note(f, x);
     return x;
 }
 

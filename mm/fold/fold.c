@@ -6,12 +6,12 @@
 #include "base/log.h"
 #include "base/string.h"
 #include "mm/cache/store.h"
+#include "mm/fold/alone.h"
 #include "mm/fold/attach.h"
 #include "mm/fold/block.h"
 #include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
 #include "mm/fold/page.h"
-#include "mm/fold/rest.h"
 #include "mm/fold/scan.h"
 
 /* Tree nodes torn down for one page of the budget: about what comparing two pages costs. */
@@ -64,7 +64,7 @@ void fold_init(struct fold *f, struct frames *frames, uint64_t (*ticks)(void),
     f->phase = FOLD_BEGIN;
     f->hint_credit = f->block_credit = HINTS_A_PASS;
     frames->unindex = fold_index_remove;
-    frames->alone = fold_rest_alone;
+    frames->alone = fold_alone_note;
     frames->unindex_ctx = f;
 }
 
@@ -93,7 +93,7 @@ static void end_pass(struct fold *f)
 {
     f->full_scans++;
     f->hint_credit = f->block_credit = HINTS_A_PASS;
-    fold_rest_turn(f);
+    fold_alone_turn(f);
     note_lately(f);
     f->volatile_last = f->volatile_now;
     f->unshared_last = f->unstable;

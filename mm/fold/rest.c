@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Pages that are left alone, and blocks that only the cache holds: see rest.h. */
+/* Pages that are left alone for a while: see rest.h. */
 #include "mm/fold/rest.h"
 
 #include "base/bits.h"
-#include "base/string.h"
 #include "mm/cache/store.h"
+#include "mm/fold/alone.h"
 #include "mm/fold/attach.h"
 #include "mm/fold/block.h"
 #include "mm/fold/bracket.h"
@@ -52,67 +52,6 @@ unsigned fold_rest_skipped(const struct p2m_notes *notes)
     return n;
 }
 
-/* ---- which are called ----------------------------------------------------------------------- */
-
-static uint16_t tag_of(uint64_t hash)
-{
-    return (uint16_t)(hash & (BIT(FOLD_TAG_BITS) - 1));
-}
-
-static void note_alone(struct fold_alone *a, const struct frame *fr)
-{
-    uint16_t tag = tag_of(frame_hash(fr));
-
-    a->any = true;
-    if (fr->flags & FRAME_F_HASHED) {
-        a->bits[tag / 64] |= BIT(tag % 64);
-    } else {
-        a->all = true;
-    }
-}
-
-void fold_rest_alone(void *ctx, mfn_t mfn)
-{
-    struct fold *f = ctx;
-    const struct frame *fr = frame_of(f->frames, mfn);
-
-    if (fr->state == FRAME_CACHE && (fr->flags & FRAME_F_STABLE)) {
-        note_alone(&f->alone[0], fr);
-        note_alone(&f->alone[1], fr);
-    }
-}
-
-void fold_rest_turn(struct fold *f)
-{
-    if (f->alone[0].any) {
-        f->alone[0] = f->alone[1];
-        memset(&f->alone[1], 0, sizeof(f->alone[1]));
-    }
-}
-
-static bool is_called(const struct fold *f, const struct p2m *p, const struct gpage *page)
-{
-    const struct fold_alone *a = &f->alone[0];
-
-    /* Where checksums tell what changed, what was remembered may be of other content. */
-    return a->all || !(page->flags & GPAGE_F_TAGGED) || !fold_by_dirty(f, p) ||
-           (a->bits[page->since / 64] >> page->since % 64 & 1);
-}
-
-uint64_t fold_rest_called(const struct fold *f, const struct p2m *p, gfn_t first, uint64_t resting)
-{
-    uint64_t called = 0;
-
-    if (!f->alone[0].any) {
-        return 0;
-    }
-    for (; resting; resting &= resting - 1) {
-        unsigned i = (unsigned)__builtin_ctzll(resting);
-        called |= is_called(f, p, p2m_page(p, GFN(first.n + i))) ? BIT(i) : 0;
-    }
-    return called;
-}
-
 /* ---- where they go -------------------------------------------------------------------------- */
 
 /* Whether a page that is left alone may still be what a block of the cache is: one that rests, or
@@ -134,7 +73,7 @@ static uint64_t take_tag(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
 
     f->hashes++;
     if (!(page->flags & GPAGE_F_BROKEN)) {
-        page->since = tag_of(hash);
+        page->since = fold_alone_tag(hash);
         page->flags |= GPAGE_F_TAGGED;
     }
     return hash;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Pages that are left alone for a while, and the blocks that only the cache holds. Private to mm/.
+ * Pages that are left alone for a while. Private to mm/.
  *
  * A page that rests is in no index, as nobody is to be folded with it. But a block that it equals
  * would be held twice when the cache is the only other one to have it. So such a page joins the
@@ -24,14 +24,6 @@ void fold_rest_break(struct p2m *p, gfn_t gfn);
 /* How many pages of the region their history keeps out of a pass. */
 unsigned fold_rest_skipped(const struct p2m_notes *notes);
 
-/* The stable frame of a block is the cache's alone: struct frames' alone. `ctx` is the struct fold.
- */
-void fold_rest_alone(void *ctx, mfn_t mfn);
-/* A pass is over. */
-void fold_rest_turn(struct fold *f);
-
-/* Of the 64 pages from `first` on, those of `resting` that may be what such a block is. */
-uint64_t fold_rest_called(const struct fold *f, const struct p2m *p, gfn_t first, uint64_t resting);
 /* Looks at a page that was called. */
 void fold_rest_look(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn);
 /* A page that is left alone otherwise goes where the cache has a block that it equals, if it may.

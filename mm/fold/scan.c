@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/string.h"
+#include "mm/fold/alone.h"
 #include "mm/fold/attach.h"
 #include "mm/fold/page.h"
 #include "mm/fold/rest.h"
@@ -83,7 +84,7 @@ static bool rests(struct fold *f, struct p2m *p, gfn_t gfn)
 
 static bool is_called(const struct fold *f, const struct p2m *p, gfn_t gfn)
 {
-    return fold_rest_called(f, p, gfn, 1) != 0;
+    return fold_alone_called(f, p, gfn, 1) != 0;
 }
 
 /* The next page that is mapped. False: none in this map. */
@@ -157,7 +158,7 @@ static bool enter_region(struct fold *f)
             notes->skipped[i] = 0;
         }
         f->todo[i] = due & ~written;
-        f->called[i] = fold_rest_called(f, p, first, notes->resting[i] & ~(due | written));
+        f->called[i] = fold_alone_called(f, p, first, notes->resting[i] & ~(due | written));
         notes->pending[i] = written;
         notes->written[i] = 0;
         f->settle[i] = written;
