@@ -22,11 +22,6 @@ mfn_t fold_block(struct fold *f, struct share_group *g, mfn_t x);
  * which is stable: the cache's blocks follow. */
 void fold_block_follow(struct fold *f, mfn_t x, mfn_t into);
 
-/* A page that is left alone otherwise, PRIVATE or SHARED and NEW: block and page are in one frame
- * then, if it equals a block that only the cache holds. `hash`: of the page, in the index by hash.
- */
-void fold_block_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, uint64_t hash);
-
 /* Takes the oldest of the cache's new blocks, at the cost of the VM that brought it there. False:
  * there is none. */
 bool fold_block_next(struct fold *f);

@@ -6,9 +6,9 @@
 #include "mm/cache/store.h"
 #include "mm/fold/alone.h"
 #include "mm/fold/attach.h"
-#include "mm/fold/block.h"
 #include "mm/fold/bracket.h"
 #include "mm/fold/index.h"
+#include "mm/fold/join.h"
 #include "mm/fold/page.h"
 
 void fold_rest_for(struct p2m *p, gfn_t gfn, uint8_t rounds, enum fold_rest_why why)
@@ -90,7 +90,7 @@ void fold_rest_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
     }
     fold_bracket(f);
     uint64_t hash = f->on.index == FOLD_HASH ? take_tag(f, p, gfn, mfn) : 0;
-    (void)fold_block_join(f, p, gfn, mfn, hash);
+    (void)fold_join(f, p, gfn, mfn, hash);
 }
 
 void fold_rest_look(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
