@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Attaching and detaching, the phases of a pass, hints, counters. */
+/* The phases of a pass, hints, and the switches that are turned meanwhile. */
 #include "mm/fold/fold.h"
 
 #include "base/bits.h"
@@ -268,55 +268,23 @@ unsigned fold_step_hints(struct fold *f, unsigned budget, const struct deadline 
     return done;
 }
 
-/* ---- counters ------------------------------------------------------------------------------ */
+/* ---- switches ------------------------------------------------------------------------------ */
 
-static uint64_t less(uint64_t a, uint64_t b)
+void fold_switch(struct fold *f, const struct fold_switches *to)
 {
-    return a > b ? a - b : 0;
-}
+    const struct fold_switches was = f->on;
+    bool anew = was.index != to->index || was.volatility != to->volatility;
 
-static uint64_t estimate_unshared(const struct fold *f)
-{
-    uint64_t open = 0, known = f->unshared_last + f->volatile_last;
-
-    for (const struct p2m *p = f->maps; p; p = p->fold_next) {
-        open += p->present - p->shared_maps - p->zero_maps;
+    f->on = *to;
+    f->reindex |= was.index != to->index;
+    if (anew) {
+        /* What the pass under way and the unstable indexes stand for has changed. */
+        fold_scan_to(f, NULL);
+        f->phase = FOLD_TEARDOWN;
     }
-    /* A page takes 4 KiB and a candidate some hundred ticks: no product overflows. */
-    return f->candidates_lately > 0
-               ? less(open, known) * MIN(f->merges_lately, f->candidates_lately) /
-                     f->candidates_lately
-               : 0;
-}
-
-#define COPY(name, from, text) .name = f->from,
-#define SUM(name, from, text) out->name += g->from;
-#define COPY_CLASS(name, from, text) .name = f->by_class[c].from,
-#define SUM_CLASS(name, from, text) out->name += g->from[c];
-
-static void read_class(const struct fold *f, unsigned c, struct fold_class_counters *out)
-{
-    *out = (struct fold_class_counters){FOLD_CLASS_COUNTERS(COPY_CLASS, FOLD_NOTHING)};
-    for (const struct share_group *g = f->groups; g; g = g->fold_next) {
-        FOLD_CLASS_COUNTERS(FOLD_NOTHING, SUM_CLASS)
-    }
-}
-
-void fold_read(const struct fold *f, struct fold_counters *out)
-{
-    const struct frames *frames = f->frames;
-    uint64_t shared_maps = 0;
-
-    *out = (struct fold_counters){FOLD_COUNTERS(COPY, FOLD_NOTHING, FOLD_NOTHING, FOLD_NOTHING)};
-    for (const struct share_group *g = f->groups; g; g = g->fold_next) {
-        FOLD_COUNTERS(FOLD_NOTHING, SUM, FOLD_NOTHING, FOLD_NOTHING)
-        shared_maps += g->shared_maps;
-    }
-    out->pages_shared = frames->by_state[FRAME_SHARED] - frames->shared_gone - frames->shared_given;
-    out->pages_sharing = less(shared_maps, out->pages_shared);
-    out->cost_unshared_pages = estimate_unshared(f);
-    out->cost_scan_ticks = f->scan_ticks - f->merge_ticks;
-    for (unsigned c = 0; c < PAGE_CLASSES; c++) {
-        read_class(f, c, &out->by_class[c]);
+    if (anew || was.skip != to->skip || was.pagecache != to->pagecache || was.zero != to->zero) {
+        for (struct p2m *p = f->maps; p; p = p->fold_next) {
+            fold_scan_all(p); /* what was left alone so far may be wanted now */
+        }
     }
 }
