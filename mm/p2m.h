@@ -192,6 +192,7 @@ struct p2m {
     uint64_t demand_zero, cow_breaks, zero_breaks, takeovers; /* events since creation */
     uint64_t merges, zero_merges;                             /* likewise, by mm/fold */
     struct p2m *fold_next;                                    /* mm/fold's list of attached maps */
+    struct p2m *fold_same_slot;                               /* likewise, by the VM's number */
     uint32_t fold_due; /* mm/fold: in regions from this one on, all pages are yet to become due */
     bool fold_attached;
     /* Nothing of it is to be shared: disk blocks are copied to it instead of mapped, and what it

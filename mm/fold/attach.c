@@ -21,10 +21,10 @@ void fold_know(struct fold *f, struct share_group *g)
 
 struct p2m *fold_map_of(const struct fold *f, uint16_t vm)
 {
-    struct p2m *p = f->maps;
+    struct p2m *p = f->by_vm[vm % FOLD_VM_SLOTS];
 
     while (p && p->vm != vm) {
-        p = p->fold_next;
+        p = p->fold_same_slot;
     }
     return p;
 }
@@ -60,6 +60,8 @@ void fold_attach(struct fold *f, struct p2m *p)
     }
     *end = p;
     p->fold_next = NULL;
+    p->fold_same_slot = f->by_vm[p->vm % FOLD_VM_SLOTS];
+    f->by_vm[p->vm % FOLD_VM_SLOTS] = p;
     p->fold_attached = true;
     p->ticks = f->ticks;
     fold_scan_all(p);
@@ -79,6 +81,9 @@ void fold_detach(struct fold *f, struct p2m *p)
         at = &(*at)->fold_next;
     }
     *at = p->fold_next;
+    for (at = &f->by_vm[p->vm % FOLD_VM_SLOTS]; *at != p; at = &(*at)->fold_same_slot) {
+    }
+    *at = p->fold_same_slot;
     if (f->cursor == p) {
         fold_scan_to(f, p->fold_next);
     }

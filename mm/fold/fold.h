@@ -95,6 +95,9 @@ struct fold_alone {
     bool all; /* whatever the hash: the index is by content */
 };
 
+/* Where attached maps are found by their VM's number; a power of two. */
+#define FOLD_VM_SLOTS 64u
+
 struct cache;
 
 struct fold {
@@ -117,7 +120,8 @@ struct fold {
     unsigned n_roots;
     uint8_t root_shift;
 
-    struct p2m *maps; /* attached, in the order of attachment */
+    struct p2m *maps;                 /* attached, in the order of attachment, */
+    struct p2m *by_vm[FOLD_VM_SLOTS]; /* and by the VM's number, those of a slot in a list */
     struct share_group *groups;
     bool several_groups; /* there are more, whose guests may come later; set by their owner */
     enum fold_phase phase;
