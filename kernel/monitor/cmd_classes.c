@@ -9,7 +9,8 @@
 
 #define LINE 400u
 #define RUNS_A_LINE 16u
-#define PAGES_A_LINE 256u /* so that a line is a short step; longer runs go on in the next */
+#define PAGES_A_LINE 256u /* longer runs go on in the next */
+#define PAGES_A_STEP 16u
 
 static bool is_on(const struct vm *vm)
 {
@@ -38,35 +39,64 @@ static void print_vm(const struct vm *vm)
                    g->known ? g->info.release : "-");
 }
 
-/* As many runs as fit on a line, from gfn up to `end`; returns where the next line begins. */
-static uint64_t print_runs(struct guest_pages *g, uint64_t gfn, uint64_t end)
+/* The map of a VM, and the line that is being made: some of its pages in each step, as telling the
+ * class of one may take a walk through the guest's tables. */
+static struct {
+    struct vm *vm;
+    unsigned run; /* of its memory */
+    uint64_t gfn; /* the next, from the run's start on */
+    char line[LINE];
+    size_t n;        /* of the line; 0: not begun */
+    unsigned pages;  /* on the line, those of the last run included, */
+    unsigned runs;   /* and runs, without the last */
+    unsigned length; /* of the last run, */
+    enum page_class class;
+} map;
+
+static void begin_line(uint64_t gfn)
+{
+    map.n = format(map.line, sizeof(map.line), "map %llx:", (unsigned long long)gfn);
+    map.pages = map.runs = map.length = 0;
+}
+
+static void end_run(void)
 {
     static const char letters[PAGE_CLASSES] = {
         [PAGE_UNKNOWN] = 'u', [PAGE_FREE] = 'f',   [PAGE_KERNEL] = 'k',
         [PAGE_ANON] = 'a',    [PAGE_MAPPED] = 'm', [PAGE_CACHE] = 'c',
     };
-    char line[LINE];
-    size_t n = format(line, sizeof(line), "map %llx:", (unsigned long long)gfn);
 
-    end = MIN(end, gfn + PAGES_A_LINE);
-    for (unsigned i = 0; i < RUNS_A_LINE && gfn < end; i++) {
-        enum page_class c = guest_pages_class(g, GFN(gfn), false);
-        uint64_t first = gfn++;
-        while (gfn < end && guest_pages_class(g, GFN(gfn), false) == c) {
-            gfn++;
-        }
-        n += format(line + n, sizeof(line) - n, " %c%llu", letters[c],
-                    (unsigned long long)(gfn - first));
-    }
-    console_printf("%s\n", line);
-    return gfn;
+    map.n +=
+        format(map.line + map.n, sizeof(map.line) - map.n, " %c%u", letters[map.class], map.length);
+    map.runs++;
+    map.length = 0;
 }
 
-static struct {
-    struct vm *vm;
-    unsigned run; /* of its memory */
-    uint64_t gfn; /* the next, from the run's start on */
-} map;
+/* Takes one more page to the line. False: it is not on it, as all of its runs are there. */
+static bool add_page(gfn_t gfn)
+{
+    enum page_class c = guest_pages_class(&map.vm->classes.pages, gfn, false);
+
+    if (map.length > 0 && c != map.class) {
+        end_run();
+    }
+    if (map.runs == RUNS_A_LINE) {
+        return false;
+    }
+    map.class = c;
+    map.length++;
+    map.pages++;
+    return true;
+}
+
+static void end_line(void)
+{
+    if (map.length > 0) {
+        end_run();
+    }
+    console_printf("%s\n", map.line);
+    map.n = 0;
+}
 
 static bool map_job(void)
 {
@@ -81,8 +111,17 @@ static bool map_job(void)
         return false;
     }
     uint64_t first = p->runs[map.run].first.n, pages = p->runs[map.run].pages;
-    map.gfn = print_runs(&map.vm->classes.pages, first + map.gfn, first + pages) - first;
-    if (map.gfn >= pages) {
+    if (map.n == 0) {
+        begin_line(first + map.gfn);
+    }
+    for (unsigned i = 0; i < PAGES_A_STEP; i++) {
+        if (map.gfn == pages || map.pages == PAGES_A_LINE || !add_page(GFN(first + map.gfn))) {
+            end_line();
+            break;
+        }
+        map.gfn++;
+    }
+    if (map.gfn >= pages && map.n == 0) {
         map.run++;
         map.gfn = 0;
     }
@@ -114,6 +153,7 @@ void monitor_classes(void *ctx, unsigned argc, char *const *argv)
         map.vm = vm;
         map.run = 0;
         map.gfn = 0;
+        map.n = 0;
         monitor_job(map_job);
     } else {
         only = vm;

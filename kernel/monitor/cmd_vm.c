@@ -126,20 +126,23 @@ static bool press_power(struct vm *vm)
     return true;
 }
 
-static void shutdown_all(void)
-{
-    unsigned n = 0;
+static unsigned pressed; /* power buttons, by `shutdown all` */
 
-    for (unsigned i = 0; i < n_vms; i++) {
-        if (press_power(vms[i])) {
-            n++;
-        } else if (vms[i]->state != VM_OFF) {
-            say_state(vms[i], E_INVAL);
+/* The n-th VM's part of `shutdown all`. */
+static bool shutdown_line(unsigned n)
+{
+    if (n == n_vms) {
+        if (pressed == 0) {
+            console_printf("no VM is running\n");
         }
+        return false;
     }
-    if (n == 0) {
-        console_printf("no VM is running\n");
+    if (press_power(vms[n])) {
+        pressed++;
+    } else if (vms[n]->state != VM_OFF) {
+        say_state(vms[n], E_INVAL);
     }
+    return true;
 }
 
 void monitor_shutdown(void *ctx, unsigned argc, char *const *argv)
@@ -147,7 +150,8 @@ void monitor_shutdown(void *ctx, unsigned argc, char *const *argv)
     (void)ctx;
     (void)argc;
     if (strcmp(argv[1], "all") == 0) {
-        shutdown_all();
+        pressed = 0;
+        monitor_lines(shutdown_line);
         return;
     }
     struct vm *vm = find(argv[1]);
