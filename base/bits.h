@@ -30,6 +30,15 @@ static inline bool range_within(uint64_t start, uint64_t len, uint64_t limit)
     return start <= limit && len <= limit - start;
 }
 
+/* How many bits are set, in sums of 2, 4 and 8 bits. */
+static inline unsigned bits_count(uint64_t x)
+{
+    x -= x >> 1 & UINT64_C(0x5555555555555555);
+    x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
+    x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (unsigned)(x * UINT64_C(0x0101010101010101) >> 56);
+}
+
 static inline uint16_t load_le16(const void *p)
 {
     const uint8_t *b = p;

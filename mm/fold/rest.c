@@ -45,9 +45,7 @@ unsigned fold_rest_skipped(const struct p2m_notes *notes)
     unsigned n = 0;
 
     for (unsigned i = 0; i < P2M_REGION_WORDS; i++) {
-        for (uint64_t word = notes->skipped[i]; word; word &= word - 1) {
-            n++;
-        }
+        n += bits_count(notes->skipped[i]);
     }
     return n;
 }
