@@ -33,8 +33,8 @@
  * zeroes need none (cache_make_zero): mm/fold finds out, and in mode FOLD is offered each block
  * that has come (cache_next_new).
  *
- * Not here: I/O, waiting, and copying, which are drivers/block/cache. That reaches the entries by
- * the functions below alone. Locking: as the frame table.
+ * Not here: I/O, waiting, and copying, which are drivers/block/cache. What is outside mm/cache
+ * and mm/audit reaches the entries by the functions below. Locking: as the frame table.
  */
 #ifndef MM_CACHE_STORE_H
 #define MM_CACHE_STORE_H
@@ -334,6 +334,14 @@ static inline bool cache_is_dirty(const struct cache *c, uint32_t e)
 static inline bool cache_is_busy(const struct cache *c, uint32_t e)
 {
     return (c->entries[e].flags & CACHE_E_BUSY) != 0;
+}
+
+/* Whether the entry, which may be a FREE one, is VALID, has a frame, and is no newer than the disk.
+ */
+static inline bool cache_is_clean(const struct cache *c, uint32_t e)
+{
+    return (c->entries[e].flags & (CACHE_E_USED | CACHE_E_BUSY | CACHE_E_ZERO | CACHE_E_DIRTY)) ==
+           CACHE_E_USED;
 }
 
 /* Which block of its disk the entry is. */

@@ -59,9 +59,7 @@ static bool is_held_by_guests(struct fold *f, mfn_t mfn)
 /* Whether the entry's block is the cache's alone, and at rest. */
 static bool is_candidate(const struct fold *f, uint32_t e)
 {
-    const struct cache_entry *x = &f->cache->entries[e];
-
-    if (!(x->flags & CACHE_E_USED) || (x->flags & (CACHE_E_BUSY | CACHE_E_ZERO | CACHE_E_DIRTY))) {
+    if (!cache_is_clean(f->cache, e)) {
         return false;
     }
     const struct frame *fr = frame_of(f->frames, cache_frame(f->cache, e));
