@@ -8,19 +8,8 @@
 #define BAR0 0x10
 #define PORTS 0xc000u /* where BAR 0 goes if nobody has placed it: 256 ports a slot */
 
-/* struct virtio_pci_common_cfg. */
-#define C_DEVICE_SELECT 0x00
-#define C_DEVICE_FEATURE 0x04
-#define C_DRIVER_SELECT 0x08
-#define C_DRIVER_FEATURE 0x0c
-#define C_STATUS 0x14
-#define C_QUEUE_SELECT 0x16
-#define C_QUEUE_SIZE 0x18
-#define C_QUEUE_ENABLE 0x1c
-#define C_QUEUE_NOTIFY_OFF 0x1e
-#define C_QUEUE_DESC 0x20
-#define C_QUEUE_AVAIL 0x28
-#define C_QUEUE_USED 0x30
+#define NEGOTIATED                                                                                 \
+    (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 
 static struct virtio_rings rings[8];
 static struct virtio_request requests[8];
@@ -55,20 +44,20 @@ static bool read_capabilities(struct virtio_disk *d)
     unsigned at = pci_read(d->slot, 0x34) & 0xfc;
     for (unsigned n = 0; at && n < 48; n++) {
         uint32_t head = pci_read(d->slot, at);
-        if ((head & 0xff) == 9 && (pci_read(d->slot, at + 4) & 0xff) == 0) {
-            uint16_t port = (uint16_t)(base + pci_read(d->slot, at + 8));
+        if ((head & 0xff) == 9 && (pci_read(d->slot, at + VIRTIO_PCI_CAP_BAR) & 0xff) == 0) {
+            uint16_t port = (uint16_t)(base + pci_read(d->slot, at + VIRTIO_PCI_CAP_OFFSET));
             switch (head >> 24) {
-            case 1:
+            case VIRTIO_PCI_CAP_COMMON_CFG:
                 d->common = port;
                 break;
-            case 2:
+            case VIRTIO_PCI_CAP_NOTIFY_CFG:
                 d->notify = port;
-                d->notify_step = pci_read(d->slot, at + 16);
+                d->notify_step = pci_read(d->slot, at + VIRTIO_PCI_NOTIFY_CAP_MULT);
                 break;
-            case 3:
+            case VIRTIO_PCI_CAP_ISR_CFG:
                 d->isr = port;
                 break;
-            case 4:
+            case VIRTIO_PCI_CAP_DEVICE_CFG:
                 d->config = port;
                 break;
             default:
@@ -105,14 +94,14 @@ bool virtio_find(struct virtio_disk *d, unsigned n)
 
 uint8_t virtio_status(const struct virtio_disk *d)
 {
-    return inb(d->common + C_STATUS);
+    return inb(d->common + VIRTIO_PCI_COMMON_STATUS);
 }
 
 bool virtio_reset(struct virtio_disk *d)
 {
     uint64_t end = rdtsc() + kit_tsc_hz();
 
-    outb(d->common + C_STATUS, 0);
+    outb(d->common + VIRTIO_PCI_COMMON_STATUS, 0);
     while (virtio_status(d) != 0) {
         if (rdtsc() > end) {
             return false;
@@ -129,19 +118,20 @@ bool virtio_negotiate(struct virtio_disk *d, uint64_t features)
     if (!virtio_reset(d)) {
         return false;
     }
-    outb(d->common + C_STATUS, 1);
-    outb(d->common + C_STATUS, 3);
+    outb(d->common + VIRTIO_PCI_COMMON_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+    outb(d->common + VIRTIO_PCI_COMMON_STATUS,
+         VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
     for (unsigned i = 0; i < 2; i++) {
-        outl(d->common + C_DEVICE_SELECT, i);
-        offered |= (uint64_t)inl(d->common + C_DEVICE_FEATURE) << 32 * i;
+        outl(d->common + VIRTIO_PCI_COMMON_DFSELECT, i);
+        offered |= (uint64_t)inl(d->common + VIRTIO_PCI_COMMON_DF) << 32 * i;
     }
     d->features = offered & (features | VIRTIO_F_V1);
     for (unsigned i = 0; i < 2; i++) {
-        outl(d->common + C_DRIVER_SELECT, i);
-        outl(d->common + C_DRIVER_FEATURE, (uint32_t)(d->features >> 32 * i));
+        outl(d->common + VIRTIO_PCI_COMMON_GFSELECT, i);
+        outl(d->common + VIRTIO_PCI_COMMON_GF, (uint32_t)(d->features >> 32 * i));
     }
-    outb(d->common + C_STATUS, 0xb);
-    return virtio_status(d) == 0xb;
+    outb(d->common + VIRTIO_PCI_COMMON_STATUS, NEGOTIATED);
+    return virtio_status(d) == NEGOTIATED;
 }
 
 static void out64(uint16_t port, uint64_t v)
@@ -155,17 +145,17 @@ void virtio_set_queue(struct virtio_disk *d, uint16_t size, uint64_t desc, uint6
 {
     memset((void *)d->rings, 0, sizeof(*d->rings));
     d->seen = 0;
-    outw(d->common + C_QUEUE_SELECT, 0);
-    outw(d->common + C_QUEUE_SIZE, size);
-    out64(d->common + C_QUEUE_DESC, desc);
-    out64(d->common + C_QUEUE_AVAIL, avail);
-    out64(d->common + C_QUEUE_USED, used);
-    outw(d->common + C_QUEUE_ENABLE, 1);
+    outw(d->common + VIRTIO_PCI_COMMON_Q_SELECT, 0);
+    outw(d->common + VIRTIO_PCI_COMMON_Q_SIZE, size);
+    out64(d->common + VIRTIO_PCI_COMMON_Q_DESCLO, desc);
+    out64(d->common + VIRTIO_PCI_COMMON_Q_AVAILLO, avail);
+    out64(d->common + VIRTIO_PCI_COMMON_Q_USEDLO, used);
+    outw(d->common + VIRTIO_PCI_COMMON_Q_ENABLE, 1);
 }
 
 void virtio_ready(struct virtio_disk *d)
 {
-    outb(d->common + C_STATUS, 0xf);
+    outb(d->common + VIRTIO_PCI_COMMON_STATUS, NEGOTIATED | VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 bool virtio_start(struct virtio_disk *d, uint64_t features)
@@ -176,7 +166,7 @@ bool virtio_start(struct virtio_disk *d, uint64_t features)
     virtio_set_queue(d, VIRTIO_QUEUE, (uint64_t)d->rings->desc, (uint64_t)&d->rings->avail,
                      (uint64_t)&d->rings->used);
     virtio_ready(d);
-    return virtio_status(d) == 0xf;
+    return virtio_status(d) == (NEGOTIATED | VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 void virtio_offer(struct virtio_disk *d, uint16_t head)
@@ -188,8 +178,8 @@ void virtio_offer(struct virtio_disk *d, uint16_t head)
 
 void virtio_kick(const struct virtio_disk *d)
 {
-    outw(d->common + C_QUEUE_SELECT, 0);
-    uint16_t off = inw(d->common + C_QUEUE_NOTIFY_OFF);
+    outw(d->common + VIRTIO_PCI_COMMON_Q_SELECT, 0);
+    uint16_t off = inw(d->common + VIRTIO_PCI_COMMON_Q_NOFF);
     __asm__ volatile("mfence" ::: "memory");
     outw((uint16_t)(d->notify + off * d->notify_step), 0);
 }
@@ -199,7 +189,7 @@ int virtio_wait(struct virtio_disk *d)
     uint64_t end = rdtsc() + 2 * kit_tsc_hz();
 
     for (unsigned n = 0; d->rings->used.idx == d->seen; n++) {
-        if (n % 16 == 0 && (virtio_status(d) & VIRTIO_NEEDS_RESET)) {
+        if (n % 16 == 0 && (virtio_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET)) {
             return -1;
         }
         if (rdtsc() > end) {
@@ -215,19 +205,20 @@ int virtio_request(struct virtio_disk *d, uint32_t type, uint64_t sector, void *
                    uint32_t bytes)
 {
     volatile struct virtio_desc *desc = d->rings->desc;
-    bool to_memory = type == VIRTIO_BLK_READ || type == VIRTIO_BLK_ID;
+    bool to_memory = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
     unsigned n = 1;
 
     *d->request = (struct virtio_request){type, 0, sector};
     *d->status = 0xee;
-    desc[0] = (struct virtio_desc){(uint64_t)d->request, 16, VIRTIO_NEXT, 1};
+    desc[0] = (struct virtio_desc){(uint64_t)d->request, 16, VRING_DESC_F_NEXT, 1};
     if (bytes) {
-        desc[n] = (struct virtio_desc){(uint64_t)data, bytes,
-                                       (uint16_t)(VIRTIO_NEXT | (to_memory ? VIRTIO_WRITE : 0)),
-                                       (uint16_t)(n + 1)};
+        desc[n] = (struct virtio_desc){
+            (uint64_t)data, bytes,
+            (uint16_t)(VRING_DESC_F_NEXT | (to_memory ? VRING_DESC_F_WRITE : 0)),
+            (uint16_t)(n + 1)};
         n++;
     }
-    desc[n] = (struct virtio_desc){(uint64_t)d->status, 1, VIRTIO_WRITE, 0};
+    desc[n] = (struct virtio_desc){(uint64_t)d->status, 1, VRING_DESC_F_WRITE, 0};
     virtio_offer(d, 0);
     virtio_kick(d);
     int s = virtio_wait(d);

@@ -6,30 +6,23 @@
 #ifndef VIRTIO_H
 #define VIRTIO_H
 
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
+#include <linux/virtio_ring.h>
+
 #include "kit.h"
 
 #define VIRTIO_QUEUE 16u /* entries */
 
-#define VIRTIO_NEXT 1u
-#define VIRTIO_WRITE 2u
-#define VIRTIO_INDIRECT 4u
-
-#define VIRTIO_NEEDS_RESET 64u
-
-#define VIRTIO_BLK_READ 0u
-#define VIRTIO_BLK_WRITE 1u
-#define VIRTIO_BLK_FLUSH 4u
-#define VIRTIO_BLK_ID 8u
-#define VIRTIO_BLK_DISCARD 11u
-#define VIRTIO_BLK_ZEROES 13u
-
-#define VIRTIO_F_RO (1ul << 5)
-#define VIRTIO_F_FLUSH (1ul << 9) /* without it each write is on the disk when it is done */
-#define VIRTIO_F_DISCARD (1ul << 13)
-#define VIRTIO_F_ZEROES (1ul << 14)
-#define VIRTIO_F_INDIRECT (1ul << 28)
-#define VIRTIO_F_EVENT (1ul << 29)
-#define VIRTIO_F_V1 (1ul << 32)
+/* Features that tests ask for, as bits. */
+#define VIRTIO_F_RO (1ul << VIRTIO_BLK_F_RO)
+#define VIRTIO_F_FLUSH (1ul << VIRTIO_BLK_F_FLUSH) /* without it each write is on the disk */
+#define VIRTIO_F_DISCARD (1ul << VIRTIO_BLK_F_DISCARD)
+#define VIRTIO_F_ZEROES (1ul << VIRTIO_BLK_F_WRITE_ZEROES)
+#define VIRTIO_F_INDIRECT (1ul << VIRTIO_RING_F_INDIRECT_DESC)
+#define VIRTIO_F_EVENT (1ul << VIRTIO_RING_F_EVENT_IDX)
+#define VIRTIO_F_V1 (1ul << VIRTIO_F_VERSION_1)
 
 struct virtio_desc {
     uint64_t addr;

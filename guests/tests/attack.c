@@ -240,15 +240,15 @@ static void prepare(unsigned disk, unsigned k, uint32_t type, uint64_t sector, c
                     uint64_t bytes)
 {
     volatile struct virtio_desc *desc = disks[disk].rings->desc + k * CHAIN;
-    bool reads = type == VIRTIO_BLK_READ || type == VIRTIO_BLK_ID;
-    uint16_t head = (uint16_t)(k * CHAIN), to_memory = reads ? VIRTIO_WRITE : 0;
+    bool reads = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+    uint16_t head = (uint16_t)(k * CHAIN), to_memory = reads ? VRING_DESC_F_WRITE : 0;
 
     requests[disk][k] = (struct virtio_request){type, 0, sector};
-    desc[0] = (struct virtio_desc){(uint64_t)&requests[disk][k], 16, VIRTIO_NEXT,
+    desc[0] = (struct virtio_desc){(uint64_t)&requests[disk][k], 16, VRING_DESC_F_NEXT,
                                    (uint16_t)(head + (bytes ? 1 : 2))};
-    desc[1] = (struct virtio_desc){(uint64_t)data, (uint32_t)bytes, VIRTIO_NEXT | to_memory,
+    desc[1] = (struct virtio_desc){(uint64_t)data, (uint32_t)bytes, VRING_DESC_F_NEXT | to_memory,
                                    (uint16_t)(head + 2)};
-    desc[2] = (struct virtio_desc){(uint64_t)&statuses[disk][k], 1, VIRTIO_WRITE, 0};
+    desc[2] = (struct virtio_desc){(uint64_t)&statuses[disk][k], 1, VRING_DESC_F_WRITE, 0};
     virtio_offer(&disks[disk], head);
 }
 
@@ -272,9 +272,9 @@ static void keep_busy(uint32_t type, uint32_t other, uint64_t bytes)
                     n < 1 ? (uint16_t)(disks[d].seen + DEPTH) % DEPTH
                           : disks[d].rings->used.ring[disks[d].seen % VIRTIO_QUEUE].id / CHAIN;
                 uint32_t what = disks[d].seen & 1 ? other : type;
-                if (what == VIRTIO_BLK_DISCARD || what == VIRTIO_BLK_ZEROES) {
+                if (what == VIRTIO_BLK_T_DISCARD || what == VIRTIO_BLK_T_WRITE_ZEROES) {
                     prepare(d, k, what, 0, zones[d], bytes);
-                } else if (what == VIRTIO_BLK_FLUSH) {
+                } else if (what == VIRTIO_BLK_T_FLUSH) {
                     prepare(d, k, what, 0, NULL, 0);
                 } else {
                     at[d] = at[d] + bytes / 512 * 2 <= disks[d].sectors ? at[d] + bytes / 512 : 0;
@@ -294,43 +294,43 @@ static void keep_busy(uint32_t type, uint32_t other, uint64_t bytes)
 static void read_large(void)
 {
     find_disks();
-    keep_busy(VIRTIO_BLK_READ, VIRTIO_BLK_READ, CHUNK);
+    keep_busy(VIRTIO_BLK_T_IN, VIRTIO_BLK_T_IN, CHUNK);
 }
 
 static void read_small(void)
 {
     find_disks();
-    keep_busy(VIRTIO_BLK_READ, VIRTIO_BLK_READ, PAGE);
+    keep_busy(VIRTIO_BLK_T_IN, VIRTIO_BLK_T_IN, PAGE);
 }
 
 static void discard(void)
 {
     find_disks();
-    keep_busy(VIRTIO_BLK_DISCARD, VIRTIO_BLK_DISCARD, sizeof(zones[0]));
+    keep_busy(VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_DISCARD, sizeof(zones[0]));
 }
 
 static void zero(void)
 {
     find_disks();
-    keep_busy(VIRTIO_BLK_ZEROES, VIRTIO_BLK_ZEROES, sizeof(zones[0]));
+    keep_busy(VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_T_WRITE_ZEROES, sizeof(zones[0]));
 }
 
 static void write_flush(void)
 {
     find_disks();
-    keep_busy(VIRTIO_BLK_WRITE, VIRTIO_BLK_FLUSH, 16 * PAGE);
+    keep_busy(VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH, 16 * PAGE);
 }
 
 static void write_only(void)
 {
     find_disks();
-    keep_busy(VIRTIO_BLK_WRITE, VIRTIO_BLK_WRITE, 16 * PAGE);
+    keep_busy(VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_OUT, 16 * PAGE);
 }
 
 static void ask_ids(void)
 {
     find_disks();
-    keep_busy(VIRTIO_BLK_ID, VIRTIO_BLK_ID, 20);
+    keep_busy(VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_GET_ID, 20);
 }
 
 /* Notifies by string instructions, with large reads in the queue. */
@@ -342,7 +342,7 @@ static void string_kick(void)
     for (;;) {
         struct virtio_disk *d = &disks[0];
         for (unsigned k = 0; k < DEPTH; k++) {
-            prepare(0, k, VIRTIO_BLK_READ, 0, (void *)BUFFER, CHUNK);
+            prepare(0, k, VIRTIO_BLK_T_IN, 0, (void *)BUFFER, CHUNK);
         }
         const void *from = zeroes;
         uint64_t n = sizeof(zeroes) / 2;

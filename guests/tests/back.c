@@ -54,7 +54,7 @@ static void write_all(void)
         fill(p, 1);
     }
     for (uint64_t p = 0; p < pages; p += RUN) {
-        failed += virtio_request(&disk, VIRTIO_BLK_WRITE, SECTORS(p), page_at(p), RUN * PAGE) != 0;
+        failed += virtio_request(&disk, VIRTIO_BLK_T_OUT, SECTORS(p), page_at(p), RUN * PAGE) != 0;
     }
     tap_ok(failed == 0, "%lu pages are written: %u requests failed", pages, failed);
 }
@@ -65,7 +65,7 @@ static void look(uint64_t *room, uint64_t bad)
     unsigned wrong = 0, lost = 0;
 
     for (uint64_t p = 0; p < pages; p++) {
-        bool read = virtio_request(&disk, VIRTIO_BLK_READ, SECTORS(p), room, PAGE) == 0;
+        bool read = virtio_request(&disk, VIRTIO_BLK_T_IN, SECTORS(p), room, PAGE) == 0;
         if (read && p == bad && !is(room, p, 1)) {
             lost++;
             wrong += room[0] != 0 || room[511] != 0;

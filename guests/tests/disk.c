@@ -27,25 +27,25 @@ static void data(void)
         uint32_t n = sizes[i];
         fill(out, n, i + 1);
         memset(in, 0, n);
-        bool ok = request(VIRTIO_BLK_WRITE, at, out, n) == 0 &&
-                  request(VIRTIO_BLK_READ, at, in, n) == 0 && memcmp(in, out, n) == 0;
+        bool ok = request(VIRTIO_BLK_T_OUT, at, out, n) == 0 &&
+                  request(VIRTIO_BLK_T_IN, at, in, n) == 0 && memcmp(in, out, n) == 0;
         tap_ok(ok, "%u bytes at sector %lu", n, at);
         at += n / 512 + 1;
     }
-    tap_ok(request(VIRTIO_BLK_FLUSH, 0, NULL, 0) == 0, "flush");
+    tap_ok(request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0) == 0, "flush");
     fill(out, 8192, 9);
     memcpy(out + 8192 + 3, out, 4096);
     memset(in, 0, 16384);
-    bool ok = request(VIRTIO_BLK_WRITE, 200, out + 8192 + 3, 4096) == 0 &&
-              request(VIRTIO_BLK_READ, 200, in + 4093, 4096) == 0 &&
+    bool ok = request(VIRTIO_BLK_T_OUT, 200, out + 8192 + 3, 4096) == 0 &&
+              request(VIRTIO_BLK_T_IN, 200, in + 4093, 4096) == 0 &&
               memcmp(in + 4093, out, 4096) == 0 && in[4092] == 0 && in[4093 + 4096] == 0;
     tap_ok(ok, "buffers at odd addresses, over pages");
     fill(out, 512, 11);
-    ok = request(VIRTIO_BLK_WRITE, disk.sectors - 1, out, 512) == 0 &&
-         request(VIRTIO_BLK_READ, disk.sectors - 1, in, 512) == 0 && memcmp(in, out, 512) == 0;
+    ok = request(VIRTIO_BLK_T_OUT, disk.sectors - 1, out, 512) == 0 &&
+         request(VIRTIO_BLK_T_IN, disk.sectors - 1, in, 512) == 0 && memcmp(in, out, 512) == 0;
     tap_ok(ok, "the last sector, %lu", disk.sectors - 1);
     char id[21] = {0};
-    tap_ok(request(VIRTIO_BLK_ID, 0, id, 20) == 0 && id[0], "id: %s", id);
+    tap_ok(request(VIRTIO_BLK_T_GET_ID, 0, id, 20) == 0 && id[0], "id: %s", id);
 }
 
 /* A read of 3 sectors into buffers of 1, 510, 513 and 512 bytes, by plain and indirect descriptors.
@@ -59,22 +59,22 @@ static void scattered(bool indirect)
 
     fill(out, 1536, 20);
     memset(in, 0, 4096);
-    if (request(VIRTIO_BLK_WRITE, 60, out, 1536) != 0) {
+    if (request(VIRTIO_BLK_T_OUT, 60, out, 1536) != 0) {
         tap_ok(false, "scattered: write");
         return;
     }
-    *disk.request = (struct virtio_request){VIRTIO_BLK_READ, 0, 60};
+    *disk.request = (struct virtio_request){VIRTIO_BLK_T_IN, 0, 60};
     *disk.status = 0xee;
-    desc[0] = (struct virtio_desc){(uint64_t)disk.request, 16, VIRTIO_NEXT, 1};
+    desc[0] = (struct virtio_desc){(uint64_t)disk.request, 16, VRING_DESC_F_NEXT, 1};
     for (uint16_t i = 0; i < 4; i++) {
-        desc[i + 1] = (struct virtio_desc){(uint64_t)in + at, parts[i], VIRTIO_NEXT | VIRTIO_WRITE,
-                                           (uint16_t)(i + 2)};
+        desc[i + 1] = (struct virtio_desc){
+            (uint64_t)in + at, parts[i], VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, (uint16_t)(i + 2)};
         at += parts[i];
     }
-    desc[5] = (struct virtio_desc){(uint64_t)disk.status, 1, VIRTIO_WRITE, 0};
+    desc[5] = (struct virtio_desc){(uint64_t)disk.status, 1, VRING_DESC_F_WRITE, 0};
     if (indirect) {
         disk.rings->desc[0] =
-            (struct virtio_desc){(uint64_t)table, 6 * sizeof(table[0]), VIRTIO_INDIRECT, 0};
+            (struct virtio_desc){(uint64_t)table, 6 * sizeof(table[0]), VRING_DESC_F_INDIRECT, 0};
     }
     virtio_offer(&disk, 0);
     virtio_kick(&disk);
@@ -90,21 +90,22 @@ static void many(void)
     unsigned done = 0, good = 0;
 
     fill(out, 5 * 4096, 30);
-    if (request(VIRTIO_BLK_WRITE, 1000, out, 5 * 4096) != 0) {
+    if (request(VIRTIO_BLK_T_OUT, 1000, out, 5 * 4096) != 0) {
         tap_ok(false, "many: write");
         return;
     }
     memset(in, 0, 5 * 4096);
     for (uint16_t i = 0; i < 5; i++) {
-        requests[i] = (struct virtio_request){VIRTIO_BLK_READ, 0, 1000 + 8ul * i};
+        requests[i] = (struct virtio_request){VIRTIO_BLK_T_IN, 0, 1000 + 8ul * i};
         statuses[i] = 0xee;
         volatile struct virtio_desc *desc = disk.rings->desc + 3 * i;
         uint16_t first = (uint16_t)(3 * i);
-        desc[0] =
-            (struct virtio_desc){(uint64_t)&requests[i], 16, VIRTIO_NEXT, (uint16_t)(first + 1)};
-        desc[1] = (struct virtio_desc){(uint64_t)in + 4096ul * i, 4096, VIRTIO_NEXT | VIRTIO_WRITE,
-                                       (uint16_t)(first + 2)};
-        desc[2] = (struct virtio_desc){(uint64_t)&statuses[i], 1, VIRTIO_WRITE, 0};
+        desc[0] = (struct virtio_desc){(uint64_t)&requests[i], 16, VRING_DESC_F_NEXT,
+                                       (uint16_t)(first + 1)};
+        desc[1] =
+            (struct virtio_desc){(uint64_t)in + 4096ul * i, 4096,
+                                 VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, (uint16_t)(first + 2)};
+        desc[2] = (struct virtio_desc){(uint64_t)&statuses[i], 1, VRING_DESC_F_WRITE, 0};
         virtio_offer(&disk, first);
     }
     virtio_kick(&disk);
@@ -128,21 +129,22 @@ static void zones(void)
 
     if (disk.features & VIRTIO_F_ZEROES) {
         fill(out, 4096, 40);
-        (void)request(VIRTIO_BLK_WRITE, 0, out, 4096);
-        int s = request(VIRTIO_BLK_ZEROES, 0, &zone, sizeof(zone));
-        (void)request(VIRTIO_BLK_READ, 0, in, 4096);
+        (void)request(VIRTIO_BLK_T_OUT, 0, out, 4096);
+        int s = request(VIRTIO_BLK_T_WRITE_ZEROES, 0, &zone, sizeof(zone));
+        (void)request(VIRTIO_BLK_T_IN, 0, in, 4096);
         for (unsigned i = 3 * 512; i < 4096; i++) {
             zero &= in[i] == 0;
         }
         tap_ok(s == 0 && zero && memcmp(in, out, 3 * 512) == 0, "write-zeroes: status %d", s);
     } else {
-        tap_ok(request(VIRTIO_BLK_ZEROES, 0, &zone, sizeof(zone)) == 2,
+        tap_ok(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, &zone, sizeof(zone)) == 2,
                "write-zeroes is not offered");
     }
     if (disk.features & VIRTIO_F_DISCARD) {
-        tap_ok(request(VIRTIO_BLK_DISCARD, 0, &zone, sizeof(zone)) == 0, "discard");
+        tap_ok(request(VIRTIO_BLK_T_DISCARD, 0, &zone, sizeof(zone)) == 0, "discard");
     } else {
-        tap_ok(request(VIRTIO_BLK_DISCARD, 0, &zone, sizeof(zone)) == 2, "discard is not offered");
+        tap_ok(request(VIRTIO_BLK_T_DISCARD, 0, &zone, sizeof(zone)) == 2,
+               "discard is not offered");
     }
 }
 

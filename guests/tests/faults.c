@@ -36,7 +36,7 @@ static int request(uint32_t type, uint64_t sector, void *data, uint32_t bytes)
 static bool fails(uint64_t sector, uint32_t sectors, uint64_t version)
 {
     memset(in, 0xa5, sectors * SECTOR);
-    int s = request(VIRTIO_BLK_READ, sector, in, sectors * SECTOR);
+    int s = request(VIRTIO_BLK_T_IN, sector, in, sectors * SECTOR);
     fill(out, sector, sectors, version);
     if (s == 0 && memcmp(in, out, sectors * SECTOR) != 0) {
         tap_ok(false, "%u sectors at %lu are wrong", sectors, sector);
@@ -65,12 +65,12 @@ static void exactly(uint64_t bad, uint32_t n, const char *what)
 static bool write(uint64_t sector, uint32_t sectors, uint64_t version)
 {
     fill(out, sector, sectors, version);
-    return request(VIRTIO_BLK_WRITE, sector, out, sectors * SECTOR) == 0;
+    return request(VIRTIO_BLK_T_OUT, sector, out, sectors * SECTOR) == 0;
 }
 
 static bool flush(void)
 {
-    return request(VIRTIO_BLK_FLUSH, 0, NULL, 0) == 0;
+    return request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0) == 0;
 }
 
 static uint64_t ms_since(uint64_t tsc)

@@ -47,11 +47,11 @@ static unsigned read_all(void)
         for (unsigned i = 0; i < RUN; i++) {
             fill((uint64_t *)(BUFFER + i * PAGE), p + i);
         }
-        failed += ask(VIRTIO_BLK_WRITE, p, (void *)BUFFER);
+        failed += ask(VIRTIO_BLK_T_OUT, p, (void *)BUFFER);
     }
     print("hoard: the disk has it\n");
     for (uint64_t p = 0; p < pages; p += RUN) {
-        failed += ask(VIRTIO_BLK_READ, p, page_at(p));
+        failed += ask(VIRTIO_BLK_T_IN, p, page_at(p));
     }
     return failed;
 }
@@ -64,7 +64,7 @@ static unsigned write_all(void)
         for (unsigned i = 0; i < RUN; i++) {
             fill(page_at(p + i), p + i);
         }
-        failed += ask(VIRTIO_BLK_WRITE, p, page_at(p));
+        failed += ask(VIRTIO_BLK_T_OUT, p, page_at(p));
     }
     return failed;
 }

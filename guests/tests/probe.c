@@ -211,9 +211,9 @@ static void fill_disk(void)
 
     for (uint64_t b = 0; b < BLOCKS; b++) {
         fill(b, on_disk(b));
-        bad += !request(VIRTIO_BLK_WRITE, b, b);
+        bad += !request(VIRTIO_BLK_T_OUT, b, b);
     }
-    bad += virtio_request(&disk, VIRTIO_BLK_FLUSH, 0, NULL, 0) != 0;
+    bad += virtio_request(&disk, VIRTIO_BLK_T_FLUSH, 0, NULL, 0) != 0;
     tap_ok(bad == 0, "the disk is filled: %lu requests failed", bad);
 }
 
@@ -223,14 +223,14 @@ static void disk_victim(uint64_t stay, uint64_t reread)
     uint64_t bad = 0;
 
     for (uint64_t b = 0; b < BLOCKS; b++) {
-        bad += !request(VIRTIO_BLK_READ, b, b);
+        bad += !request(VIRTIO_BLK_T_IN, b, b);
     }
     for (uint64_t b = 0; b < BLOCKS; b++) {
         fill(b, 8000000 + b);
         fill(BLOCKS + b, b % 2 == 0 ? on_disk(b) : 9000000 + b);
     }
     for (uint64_t b = 0; reread && b < BLOCKS; b++) {
-        bad += !request(VIRTIO_BLK_READ, b, b);
+        bad += !request(VIRTIO_BLK_T_IN, b, b);
     }
     print("probe: the victim holds copies of %lu blocks\n", BLOCKS / 2);
     kit_sleep_ms(stay);
@@ -247,7 +247,7 @@ static void disk_attacker(uint64_t wait)
         struct series *s = b % 2 == 0 ? &read_there : &read_not;
         page(b)[0] = 1; /* a page of its own is there before, for all alike */
         uint64_t begin = now();
-        bad += !request(VIRTIO_BLK_READ, b, b);
+        bad += !request(VIRTIO_BLK_T_IN, b, b);
         s->cost[s->n++] = (uint32_t)(now() - begin);
     }
     for (uint64_t b = 0; b < BLOCKS; b++) {

@@ -37,26 +37,26 @@ static void timed(uint64_t us, uint64_t block_us, bool cached)
     uint64_t one = us + block_us, large = us + LARGE * block_us, sum = 0, least = one, again = 0;
 
     for (uint64_t i = 0; i < READS; i++) {
-        uint64_t t = took(VIRTIO_BLK_READ, i * STEP, 1);
+        uint64_t t = took(VIRTIO_BLK_T_IN, i * STEP, 1);
         least = t < least ? t : least;
         sum += t;
     }
     within("the shortest read", least, one, one);
     within("all reads", sum, READS * one, READS * (one + OWN_US));
     for (uint64_t i = 0; i < READS && cached; i++) {
-        again += took(VIRTIO_BLK_READ, i * STEP, 1);
+        again += took(VIRTIO_BLK_T_IN, i * STEP, 1);
     }
     within("once more, from the cache", again, 0, READS * CACHED_US);
-    within("a large read", took(VIRTIO_BLK_READ, READS * STEP, LARGE), large, large + 2 * OWN_US);
-    within("a large write", took(VIRTIO_BLK_WRITE, 0, LARGE), large, large + 2 * OWN_US);
-    within("a flush", took(VIRTIO_BLK_FLUSH, 0, 0), us, us + 2 * OWN_US);
+    within("a large read", took(VIRTIO_BLK_T_IN, READS * STEP, LARGE), large, large + 2 * OWN_US);
+    within("a large write", took(VIRTIO_BLK_T_OUT, 0, LARGE), large, large + 2 * OWN_US);
+    within("a flush", took(VIRTIO_BLK_T_FLUSH, 0, 0), us, us + 2 * OWN_US);
     tap_ok(failed == 0, "%lu requests failed", failed);
 }
 
 static void read_on(void)
 {
     for (uint64_t n = 0, at = 0; failed == 0; n++, at += STEP + BLOCK_SECTORS) {
-        (void)took(VIRTIO_BLK_READ, at % (disk.sectors - BLOCK_SECTORS), 1);
+        (void)took(VIRTIO_BLK_T_IN, at % (disk.sectors - BLOCK_SECTORS), 1);
         if (n == 0) {
             print("slow: reading\n");
         }

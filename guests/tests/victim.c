@@ -84,7 +84,7 @@ static void reads(uint64_t ticks, uint64_t most)
     for (end = rdtsc() + ticks; rdtsc() < end; n++) {
         seed = seed * 6364136223846793005ul + 1442695040888963407ul;
         uint64_t before = rdtsc(), sector = seed % (disk.sectors / 8) * 8;
-        if (virtio_request(&disk, VIRTIO_BLK_READ, sector, block, PAGE) != 0) {
+        if (virtio_request(&disk, VIRTIO_BLK_T_IN, sector, block, PAGE) != 0) {
             tap_ok(false, "read %lu fails", n);
             return;
         }

@@ -6,9 +6,9 @@
  */
 #include "virtio.h"
 
-#define NEXT VIRTIO_NEXT
-#define WRITE VIRTIO_WRITE
-#define INDIRECT VIRTIO_INDIRECT
+#define NEXT VRING_DESC_F_NEXT
+#define WRITE VRING_DESC_F_WRITE
+#define INDIRECT VRING_DESC_F_INDIRECT
 #define RESET (-1)
 #define OUTSIDE 0x80000000ul
 #define ALL (VIRTIO_F_INDIRECT | VIRTIO_F_EVENT)
@@ -25,7 +25,7 @@ static bool recovers(void)
     if (!virtio_start(&disk, ALL)) {
         return false;
     }
-    return virtio_request(&disk, VIRTIO_BLK_READ, 8, buffer, 4096) == 0 &&
+    return virtio_request(&disk, VIRTIO_BLK_T_IN, 8, buffer, 4096) == 0 &&
            memcmp(buffer, good, 4096) == 0 && buffer[4096] == 0x5a;
 }
 
@@ -360,7 +360,7 @@ static void noise(void)
     tap_ok(recovers(), "after 150 random rings");
     for (unsigned i = 0; i < 100; i++) { /* resets while it works */
         (void)virtio_start(&disk, 0);
-        *disk.request = (struct virtio_request){VIRTIO_BLK_READ, 0, 100 + 8 * i};
+        *disk.request = (struct virtio_request){VIRTIO_BLK_T_IN, 0, 100 + 8 * i};
         desc(0, HEADER);
         desc(1, (uint64_t)buffer, 8192, NEXT | WRITE, 2);
         desc(2, STATUS);
@@ -379,13 +379,13 @@ void guest_main(const uint8_t *boot_params)
     for (unsigned i = 0; i < sizeof(good); i++) {
         good[i] = (uint8_t)(i * 7 + i / 256);
     }
-    tap_ok(virtio_request(&disk, VIRTIO_BLK_WRITE, 8, good, sizeof(good)) == 0, "data for later");
+    tap_ok(virtio_request(&disk, VIRTIO_BLK_T_OUT, 8, good, sizeof(good)) == 0, "data for later");
     chains();
     addresses();
     requests();
     indirect();
     rings();
     noise();
-    tap_ok(virtio_request(&disk, VIRTIO_BLK_FLUSH, 0, NULL, 0) == 0 && recovers(),
+    tap_ok(virtio_request(&disk, VIRTIO_BLK_T_FLUSH, 0, NULL, 0) == 0 && recovers(),
            "in the end the data is there, and the disk flushes");
 }

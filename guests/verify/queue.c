@@ -58,9 +58,9 @@ unsigned queue_in_flight(void)
 static unsigned add(struct virtio_desc *table, unsigned n, const volatile void *p, uint32_t bytes,
                     bool to_memory)
 {
-    table[n] = (struct virtio_desc){(uint64_t)p, bytes,
-                                    (uint16_t)(VIRTIO_NEXT | (to_memory ? VIRTIO_WRITE : 0)),
-                                    (uint16_t)(n + 1)};
+    table[n] = (struct virtio_desc){
+        (uint64_t)p, bytes, (uint16_t)(VRING_DESC_F_NEXT | (to_memory ? VRING_DESC_F_WRITE : 0)),
+        (uint16_t)(n + 1)};
     return n + 1;
 }
 
@@ -84,11 +84,11 @@ static unsigned add_buffer(struct virtio_desc *table, unsigned n, const struct b
 
 void queue_offer(struct slot *s)
 {
-    static const uint32_t types[] = {[READ] = VIRTIO_BLK_READ,
-                                     [WRITE] = VIRTIO_BLK_WRITE,
-                                     [FLUSH] = VIRTIO_BLK_FLUSH,
-                                     [ZERO] = VIRTIO_BLK_ZEROES,
-                                     [DISCARD] = VIRTIO_BLK_DISCARD};
+    static const uint32_t types[] = {[READ] = VIRTIO_BLK_T_IN,
+                                     [WRITE] = VIRTIO_BLK_T_OUT,
+                                     [FLUSH] = VIRTIO_BLK_T_FLUSH,
+                                     [ZERO] = VIRTIO_BLK_T_WRITE_ZEROES,
+                                     [DISCARD] = VIRTIO_BLK_T_DISCARD};
     uint16_t i = (uint16_t)(s - slots);
     struct virtio_desc *table = memory[i].table;
 
@@ -105,9 +105,9 @@ void queue_offer(struct slot *s)
         n = add(table, n, &memory[i].zone, sizeof(memory[i].zone), false);
     }
     n = add(table, n, &memory[i].status, 1, true);
-    table[n - 1].flags = VIRTIO_WRITE;
-    disk.rings->desc[i] =
-        (struct virtio_desc){(uint64_t)table, n * (uint32_t)sizeof(table[0]), VIRTIO_INDIRECT, 0};
+    table[n - 1].flags = VRING_DESC_F_WRITE;
+    disk.rings->desc[i] = (struct virtio_desc){(uint64_t)table, n * (uint32_t)sizeof(table[0]),
+                                               VRING_DESC_F_INDIRECT, 0};
     s->busy = true;
     virtio_offer(&disk, i);
 }
@@ -123,7 +123,7 @@ struct slot *queue_poll(void)
 
     if (disk.rings->used.idx == disk.seen) {
         since = since == 0 ? rdtsc() : since;
-        if (virtio_status(&disk) & VIRTIO_NEEDS_RESET ||
+        if (virtio_status(&disk) & VIRTIO_CONFIG_S_NEEDS_RESET ||
             rdtsc() - since > PATIENCE_S * kit_tsc_hz()) {
             tap_ok(false, "the disk answers: status %x, %u in flight", virtio_status(&disk),
                    queue_in_flight());

@@ -2,6 +2,8 @@
 /* Loading Linux and ELF images into a guest: see loader.h. */
 #include "kernel/vm/loader.h"
 
+#include <elf.h>
+
 #include "base/bits.h"
 #include "base/format.h"
 #include "base/string.h"
@@ -47,7 +49,8 @@ static uint64_t low_ram_end(const struct p2m *p)
 
 static bool is_elf(const struct loader_input *in)
 {
-    return in->kernel_bytes >= 64 && load_le32(in->kernel) == 0x464c457f && in->kernel[4] == 2;
+    return in->kernel_bytes >= sizeof(Elf64_Ehdr) && memcmp(in->kernel, ELFMAG, SELFMAG) == 0 &&
+           in->kernel[EI_CLASS] == ELFCLASS64;
 }
 
 /* ---- the zero page ------------------------------------------------------------------------- */
@@ -194,21 +197,22 @@ static enum status plan_elf(struct loader_job *j, char *why, size_t why_size)
     const struct loader_input *in = &j->in;
     const uint8_t *k = in->kernel;
     uint64_t low_end = low_ram_end(j->p);
-    uint64_t phoff = load_le64(k + 32), copied = 0;
-    unsigned phentsize = load_le16(k + 54), phnum = load_le16(k + 56);
+    uint64_t copied = 0;
+    Elf64_Ehdr h;
 
-    if (load_le16(k + 18) != 62 || phentsize < 56 ||
-        !range_within(phoff, (uint64_t)phentsize * phnum, in->kernel_bytes)) {
+    memcpy(&h, k, sizeof(h)); /* the module may be aligned for no such struct */
+    if (h.e_machine != EM_X86_64 || h.e_phentsize < sizeof(Elf64_Phdr) ||
+        !range_within(h.e_phoff, (uint64_t)h.e_phentsize * h.e_phnum, in->kernel_bytes)) {
         FAIL(E_INVAL, "the kernel is an ELF file, but not a sound x86-64 executable");
     }
-    for (unsigned i = 0; i < phnum; i++) {
-        const uint8_t *ph = k + phoff + (uint64_t)i * phentsize;
-        uint64_t offset = load_le64(ph + 8), pa = load_le64(ph + 24);
-        uint64_t filesz = load_le64(ph + 32), memsz = load_le64(ph + 40);
-        if (load_le32(ph) != 1 || memsz == 0) { /* PT_LOAD */
+    for (unsigned i = 0; i < h.e_phnum; i++) {
+        Elf64_Phdr ph;
+        memcpy(&ph, k + h.e_phoff + (uint64_t)i * h.e_phentsize, sizeof(ph));
+        uint64_t pa = ph.p_paddr, filesz = ph.p_filesz, memsz = ph.p_memsz;
+        if (ph.p_type != PT_LOAD || memsz == 0) {
             continue;
         }
-        if (filesz > memsz || !range_within(offset, filesz, in->kernel_bytes)) {
+        if (filesz > memsz || !range_within(ph.p_offset, filesz, in->kernel_bytes)) {
             FAIL(E_INVAL, "segment %u of the kernel lies outside its file", i);
         }
         /* Thousands of headers that name the same bytes would be copied for minutes. */
@@ -225,7 +229,8 @@ static enum status plan_elf(struct loader_job *j, char *why, size_t why_size)
         }
         /* The rest of memsz is zero: memory that was never touched reads so. */
         if (filesz > 0) {
-            j->parts[j->n_parts++] = (struct image_part){.at = pa, .from = offset, .bytes = filesz};
+            j->parts[j->n_parts++] =
+                (struct image_part){.at = pa, .from = ph.p_offset, .bytes = filesz};
         }
         j->end = MAX(j->end, pa + memsz);
     }
@@ -233,7 +238,7 @@ static enum status plan_elf(struct loader_job *j, char *why, size_t why_size)
         FAIL(E_INVAL, "the kernel is an ELF file without anything to load");
     }
     j->entry.long_mode = true;
-    j->entry.rip = load_le64(k + 24);
+    j->entry.rip = h.e_entry;
     /* Some builds of vmlinux name their entry by its virtual address; only physical ones work. */
     if (j->entry.rip >= low_end) {
         FAIL(E_INVAL, "the kernel's entry point %#llx is not in the VM's memory",

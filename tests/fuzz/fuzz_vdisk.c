@@ -301,7 +301,7 @@ static void ask(struct vm *v, struct input *in, uint32_t type)
         put(v, AVAIL + 2, &idx, 2)) {
         v->idx = idx;
         v->asked = a;
-        bar_write(v, VIRTIO_PCI_NOTIFY, 2, 0);
+        bar_write(v, VIRTIO_PCI_NOTIFY_AT, 2, 0);
     }
 }
 

@@ -83,7 +83,7 @@ static void request(struct tvblk *r, struct input *in)
 static void start(struct tvblk *r, struct input *in)
 {
     if (r->d.n_busy == 0 && r->g.n_hoard == 0) {
-        uint64_t f = (uint64_t)(take(in, 1) & 3) << VIRTIO_F_INDIRECT_DESC |
+        uint64_t f = (uint64_t)(take(in, 1) & 3) << VIRTIO_RING_F_INDIRECT_DESC |
                      (take(in, 1) % 2 != 0 ? BIT(9) : 0) | BIT(13) | BIT(14);
 
         tvblk_start(r, f, (uint16_t)BIT32(2 + take(in, 1) % 7), RING);
@@ -181,7 +181,8 @@ static int one_input(const uint8_t *data, size_t size)
     uint32_t len;
 
     tvblk_init(r, RAM_PAGES + 4, RAM_PAGES, SECTORS, 3);
-    tvblk_start(r, BIT(VIRTIO_F_INDIRECT_DESC) | BIT(VIRTIO_F_EVENT_IDX) | BIT(9), 64, RING);
+    tvblk_start(r, BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(9), 64,
+                RING);
     while (in.n > 0) {
         one_step(r, &in);
     }

@@ -51,7 +51,7 @@ static void one_step(struct input *in, struct tguest *g, struct virtqueue *q)
             q->avail.base = GPA(take_address(in));
             q->used.base = GPA(take_address(in));
         }
-        virtqueue_enable(q, (uint64_t)take(in, 1) << VIRTIO_F_INDIRECT_DESC);
+        virtqueue_enable(q, (uint64_t)take(in, 1) << VIRTIO_RING_F_INDIRECT_DESC);
         break;
     case 2:
         virtqueue_push(q, (uint16_t)take(in, 2), take(in, 4));

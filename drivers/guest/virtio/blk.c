@@ -14,20 +14,8 @@
 /* Waiting requests that a reset drops in the exit that asks for it; the rest follows as work. */
 #define RESET_DROPS 2u
 
-/* struct virtio_blk_config (5.2.4), by offset. */
-#define CFG_CAPACITY 0
-#define CFG_SEG_MAX 12
-#define CFG_BLK_SIZE 20
-#define CFG_PHYSICAL_BLOCK_EXP 24
-#define CFG_ALIGNMENT_OFFSET 25
-#define CFG_MIN_IO_SIZE 26
-#define CFG_OPT_IO_SIZE 28
-#define CFG_NUM_QUEUES 34
-#define CFG_MAX_DISCARD_SECTORS 36
-#define CFG_MAX_DISCARD_SEG 40
-#define CFG_DISCARD_ALIGNMENT 44
-#define CFG_MAX_ZEROES_SECTORS 48
-#define CFG_MAX_ZEROES_SEG 52
+/* A field of the configuration (5.2.4), by its offset. */
+#define CFG(field) offsetof(struct virtio_blk_config, field)
 #define CFG_BYTES 60
 
 /* Sectors in the 4 KiB blocks that the cache and the guests' pages have. */
@@ -38,31 +26,32 @@ static void fill_config(struct virtio_blk *d)
     const struct blk_dev *disk = d->cfg.disk;
     uint8_t *c = d->pci.config;
 
-    store_le64(c + CFG_CAPACITY, disk->sectors);
-    store_le32(c + CFG_SEG_MAX, VIRTIO_BLK_SEG_MAX);
-    store_le32(c + CFG_BLK_SIZE, BLK_SECTOR);
+    store_le64(c + CFG(capacity), disk->sectors);
+    store_le32(c + CFG(seg_max), VIRTIO_BLK_SEG_MAX);
+    store_le32(c + CFG(blk_size), BLK_SECTOR);
     /* Suggests 4 KiB blocks, where they begin on the leaf disk. */
-    c[CFG_PHYSICAL_BLOCK_EXP] = 3;
-    c[CFG_ALIGNMENT_OFFSET] =
+    c[CFG(physical_block_exp)] = 3;
+    c[CFG(alignment_offset)] =
         (uint8_t)((SECTORS_PER_BLOCK - disk->start % SECTORS_PER_BLOCK) % SECTORS_PER_BLOCK);
-    store_le16(c + CFG_MIN_IO_SIZE, SECTORS_PER_BLOCK);
-    store_le32(c + CFG_OPT_IO_SIZE, 0);
-    store_le16(c + CFG_NUM_QUEUES, 1);
+    store_le16(c + CFG(min_io_size), SECTORS_PER_BLOCK);
+    store_le32(c + CFG(opt_io_size), 0);
+    store_le16(c + CFG(num_queues), 1);
     if (disk->can_discard && !disk->read_only) {
-        store_le32(c + CFG_MAX_DISCARD_SECTORS, VIRTIO_BLK_ZONE_SECTORS);
-        store_le32(c + CFG_MAX_DISCARD_SEG, VIRTIO_BLK_ZONES);
-        store_le32(c + CFG_DISCARD_ALIGNMENT, SECTORS_PER_BLOCK);
+        store_le32(c + CFG(max_discard_sectors), VIRTIO_BLK_ZONE_SECTORS);
+        store_le32(c + CFG(max_discard_seg), VIRTIO_BLK_ZONES);
+        store_le32(c + CFG(discard_sector_alignment), SECTORS_PER_BLOCK);
     }
     if (disk->can_zero && !disk->read_only) {
-        store_le32(c + CFG_MAX_ZEROES_SECTORS, VIRTIO_BLK_ZONE_SECTORS);
-        store_le32(c + CFG_MAX_ZEROES_SEG, VIRTIO_BLK_ZONES);
+        store_le32(c + CFG(max_write_zeroes_sectors), VIRTIO_BLK_ZONE_SECTORS);
+        store_le32(c + CFG(max_write_zeroes_seg), VIRTIO_BLK_ZONES);
     }
 }
 
 static uint64_t offered_features(const struct blk_dev *disk)
 {
-    uint64_t f = BIT(VIRTIO_F_INDIRECT_DESC) | BIT(VIRTIO_F_EVENT_IDX) | BIT(VIRTIO_BLK_F_SEG_MAX) |
-                 BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_TOPOLOGY);
+    uint64_t f = BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |
+                 BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_FLUSH) |
+                 BIT(VIRTIO_BLK_F_TOPOLOGY);
 
     if (disk->read_only) {
         return f | BIT(VIRTIO_BLK_F_RO);

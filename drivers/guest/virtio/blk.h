@@ -26,6 +26,8 @@
 #ifndef DRIVERS_GUEST_VIRTIO_BLK_H
 #define DRIVERS_GUEST_VIRTIO_BLK_H
 
+#include <linux/virtio_blk.h>
+
 #include "base/deadline.h"
 #include "base/status.h"
 #include "base/types.h"
@@ -41,7 +43,6 @@
 #define VIRTIO_BLK_PINS 1024  /* data pages pinned by one device, at most: 4 MiB in flight */
 #define VIRTIO_BLK_HELD 512   /* frames of the disk's, fetched and pinned until they are mapped */
 #define VIRTIO_BLK_ZONES 16   /* segments of one DISCARD or WRITE_ZEROES */
-#define VIRTIO_BLK_ID_BYTES 20
 
 struct virtio_blk;
 struct virtio_blk_slot;

@@ -10,27 +10,11 @@
 #ifndef DRIVERS_GUEST_VIRTIO_BLK_SLOT_H
 #define DRIVERS_GUEST_VIRTIO_BLK_SLOT_H
 
+#include <linux/virtio_blk.h>
+
 #include "drivers/guest/virtio/blk.h"
 
 /* Feature bits (virtio 1.2, 5.2.3), request types and status (5.2.6). */
-#define VIRTIO_BLK_F_SEG_MAX 2
-#define VIRTIO_BLK_F_RO 5
-#define VIRTIO_BLK_F_BLK_SIZE 6
-#define VIRTIO_BLK_F_FLUSH 9
-#define VIRTIO_BLK_F_TOPOLOGY 10
-#define VIRTIO_BLK_F_DISCARD 13
-#define VIRTIO_BLK_F_WRITE_ZEROES 14
-
-#define VIRTIO_BLK_T_IN 0u
-#define VIRTIO_BLK_T_OUT 1u
-#define VIRTIO_BLK_T_FLUSH 4u
-#define VIRTIO_BLK_T_GET_ID 8u
-#define VIRTIO_BLK_T_DISCARD 11u
-#define VIRTIO_BLK_T_WRITE_ZEROES 13u
-
-#define VIRTIO_BLK_S_OK 0u
-#define VIRTIO_BLK_S_IOERR 1u
-#define VIRTIO_BLK_S_UNSUPP 2u
 
 /* Sectors that one zone of a DISCARD or WRITE_ZEROES may have: 32 MiB, so that no request keeps a
  * disk busy for long. */

@@ -9,39 +9,14 @@
 #define VENDOR_RED_HAT 0x1af4 /* 4.1.2 */
 #define REVISION_MODERN 1
 
-/* struct virtio_pci_common_cfg (4.1.4.3), by offset. */
-#define COMMON_DEVICE_SELECT 0x00
-#define COMMON_DEVICE_FEATURE 0x04
-#define COMMON_DRIVER_SELECT 0x08
-#define COMMON_DRIVER_FEATURE 0x0c
-#define COMMON_CONFIG_VECTOR 0x10 /* with num_queues above it */
-#define COMMON_STATUS 0x14        /* with config_generation and queue_select above it */
-#define COMMON_QUEUE_SELECT 0x16
-#define COMMON_QUEUE_SIZE 0x18 /* with queue_msix_vector above it */
-#define COMMON_QUEUE_VECTOR 0x1a
-#define COMMON_QUEUE_ENABLE 0x1c /* with queue_notify_off above it */
-#define COMMON_QUEUE_DESC 0x20
-#define COMMON_QUEUE_AVAIL 0x28
-#define COMMON_QUEUE_USED 0x30
 #define COMMON_BYTES 0x38u
 
 /* struct virtio_pci_cap (4.1.4), by offset from the capability. */
-#define CAP_CFG_TYPE 3
-#define CAP_BAR 4
-#define CAP_OFFSET 8
-#define CAP_LENGTH 12
 #define CAP_BYTES 16u
 #define CAP_DATA 16 /* notify_off_multiplier, or pci_cfg_data */
 #define CAP_LONG_BYTES 20u
 
-#define TYPE_COMMON 1
-#define TYPE_NOTIFY 2
-#define TYPE_ISR 3
-#define TYPE_DEVICE 4
-#define TYPE_PCI 5
-
 #define ISR_QUEUE 1u
-#define ISR_CONFIG 2u
 
 static struct virtqueue *selected(const struct virtio_pci *v)
 {
@@ -63,17 +38,17 @@ void virtio_pci_used(struct virtio_pci *v, unsigned queue)
 
 void virtio_pci_break(struct virtio_pci *v, const char *why)
 {
-    if (v->resetting || (v->status & VIRTIO_STATUS_NEEDS_RESET) != 0) {
+    if (v->resetting || (v->status & VIRTIO_CONFIG_S_NEEDS_RESET) != 0) {
         return;
     }
     if (!v->complained) {
         v->complained = true;
         log_warn("%s: the guest broke its virtio device: %s", v->name, why);
     }
-    v->status |= VIRTIO_STATUS_NEEDS_RESET;
+    v->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     /* 2.1.2: only a driver that was told of the device being ready expects to hear of this. */
-    if ((v->status & VIRTIO_STATUS_DRIVER_OK) != 0) {
-        interrupt(v, v->config_vector, ISR_CONFIG);
+    if ((v->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0) {
+        interrupt(v, v->config_vector, VIRTIO_PCI_ISR_CONFIG);
     }
 }
 
@@ -114,15 +89,15 @@ static void write_status(struct virtio_pci *v, uint8_t value)
         return;
     }
     /* Bits are only ever added (2.1.1), NEEDS_RESET by the device alone. */
-    v->status |= (uint8_t)(value & (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
-                                    VIRTIO_STATUS_FAILED));
-    if ((set & VIRTIO_STATUS_FEATURES_OK) != 0 && (v->wanted & ~v->offered) == 0 &&
+    v->status |= (uint8_t)(value & (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+                                    VIRTIO_CONFIG_S_FAILED));
+    if ((set & VIRTIO_CONFIG_S_FEATURES_OK) != 0 && (v->wanted & ~v->offered) == 0 &&
         (v->wanted & BIT(VIRTIO_F_VERSION_1)) != 0) {
         v->features = v->wanted;
-        v->status |= VIRTIO_STATUS_FEATURES_OK;
+        v->status |= VIRTIO_CONFIG_S_FEATURES_OK;
     }
-    if ((set & VIRTIO_STATUS_DRIVER_OK) != 0 && (v->status & VIRTIO_STATUS_FEATURES_OK) != 0) {
-        v->status |= VIRTIO_STATUS_DRIVER_OK;
+    if ((set & VIRTIO_CONFIG_S_DRIVER_OK) != 0 && (v->status & VIRTIO_CONFIG_S_FEATURES_OK) != 0) {
+        v->status |= VIRTIO_CONFIG_S_DRIVER_OK;
         for (unsigned i = 0; i < v->n_queues; i++) {
             /* What was made available before now needs no kick. */
             if (v->queues[i].enabled && virtio_pci_live(v)) {
@@ -132,44 +107,45 @@ static void write_status(struct virtio_pci *v, uint8_t value)
     }
 }
 
-/* The aligned dword of the common configuration at `off`. */
+/* The aligned dword of the common configuration (4.1.4.3) at `off`: the fields that it has, the one
+ * that it is named by lowest. */
 static uint32_t common_read(const struct virtio_pci *v, unsigned off)
 {
     const struct virtqueue *q = selected(v);
 
     switch (off) {
-    case COMMON_DEVICE_SELECT:
+    case VIRTIO_PCI_COMMON_DFSELECT:
         return v->device_select;
-    case COMMON_DEVICE_FEATURE:
+    case VIRTIO_PCI_COMMON_DF:
         return v->device_select < 2 ? (uint32_t)(v->offered >> (32 * v->device_select)) : 0;
-    case COMMON_DRIVER_SELECT:
+    case VIRTIO_PCI_COMMON_GFSELECT:
         return v->driver_select;
-    case COMMON_DRIVER_FEATURE:
+    case VIRTIO_PCI_COMMON_GF:
         return v->driver_select < 2 ? (uint32_t)(v->wanted >> (32 * v->driver_select)) : 0;
-    case COMMON_CONFIG_VECTOR:
+    case VIRTIO_PCI_COMMON_MSIX:
         return v->config_vector | v->n_queues << 16;
-    case COMMON_STATUS:
+    case VIRTIO_PCI_COMMON_STATUS:
         return v->status | (uint32_t)v->generation << 8 | (uint32_t)v->queue_select << 16;
     default:
         break;
     }
     if (q == NULL) {
         /* queue_size 0 says that there is no such queue. */
-        return off == COMMON_QUEUE_SIZE ? VIRTIO_MSI_NO_VECTOR << 16 : 0;
+        return off == VIRTIO_PCI_COMMON_Q_SIZE ? (uint32_t)VIRTIO_MSI_NO_VECTOR << 16 : 0;
     }
     switch (off) {
-    case COMMON_QUEUE_SIZE:
+    case VIRTIO_PCI_COMMON_Q_SIZE:
         return q->size | (uint32_t)v->queue_vector[v->queue_select] << 16;
-    case COMMON_QUEUE_ENABLE:
+    case VIRTIO_PCI_COMMON_Q_ENABLE:
         return (q->enabled ? 1u : 0u) | (uint32_t)v->queue_select << 16;
-    case COMMON_QUEUE_DESC:
-    case COMMON_QUEUE_DESC + 4:
+    case VIRTIO_PCI_COMMON_Q_DESCLO:
+    case VIRTIO_PCI_COMMON_Q_DESCLO + 4:
         return (uint32_t)(q->desc.base.a >> (off & 4) * 8);
-    case COMMON_QUEUE_AVAIL:
-    case COMMON_QUEUE_AVAIL + 4:
+    case VIRTIO_PCI_COMMON_Q_AVAILLO:
+    case VIRTIO_PCI_COMMON_Q_AVAILLO + 4:
         return (uint32_t)(q->avail.base.a >> (off & 4) * 8);
-    case COMMON_QUEUE_USED:
-    case COMMON_QUEUE_USED + 4:
+    case VIRTIO_PCI_COMMON_Q_USEDLO:
+    case VIRTIO_PCI_COMMON_Q_USEDLO + 4:
         return (uint32_t)(q->used.base.a >> (off & 4) * 8);
     default:
         return 0;
@@ -193,14 +169,14 @@ static void set_wanted(struct virtio_pci *v, uint32_t value)
 {
     unsigned shift = 32 * v->driver_select;
 
-    if (v->driver_select < 2 && (v->status & VIRTIO_STATUS_FEATURES_OK) == 0) {
+    if (v->driver_select < 2 && (v->status & VIRTIO_CONFIG_S_FEATURES_OK) == 0) {
         v->wanted = (v->wanted & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
     }
 }
 
 static void enable_queue(struct virtio_pci *v, struct virtqueue *q)
 {
-    if ((v->status & VIRTIO_STATUS_FEATURES_OK) == 0) {
+    if ((v->status & VIRTIO_CONFIG_S_FEATURES_OK) == 0) {
         return;
     }
     virtqueue_enable(q, v->features);
@@ -217,25 +193,25 @@ static void queue_write(struct virtio_pci *v, unsigned off, unsigned size, uint3
     if (q == NULL) {
         return;
     }
-    if (off == COMMON_QUEUE_VECTOR && size == 2) {
+    if (off == VIRTIO_PCI_COMMON_Q_MSIX && size == 2) {
         v->queue_vector[v->queue_select] = checked_vector(v, value);
     } else if (q->enabled) {
         return;
-    } else if (off == COMMON_QUEUE_SIZE && size == 2) {
+    } else if (off == VIRTIO_PCI_COMMON_Q_SIZE && size == 2) {
         q->size = (uint16_t)value;
-    } else if (off == COMMON_QUEUE_ENABLE && size == 2) {
+    } else if (off == VIRTIO_PCI_COMMON_Q_ENABLE && size == 2) {
         if (value == 1) {
             enable_queue(v, q);
         }
     } else if (size == 4) {
         switch (off & ~4u) {
-        case COMMON_QUEUE_DESC:
+        case VIRTIO_PCI_COMMON_Q_DESCLO:
             set_half(&q->desc.base, off, value);
             break;
-        case COMMON_QUEUE_AVAIL:
+        case VIRTIO_PCI_COMMON_Q_AVAILLO:
             set_half(&q->avail.base, off, value);
             break;
-        case COMMON_QUEUE_USED:
+        case VIRTIO_PCI_COMMON_Q_USEDLO:
             set_half(&q->used.base, off, value);
             break;
         default:
@@ -251,17 +227,17 @@ static void common_write(struct virtio_pci *v, unsigned off, unsigned size, uint
     if (v->resetting) {
         return;
     }
-    if (size == 4 && off == COMMON_DEVICE_SELECT) {
+    if (size == 4 && off == VIRTIO_PCI_COMMON_DFSELECT) {
         v->device_select = value;
-    } else if (size == 4 && off == COMMON_DRIVER_SELECT) {
+    } else if (size == 4 && off == VIRTIO_PCI_COMMON_GFSELECT) {
         v->driver_select = value;
-    } else if (size == 4 && off == COMMON_DRIVER_FEATURE) {
+    } else if (size == 4 && off == VIRTIO_PCI_COMMON_GF) {
         set_wanted(v, value);
-    } else if (size == 2 && off == COMMON_CONFIG_VECTOR) {
+    } else if (size == 2 && off == VIRTIO_PCI_COMMON_MSIX) {
         v->config_vector = checked_vector(v, value);
-    } else if (size == 1 && off == COMMON_STATUS) {
+    } else if (size == 1 && off == VIRTIO_PCI_COMMON_STATUS) {
         write_status(v, (uint8_t)value);
-    } else if (size == 2 && off == COMMON_QUEUE_SELECT) {
+    } else if (size == 2 && off == VIRTIO_PCI_COMMON_Q_SELECT) {
         v->queue_select = (uint16_t)value;
     } else {
         queue_write(v, off, size, value);
@@ -286,14 +262,14 @@ static uint64_t bar_read(void *ctx, uint64_t addr, unsigned size)
     unsigned dword = off & ~3u;
     uint32_t value = 0;
 
-    if (off == VIRTIO_PCI_ISR) {
+    if (off == VIRTIO_PCI_ISR_AT) {
         return isr_read(v);
     }
     if (dword < COMMON_BYTES) {
         value = common_read(v, dword);
-    } else if (dword >= VIRTIO_PCI_DEVICE &&
-               range_within(dword - VIRTIO_PCI_DEVICE, 4, v->type->config_bytes)) {
-        value = load_le32(v->config + (dword - VIRTIO_PCI_DEVICE));
+    } else if (dword >= VIRTIO_PCI_DEVICE_AT &&
+               range_within(dword - VIRTIO_PCI_DEVICE_AT, 4, v->type->config_bytes)) {
+        value = load_le32(v->config + (dword - VIRTIO_PCI_DEVICE_AT));
     }
     value >>= (off & 3) * 8;
     return size >= 4 ? value : value & (BIT32(size * 8) - 1);
@@ -306,10 +282,10 @@ static void bar_write(void *ctx, uint64_t addr, unsigned size, uint64_t value)
 
     if (off < COMMON_BYTES) {
         common_write(v, off, size, (uint32_t)value);
-    } else if (off >= VIRTIO_PCI_NOTIFY &&
-               off < VIRTIO_PCI_NOTIFY + VIRTIO_PCI_NOTIFY_STEP * v->n_queues) {
+    } else if (off >= VIRTIO_PCI_NOTIFY_AT &&
+               off < VIRTIO_PCI_NOTIFY_AT + VIRTIO_PCI_NOTIFY_STEP * v->n_queues) {
         /* The place says which queue; so does the value, but a guest could disagree with itself. */
-        unsigned queue = (off - VIRTIO_PCI_NOTIFY) / VIRTIO_PCI_NOTIFY_STEP;
+        unsigned queue = (off - VIRTIO_PCI_NOTIFY_AT) / VIRTIO_PCI_NOTIFY_STEP;
 
         if (virtio_pci_live(v) && v->queues[queue].enabled) {
             v->type->notify(v->dev, queue);
@@ -325,11 +301,11 @@ static bool window(const struct virtio_pci *v, unsigned off, unsigned size, unsi
                    unsigned *len)
 {
     const uint8_t *cap = v->pci.config + v->cfg_cap;
-    uint32_t offset = load_le32(cap + CAP_OFFSET);
-    uint32_t length = load_le32(cap + CAP_LENGTH);
+    uint32_t offset = load_le32(cap + VIRTIO_PCI_CAP_OFFSET);
+    uint32_t length = load_le32(cap + VIRTIO_PCI_CAP_LENGTH);
     unsigned data = v->cfg_cap + CAP_DATA;
 
-    if (off >= data + 4 || off + size <= data || cap[CAP_BAR] != VIRTIO_PCI_BAR) {
+    if (off >= data + 4 || off + size <= data || cap[VIRTIO_PCI_CAP_BAR] != VIRTIO_PCI_BAR) {
         return false;
     }
     if ((length != 1 && length != 2 && length != 4) || (offset & (length - 1)) != 0 ||
@@ -378,10 +354,10 @@ static unsigned add_cap(struct virtio_pci *v, uint8_t cfg_type, uint32_t offset,
     enum status s;
 
     cap[2] = (uint8_t)bytes;
-    cap[CAP_CFG_TYPE] = cfg_type;
-    cap[CAP_BAR] = VIRTIO_PCI_BAR;
-    store_le32(cap + CAP_OFFSET, offset);
-    store_le32(cap + CAP_LENGTH, length);
+    cap[VIRTIO_PCI_CAP_CFG_TYPE] = cfg_type;
+    cap[VIRTIO_PCI_CAP_BAR] = VIRTIO_PCI_BAR;
+    store_le32(cap + VIRTIO_PCI_CAP_OFFSET, offset);
+    store_le32(cap + VIRTIO_PCI_CAP_LENGTH, length);
     if (extra != NULL) {
         store_le32(cap + CAP_DATA, *extra);
     }
@@ -417,12 +393,14 @@ void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_type *type, c
     ASSERT(s == OK);
     s = vpci_add_msix(&v->pci, VIRTIO_PCI_MSIX_BAR, n_queues + 1);
     ASSERT(s == OK);
-    add_cap(v, TYPE_COMMON, VIRTIO_PCI_COMMON, COMMON_BYTES, NULL);
-    add_cap(v, TYPE_ISR, VIRTIO_PCI_ISR, 1, NULL);
-    add_cap(v, TYPE_NOTIFY, VIRTIO_PCI_NOTIFY, VIRTIO_PCI_NOTIFY_STEP * n_queues, &step);
-    add_cap(v, TYPE_DEVICE, VIRTIO_PCI_DEVICE, type->config_bytes, NULL);
-    v->cfg_cap = add_cap(v, TYPE_PCI, 0, 0, &zero);
-    v->pci.write_mask[v->cfg_cap + CAP_BAR] = 0xff;
-    memset(v->pci.write_mask + v->cfg_cap + CAP_OFFSET, 0xff, CAP_LONG_BYTES - CAP_OFFSET);
+    add_cap(v, VIRTIO_PCI_CAP_COMMON_CFG, VIRTIO_PCI_COMMON_AT, COMMON_BYTES, NULL);
+    add_cap(v, VIRTIO_PCI_CAP_ISR_CFG, VIRTIO_PCI_ISR_AT, 1, NULL);
+    add_cap(v, VIRTIO_PCI_CAP_NOTIFY_CFG, VIRTIO_PCI_NOTIFY_AT, VIRTIO_PCI_NOTIFY_STEP * n_queues,
+            &step);
+    add_cap(v, VIRTIO_PCI_CAP_DEVICE_CFG, VIRTIO_PCI_DEVICE_AT, type->config_bytes, NULL);
+    v->cfg_cap = add_cap(v, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, &zero);
+    v->pci.write_mask[v->cfg_cap + VIRTIO_PCI_CAP_BAR] = 0xff;
+    memset(v->pci.write_mask + v->cfg_cap + VIRTIO_PCI_CAP_OFFSET, 0xff,
+           CAP_LONG_BYTES - VIRTIO_PCI_CAP_OFFSET);
     clear(v);
 }

@@ -16,6 +16,9 @@
 #ifndef DRIVERS_GUEST_VIRTIO_PCI_H
 #define DRIVERS_GUEST_VIRTIO_PCI_H
 
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
+
 #include "base/types.h"
 #include "drivers/guest/virtio/virtqueue.h"
 #include "drivers/guest/vpci.h"
@@ -24,24 +27,16 @@
 #define VIRTIO_PCI_CONFIG_BYTES 64 /* device-specific configuration, at most */
 
 /* device_status (2.1). */
-#define VIRTIO_STATUS_ACKNOWLEDGE 1u
-#define VIRTIO_STATUS_DRIVER 2u
-#define VIRTIO_STATUS_DRIVER_OK 4u
-#define VIRTIO_STATUS_FEATURES_OK 8u
-#define VIRTIO_STATUS_NEEDS_RESET 64u
-#define VIRTIO_STATUS_FAILED 128u
 
 /* Offsets in BAR 0; the drivers find them through the capabilities. */
 #define VIRTIO_PCI_BAR 0
 #define VIRTIO_PCI_MSIX_BAR 1
 #define VIRTIO_PCI_BAR_BYTES 256u
-#define VIRTIO_PCI_COMMON 0x00u
-#define VIRTIO_PCI_ISR 0x40u
-#define VIRTIO_PCI_NOTIFY 0x44u
-#define VIRTIO_PCI_DEVICE 0x80u
+#define VIRTIO_PCI_COMMON_AT 0x00u
+#define VIRTIO_PCI_ISR_AT 0x40u
+#define VIRTIO_PCI_NOTIFY_AT 0x44u
+#define VIRTIO_PCI_DEVICE_AT 0x80u
 #define VIRTIO_PCI_NOTIFY_STEP 4u /* notify_off_multiplier */
-
-#define VIRTIO_MSI_NO_VECTOR 0xffffu
 
 /* What a kind of device brings along. */
 struct virtio_pci_type {
@@ -97,8 +92,8 @@ void virtio_pci_reset_done(struct virtio_pci *v);
 /* Whether queues may be worked on: DRIVER_OK, and no reset wanted or under way. */
 static inline bool virtio_pci_live(const struct virtio_pci *v)
 {
-    return !v->resetting && (v->status & VIRTIO_STATUS_DRIVER_OK) != 0 &&
-           (v->status & (VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED)) == 0;
+    return !v->resetting && (v->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0 &&
+           (v->status & (VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED)) == 0;
 }
 
 static inline bool virtio_pci_resetting(const struct virtio_pci *v)

@@ -6,13 +6,6 @@
 #include "base/log.h"
 #include "base/string.h"
 
-/* Descriptor flags (2.7.5), ring flags (2.7.6, 2.7.8). */
-#define DESC_NEXT 1u
-#define DESC_WRITE 2u
-#define DESC_INDIRECT 4u
-#define AVAIL_NO_INTERRUPT 1u
-#define USED_NO_NOTIFY 1u
-
 #define DESC_BYTES 16u
 #define USED_ELEM_BYTES 8u
 
@@ -173,8 +166,8 @@ void virtqueue_enable(struct virtqueue *q, uint64_t features)
         return;
     }
     q->enabled = true;
-    q->event_idx = (features & BIT(VIRTIO_F_EVENT_IDX)) != 0;
-    q->indirect = (features & BIT(VIRTIO_F_INDIRECT_DESC)) != 0;
+    q->event_idx = (features & BIT(VIRTIO_RING_F_EVENT_IDX)) != 0;
+    q->indirect = (features & BIT(VIRTIO_RING_F_INDIRECT_DESC)) != 0;
     if (q->size == 0 || q->size > VIRTQUEUE_MAX || (q->size & (q->size - 1)) != 0) {
         virtqueue_break(q, "bad queue size");
     } else if (!area_fits(q->desc.base, desc_bytes(q), 16) ||
@@ -248,7 +241,7 @@ static const char *walk_add(struct walk *w, const struct desc *d)
     if (c->read_bytes + c->write_bytes + d->len > UINT32_MAX) {
         return "chain longer than 4 GiB"; /* 2.7.4.1 */
     }
-    if ((d->flags & DESC_WRITE) == 0) {
+    if ((d->flags & VRING_DESC_F_WRITE) == 0) {
         if (c->n_write != 0) {
             return "readable buffer after a writable one"; /* 2.7.4.2 */
         }
@@ -276,7 +269,7 @@ static enum status walk_indirect(struct virtqueue *q, struct walk *w, const stru
     if (!q->indirect) {
         return broken(q, "indirect descriptor without the feature");
     }
-    if ((head->flags & DESC_NEXT) != 0) {
+    if ((head->flags & VRING_DESC_F_NEXT) != 0) {
         return broken(q, "indirect descriptor with a successor");
     }
     if (head->len == 0 || head->len % DESC_BYTES != 0) {
@@ -296,7 +289,7 @@ static enum status walk_indirect(struct virtqueue *q, struct walk *w, const stru
         if (s != OK) {
             return broken(q, "indirect table outside of memory");
         }
-        if ((d.flags & DESC_INDIRECT) != 0) {
+        if ((d.flags & VRING_DESC_F_INDIRECT) != 0) {
             return broken(q, "nested indirect table");
         }
         if (w->steps++ >= w->max) {
@@ -306,7 +299,7 @@ static enum status walk_indirect(struct virtqueue *q, struct walk *w, const stru
         if (bad != NULL) {
             return broken(q, bad);
         }
-        if ((d.flags & DESC_NEXT) == 0) {
+        if ((d.flags & VRING_DESC_F_NEXT) == 0) {
             return OK;
         }
         i = d.next;
@@ -330,7 +323,7 @@ static enum status walk_chain(struct virtqueue *q, struct walk *w)
         memcpy(&d, area_at(&q->desc, i * DESC_BYTES), sizeof(d));
         /* The copy is what is checked and used: nothing below may look at the ring again. */
         __asm__ volatile("" ::: "memory");
-        if ((d.flags & DESC_INDIRECT) != 0) {
+        if ((d.flags & VRING_DESC_F_INDIRECT) != 0) {
             return walk_indirect(q, w, &d);
         }
         if (w->steps++ >= w->max) {
@@ -340,7 +333,7 @@ static enum status walk_chain(struct virtqueue *q, struct walk *w)
         if (bad != NULL) {
             return broken(q, bad);
         }
-        if ((d.flags & DESC_NEXT) == 0) {
+        if ((d.flags & VRING_DESC_F_NEXT) == 0) {
             return OK;
         }
         i = d.next;
@@ -404,7 +397,7 @@ bool virtqueue_should_signal(struct virtqueue *q)
      * wish. With a full barrier on both sides one of us sees the other's store (2.7.7.2). */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (!q->event_idx) {
-        return (load16(&q->avail, RING_FLAGS) & AVAIL_NO_INTERRUPT) == 0;
+        return (load16(&q->avail, RING_FLAGS) & VRING_AVAIL_F_NO_INTERRUPT) == 0;
     }
     event = load16(&q->avail, used_event_offset(q));
     /* Whether `event` lies in [before, next_used), modulo 2^16 (2.7.10). */
@@ -415,7 +408,7 @@ void virtqueue_stop_kicks(struct virtqueue *q)
 {
     /* With the event index, an index that does not move is already silence. */
     if (q->why == NULL && q->pinned && !q->event_idx) {
-        store16(&q->used, RING_FLAGS, USED_NO_NOTIFY);
+        store16(&q->used, RING_FLAGS, VRING_USED_F_NO_NOTIFY);
     }
 }
 

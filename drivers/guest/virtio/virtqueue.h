@@ -19,16 +19,14 @@
 #ifndef DRIVERS_GUEST_VIRTIO_VIRTQUEUE_H
 #define DRIVERS_GUEST_VIRTIO_VIRTQUEUE_H
 
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+
 #include "base/status.h"
 #include "base/types.h"
 #include "mm/p2m.h"
 
 #define VIRTQUEUE_MAX 256u /* largest queue size; a power of two */
-
-/* Feature bits that concern queues (virtio 1.2, section 6). */
-#define VIRTIO_F_INDIRECT_DESC 28
-#define VIRTIO_F_EVENT_IDX 29
-#define VIRTIO_F_VERSION_1 32
 
 /* A run of guest-physical bytes that one descriptor names; never wraps, never empty. */
 struct vq_buf {

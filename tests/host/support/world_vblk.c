@@ -132,8 +132,8 @@ void tvblk_start(struct tvblk *r, uint64_t features, uint16_t size, uint64_t bas
     features |= BIT(VIRTIO_F_VERSION_1);
     tvblk_out(r, 0x14, 1, 0);
     assert(tvblk_in(r, 0x14, 1) == 0);
-    tvblk_out(r, 0x14, 1, VIRTIO_STATUS_ACKNOWLEDGE);
-    tvblk_out(r, 0x14, 1, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+    tvblk_out(r, 0x14, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+    tvblk_out(r, 0x14, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
     for (unsigned i = 0; i < 2; i++) {
         tvblk_out(r, 0x08, 4, i);
         tvblk_out(r, 0x0c, 4, (uint32_t)(features >> (32 * i)));
@@ -154,7 +154,7 @@ void tvblk_start(struct tvblk *r, uint64_t features, uint16_t size, uint64_t bas
 
 void tvblk_kick(struct tvblk *r)
 {
-    tvblk_out(r, VIRTIO_PCI_NOTIFY, 2, 0);
+    tvblk_out(r, VIRTIO_PCI_NOTIFY_AT, 2, 0);
 }
 
 void tvblk_work(struct tvblk *r)

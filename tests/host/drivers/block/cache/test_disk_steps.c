@@ -176,7 +176,7 @@ static void set_up(struct rig *g, bool cache, enum cache_mode mode, bool back, b
     g->r->d.pci.offered |= BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
     tvblk_start(g->r,
                 BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_DISCARD) |
-                    BIT(VIRTIO_BLK_F_WRITE_ZEROES) | BIT(VIRTIO_F_INDIRECT_DESC),
+                    BIT(VIRTIO_BLK_F_WRITE_ZEROES) | BIT(VIRTIO_RING_F_INDIRECT_DESC),
                 256, RING);
 }
 

@@ -27,8 +27,8 @@
 #define F_DISCARD 13
 #define F_ZEROES 14
 #define FEATURES                                                                                   \
-    (BIT(VIRTIO_F_EVENT_IDX) | BIT(VIRTIO_F_INDIRECT_DESC) | BIT(F_FLUSH) | BIT(F_DISCARD) |       \
-     BIT(F_ZEROES))
+    (BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(F_FLUSH) |              \
+     BIT(F_DISCARD) | BIT(F_ZEROES))
 
 #define SECTORS 16384u
 #define RING 0x10000u
@@ -141,7 +141,7 @@ static void features_are_checked(void **state)
         tvblk_out(r, 0x14, 1, 0x0b);
         assert_int_equal(tvblk_in(r, 0x14, 1), cases[i].ok ? 0x0b : 0x03);
         tvblk_out(r, 0x14, 1, 0x0f);
-        assert_int_equal(tvblk_in(r, 0x14, 1) & VIRTIO_STATUS_DRIVER_OK, cases[i].ok ? 4 : 0);
+        assert_int_equal(tvblk_in(r, 0x14, 1) & VIRTIO_CONFIG_S_DRIVER_OK, cases[i].ok ? 4 : 0);
         rig_free(r);
     }
 }
@@ -205,9 +205,9 @@ static void intx_is_taken_back_by_the_isr(void **state)
     tvblk_start(r, FEATURES, 16, RING);
     assert_int_equal(ask(r, T_IN, 0, &d, 1), S_OK);
     assert_true(r->line);
-    assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR, 1), 1);
+    assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR_AT, 1), 1);
     assert_false(r->line);
-    assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR, 1), 0);
+    assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR_AT, 1), 0);
     rig_free(r);
 }
 
@@ -234,7 +234,7 @@ static void msix_replaces_intx(void **state)
     assert_int_equal(ask(r, T_IN, 0, &d, 1), S_OK);
     assert_int_equal(r->messages, 1);
     assert_int_equal(r->last_message, 0x41);
-    assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR, 1), 0);
+    assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR_AT, 1), 0);
     tdriver_offer(&r->t, 99);
     tvblk_kick(r); /* the queue breaks: configuration interrupt */
     assert_int_equal(r->messages, 2);
@@ -803,10 +803,10 @@ static void a_broken_queue_asks_for_a_reset(void **state)
 
             tdriver_add(&r->t, d, 2, 0);
         }
-        (void)tvblk_in(r, VIRTIO_PCI_ISR, 1);
+        (void)tvblk_in(r, VIRTIO_PCI_ISR_AT, 1);
         tvblk_kick(r);
         assert_int_equal(tvblk_in(r, 0x14, 1), 0x4f);
-        assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR, 1), 2);
+        assert_int_equal(tvblk_in(r, VIRTIO_PCI_ISR_AT, 1), 2);
         tdisk_complete(&r->disk, 0, OK);
         tvblk_work(r);
         assert_int_equal(tdriver_take(&r->t, &len), -1);

@@ -55,7 +55,7 @@ static void fold_rig_init(struct fold_rig *f)
     for (uint32_t i = 0; i < SECTORS * BLK_SECTOR; i++) {
         f->r->disk.data[i] = (uint8_t)((i * 2654435761u) >> 24);
     }
-    tvblk_start(f->r, BIT(VIRTIO_F_EVENT_IDX) | BIT(VIRTIO_BLK_F_FLUSH), 128, RING);
+    tvblk_start(f->r, BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_BLK_F_FLUSH), 128, RING);
 }
 
 static void fold_rig_fini(struct fold_rig *f)

@@ -134,7 +134,7 @@ static void run(bool event_idx, unsigned slots)
     srand(slots);
     s->event_idx = event_idx;
     tvblk_init(&s->r, RAM_PAGES + 200, RAM_PAGES, SECTORS, slots);
-    tvblk_start(&s->r, event_idx ? BIT(VIRTIO_F_EVENT_IDX) : 0, QUEUE, RING);
+    tvblk_start(&s->r, event_idx ? BIT(VIRTIO_RING_F_EVENT_IDX) : 0, QUEUE, RING);
     memset(s->head, 0xff, sizeof(s->head));
     for (unsigned round = 0; round < ROUNDS; round++) {
         submit_some(s);

@@ -15,7 +15,7 @@
 #define RING 0x10000u  /* where queues are laid out */
 #define TABLE 0x20000u /* indirect tables */
 #define DATA 0x40000u
-#define ALL (BIT(VIRTIO_F_EVENT_IDX) | BIT(VIRTIO_F_INDIRECT_DESC))
+#define ALL (BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC))
 
 struct rig {
     struct tguest g;
@@ -427,7 +427,7 @@ static void a_table_needs_the_feature(void **state)
     struct tdesc d = {DATA, 16, true};
 
     (void)state;
-    enable(r, BIT(VIRTIO_F_EVENT_IDX));
+    enable(r, BIT(VIRTIO_RING_F_EVENT_IDX));
     tdriver_add(&r->t, &d, 1, TABLE);
     assert_int_equal(pop(r), E_INVAL);
     assert_string_equal(r->q.why, "indirect descriptor without the feature");
