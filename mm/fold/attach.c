@@ -19,16 +19,6 @@ void fold_know(struct fold *f, struct share_group *g)
     }
 }
 
-struct p2m *fold_map_of(const struct fold *f, uint16_t vm)
-{
-    struct p2m *p = f->by_vm[vm % FOLD_VM_SLOTS];
-
-    while (p && p->vm != vm) {
-        p = p->fold_same_slot;
-    }
-    return p;
-}
-
 void fold_again(struct p2m *p, gfn_t gfn)
 {
     struct p2m_notes *notes = p2m_notes(p, gfn);

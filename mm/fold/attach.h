@@ -7,8 +7,17 @@
 
 /* The engine may find frames of the group from now on. */
 void fold_know(struct fold *f, struct share_group *g);
-/* The attached map of that VM, or NULL. */
-struct p2m *fold_map_of(const struct fold *f, uint16_t vm);
+/* The attached map of that VM, or NULL: up to three times for each page that is looked at. */
+static inline struct p2m *fold_map_of(const struct fold *f, uint16_t vm)
+{
+    struct p2m *p = f->by_vm[vm % FOLD_VM_SLOTS];
+
+    while (p && p->vm != vm) {
+        p = p->fold_same_slot;
+    }
+    return p;
+}
+
 /* The page is to be looked at in the next pass, though nobody writes it. */
 void fold_again(struct p2m *p, gfn_t gfn);
 
