@@ -140,7 +140,7 @@ $H/libfuzzsupport.a: $(SFOBJ)
 # What the clock of test_disk_steps.c counts.
 LIBS_test_disk_steps := $(foreach f,memcpy memmove memset chunkmap_get chunkmap_reserve chunkmap_set cache_find \
   cache_insert cache_write_frame cache_invalidate cache_next_dirty cache_written cache_publish \
-  p2m_get_read p2m_get_write p2m_put p2m_adopt p2m_freeze p2m_read p2m_write,-Wl,--wrap=$f)
+  p2m_get_read p2m_get_write p2m_put p2m_map_shared p2m_share_for_io p2m_read p2m_write,-Wl,--wrap=$f)
 LIBS_test_insn := -lZydis # a second opinion on every decoded instruction
 POLICY := $(sort $(wildcard tools/host/policy_*.c)) $(addprefix tools/host/,synth.c trace.c belady.c)
 POBJ := $(POLICY:%.c=$H/obj/%.o)

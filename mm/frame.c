@@ -124,7 +124,7 @@ void frames_get(struct frames *f, mfn_t mfn)
 
     ASSERT(fr->refs < FRAME_REFS_MAX);
     fr->refs++;
-    if (fr->state == FRAME_CACHE && (fr->flags & FRAME_F_CACHED) != 0) {
+    if (fr->state == FRAME_CACHE_ONLY && (fr->flags & FRAME_F_IN_CACHE) != 0) {
         state_move(f, fr, FRAME_SHARED);
         f->cache.mapped(f->cache.ctx, mfn, true);
     }
@@ -137,8 +137,8 @@ void frames_put(struct frames *f, mfn_t mfn)
     ASSERT(fr->refs > 0);
     fr->refs--;
     if (fr->refs > 0 || fr->state == FRAME_ZERO) {
-        if (fr->refs == 1 && fr->state == FRAME_SHARED && (fr->flags & FRAME_F_CACHED) != 0) {
-            state_move(f, fr, FRAME_CACHE);
+        if (fr->refs == 1 && fr->state == FRAME_SHARED && (fr->flags & FRAME_F_IN_CACHE) != 0) {
+            state_move(f, fr, FRAME_CACHE_ONLY);
             f->cache.mapped(f->cache.ctx, mfn, false);
         }
         return;
@@ -147,7 +147,7 @@ void frames_put(struct frames *f, mfn_t mfn)
     if (fr->pins == 0) {
         free_push(f, mfn);
     } else {
-        fr->flags &= (uint8_t)~FRAME_F_NEW;
+        fr->flags &= (uint8_t)~FRAME_F_UNSCANNED;
         f->shared_gone += fr->state == FRAME_SHARED;
     }
 }
@@ -191,9 +191,9 @@ void frames_set_state(struct frames *f, mfn_t mfn, enum frame_state state)
     struct frame *fr = frame_of(f, mfn);
 
     /* The free list is entered and left only by alloc, free, put and unpin. */
-    ASSERT(fr->state != FRAME_FREE && state != FRAME_FREE && !(fr->flags & FRAME_F_CACHED));
+    ASSERT(fr->state != FRAME_FREE && state != FRAME_FREE && !(fr->flags & FRAME_F_IN_CACHE));
     frames_leave_index(f, mfn);
-    fr->flags &= (uint8_t) ~(FRAME_F_NEW | FRAME_F_SUMMED);
+    fr->flags &= (uint8_t) ~(FRAME_F_UNSCANNED | FRAME_F_SUMMED);
     state_move(f, fr, state);
 }
 
@@ -202,7 +202,7 @@ const char *frame_state_name(enum frame_state s)
     static const char *const names[FRAME_STATES] = {
         [FRAME_RESERVED] = "reserved", [FRAME_FREE] = "free",     [FRAME_HYP] = "hypervisor",
         [FRAME_PRIVATE] = "private",   [FRAME_SHARED] = "shared", [FRAME_ZERO] = "zero",
-        [FRAME_CACHE] = "cache",
+        [FRAME_CACHE_ONLY] = "cache",
     };
 
     return (unsigned)s < FRAME_STATES ? names[s] : "invalid";

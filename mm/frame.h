@@ -19,7 +19,7 @@
  *     FREE -> HYP|PRIVATE|CACHE (frames_alloc), PRIVATE -> SHARED (mm/fold), SHARED -> PRIVATE (its
  *     last holder takes it over), any -> FREE (last frames_put, or frames_free for HYP)
  *
- * The cache may hold a SHARED frame too, as what one or more disk blocks contain: FRAME_F_CACHED
+ * The cache may hold a SHARED frame too, as what one or more disk blocks contain: FRAME_F_IN_CACHE
  * says so, and one of the references is the cache's. Such a frame goes from CACHE to SHARED with
  * the first guest that maps it, and back to CACHE with the last.
  *
@@ -46,21 +46,21 @@ enum frame_state {
     FRAME_PRIVATE,
     FRAME_SHARED,
     FRAME_ZERO,
-    FRAME_CACHE,
+    FRAME_CACHE_ONLY,
     FRAME_STATES
 };
 
 #define FRAME_NIL UINT32_MAX /* no frame, in the 32-bit links below */
 
 /* flags */
-#define FRAME_F_STABLE 0x01   /* linked into a stable index */
-#define FRAME_F_UNSTABLE 0x02 /* linked into an unstable index */
-#define FRAME_F_RED 0x04      /* colour of its tree node */
-#define FRAME_F_SUMMED 0x08   /* hash holds the sum of some earlier pass */
-#define FRAME_F_HASHED 0x10   /* indexed: in a tree ordered by hash, not by content */
-#define FRAME_F_LEFT_OUT 0x20 /* SHARED, and in no index: its hash is another frame's too */
-#define FRAME_F_CACHED 0x40   /* the cache holds one of the references */
-#define FRAME_F_NEW 0x80      /* a block that mm/fold has not looked at; in no index */
+#define FRAME_F_STABLE 0x01    /* linked into a stable index */
+#define FRAME_F_UNSTABLE 0x02  /* linked into an unstable index */
+#define FRAME_F_RED 0x04       /* colour of its tree node */
+#define FRAME_F_SUMMED 0x08    /* hash holds the sum of some earlier pass */
+#define FRAME_F_HASHED 0x10    /* indexed: in a tree ordered by hash, not by content */
+#define FRAME_F_LEFT_OUT 0x20  /* SHARED, and in no index: its hash is another frame's too */
+#define FRAME_F_IN_CACHE 0x40  /* the cache holds one of the references */
+#define FRAME_F_UNSCANNED 0x80 /* a block that mm/fold has not looked at; in no index */
 /* Whoever keeps the index is told before such a frame changes. */
 #define FRAME_F_INDEXED (FRAME_F_STABLE | FRAME_F_UNSTABLE | FRAME_F_LEFT_OUT)
 

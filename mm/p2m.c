@@ -8,7 +8,7 @@
 #include "mm/p2m_notes.h"
 
 enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
-                     struct share_group *group, uint16_t vm, const struct p2m_run *runs,
+                     struct share_group *group, uint16_t vm, const struct p2m_slot *runs,
                      unsigned n_runs, struct p2m_region *regions)
 {
     uint64_t end = 0, ram_pages = 0;
@@ -164,7 +164,7 @@ static bool take_from_cache(struct p2m *p, mfn_t mfn)
 {
     const struct frame *fr = frame_of(p->frames, mfn);
 
-    return (fr->flags & FRAME_F_CACHED) != 0 && fr->refs == 2 && fr->pins == 0 &&
+    return (fr->flags & FRAME_F_IN_CACHE) != 0 && fr->refs == 2 && fr->pins == 0 &&
            p->frames->cache.drop(p->frames->cache.ctx, mfn);
 }
 

@@ -113,7 +113,7 @@ struct p2m_log {
 
 /* The guest's RAM: up to this many runs of guest frames, ascending, not touching. */
 #define P2M_RUNS 4
-struct p2m_run {
+struct p2m_slot {
     gfn_t first;
     uint64_t pages;
 };
@@ -171,7 +171,7 @@ struct p2m {
     struct share_group *group;
     uint16_t vm; /* this VM's number, unique among live VMs */
     unsigned n_runs;
-    struct p2m_run runs[P2M_RUNS];
+    struct p2m_slot runs[P2M_RUNS];
     uint64_t ram_pages; /* sum over runs */
     struct p2m_region *regions;
     uint32_t n_regions;   /* the last RAM page's, and those below it */
@@ -202,14 +202,14 @@ struct p2m {
 };
 
 /* The number of regions that guest RAM of these runs spans. */
-uint32_t p2m_regions(const struct p2m_run *runs, unsigned n_runs);
+uint32_t p2m_regions(const struct p2m_slot *runs, unsigned n_runs);
 /*
  * `runs` is copied; `regions` is memory for p2m_regions() of them, for as long as p is used: all
  * zeroes, as it is again when all has been dropped. The map must be empty. E_INVAL for runs that
  * overlap or exceed 2^32 frames.
  */
 enum status p2m_init(struct p2m *p, const struct p2m_ops *ops, void *ctx, struct frames *frames,
-                     struct share_group *group, uint16_t vm, const struct p2m_run *runs,
+                     struct share_group *group, uint16_t vm, const struct p2m_slot *runs,
                      unsigned n_runs, struct p2m_region *regions) MUST_CHECK;
 /*
  * Drops every reference, and the notes, leaving an empty map. Slow for big guests; p2m_drop_some is
@@ -255,14 +255,14 @@ void p2m_put(struct p2m *p, mfn_t mfn);
 /*
  * Maps a disk block's frame (CACHE, SHARED, or the group's zero page) read-only at gfn in place of
  * whatever is there: a page is read from a disk without a copy. The caller has it pinned, and no
- * guest of another share group maps it (p2m_may_adopt). E_FAULT: not RAM. E_BUSY: a device is
+ * guest of another share group maps it (p2m_may_map_shared). E_FAULT: not RAM. E_BUSY: a device is
  * writing to the guest's own page there, or the frame's references are all used. E_NOMEM: no memory
  * for tables. Nothing has changed then.
  */
-enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn) MUST_CHECK;
+enum status p2m_map_shared(struct p2m *p, gfn_t gfn, mfn_t mfn) MUST_CHECK;
 /* Whether guests of share group `id` may map the CACHE or SHARED frame: only one group does at a
  * time, and none a FRAME_COMMON one, so that no group's write tells anything of another's pages. */
-bool p2m_may_adopt(const struct frame *fr, uint32_t id);
+bool p2m_may_map_shared(const struct frame *fr, uint32_t id);
 
 /*
  * The content of these pages is to stay as it is, for a device that reads them and has each pinned:
@@ -271,7 +271,7 @@ bool p2m_may_adopt(const struct frame *fr, uint32_t id);
  * another reference and gets a copy, or finds none and takes it over. Pages that are in a shared
  * frame cannot change anyway. One flush, if any.
  */
-void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n);
+void p2m_share_for_io(struct p2m *p, const gfn_t *gfns, unsigned n);
 
 /* Copies between a buffer and guest memory, across pages, through the same door. On an error part
  * of the bytes may have been copied. */

@@ -13,7 +13,7 @@ static inline enum frame_state p2m_state_of(const struct p2m *p, mfn_t mfn)
 /* Whether a guest's page maps the frame, and only one: what else holds it is the cache. */
 static inline bool p2m_is_sole(const struct frame *fr)
 {
-    return fr->state == FRAME_SHARED && fr->refs == 1 + ((fr->flags & FRAME_F_CACHED) != 0);
+    return fr->state == FRAME_SHARED && fr->refs == 1 + ((fr->flags & FRAME_F_IN_CACHE) != 0);
 }
 
 static inline void p2m_count_sole(struct p2m *p, gfn_t gfn, bool sole)

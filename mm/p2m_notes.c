@@ -13,9 +13,9 @@
 #include "base/page.h"
 #include "mm/promise.h"
 
-uint32_t p2m_regions(const struct p2m_run *runs, unsigned n_runs)
+uint32_t p2m_regions(const struct p2m_slot *runs, unsigned n_runs)
 {
-    const struct p2m_run *last = &runs[n_runs - 1];
+    const struct p2m_slot *last = &runs[n_runs - 1];
 
     return (uint32_t)((last->first.n + last->pages + P2M_REGION_PAGES - 1) / P2M_REGION_PAGES);
 }

@@ -6,9 +6,9 @@
 
 /* ---- disk blocks --------------------------------------------------------------------------- */
 
-bool p2m_may_adopt(const struct frame *fr, uint32_t id)
+bool p2m_may_map_shared(const struct frame *fr, uint32_t id)
 {
-    return fr->group == id || (fr->state == FRAME_CACHE && fr->group != FRAME_COMMON);
+    return fr->group == id || (fr->state == FRAME_CACHE_ONLY && fr->group != FRAME_COMMON);
 }
 
 /* The frame is the group's from now on; what another group's index knew of it is forgotten. */
@@ -16,7 +16,7 @@ static void enter_group(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
     struct frame *fr = frame_of(p->frames, mfn);
 
-    if (fr->state != FRAME_CACHE) {
+    if (fr->state != FRAME_CACHE_ONLY) {
         return;
     }
     if (fr->group != p->group->id) {
@@ -27,7 +27,7 @@ static void enter_group(struct p2m *p, gfn_t gfn, mfn_t mfn)
     p2m_set_owner(p, mfn, gfn);
 }
 
-enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
+enum status p2m_map_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
     const struct frame *fr = frame_of(p->frames, mfn);
     struct p2m_entry old;
@@ -46,7 +46,7 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
     }
     bool held = !hole && (p2m_state_of(p, old.mfn) == FRAME_PRIVATE ||
                           (p2m_page(p, gfn)->flags & GPAGE_F_SOLE) != 0);
-    enum status s = promise_begin(p, gfn, false, fr->state == FRAME_CACHE && !held);
+    enum status s = promise_begin(p, gfn, false, fr->state == FRAME_CACHE_ONLY && !held);
     if (s == OK) {
         s = p2m_region_make(p, gfn);
     }
@@ -58,7 +58,7 @@ enum status p2m_adopt(struct p2m *p, gfn_t gfn, mfn_t mfn)
         return s;
     }
     if (fr->state != FRAME_ZERO) {
-        ASSERT(fr->pins > 0 && p2m_may_adopt(fr, p->group->id));
+        ASSERT(fr->pins > 0 && p2m_may_map_shared(fr, p->group->id));
         enter_group(p, gfn, mfn);
     }
     frames_get(p->frames, mfn);
@@ -92,7 +92,7 @@ static void become_shared(struct p2m *p, gfn_t gfn, mfn_t mfn)
     p2m_count_gain(p, gfn, FRAME_SHARED);
 }
 
-void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
+void p2m_share_for_io(struct p2m *p, const gfn_t *gfns, unsigned n)
 {
     struct p2m_entry e;
     bool any = false;
@@ -115,8 +115,8 @@ void p2m_freeze(struct p2m *p, const gfn_t *gfns, unsigned n)
         become_shared(p, gfns[i], e.mfn);
         p2m_count_sole(p, gfns[i], true);
         fr->group = (uint16_t)p->group->id;
-        fr->flags |= FRAME_F_NEW;   /* mm/fold comes to it by this page, */
-        p2m_look_again(p, gfns[i]); /* which may have had its turn */
+        fr->flags |= FRAME_F_UNSCANNED; /* mm/fold comes to it by this page, */
+        p2m_look_again(p, gfns[i]);     /* which may have had its turn */
     }
 }
 
@@ -134,7 +134,7 @@ enum status p2m_merge(struct p2m *p, gfn_t gfn, mfn_t old, mfn_t into)
     bool zero = p2m_state_of(p, into) == FRAME_ZERO;
 
     if (!zero) {
-        ASSERT(p2m_may_adopt(frame_of(p->frames, into), p->group->id));
+        ASSERT(p2m_may_map_shared(frame_of(p->frames, into), p->group->id));
     }
     if (frame_of(p->frames, into)->refs == FRAME_REFS_MAX) {
         return E_BUSY;

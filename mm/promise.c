@@ -45,7 +45,7 @@ uint64_t promise_tables_max(const struct p2m *p)
 
 uint64_t promise_spare(const struct frames *f)
 {
-    uint64_t have = f->by_state[FRAME_FREE] + f->by_state[FRAME_CACHE];
+    uint64_t have = f->by_state[FRAME_FREE] + f->by_state[FRAME_CACHE_ONLY];
 
     return have > f->kept ? have - f->kept : 0;
 }

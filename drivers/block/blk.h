@@ -100,10 +100,10 @@ void blk_submit(struct blk_dev *d, struct blk_req *r);
 
 /*
  * Instead of copying: the CACHE frame that holds BLK_FRAME_SECTORS sectors from `sector` on, for a
- * guest of share group `group` to map read-only (p2m_adopt). It comes pinned; unpin it afterwards.
- * With `out` NULL nothing is looked up or given: OK if the device gives frames of that place at
- * all, else E_UNSUPPORTED. BLK_ZERO_FRAME instead of a frame: they are all zeroes, so the group's
- * zero page serves. Nothing is counted before the guest has it: blk_taken.
+ * guest of share group `group` to map read-only (p2m_map_shared). It comes pinned; unpin it
+ * afterwards. With `out` NULL nothing is looked up or given: OK if the device gives frames of that
+ * place at all, else E_UNSUPPORTED. BLK_ZERO_FRAME instead of a frame: they are all zeroes, so the
+ * group's zero page serves. Nothing is counted before the guest has it: blk_taken.
  *
  * E_NOTFOUND: not held now, but a BLK_FETCH of these sectors may bring it (a request without
  * segments, a hint: done with OK whatever came of it, and what it brought may be gone again by
@@ -117,9 +117,10 @@ void blk_taken(struct blk_dev *d, uint64_t sector, struct blk_account *account);
 
 /*
  * Whether a write of the BLK_FRAME_SECTORS sectors from `sector` on may keep the guest's frame as
- * the block's, if it is a whole one that cannot change: SHARED or a zero page, as p2m_freeze makes
- * it. Nothing in the request says so: the cache looks at the frame. So a device that hands requests
- * on hands on their segments as they are, and this question with the sector changed likewise.
+ * the block's, if it is a whole one that cannot change: SHARED or a zero page, as p2m_share_for_io
+ * makes it. Nothing in the request says so: the cache looks at the frame. So a device that hands
+ * requests on hands on their segments as they are, and this question with the sector changed
+ * likewise.
  */
 bool blk_keeps(struct blk_dev *d, uint64_t sector);
 #define BLK_ZERO_FRAME MFN(UINT64_MAX)

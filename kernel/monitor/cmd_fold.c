@@ -103,7 +103,7 @@ static uint64_t runs[FOLD_RUNS];
 
 static void count_runs(struct yield *y)
 {
-    fold_runs(&machine_fold, y, runs);
+    fold_sequences(&machine_fold, y, runs);
 }
 
 static bool run_line(unsigned k)

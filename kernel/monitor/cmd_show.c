@@ -119,7 +119,7 @@ static void print_state(enum frame_state s)
         [FRAME_PRIVATE] = "one guest page each",
         [FRAME_SHARED] = "folded",
         [FRAME_ZERO] = "zero pages, one a share group or one for all",
-        [FRAME_CACHE] = "the disk cache",
+        [FRAME_CACHE_ONLY] = "the disk cache",
     };
     const struct row r = {frame_state_name(s), machine_frames.by_state[s], 0, what[s]};
 

@@ -214,7 +214,7 @@ static void read_host(struct stats_host *h)
         .frames_private = f->by_state[FRAME_PRIVATE],
         .frames_shared = f->by_state[FRAME_SHARED],
         .frames_zero = f->by_state[FRAME_ZERO],
-        .frames_cache = f->by_state[FRAME_CACHE],
+        .frames_cache = f->by_state[FRAME_CACHE_ONLY],
         .frames_pinned = f->pinned,
         .frames_snapshot = aside_pool.used,
         .frames_kept = f->kept,

@@ -18,7 +18,7 @@ static uint64_t guest_cr3(void *ctx)
 
 void vms_init(const struct config *config)
 {
-    struct p2m_run runs[2];
+    struct p2m_slot runs[2];
     struct account **accounts;
     struct classes_client **clients;
     size_t n = MAX(config->n_vms, 1u);

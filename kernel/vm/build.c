@@ -8,13 +8,13 @@
 #include "kernel/vm/wait_memory.h"
 #include "mm/promise.h"
 
-unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2])
+unsigned vm_memory_runs(const struct config_vm *config, struct p2m_slot runs[2])
 {
     uint64_t pages = config->memory_bytes >> PAGE_SHIFT;
     uint64_t low = MIN(pages, LOADER_LOW_RAM_MAX >> PAGE_SHIFT);
 
-    runs[0] = (struct p2m_run){GFN(0), low};
-    runs[1] = (struct p2m_run){GFN(LOADER_HIGH_RAM >> PAGE_SHIFT), pages - low};
+    runs[0] = (struct p2m_slot){GFN(0), low};
+    runs[1] = (struct p2m_slot){GFN(LOADER_HIGH_RAM >> PAGE_SHIFT), pages - low};
     return pages > low ? 2 : 1;
 }
 
@@ -30,7 +30,7 @@ uint64_t vm_overhead_frames(const struct vm *vm)
 
 static enum status init_memory(struct vm *vm)
 {
-    struct p2m_run runs[2];
+    struct p2m_slot runs[2];
     unsigned n_runs = vm_memory_runs(vm->config, runs);
     struct promise promise = vm->p2m.promise; /* from its last life, if it is restarted */
     enum status s = p2m_init(&vm->p2m, hvm_space_ops(), vm->space, &machine_frames, vm->group,

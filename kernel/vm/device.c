@@ -23,7 +23,7 @@ void vm_device_wake(struct vm_device *d)
     vm->device_work = true;
     sched_work(&vm->sched);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        hvm_yield(vm->vcpus[i].hvm);
+        hvm_request_exit(vm->vcpus[i].hvm);
     }
 }
 

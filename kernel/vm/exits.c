@@ -171,7 +171,7 @@ static void after_access(struct vcpu *v)
 {
     sched_timers_changed();
     if (v->vm->device_work || v->vm->state != VM_RUN) {
-        hvm_yield(v->hvm);
+        hvm_request_exit(v->hvm);
     }
 }
 
@@ -308,10 +308,10 @@ void vm_exited(struct sched_vcpu *sv, enum hvm_exit why)
         log_warn("%s: triple fault; the VM is reset", vm->config->name);
         vm_stop(vm, true, "triple fault");
         break;
-    case HVM_EXIT_BROKEN:
-        log_error("%s: stopped: %s", vm->config->name, hvm_broken_reason(v->hvm));
+    case HVM_EXIT_CRASH:
+        log_error("%s: stopped: %s", vm->config->name, hvm_crash_reason(v->hvm));
         hvm_dump(v->hvm);
-        vm_stop(vm, false, hvm_broken_reason(v->hvm));
+        vm_stop(vm, false, hvm_crash_reason(v->hvm));
         break;
     }
 }

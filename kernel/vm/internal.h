@@ -15,7 +15,7 @@ static inline void vm_set_state(struct vm *vm, enum vm_state state)
 
 /* build.c: where a VM's memory lies: below the devices' hole, and what does not fit there above
  * 4 GiB. Returns how many runs there are. */
-unsigned vm_memory_runs(const struct config_vm *config, struct p2m_run runs[2]);
+unsigned vm_memory_runs(const struct config_vm *config, struct p2m_slot runs[2]);
 /* Makes what comes next, or goes on with it; done when vm->built is VM_WHOLE. E_NOMEM: call it
  * again when there are frames. Other failures have been logged, if there is more to say than their
  * name. */

@@ -17,7 +17,7 @@ static enum status map_frame(struct loader_job *j, gfn_t gfn, mfn_t mfn)
         return E_BUSY;
     }
     frames_pin(j->p->frames, mfn);
-    enum status s = p2m_adopt(j->p, gfn, mfn);
+    enum status s = p2m_map_shared(j->p, gfn, mfn);
     frames_unpin(j->p->frames, mfn);
     if (s == OK) {
         j->mapped++;

@@ -51,7 +51,7 @@ static void yield(void *ctx)
 {
     struct vm *vm = ctx;
 
-    hvm_yield(vm->vcpus[0].hvm);
+    hvm_request_exit(vm->vcpus[0].hvm);
 }
 
 static const struct console_port_ops port_ops = {

@@ -78,7 +78,7 @@ void vm_stop(struct vm *vm, bool restart, const char *why)
     format(vm->stop_reason, sizeof(vm->stop_reason), "%s", why);
     for (unsigned i = 0; vm->built >= VM_CPUS && i < vm->n_vcpus; i++) {
         sched_remove(&vm->vcpus[i].sched);
-        hvm_yield(vm->vcpus[i].hvm);
+        hvm_request_exit(vm->vcpus[i].hvm);
     }
     sched_work(&vm->sched);
     if (vm_has_memory(vm)) {

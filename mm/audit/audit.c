@@ -131,9 +131,9 @@ static bool refs_fit(const struct frame *fr)
     case FRAME_PRIVATE:
         return fr->refs == 1 || (fr->refs == 0 && fr->pins > 0);
     case FRAME_SHARED:
-        return fr->refs >= 1 + ((fr->flags & FRAME_F_CACHED) != 0) || fr->pins > 0;
-    case FRAME_CACHE:
-        return fr->refs == ((fr->flags & FRAME_F_CACHED) != 0) && (fr->refs || fr->pins);
+        return fr->refs >= 1 + ((fr->flags & FRAME_F_IN_CACHE) != 0) || fr->pins > 0;
+    case FRAME_CACHE_ONLY:
+        return fr->refs == ((fr->flags & FRAME_F_IN_CACHE) != 0) && (fr->refs || fr->pins);
     default:
         return true;
     }
@@ -142,7 +142,7 @@ static bool refs_fit(const struct frame *fr)
 static void check_frame(struct audit *a, mfn_t mfn)
 {
     const struct frame *fr = frame_of(a->frames, mfn);
-    unsigned flags = fr->flags & (INDEXED | FRAME_F_NEW);
+    unsigned flags = fr->flags & (INDEXED | FRAME_F_UNSCANNED);
 
     if (fr->refs != a->scratch[mfn.n]) {
         audit_fail(a, "frame %#llx (%s): counts %u references, found %u", ull(mfn.n), state_of(fr),
@@ -154,9 +154,9 @@ static void check_frame(struct audit *a, mfn_t mfn)
     }
     /* A SHARED frame is indexed while it has references, or known to be left out or new; a CACHE
      * one may be; only a PRIVATE one can be unstable. */
-    bool content = (fr->state == FRAME_SHARED || fr->state == FRAME_CACHE) && fr->refs > 0;
-    bool known = flags == FRAME_F_STABLE || flags == FRAME_F_LEFT_OUT || flags == FRAME_F_NEW;
-    bool fits = content ? known || (flags == 0 && fr->state == FRAME_CACHE)
+    bool content = (fr->state == FRAME_SHARED || fr->state == FRAME_CACHE_ONLY) && fr->refs > 0;
+    bool known = flags == FRAME_F_STABLE || flags == FRAME_F_LEFT_OUT || flags == FRAME_F_UNSCANNED;
+    bool fits = content ? known || (flags == 0 && fr->state == FRAME_CACHE_ONLY)
                         : flags == 0 || (flags == FRAME_F_UNSTABLE && fr->state == FRAME_PRIVATE &&
                                          fr->refs == 1);
     if (!fits) {

@@ -27,18 +27,18 @@ static uint64_t scramble(uint64_t x)
 /* Whether the entry's flags fit its frame's state: guests map it, or only the cache holds it. */
 static bool fits_frame(const struct cache_entry *x, const struct frame *f)
 {
-    if ((f->flags & FRAME_F_CACHED) == 0) {
+    if ((f->flags & FRAME_F_IN_CACHE) == 0) {
         return false;
     }
     return (x->flags & CACHE_E_MAPPED) != 0 ? f->state == FRAME_SHARED && f->refs >= 2
-                                            : f->state == FRAME_CACHE && f->refs == 1;
+                                            : f->state == FRAME_CACHE_ONLY && f->refs == 1;
 }
 
 /* Whether mm/fold knows no more of the frame than it may: nothing of what a device or the cache may
  * be writing to, and of what only the cache holds nothing but in mode FOLD. */
 static bool fits_index(const struct cache *c, const struct cache_entry *x, const struct frame *f)
 {
-    bool shown = (f->flags & (FRAME_F_INDEXED | FRAME_F_NEW)) != 0;
+    bool shown = (f->flags & (FRAME_F_INDEXED | FRAME_F_UNSCANNED)) != 0;
 
     return !shown ||
            ((x->flags & CACHE_E_BUSY) == 0 && (f->state == FRAME_SHARED || c->mode == CACHE_FOLD));
@@ -70,7 +70,7 @@ static bool fits_dirty(const struct cache_entry *x)
         return (x->flags & (CACHE_E_BUSY | CACHE_E_DOOMED)) != CACHE_E_DOOMED;
     }
     return (x->flags & CACHE_E_BUSY) == 0 && x->mask == CACHE_MASK_ALL &&
-           (x->wb & (CACHE_W_NEW | CACHE_W_OUT)) != 0;
+           (x->wb & (CACHE_W_DIRTY | CACHE_W_WRITEBACK)) != 0;
 }
 
 /* Every used entry is in a frame of the cache, or zero, and the counts add up. */
@@ -327,10 +327,10 @@ static enum status check_frames(const struct audit *a, const struct held *held)
     uint32_t newer = FRAME_NIL, length = 0;
 
     for (uint64_t i = 0; i < f->count && yield_go_on(a->yield); i++) {
-        if ((f->table[i].flags & FRAME_F_CACHED) != 0) {
+        if ((f->table[i].flags & FRAME_F_IN_CACHE) != 0) {
             n++;
             sum += scramble(i);
-            n_new += (f->table[i].flags & FRAME_F_NEW) != 0;
+            n_new += (f->table[i].flags & FRAME_F_UNSCANNED) != 0;
         }
     }
     if (n != held->n || sum != held->sum) {
@@ -339,7 +339,7 @@ static enum status check_frames(const struct audit *a, const struct held *held)
                      n == held->n ? ", but not in the same" : "");
     }
     for (uint32_t i = a->c->new_first; i != FRAME_NIL; newer = i, i = f->table[i].left) {
-        const unsigned both = FRAME_F_CACHED | FRAME_F_NEW;
+        const unsigned both = FRAME_F_IN_CACHE | FRAME_F_UNSCANNED;
         if (i >= f->count || (f->table[i].flags & both) != both || f->table[i].right != newer ||
             ++length > a->c->n_new || !yield_go_on(a->yield)) {
             return WRONG(a, "the queue of new frames is broken at frame %x", i);

@@ -192,7 +192,7 @@ void duplicates_count(struct duplicates *d)
     d->kept = d->duplicates = d->unknown = 0;
     enter_guests(&t);
     for (uint64_t n = 0; n < t.size && yield_go_on(d->yield); n++) {
-        if (at(&t, n)->state == FRAME_CACHE && at(&t, n)->refs > 0) {
+        if (at(&t, n)->state == FRAME_CACHE_ONLY && at(&t, n)->refs > 0) {
             d->kept++;
             if (at(&t, n)->pins == 0) {
                 look_at(&t, d, n);

@@ -45,8 +45,9 @@ static bool is_red(const struct walk *w, uint32_t n)
 static void check_node(struct walk *w, uint32_t n)
 {
     const struct frame *fr = at(w, n);
-    bool fits = w->flag == FRAME_F_STABLE ? fr->state == FRAME_SHARED || fr->state == FRAME_CACHE
-                                          : fr->state == FRAME_PRIVATE;
+    bool fits = w->flag == FRAME_F_STABLE
+                    ? fr->state == FRAME_SHARED || fr->state == FRAME_CACHE_ONLY
+                    : fr->state == FRAME_PRIVATE;
 
     w->nodes++;
     if (!(fr->flags & w->flag)) {

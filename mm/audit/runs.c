@@ -42,7 +42,7 @@ static void runs_of(const struct fold *f, const struct p2m *p, struct yield *y,
     end_run(&r, runs);
 }
 
-void fold_runs(const struct fold *f, struct yield *y, uint64_t runs[FOLD_RUNS])
+void fold_sequences(const struct fold *f, struct yield *y, uint64_t runs[FOLD_RUNS])
 {
     for (unsigned k = 0; k < FOLD_RUNS; k++) {
         runs[k] = 0;

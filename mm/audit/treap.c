@@ -71,7 +71,7 @@ static void check_node(struct walk *w, uint32_t n)
         audit_fail(w->a, "frame %#x: indexed, but says group %u", n, fr->group);
         return;
     }
-    if (stable ? fr->state != FRAME_SHARED && fr->state != FRAME_CACHE
+    if (stable ? fr->state != FRAME_SHARED && fr->state != FRAME_CACHE_ONLY
                : fr->state != FRAME_PRIVATE) {
         audit_fail(w->a, "frame %#x: indexed while %s", n,
                    frame_state_name((enum frame_state)fr->state));

@@ -118,10 +118,10 @@ static void become_dirty(struct cache *c, uint32_t e)
     struct cache_entry *x = &c->entries[e];
 
     if (cache_is_dirty(c, e)) {
-        x->wb |= CACHE_W_NEW;
+        x->wb |= CACHE_W_DIRTY;
         return;
     }
-    x->wb = CACHE_W_NEW;
+    x->wb = CACHE_W_DIRTY;
     cache_take_ahead(c, e);
     if (cache_is_busy(c, e)) {
         x->flags &= (uint8_t)~CACHE_E_BUSY;
@@ -139,7 +139,7 @@ void cache_dirty_leave(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
 
-    ASSERT(cache_is_dirty(c, e) && (x->wb & CACHE_W_OUT) == 0);
+    ASSERT(cache_is_dirty(c, e) && (x->wb & CACHE_W_WRITEBACK) == 0);
     tree_erase(c, e);
     x->flags &= (uint8_t)~CACHE_E_DIRTY;
     x->wb = 0;
@@ -161,7 +161,7 @@ bool cache_frame_is_dirty(const struct cache *c, mfn_t mfn)
 static enum status own_frame(struct cache *c, uint32_t e, bool keep, uint32_t group)
 {
     mfn_t mfn;
-    bool out = cache_is_dirty(c, e) && (c->entries[e].wb & CACHE_W_OUT) != 0;
+    bool out = cache_is_dirty(c, e) && (c->entries[e].wb & CACHE_W_WRITEBACK) != 0;
 
     if (cache_is_alone(c, e) && !out) {
         cache_share_hide(c, cache_frame(c, e));
@@ -253,8 +253,8 @@ void cache_write_out(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
 
-    ASSERT(cache_is_dirty(c, e) && (x->wb & (CACHE_W_NEW | CACHE_W_OUT)) == CACHE_W_NEW);
-    x->wb = (uint8_t)((x->wb & ~CACHE_W_NEW) | CACHE_W_OUT);
+    ASSERT(cache_is_dirty(c, e) && (x->wb & (CACHE_W_DIRTY | CACHE_W_WRITEBACK)) == CACHE_W_DIRTY);
+    x->wb = (uint8_t)((x->wb & ~CACHE_W_DIRTY) | CACHE_W_WRITEBACK);
 }
 
 /* The block is in a frame that mm/fold knows nothing of, where it had to stay while it was DIRTY.
@@ -272,12 +272,12 @@ bool cache_written(struct cache *c, uint32_t e, bool ok)
     struct cache_entry *x = &c->entries[e];
     bool first = (x->wb & CACHE_W_FIRST) != 0;
 
-    ASSERT(cache_is_dirty(c, e) && (x->wb & CACHE_W_OUT) != 0);
-    x->wb &= (uint8_t)~CACHE_W_OUT;
+    ASSERT(cache_is_dirty(c, e) && (x->wb & CACHE_W_WRITEBACK) != 0);
+    x->wb &= (uint8_t)~CACHE_W_WRITEBACK;
     if (!ok) {
-        x->wb |= CACHE_W_NEW;
+        x->wb |= CACHE_W_DIRTY;
     }
-    if ((x->wb & CACHE_W_NEW) != 0) {
+    if ((x->wb & CACHE_W_DIRTY) != 0) {
         return false;
     }
     cache_dirty_leave(c, e);

@@ -52,7 +52,7 @@ bool cache_share_exceeds(const struct cache *c, mfn_t mfn, unsigned n)
 
 static bool is_new(const struct cache *c, mfn_t mfn)
 {
-    return (frame_of(c->frames, mfn)->flags & FRAME_F_NEW) != 0;
+    return (frame_of(c->frames, mfn)->flags & FRAME_F_UNSCANNED) != 0;
 }
 
 void cache_seen(struct cache *c, mfn_t mfn)
@@ -62,8 +62,8 @@ void cache_seen(struct cache *c, mfn_t mfn)
     if (!is_new(c, mfn)) {
         return;
     }
-    fr->flags &= (uint8_t)~FRAME_F_NEW;
-    if ((fr->flags & FRAME_F_CACHED) == 0) {
+    fr->flags &= (uint8_t)~FRAME_F_UNSCANNED;
+    if ((fr->flags & FRAME_F_IN_CACHE) == 0) {
         return; /* it left the queue with the cache */
     }
     *(fr->right != FRAME_NIL ? &table[fr->right].left : &c->new_first) = fr->left;
@@ -75,12 +75,12 @@ void cache_renew(struct cache *c, mfn_t mfn)
 {
     struct frame *fr = frame_of(c->frames, mfn), *table = c->frames->table;
 
-    ASSERT((fr->flags & FRAME_F_CACHED) != 0 && (fr->flags & FRAME_F_INDEXED) == 0);
+    ASSERT((fr->flags & FRAME_F_IN_CACHE) != 0 && (fr->flags & FRAME_F_INDEXED) == 0);
     bool wanted = fr->state == FRAME_SHARED || (c->mode == CACHE_FOLD && fr->group != FRAME_COMMON);
     if (!wanted || is_new(c, mfn)) {
         return;
     }
-    fr->flags |= FRAME_F_NEW;
+    fr->flags |= FRAME_F_UNSCANNED;
     fr->left = FRAME_NIL;
     fr->right = c->new_last;
     *(c->new_last != FRAME_NIL ? &table[c->new_last].left : &c->new_first) = (uint32_t)mfn.n;
@@ -122,11 +122,11 @@ void cache_share_join(struct cache *c, uint32_t e, mfn_t mfn)
     c->entries[e].frame = (uint32_t)mfn.n;
     c->entries[e].frame_next = *bucket;
     *bucket = e;
-    if ((fr->flags & FRAME_F_CACHED) == 0) {
+    if ((fr->flags & FRAME_F_IN_CACHE) == 0) {
         bool renewed = is_new(c, mfn); /* guests', and in no queue */
 
         fr->refs++; /* not frames_get: no guest maps it by that */
-        fr->flags = (uint8_t)((fr->flags & ~FRAME_F_NEW) | FRAME_F_CACHED);
+        fr->flags = (uint8_t)((fr->flags & ~FRAME_F_UNSCANNED) | FRAME_F_IN_CACHE);
         if (renewed) {
             cache_renew(c, mfn);
         }
@@ -155,9 +155,9 @@ static void let_frame_go(struct cache *c, mfn_t mfn)
     bool renewed = is_new(c, mfn) && fr->state == FRAME_SHARED;
 
     cache_seen(c, mfn);
-    fr->flags &= (uint8_t)~FRAME_F_CACHED;
+    fr->flags &= (uint8_t)~FRAME_F_IN_CACHE;
     if (renewed) {
-        fr->flags |= FRAME_F_NEW; /* mm/fold comes to it by the guests' pages */
+        fr->flags |= FRAME_F_UNSCANNED; /* mm/fold comes to it by the guests' pages */
     }
     frames_put(c->frames, mfn);
 }
@@ -267,7 +267,7 @@ void cache_move(struct cache *c, mfn_t from, mfn_t to)
     const struct frame *source = frame_of(c->frames, from), *target = frame_of(c->frames, to);
     unsigned room = room_in(c, to);
 
-    ASSERT(from.n != to.n && (target->state == FRAME_SHARED || target->state == FRAME_CACHE));
+    ASSERT(from.n != to.n && (target->state == FRAME_SHARED || target->state == FRAME_CACHE_ONLY));
     for (uint32_t next, e = cache_share_first(c, from); e != CACHE_NIL; e = next) {
         ASSERT(!cache_is_busy(c, e));
         next = entry_in(c, (uint32_t)from.n, c->entries[e].frame_next);
@@ -278,7 +278,7 @@ void cache_move(struct cache *c, mfn_t from, mfn_t to)
             drop_entry(c, e);
         }
     }
-    if ((source->flags & FRAME_F_CACHED) != 0) {
+    if ((source->flags & FRAME_F_IN_CACHE) != 0) {
         c->starved = true; /* the sooner they are written out, the sooner the frame is free */
         cache_share_hide(c, from); /* `to` is what stands for the content */
         if (source->state == FRAME_SHARED) {

@@ -244,10 +244,10 @@ static bool make_entry_room(struct cache *c)
 
 static enum status take_frame(struct cache *c, mfn_t *out)
 {
-    enum status s = frames_alloc(c->frames, FRAME_CACHE, out);
+    enum status s = frames_alloc(c->frames, FRAME_CACHE_ONLY, out);
     if (s == OK) {
         frame_of(c->frames, *out)->group = FRAME_NO_GROUP;
-        frame_of(c->frames, *out)->flags |= FRAME_F_CACHED; /* the reference is the cache's */
+        frame_of(c->frames, *out)->flags |= FRAME_F_IN_CACHE; /* the reference is the cache's */
     }
     return s;
 }
@@ -348,7 +348,7 @@ void cache_publish(struct cache *c, uint32_t e, uint8_t mask)
     }
 }
 
-void cache_hold(struct cache *c, uint32_t e)
+void cache_lock(struct cache *c, uint32_t e)
 {
     struct cache_entry *x = &c->entries[e];
 

@@ -6,7 +6,7 @@
  * and then publishes or abandons it. A BUSY entry is found by lookups, but never evicted: a device
  * may be writing to its frame. A VALID entry is a clean copy of the sectors of its mask (one bit
  * for each of the block's eight) and may be evicted at any time, unless its frame is pinned. The
- * holder of a write makes it BUSY again while the disk reads from its frame (cache_hold).
+ * holder of a write makes it BUSY again while the disk reads from its frame (cache_lock).
  *
  * Replacement is S3-FIFO (Yang et al., SOSP 2023): new blocks enter a small queue, a tenth of all,
  * and those that were used there again go on to the main one when their time is over; the others
@@ -17,10 +17,10 @@
  * build/host/cache-bench compares it with others on traces of our own guests; README.md has the
  * figures. The queues are queue.c.
  *
- * A frame that only the cache holds is FRAME_CACHE, with one reference. In mode FOLD guests may map
- * the frame of a VALID entry too, read-only: it is FRAME_SHARED then. While any does, the block
- * costs nothing: it is in no queue, is not evicted, and does not count towards the bound; when the
- * last one lets go, it comes back to the queue that it was in. Its bytes are meanwhile the
+ * A frame that only the cache holds is FRAME_CACHE_ONLY, with one reference. In mode FOLD guests
+ * may map the frame of a VALID entry too, read-only: it is FRAME_SHARED then. While any does, the
+ * block costs nothing: it is in no queue, is not evicted, and does not count towards the bound;
+ * when the last one lets go, it comes back to the queue that it was in. Its bytes are meanwhile the
  * guests' memory: nobody may change them, only drop the entry, which leaves the frame to the
  * guests.
  *
@@ -74,8 +74,9 @@ enum cache_mode {
 
 /* wb, of DIRTY entries: one or both of NEW and OUT. The other bits, CACHE_W_MARKS, are for the
  * cache device, which writes the blocks out (cache_mark). */
-#define CACHE_W_NEW 0x01   /* its bytes have not been given to the disk */
-#define CACHE_W_OUT 0x02   /* they, or older ones in a frame that is pinned, are being written */
+#define CACHE_W_DIRTY 0x01 /* its bytes have not been given to the disk */
+#define CACHE_W_WRITEBACK                                                                          \
+    0x02                   /* they, or older ones in a frame that is pinned, are being written */
 #define CACHE_W_FIRST 0x04 /* it has never been in a queue */
 #define CACHE_W_MARKS 0xf8
 
@@ -147,7 +148,7 @@ struct cache {
     uint32_t free_head;
     uint32_t hand; /* where the search for an entry that is in no queue goes on */
     uint32_t new_first, new_last,
-        n_new;                      /* frames for mm/fold: FRAME_F_NEW, linked by left, right */
+        n_new; /* frames for mm/fold: FRAME_F_UNSCANNED, linked by left, right */
     struct cache_queue small, main; /* of the VALID entries */
     uint64_t *ghosts;               /* sets of fingerprints of evicted blocks, with their times */
     uint32_t ghost_mask;            /* number of sets, less one */
@@ -226,7 +227,7 @@ static inline void cache_set_vm(struct cache *c, uint32_t e, uint16_t vm)
 void cache_publish(struct cache *c, uint32_t e, uint8_t mask);
 /* VALID and the cache's alone -> BUSY: not in the queue and not evicted until published or removed.
  * The frame leaves mm/fold's index: its bytes may change now. */
-void cache_hold(struct cache *c, uint32_t e);
+void cache_lock(struct cache *c, uint32_t e);
 /* Drops an entry; the holder's duty for BUSY ones. What a DIRTY one holds is lost; it must not be
  * OUT. Counted as an invalidation. */
 void cache_remove(struct cache *c, uint32_t e);
@@ -267,8 +268,8 @@ uint32_t cache_next_dirty(const struct cache *c, uint32_t disk, uint64_t block);
 /* ---- for mm/fold: what blocks contain ------------------------------------------------------- */
 
 /*
- * Takes the oldest frame that holds a block and was not looked at yet: FRAME_CACHE, perhaps of no
- * share group, or, mapped by guests already, FRAME_SHARED. Its content stays as it is until it
+ * Takes the oldest frame that holds a block and was not looked at yet: FRAME_CACHE_ONLY, perhaps of
+ * no share group, or, mapped by guests already, FRAME_SHARED. Its content stays as it is until it
  * leaves the index, if it is entered there, or goes free. E_NOTFOUND: there is none now.
  */
 enum status cache_next_new(struct cache *c, mfn_t *out) MUST_CHECK;
@@ -318,7 +319,7 @@ bool cache_is_alone(const struct cache *c, uint32_t e);
 /* What counts towards the bound: the frames that only the cache holds. */
 static inline uint32_t cache_held(const struct cache *c)
 {
-    return (uint32_t)c->frames->by_state[FRAME_CACHE];
+    return (uint32_t)c->frames->by_state[FRAME_CACHE_ONLY];
 }
 
 static inline bool cache_is_zero(const struct cache *c, uint32_t e)
@@ -399,13 +400,13 @@ static inline bool cache_take_fresh(struct cache *c, uint32_t e)
 /* DIRTY: the disk was not given the bytes. */
 static inline bool cache_is_new(const struct cache *c, uint32_t e)
 {
-    return (c->entries[e].wb & CACHE_W_NEW) != 0;
+    return (c->entries[e].wb & CACHE_W_DIRTY) != 0;
 }
 
 /* DIRTY: they, or older ones, are being written. */
 static inline bool cache_is_out(const struct cache *c, uint32_t e)
 {
-    return (c->entries[e].wb & CACHE_W_OUT) != 0;
+    return (c->entries[e].wb & CACHE_W_WRITEBACK) != 0;
 }
 
 /* DIRTY: the marks of the cache device. An entry that becomes DIRTY has none. */

@@ -23,7 +23,7 @@ void fold_alone_note(void *ctx, mfn_t mfn)
     struct fold *f = ctx;
     const struct frame *fr = frame_of(f->frames, mfn);
 
-    if (fr->state == FRAME_CACHE && (fr->flags & FRAME_F_STABLE)) {
+    if (fr->state == FRAME_CACHE_ONLY && (fr->flags & FRAME_F_STABLE)) {
         note_alone(&f->alone[0], fr);
         note_alone(&f->alone[1], fr);
     }

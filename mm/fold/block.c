@@ -25,7 +25,7 @@ static const void *bytes(const struct fold *f, mfn_t mfn)
 
 static bool is_cached(const struct fold *f, mfn_t mfn)
 {
-    return frame_of(f->frames, mfn)->flags & FRAME_F_CACHED;
+    return frame_of(f->frames, mfn)->flags & FRAME_F_IN_CACHE;
 }
 
 /* The stable frame with the block's content, or FRAME_NIL and the block's place. */
@@ -94,7 +94,7 @@ static bool is_guests(const struct fold *f, mfn_t x)
 static void leave_to_guests(struct fold *f, mfn_t x)
 {
     if (is_guests(f, x)) {
-        frame_of(f->frames, x)->flags |= FRAME_F_NEW;
+        frame_of(f->frames, x)->flags |= FRAME_F_UNSCANNED;
     }
 }
 
@@ -127,7 +127,7 @@ mfn_t fold_block(struct fold *f, struct share_group *g, mfn_t x)
     uint32_t n = find_stable(f, &b);
     if (n != FRAME_NIL) {
         const struct frame *fr = frame_of(f->frames, MFN(n));
-        if (fr->state == FRAME_CACHE && fr->pins == 0) {
+        if (fr->state == FRAME_CACHE_ONLY && fr->pins == 0) {
             /* Nobody maps that one: it is the one to go, and no guest has to follow. */
             cache_move(f->cache, MFN(n), x);
             (void)find_stable(f, &b);
@@ -148,7 +148,7 @@ void fold_block_follow(struct fold *f, mfn_t x, mfn_t into)
 {
     const struct frame *fr = frame_of(f->frames, x);
 
-    if ((fr->flags & FRAME_F_CACHED) && (fr->flags & FRAME_F_NEW) && fr->pins == 0 &&
+    if ((fr->flags & FRAME_F_IN_CACHE) && (fr->flags & FRAME_F_UNSCANNED) && fr->pins == 0 &&
         frame_of(f->frames, into)->refs < FRAME_REFS_MAX) {
         cache_move(f->cache, x, into);
     }

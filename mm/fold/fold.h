@@ -212,7 +212,7 @@ void fold_read(const struct fold *f, struct fold_counters *out);
  * 2^(k+1) - 1 pages; the last takes all longer ones. Walks all memory.
  */
 #define FOLD_RUNS 16
-void fold_runs(const struct fold *f, struct yield *y, uint64_t runs[FOLD_RUNS]);
+void fold_sequences(const struct fold *f, struct yield *y, uint64_t runs[FOLD_RUNS]);
 
 /* Takes effect with the next step. A new kind of index or volatility begins the pass anew. */
 void fold_switch(struct fold *f, const struct fold_switches *to);

@@ -16,11 +16,11 @@ static const void *bytes(const struct fold *f, mfn_t mfn)
 /* The frame, which guests map and the cache does not hold, takes in the blocks that equal it. */
 static void join_mapped(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
 {
-    if (frame_of(f->frames, mfn)->flags & FRAME_F_CACHED) {
+    if (frame_of(f->frames, mfn)->flags & FRAME_F_IN_CACHE) {
         return; /* it comes by itself */
     }
     mfn_t into = fold_block(f, p->group, mfn);
-    if (frame_of(f->frames, into)->state == FRAME_CACHE) {
+    if (frame_of(f->frames, into)->state == FRAME_CACHE_ONLY) {
         fold_again(p, gfn); /* somebody is about to map that one */
     }
 }
@@ -39,7 +39,7 @@ void fold_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn, uint64_t has
     } else {
         n = fold_index_find_hash(f, g, hash, FRAME_F_STABLE, bytes(f, mfn));
     }
-    if (n != FRAME_NIL && frame_of(f->frames, MFN(n))->state == FRAME_CACHE) {
+    if (n != FRAME_NIL && frame_of(f->frames, MFN(n))->state == FRAME_CACHE_ONLY) {
         (void)fold_merge_stable(f, p, gfn, mfn, MFN(n));
     }
 }

@@ -207,7 +207,7 @@ static bool fold_ahead(struct look *l)
     }
     const struct frame *fr = frame_of(f->frames, e.mfn);
     bool twin = !l->block && (fr->flags & FRAME_F_UNSTABLE) && fr->pins == 0;
-    if (!twin && (fr->state != FRAME_SHARED || (fr->flags & FRAME_F_NEW))) {
+    if (!twin && (fr->state != FRAME_SHARED || (fr->flags & FRAME_F_UNSCANNED))) {
         return false;
     }
     if (!alike(bytes(f, l->mfn), bytes(f, e.mfn))) {

@@ -25,7 +25,7 @@ static inline bool fold_is_new_block(const struct fold *f, mfn_t mfn)
 {
     const struct frame *fr = frame_of(f->frames, mfn);
 
-    return f->cache && fr->state == FRAME_SHARED && (fr->flags & FRAME_F_NEW);
+    return f->cache && fr->state == FRAME_SHARED && (fr->flags & FRAME_F_UNSCANNED);
 }
 
 #endif

@@ -83,7 +83,7 @@ void fold_rest_join(struct fold *f, struct p2m *p, gfn_t gfn, mfn_t mfn)
 
     page->flags &= (uint8_t)~GPAGE_F_TAGGED;
     if (!may_join(f, page) || !f->cache || f->cache->mode != CACHE_FOLD ||
-        f->frames->by_state[FRAME_CACHE] == 0) {
+        f->frames->by_state[FRAME_CACHE_ONLY] == 0) {
         return;
     }
     fold_bracket(f);

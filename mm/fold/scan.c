@@ -91,7 +91,7 @@ static bool is_called(const struct fold *f, const struct p2m *p, gfn_t gfn)
 static bool next_mapped(struct fold *f)
 {
     struct p2m *p = f->cursor;
-    const struct p2m_run *last = &p->runs[p->n_runs - 1];
+    const struct p2m_slot *last = &p->runs[p->n_runs - 1];
     gfn_t end = GFN(last->first.n + last->pages), gfn;
     struct p2m_entry e;
 

@@ -25,7 +25,7 @@ static const void *bytes(const struct fold *f, mfn_t mfn)
  * alone. */
 static bool is_copy(struct fold *f, uint32_t n, mfn_t mfn)
 {
-    if (n == FRAME_NIL || frame_of(f->frames, MFN(n))->state == FRAME_CACHE) {
+    if (n == FRAME_NIL || frame_of(f->frames, MFN(n))->state == FRAME_CACHE_ONLY) {
         return false;
     }
     f->compares++;
@@ -63,7 +63,7 @@ static bool is_candidate(const struct fold *f, uint32_t e)
         return false;
     }
     const struct frame *fr = frame_of(f->frames, cache_frame(f->cache, e));
-    return fr->state == FRAME_CACHE && !(fr->flags & FRAME_F_INDEXED) && fr->pins == 0 &&
+    return fr->state == FRAME_CACHE_ONLY && !(fr->flags & FRAME_F_INDEXED) && fr->pins == 0 &&
            fr->group != FRAME_COMMON;
 }
 

@@ -7,7 +7,7 @@
 
 uint64_t unmerge_room(const struct frames *f)
 {
-    return f->by_state[FRAME_FREE] + f->by_state[FRAME_CACHE];
+    return f->by_state[FRAME_FREE] + f->by_state[FRAME_CACHE_ONLY];
 }
 
 void unmerge_begin(struct unmerge *u, const struct p2m *p)
@@ -45,7 +45,7 @@ static bool give(struct p2m *p, gfn_t gfn)
 enum unmerge_end unmerge_step(struct unmerge *u, struct fold *f, struct p2m *p, unsigned budget,
                               uint64_t reserve)
 {
-    const struct p2m_run *last = &p->runs[p->n_runs - 1];
+    const struct p2m_slot *last = &p->runs[p->n_runs - 1];
     gfn_t end = GFN(last->first.n + last->pages), gfn;
     struct p2m_entry e;
 

@@ -78,7 +78,7 @@ static uint64_t duplicates_by_hand(const struct world *w)
     for (uint64_t b = 0; b < w->f.count; b++) {
         const struct frame *block = &w->f.table[b];
         bool held = false;
-        if (block->state != FRAME_CACHE || block->refs == 0 || block->pins > 0) {
+        if (block->state != FRAME_CACHE_ONLY || block->refs == 0 || block->pins > 0) {
             continue;
         }
         for (unsigned i = 0; i < WORLD_VMS * (WORLD_PAGES + 2) && !held; i++) {

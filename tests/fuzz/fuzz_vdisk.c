@@ -463,7 +463,7 @@ static void arrived(void *ctx, gfn_t gfn)
 static void vm_up(unsigned i)
 {
     struct vm *v = &r.vms[i];
-    const struct p2m_run run = {GFN(0), PAGES};
+    const struct p2m_slot run = {GFN(0), PAGES};
     const struct irq_sink sink = {.set_line = no_line, .message = no_message};
 
     fake_map_init(&v->map, &r.f, PAGES);

@@ -362,7 +362,7 @@ static void print_runs(void)
     uint64_t runs[FOLD_RUNS];
     const char *comma = "";
 
-    fold_runs(&fold, NULL, runs);
+    fold_sequences(&fold, NULL, runs);
     printf(" \"runs\": {");
     for (unsigned k = 0; k < FOLD_RUNS; k++) {
         if (runs[k]) {

@@ -157,7 +157,7 @@ static uint8_t *page_bytes(const struct image_vm *vm, gfn_t gfn)
 const char *image_vm_load(struct image_vm *vm, uint16_t number, struct frames *frames,
                           struct share_group *group)
 {
-    const struct p2m_run run = {GFN(0), vm->pages};
+    const struct p2m_slot run = {GFN(0), vm->pages};
     struct image_map *m = &vm->map;
     struct p2m_region *regions = image_memory(p2m_regions(&run, 1) * sizeof(*regions));
 

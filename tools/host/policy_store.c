@@ -56,7 +56,7 @@ static void store_write(struct policy *p, uint32_t id)
     uint32_t e = cache_find(&p->cache, DISK, id);
 
     if (e != CACHE_NIL) {
-        cache_hold(&p->cache, e);
+        cache_lock(&p->cache, e);
         cache_publish(&p->cache, e, CACHE_MASK_ALL);
     }
 }

@@ -4,7 +4,7 @@
  *
  * A vCPU runs from hvm_run until something happens that its caller must decide on. Everything that
  * a guest can provoke is either handled behind the door, or handed to struct hvm_ops, or ends the
- * run with HVM_EXIT_BROKEN and a reason: nothing a guest does panics.
+ * run with HVM_EXIT_CRASH and a reason: nothing a guest does panics.
  *
  * Locking: a vCPU is used by one CPU at a time; all of it runs with interrupts off.
  */
@@ -22,9 +22,9 @@ enum hvm_exit {
     HVM_EXIT_HALT,      /* HLT with nothing to deliver: wake it when an interrupt is pending */
     HVM_EXIT_PAUSE,     /* it spins: somebody else may have the CPU */
     HVM_EXIT_NO_MEMORY, /* it needs a frame and there is none; the access is retried at re-entry */
-    HVM_EXIT_WORK,      /* an hvm_ops callback asked for its caller's attention (hvm_yield) */
-    HVM_EXIT_SHUTDOWN,  /* triple fault: a PC resets */
-    HVM_EXIT_BROKEN,    /* cannot go on; hvm_broken_reason says why */
+    HVM_EXIT_WORK,     /* an hvm_ops callback asked for its caller's attention (hvm_request_exit) */
+    HVM_EXIT_SHUTDOWN, /* triple fault: a PC resets */
+    HVM_EXIT_CRASH,    /* cannot go on; hvm_crash_reason says why */
 };
 
 /* What a vCPU's owner does for it. `ctx` is the one given to hvm_vcpu_init. */
@@ -128,7 +128,7 @@ void hvm_vcpu_boot32(struct hvm_vcpu *v, const struct hvm_boot32 *b);
  */
 enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc);
 /* Callbacks: come back with HVM_EXIT_WORK instead of entering the guest again. */
-void hvm_yield(struct hvm_vcpu *v);
+void hvm_request_exit(struct hvm_vcpu *v);
 /* Whether it can go on: false for one that halted and has no event that it takes. Another vCPU may
  * be in the CPU. */
 bool hvm_can_wake(const struct hvm_vcpu *v);
@@ -139,7 +139,7 @@ void hvm_irq_kick(struct hvm_vcpu *v);
 void hvm_nmi(struct hvm_vcpu *v);
 /* Whether it is in HLT with interrupts off and no NMI pending: only an NMI yet to come wakes it. */
 bool hvm_halt_is_final(struct hvm_vcpu *v);
-const char *hvm_broken_reason(const struct hvm_vcpu *v);
+const char *hvm_crash_reason(const struct hvm_vcpu *v);
 const uint64_t *hvm_counts(const struct hvm_vcpu *v); /* HVM_COUNTS of them */
 /* Instructions on device memory that are not emulated: the guest got #UD for each. */
 uint64_t hvm_unemulated(const struct hvm_vcpu *v);

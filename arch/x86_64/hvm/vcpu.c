@@ -10,7 +10,7 @@
 struct hvm_caps hvm_caps;
 const struct hvm_backend *hvm_backend;
 
-bool hvm_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
+bool hvm_crash(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
 {
     va_list ap;
 
@@ -18,7 +18,7 @@ bool hvm_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
     format_va(v->reason, sizeof(v->reason), fmt, ap);
     va_end(ap);
     v->broken = true;
-    *out = HVM_EXIT_BROKEN;
+    *out = HVM_EXIT_CRASH;
     return false;
 }
 
@@ -29,7 +29,7 @@ bool hvm_must_leave(const struct hvm_vcpu *v, uint64_t begin_tsc)
     return v->yield || now >= *v->deadline_tsc || now - begin_tsc >= clock_ns_to_ticks(STEP_MAX_NS);
 }
 
-void hvm_yield(struct hvm_vcpu *v)
+void hvm_request_exit(struct hvm_vcpu *v)
 {
     v->yield = true;
 }
@@ -56,7 +56,7 @@ void hvm_nmi(struct hvm_vcpu *v)
     v->irq_check = true;
 }
 
-const char *hvm_broken_reason(const struct hvm_vcpu *v)
+const char *hvm_crash_reason(const struct hvm_vcpu *v)
 {
     return v->reason;
 }

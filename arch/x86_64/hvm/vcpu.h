@@ -54,7 +54,7 @@ struct hvm_caps {
 extern struct hvm_caps hvm_caps;
 
 /* Stops this guest with a reason (printf); returns false for use as a handler's result. */
-bool hvm_break(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
+bool hvm_crash(struct hvm_vcpu *v, enum hvm_exit *out, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* For a handler that does its work in pieces, after each: whether it is to end, so that hvm_run can
  * come back, because its caller is wanted, the deadline has passed, or it has taken STEP_MAX_NS

@@ -23,7 +23,7 @@ static bool has_xsave; /* the machine's */
 
 static PERCPU struct xstate_cpu {
     struct hvm_vcpu *live; /* whose x87 and vector registers and XCR0 it holds, or NULL */
-    bool held, borrowed;   /* by xstate_hold, by xstate_borrow */
+    bool held, borrowed;   /* by xstate_load, by xstate_borrow */
 } xstate_cpu;
 
 static void vectors_on(void)
@@ -126,7 +126,7 @@ static void load_vectors(struct hvm_vcpu *v)
     cpu->live = v;
 }
 
-void xstate_hold(struct hvm_vcpu *v)
+void xstate_load(struct hvm_vcpu *v)
 {
     struct xstate_cpu *cpu = this_cpu(xstate_cpu);
 

@@ -9,11 +9,11 @@
 void xstate_init_machine(void);
 void xstate_reset(struct hvm_vcpu *v);
 /* Puts to's state into the CPU in place of from's (either may be NULL), but for the vector
- * registers and XCR0: these wait for xstate_hold. */
+ * registers and XCR0: these wait for xstate_load. */
 void xstate_switch(struct hvm_vcpu *from, struct hvm_vcpu *to);
 /* Puts the current vCPU's vector registers and XCR0 into the CPU, to stay until xstate_release.
  * Afterwards they are still there if nobody has borrowed the registers. */
-void xstate_hold(struct hvm_vcpu *v);
+void xstate_load(struct hvm_vcpu *v);
 void xstate_release(void);
 /* The vector registers are the hypervisor's between these two, which do not nest, and not while a
  * vCPU holds them. */

@@ -172,5 +172,5 @@ bool vmx_exit_cr(struct hvm_vcpu *v, enum hvm_exit *out)
     case CR_LMSW:
         return guest_write_cr0(v, cr_of_lmsw(vmx_guest_cr0(), q.lmsw), out);
     }
-    return hvm_break(v, out, "unexpected access to CR%u (type %u)", q.cr, q.type);
+    return hvm_crash(v, out, "unexpected access to CR%u (type %u)", q.cr, q.type);
 }

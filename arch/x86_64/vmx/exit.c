@@ -80,7 +80,7 @@ static bool exit_exception_or_nmi(struct hvm_vcpu *v, enum hvm_exit *out)
             return false;
         }
     } else {
-        return hvm_break(v, out, "unexpected exception exit, interruption info %#x", info);
+        return hvm_crash(v, out, "unexpected exception exit, interruption info %#x", info);
     }
     return true;
 }
@@ -190,7 +190,7 @@ static bool exit_ept_misconfiguration(struct hvm_vcpu *v, enum hvm_exit *out)
     enum status s = hvm_space_ops()->lookup(v->space, gpa_to_gfn(GPA(gpa)), &e);
 
     v->counts[HVM_N_OTHER]++;
-    return hvm_break(v, out, "EPT misconfiguration at guest-physical %#llx (%s, frame %#llx)",
+    return hvm_crash(v, out, "EPT misconfiguration at guest-physical %#llx (%s, frame %#llx)",
                      (unsigned long long)gpa, status_name(s), (unsigned long long)e.mfn.n);
 }
 
@@ -200,7 +200,7 @@ static bool exit_io(struct hvm_vcpu *v, enum hvm_exit *out)
     struct hvm_pio_info info = {.port = q.port, .size = q.size, .in = q.in};
 
     if (q.size == 0) {
-        return hvm_break(v, out, "I/O exit with an impossible size");
+        return hvm_crash(v, out, "I/O exit with an impossible size");
     }
     if (!q.string) {
         return hvm_exit_pio(v, &info, out);
@@ -317,10 +317,10 @@ static __attribute__((noinline)) bool unexpected(struct hvm_vcpu *v, uint32_t re
         log_error("VT-x: entry failed: %s, qualification %#llx", vmx_reason_name(basic),
                   (unsigned long long)vmcs_read(EXIT_QUALIFICATION));
         vmx_dump_vmcs();
-        return hvm_break(v, out, "VM entry failed: %s", vmx_reason_name(basic));
+        return hvm_crash(v, out, "VM entry failed: %s", vmx_reason_name(basic));
     }
     vmx_dump_vmcs();
-    return hvm_break(v, out, "unexpected VM exit %u (%s)", basic, vmx_reason_name(basic));
+    return hvm_crash(v, out, "unexpected VM exit %u (%s)", basic, vmx_reason_name(basic));
 }
 
 bool vmx_handle_exit(struct hvm_vcpu *v, enum hvm_exit *out)

@@ -144,7 +144,7 @@ static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_t
         arm_deadline(now, deadline);
         if (vmx_enter(v, x->launched, &flags) != 0) {
             entry_failed(v, flags);
-            return HVM_EXIT_BROKEN;
+            return HVM_EXIT_CRASH;
         }
         x->launched = true;
         uint64_t begin = rdtsc();
@@ -161,7 +161,7 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 {
     vmx_make_current(v);
     if (v->broken) {
-        return HVM_EXIT_BROKEN;
+        return HVM_EXIT_CRASH;
     }
     v->yield = false;
     v->deadline_tsc = deadline_tsc;
@@ -169,7 +169,7 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
         return HVM_EXIT_HALT;
     }
     v->halted = false;
-    xstate_hold(v);
+    xstate_load(v);
     enum hvm_exit why = run(v, deadline_tsc);
     xstate_release();
     return why;

@@ -64,8 +64,8 @@ static enum status put(struct blkcache_job *j, uint64_t n, uint32_t *e)
         cache_write(c, j->d->dev.id, block, n != CACHE_BLOCK_SECTORS, blkcache_group(j), e);
     if (s == OK) {
         uint8_t *bytes = frame_bytes(c->frames, cache_frame(c, *e));
-        blkcache_take(bc, j->r, job_offset(j, j->at), bytes + skip * BLK_SECTOR,
-                      (size_t)(n * BLK_SECTOR));
+        blkcache_copy_from_request(bc, j->r, job_offset(j, j->at), bytes + skip * BLK_SECTOR,
+                                   (size_t)(n * BLK_SECTOR));
     }
     return s;
 }
@@ -138,7 +138,7 @@ static enum blkcache_past clean_first(struct blkcache_job *j, uint32_t e)
     return wait_for_out(j);
 }
 
-enum blkcache_past blkcache_hold_dirty(struct blkcache_job *j, uint64_t from, uint64_t to)
+enum blkcache_past blkcache_exclude_dirty(struct blkcache_job *j, uint64_t from, uint64_t to)
 {
     struct cache *c = j->d->bc->cache;
     struct blkcache_leaf *leaf = j->d->leaf;

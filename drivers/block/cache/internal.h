@@ -140,7 +140,7 @@ enum blkcache_past {
     PAST_FAIL, /* one that is covered in part cannot be written out */
     PAST_MORE, /* the time is up */
 };
-enum blkcache_past blkcache_hold_dirty(struct blkcache_job *j, uint64_t from, uint64_t to);
+enum blkcache_past blkcache_exclude_dirty(struct blkcache_job *j, uint64_t from, uint64_t to);
 /* Those that are held in [from, to) are superseded (drop), or as they were. *at is the block that
  * comes next, 0 to begin with. False: the time is up. */
 bool blkcache_release_dirty(struct blkcache_job *j, uint64_t from, uint64_t to, bool drop,
@@ -241,10 +241,10 @@ void blkcache_count_hit(struct blkcache_job *j);
 void blkcache_count_misses(struct blkcache_job *j, uint64_t blocks);
 
 /* Copies n bytes between byte `off` of r's segments and `bytes`: to a reader, from a writer. */
-void blkcache_give(struct blkcache *bc, const struct blk_req *r, uint64_t off, const void *bytes,
-                   size_t n);
-void blkcache_take(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
-                   size_t n);
+void blkcache_copy_to_request(struct blkcache *bc, const struct blk_req *r, uint64_t off,
+                              const void *bytes, size_t n);
+void blkcache_copy_from_request(struct blkcache *bc, const struct blk_req *r, uint64_t off,
+                                void *bytes, size_t n);
 /* Appends r's segments from byte `off`, n bytes, to segs until *n_segs is IO_SEGS; returns the
  * bytes covered, whole sectors. */
 uint64_t blkcache_slice(const struct blk_req *r, uint64_t off, uint64_t n, struct blk_seg *segs,

@@ -6,15 +6,15 @@
 
 /* ---- helpers of the readers and writers ---- */
 
-void blkcache_give(struct blkcache *bc, const struct blk_req *r, uint64_t off, const void *bytes,
-                   size_t n)
+void blkcache_copy_to_request(struct blkcache *bc, const struct blk_req *r, uint64_t off,
+                              const void *bytes, size_t n)
 {
     bc->cache->stats.copied_bytes += n;
     blk_segs_put(bc->cache->frames->window, r, off, bytes, n);
 }
 
-void blkcache_take(struct blkcache *bc, const struct blk_req *r, uint64_t off, void *bytes,
-                   size_t n)
+void blkcache_copy_from_request(struct blkcache *bc, const struct blk_req *r, uint64_t off,
+                                void *bytes, size_t n)
 {
     bc->cache->stats.copied_bytes += n;
     blk_segs_get(bc->cache->frames->window, r, off, bytes, n);

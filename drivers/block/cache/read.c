@@ -73,9 +73,9 @@ static enum hits serve_hits(struct blkcache_job *j, uint32_t *entry)
         uint64_t skip = j->at % CACHE_BLOCK_SECTORS;
         uint64_t n = MIN(CACHE_BLOCK_SECTORS - skip, j->end - j->at);
         if (j->r->op == BLK_READ) {
-            blkcache_give(bc, j->r, job_offset(j, j->at),
-                          (const uint8_t *)cache_bytes_of(c, e) + skip * BLK_SECTOR,
-                          (size_t)(n * BLK_SECTOR));
+            blkcache_copy_to_request(bc, j->r, job_offset(j, j->at),
+                                     (const uint8_t *)cache_bytes_of(c, e) + skip * BLK_SECTOR,
+                                     (size_t)(n * BLK_SECTOR));
             count_use(j, e);
         } else { /* whoever takes it counts the hit */
             if (j->joining) {
@@ -335,9 +335,9 @@ static bool fill_finished(struct blkcache_io *io)
             cache_set_fresh(c, e);
             keep(j, e);
         } else {
-            blkcache_give(bc, j->r, job_offset(j, lo),
-                          entry_bytes(bc, e) + (lo - base) * BLK_SECTOR,
-                          (size_t)((hi - lo) * BLK_SECTOR));
+            blkcache_copy_to_request(bc, j->r, job_offset(j, lo),
+                                     entry_bytes(bc, e) + (lo - base) * BLK_SECTOR,
+                                     (size_t)((hi - lo) * BLK_SECTOR));
         }
         cache_publish(c, e, blkcache_mask(block, io->from, end));
         if (io->next < io->n_entries && time_is_up(bc)) {
@@ -389,7 +389,7 @@ static bool may_have(const struct cache *c, uint32_t e, uint32_t group)
     }
     const struct frame *fr = frame_of(c->frames, cache_frame(c, e));
 
-    return p2m_may_adopt(fr, group) && fr->pins < FRAME_PINS_MAX / 2;
+    return p2m_may_map_shared(fr, group) && fr->pins < FRAME_PINS_MAX / 2;
 }
 
 enum status blkcache_hold(struct blk_dev *dev, uint64_t sector, uint32_t group, mfn_t *out)

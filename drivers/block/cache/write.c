@@ -98,10 +98,11 @@ static bool update_cached(struct blkcache_job *j, struct blkcache_io *io)
         blkcache_slice(j->r, job_offset(j, io->direct), (s - io->direct) * BLK_SECTOR, io->segs,
                        &io->n_segs);
         io->direct = next;
-        cache_hold(c, e); /* first: mm/fold must know nothing of it when it changes */
+        cache_lock(c, e); /* first: mm/fold must know nothing of it when it changes */
         cache_set_vm(c, e, blkcache_vm(j));
-        blkcache_take(bc, j->r, job_offset(j, s),
-                      (uint8_t *)frame_bytes(c->frames, cache_frame(c, e)) + at, bytes);
+        blkcache_copy_from_request(bc, j->r, job_offset(j, s),
+                                   (uint8_t *)frame_bytes(c->frames, cache_frame(c, e)) + at,
+                                   bytes);
         frames_pin(c->frames, cache_frame(c, e));
         io->entries[io->n_entries++] = e;
         ASSERT(io->n_segs < IO_SEGS);
@@ -218,7 +219,7 @@ static bool prepare_write(struct blkcache_job *j)
 /* Writes [j->at, to) to the disk, as far as one io reaches. False: j is in some queue. */
 static bool write_through(struct blkcache_job *j, uint64_t to)
 {
-    enum blkcache_past past = blkcache_hold_dirty(j, j->at, to);
+    enum blkcache_past past = blkcache_exclude_dirty(j, j->at, to);
 
     if (past == PAST_MORE) {
         blkcache_job_again(j);
@@ -283,7 +284,7 @@ static bool drop_clean(struct blkcache_job *j)
 /* Zeroes and discards: the dirty blocks are superseded once the disk has done it. */
 static void drop_step(struct blkcache_job *j)
 {
-    enum blkcache_past past = blkcache_hold_dirty(j, j->at, j->end);
+    enum blkcache_past past = blkcache_exclude_dirty(j, j->at, j->end);
 
     if (past == PAST_WAIT) {
         return;

@@ -35,7 +35,7 @@ static void freeze_some(struct virtio_blk *d, struct virtio_blk_slot *slot)
         }
     }
     if (!d->cfg.p2m->fold_off) {
-        p2m_freeze(d->cfg.p2m, gfns, n);
+        p2m_share_for_io(d->cfg.p2m, gfns, n);
     }
 }
 

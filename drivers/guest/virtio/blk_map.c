@@ -50,7 +50,7 @@ static enum status adopt_page(struct virtio_blk *d, struct virtio_blk_slot *slot
         mfn = p->group->zero;
     }
     (void)virtio_blk_slot_run(slot, slot->at, slot->left, &gpa);
-    s = p2m_adopt(p, gpa_to_gfn(gpa), mfn);
+    s = p2m_map_shared(p, gpa_to_gfn(gpa), mfn);
     frames_unpin(p->frames, mfn);
     if (s != OK) {
         return E_BUSY;

@@ -25,7 +25,7 @@ struct rig {
 
 static void rig_init(struct rig *r)
 {
-    const struct p2m_run run = {GFN(0), PAGES};
+    const struct p2m_slot run = {GFN(0), PAGES};
 
     fake_frames_init(&r->f, 3 * REGIONS / APART);
     assert_int_equal(share_group_init(&r->group, &r->f, "g", 0), OK);

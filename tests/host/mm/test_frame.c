@@ -50,7 +50,7 @@ static void test_last_put_and_last_unpin_free(void **state)
     mfn_t m;
 
     fake_frames_init(&f, 2);
-    assert_int_equal(frames_alloc(&f, FRAME_CACHE, &m), OK);
+    assert_int_equal(frames_alloc(&f, FRAME_CACHE_ONLY, &m), OK);
     frames_get(&f, m);
     frames_put(&f, m);
     assert_int_equal(f.by_state[FRAME_FREE], 1);
@@ -100,7 +100,7 @@ static void test_reclaim_when_none_is_free(void **state)
     fake_frames_init(&f, 4);
     frames_add_reclaimer(&f, give_back, &r);
     for (; r.n < 4; r.n++) {
-        assert_int_equal(frames_alloc(&f, FRAME_CACHE, &r.held[r.n]), OK);
+        assert_int_equal(frames_alloc(&f, FRAME_CACHE_ONLY, &r.held[r.n]), OK);
     }
     assert_int_equal(r.calls, 0);
     for (unsigned i = 0; i < 4; i++) {
@@ -148,7 +148,7 @@ static void test_reclaimers_in_their_order(void **state)
     for (unsigned i = 0; i < 3; i++) {
         givers[i].f = &f;
         for (; givers[i].n < has[i]; givers[i].n++) {
-            assert_int_equal(frames_alloc(&f, FRAME_CACHE, &givers[i].held[givers[i].n]), OK);
+            assert_int_equal(frames_alloc(&f, FRAME_CACHE_ONLY, &givers[i].held[givers[i].n]), OK);
         }
         frames_add_reclaimer(&f, give_all_wanted, &givers[i]);
     }
@@ -219,7 +219,7 @@ static void test_tree_stays_valid(void **state)
     struct audit a = {.frames = &f};
     for (unsigned i = 0; i < N; i++) {
         mfn_t m;
-        assert_int_equal(frames_alloc(&f, FRAME_CACHE, &m), OK);
+        assert_int_equal(frames_alloc(&f, FRAME_CACHE_ONLY, &m), OK);
         frames[i] = (uint32_t)m.n;
         frames_set_state(&f, m, FRAME_SHARED);
         frame_of(&f, m)->group = 3;

@@ -21,7 +21,7 @@ struct world {
 
 static void world_init(struct world *w, uint64_t frames)
 {
-    const struct p2m_run run = {GFN(0), PAGES};
+    const struct p2m_slot run = {GFN(0), PAGES};
 
     memset(w, 0, sizeof(*w));
     fake_frames_init(&w->f, frames);
@@ -105,8 +105,8 @@ static void test_init_refuses_bad_runs(void **state)
     (void)state;
     struct p2m p;
     static struct p2m_region regions[(1 << 20) / P2M_REGION_PAGES + 1];
-    const struct p2m_run good[] = {{GFN(0), 160}, {GFN(256), 4096}, {GFN(1 << 20), 1}};
-    const struct p2m_run bad[][2] = {
+    const struct p2m_slot good[] = {{GFN(0), 160}, {GFN(256), 4096}, {GFN(1 << 20), 1}};
+    const struct p2m_slot bad[][2] = {
         {{GFN(0), 0}, {GFN(5), 1}},          {{GFN(0), 5}, {GFN(5), 1}}, /* touching */
         {{GFN(9), 5}, {GFN(1), 1}},          {{GFN(0), 5}, {GFN(UINT64_MAX), 2}},
         {{GFN(0), 5}, {GFN(UINT32_MAX), 2}}, {{GFN(0), UINT64_MAX}, {GFN(5), 1}},
@@ -342,7 +342,7 @@ static void test_drop_walks_the_map_once(void **state)
 {
     (void)state;
     struct p2m_ops ops = fake_map_ops;
-    struct p2m_run run = {GFN(0), 1024};
+    struct p2m_slot run = {GFN(0), 1024};
     struct fake_map map;
     struct world w;
     struct p2m vm;
@@ -410,7 +410,7 @@ static void test_one_lookup_an_access(void **state)
 static void test_log_of_many_regions(void **state)
 {
     (void)state;
-    struct p2m_run run = {GFN(0), 1600};
+    struct p2m_slot run = {GFN(0), 1600};
     uint64_t bits[4 * P2M_REGION_WORDS], sum = 0;
     struct p2m_log log = {.bits = bits};
     struct fake_map map;
@@ -480,7 +480,7 @@ static void test_zero_page_across_groups(void **state)
     struct share_group other;
     struct fake_map map;
     struct p2m p;
-    const struct p2m_run run = {GFN(0), 4};
+    const struct p2m_slot run = {GFN(0), 4};
     uint8_t byte;
 
     world_init(&w, 24);

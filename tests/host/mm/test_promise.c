@@ -29,7 +29,7 @@ static struct {
 
 static void begin(uint64_t frames)
 {
-    const struct p2m_run run = {GFN(0), PAGES};
+    const struct p2m_slot run = {GFN(0), PAGES};
 
     fake_frames_init(&f, frames);
     assert_true(fold_roots(f.count) <= ROOTS);
@@ -310,7 +310,7 @@ static void grab(bool mapped, uint64_t *gfn)
 
 static void begin_machine(const struct p2m_ops *ops, mfn_t frames[1 + OVERHEAD])
 {
-    const struct p2m_run run = {GFN(0), PAGES};
+    const struct p2m_slot run = {GFN(0), PAGES};
     struct promise promise = vms[0].p2m.promise;
 
     assert_int_equal(

@@ -86,7 +86,7 @@ static const struct p2m_ops map_ops = {
 
 void tguest_init(struct tguest *g, uint64_t n_frames, uint64_t ram_pages)
 {
-    struct p2m_run run = {.first = GFN(0), .pages = ram_pages};
+    struct p2m_slot run = {.first = GFN(0), .pages = ram_pages};
     enum status s;
 
     memset(g, 0, sizeof(*g));

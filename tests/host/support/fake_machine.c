@@ -197,7 +197,7 @@ enum hvm_exit hvm_run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
     return why;
 }
 
-void hvm_yield(struct hvm_vcpu *v)
+void hvm_request_exit(struct hvm_vcpu *v)
 {
     v->yield = true;
 }

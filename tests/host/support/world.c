@@ -196,8 +196,8 @@ static void vm_create(struct world *w, unsigned i)
 {
     struct world_vm *v = &w->vms[i];
     /* Two runs, as a guest with a hole below 1 MiB has them. */
-    const struct p2m_run runs[] = {{GFN(0), WORLD_PAGES / 2},
-                                   {GFN(WORLD_PAGES / 2 + 2), WORLD_PAGES - WORLD_PAGES / 2}};
+    const struct p2m_slot runs[] = {{GFN(0), WORLD_PAGES / 2},
+                                    {GFN(WORLD_PAGES / 2 + 2), WORLD_PAGES - WORLD_PAGES / 2}};
 
     fake_map_init(&v->map, &w->f, WORLD_PAGES + 2);
     enum status s = p2m_init(&v->p2m, i == 2 ? &fake_map_ops_checksum : &fake_map_ops, &v->map,
@@ -254,7 +254,7 @@ static unsigned pick_offset(struct world *w)
 static bool is_evictable(const struct world *w)
 {
     for (uint64_t n = 0; n < w->f.count; n++) {
-        if (w->f.table[n].state == FRAME_CACHE && w->f.table[n].pins == 0 &&
+        if (w->f.table[n].state == FRAME_CACHE_ONLY && w->f.table[n].pins == 0 &&
             !cache_frame_is_dirty(&w->cache, MFN(n))) {
             return true;
         }

@@ -94,7 +94,7 @@ static void fill_stamp(uint8_t *sector, uint64_t stamp)
 
 static bool into_cache(const struct world *w, const struct blk_req *r)
 {
-    return frame_of(&w->frames, hpa_to_mfn(r->segs[0].addr))->state == FRAME_CACHE;
+    return frame_of(&w->frames, hpa_to_mfn(r->segs[0].addr))->state == FRAME_CACHE_ONLY;
 }
 
 static void move(struct world *w, const struct blk_req *r, uint64_t n)

@@ -301,8 +301,8 @@ static void slot_done(struct blk_req *r, enum status st)
     sl->busy = false;
 }
 
-/* A write of whole chunks begins with pages of the client's that cannot change (p2m_freeze), where
- * the disk may keep them. Returns the bytes of these. */
+/* A write of whole chunks begins with pages of the client's that cannot change (p2m_share_for_io),
+ * where the disk may keep them. Returns the bytes of these. */
 static uint32_t make_given(struct world *w, struct slot *sl, uint64_t stamp)
 {
     unsigned most = pick(&w->picks, SLOT_GIVEN + 1);
@@ -319,7 +319,7 @@ static uint32_t make_given(struct world *w, struct slot *sl, uint64_t stamp)
         }
         frames_set_state(&w->frames, mfn, FRAME_SHARED);
         fr->group = 0;
-        fr->flags |= FRAME_F_NEW;
+        fr->flags |= FRAME_F_UNSCANNED;
         frames_pin(&w->frames, mfn);
         sl->given[sl->n_given++] = mfn;
         sl->segs[sl->req.n_segs++] = (struct blk_seg){mfn_to_hpa(mfn), PAGE_SIZE};
@@ -821,7 +821,7 @@ static void world_free(struct world *w)
     if (w->o.fold) {
         REQUIRE(w->cache.dirty == 0);
         cache_drop_all(&w->cache);
-        REQUIRE(w->cache.used == 0 && w->frames.by_state[FRAME_CACHE] == 0);
+        REQUIRE(w->cache.used == 0 && w->frames.by_state[FRAME_CACHE_ONLY] == 0);
     }
     REQUIRE(w->frames.by_state[FRAME_HYP] == fixed_frames(w));
     lossy_free(&w->base);

@@ -45,7 +45,7 @@ static void out_begin(struct world *w, uint32_t e)
     for (unsigned i = 0; i < WORLD_FILLS && out->used; i++) {
         out = &w->outs[i];
     }
-    if (out->used || (w->cache.entries[e].wb & CACHE_W_OUT)) {
+    if (out->used || (w->cache.entries[e].wb & CACHE_W_WRITEBACK)) {
         return;
     }
     *out = (struct world_out){.used = true, .zero = cache_is_zero(&w->cache, e), .entry = e};
@@ -142,12 +142,12 @@ static enum status adopt(struct world *w, struct p2m *p, gfn_t gfn, uint32_t e)
     }
     if (!cache_is_zero(&w->cache, e)) {
         mfn = cache_frame(&w->cache, e);
-        if (!p2m_may_adopt(frame_of(&w->f, mfn), p->group->id)) {
+        if (!p2m_may_map_shared(frame_of(&w->f, mfn), p->group->id)) {
             return E_BUSY;
         }
     }
     frames_pin(&w->f, mfn);
-    enum status s = p2m_adopt(p, gfn, mfn);
+    enum status s = p2m_map_shared(p, gfn, mfn);
     frames_unpin(&w->f, mfn);
     return s;
 }
@@ -246,7 +246,7 @@ void world_disk_write(struct world *w, unsigned vm)
         return;
     }
     memcpy(frame_bytes(&w->f, cache_frame(&w->cache, e)), w->disk[block], PAGE_SIZE);
-    cache_hold(&w->cache, e);
+    cache_lock(&w->cache, e);
     fill_begin(w, e, how);
 }
 
@@ -302,8 +302,8 @@ void world_disk_audit(const struct world *w)
         }
     }
     for (uint64_t n = 0; n < w->f.count; n++) {
-        ASSERT(w->f.table[n].state != FRAME_CACHE || w->f.table[n].refs == 0 ||
-               (w->f.table[n].flags & FRAME_F_CACHED));
+        ASSERT(w->f.table[n].state != FRAME_CACHE_ONLY || w->f.table[n].refs == 0 ||
+               (w->f.table[n].flags & FRAME_F_IN_CACHE));
     }
 }
 
@@ -333,14 +333,14 @@ static uint64_t count_pairs(const struct world *w)
     for (uint64_t a = 0; a < w->f.count; a++) {
         const struct frame *fr = &w->f.table[a];
 
-        if (fr->state != FRAME_CACHE) {
+        if (fr->state != FRAME_CACHE_ONLY) {
             continue;
         }
         for (uint64_t b = 0; b < w->f.count; b++) {
             const struct frame *other = &w->f.table[b];
             uint32_t group = holders(w, b);
             bool block =
-                !scrub && a < b && other->state == FRAME_CACHE && other->group == fr->group;
+                !scrub && a < b && other->state == FRAME_CACHE_ONLY && other->group == fr->group;
             bool page = group != FRAME_NO_GROUP && (scrub || group == fr->group);
 
             pairs += (block || page) && is_equal(w, a, b);
@@ -379,7 +379,7 @@ void world_disk_settled(struct world *w)
         static const uint8_t zero[PAGE_SIZE];
         const struct frame *fr = &w->f.table[n];
 
-        zero_blocks += fr->state == FRAME_CACHE && w->cache.mode == CACHE_FOLD &&
+        zero_blocks += fr->state == FRAME_CACHE_ONLY && w->cache.mode == CACHE_FOLD &&
                        memcmp(frame_bytes(&w->f, MFN(n)), zero, PAGE_SIZE) == 0;
     }
     if (w->fold.maps && (w->cache.mode == CACHE_FOLD || w->cache.mode == CACHE_SCRUB) &&

@@ -69,7 +69,7 @@ void scene_adopt(struct world *w, unsigned vm, uint64_t gfn, unsigned block)
     mfn_t mfn = scene_frame_of(w, block);
 
     frames_pin(&w->f, mfn);
-    ASSERT(p2m_adopt(&w->vms[vm].p2m, GFN(gfn), mfn) == OK);
+    ASSERT(p2m_map_shared(&w->vms[vm].p2m, GFN(gfn), mfn) == OK);
     frames_unpin(&w->f, mfn);
     memcpy(w->vms[vm].oracle[gfn], w->disk[block], PAGE_SIZE);
 }

@@ -273,7 +273,7 @@ static void test_two_runs(void **state)
     (void)state;
     make_elf();
     g.p2m.n_runs = 2;
-    g.p2m.runs[1] = (struct p2m_run){GFN(LOADER_HIGH_RAM >> PAGE_SHIFT), 1234};
+    g.p2m.runs[1] = (struct p2m_slot){GFN(LOADER_HIGH_RAM >> PAGE_SHIFT), 1234};
     assert_int_equal(load(), OK);
     expect_memory_map((uint64_t)RAM_PAGES * PAGE_SIZE, UINT64_C(1234) * PAGE_SIZE);
     g.p2m.n_runs = 1;

@@ -235,11 +235,11 @@ static void gone_miscounted(struct scene *s)
 }
 static void new_in_index(struct scene *s)
 {
-    FRAME(s, shared)->flags |= FRAME_F_NEW;
+    FRAME(s, shared)->flags |= FRAME_F_UNSCANNED;
 }
 static void new_private(struct scene *s)
 {
-    FRAME(s, private)->flags |= FRAME_F_NEW;
+    FRAME(s, private)->flags |= FRAME_F_UNSCANNED;
 }
 static void same_number(struct scene *s)
 {
@@ -381,7 +381,7 @@ static void cache_lost(struct scene *s)
 {
     /* The cache forgets a frame that it has: a reference that nobody holds. */
     mfn_t m;
-    assert_int_equal(frames_alloc(&s->w.f, FRAME_CACHE, &m), OK);
+    assert_int_equal(frames_alloc(&s->w.f, FRAME_CACHE_ONLY, &m), OK);
 }
 
 static const struct corruption {

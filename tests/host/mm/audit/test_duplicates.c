@@ -141,7 +141,7 @@ static void expect(struct scene *s)
 
     for (uint64_t n = 0; n < s->f.count; n++) {
         const struct frame *fr = &s->f.table[n];
-        if (fr->state == FRAME_CACHE && fr->refs > 0) {
+        if (fr->state == FRAME_CACHE_ONLY && fr->refs > 0) {
             kept++;
             found += fr->pins == 0 && is_duplicate(s, n);
         }
@@ -164,7 +164,7 @@ static void test_one_of_each(void **state)
     struct scene s;
 
     scene_init(&s, 16);
-    mfn_t block = take(&s, FRAME_CACHE, 5);
+    mfn_t block = take(&s, FRAME_CACHE_ONLY, 5);
     expect(&s);
     assert_int_equal(s.d.duplicates, 0); /* nobody has it */
     mfn_t page = take_private(&s, 1, 5);
@@ -229,7 +229,7 @@ static void random_scene(uint64_t seed)
             (void)take(&s, FRAME_HYP, what);
             break;
         default:
-            mfn = take(&s, FRAME_CACHE, what);
+            mfn = take(&s, FRAME_CACHE_ONLY, what);
             frame_of(&s.f, mfn)->group = group;
             frame_of(&s.f, mfn)->pins = rnd_below(&r, 8) == 0;
             frame_of(&s.f, mfn)->flags |= (uint8_t)(rnd_below(&r, 2) * FRAME_F_STABLE);
@@ -280,7 +280,7 @@ static void test_cost(void **state)
         s.unit.ops = &ops;
         compares = 0;
         for (uint64_t n = 0; n < frames; n++) {
-            mfn_t mfn = n % 20 < 10 ? take(&s, FRAME_CACHE, 0) : take_private(&s, 0, 0);
+            mfn_t mfn = n % 20 < 10 ? take(&s, FRAME_CACHE_ONLY, 0) : take_private(&s, 0, 0);
             if (!zeroes) {
                 memcpy(frame_bytes(&s.f, mfn), &n, sizeof(n));
             }
@@ -314,7 +314,7 @@ static void test_cost_of_one_hash(void **state)
         for (uint64_t n = 0; n < frames; n++) {
             uint64_t what = 2 * n + 2;
             mfn_t mfn =
-                n % 2 ? take(&s, FRAME_CACHE, 0) : take_private(&s, (unsigned)(n / 2 % 3), 0);
+                n % 2 ? take(&s, FRAME_CACHE_ONLY, 0) : take_private(&s, (unsigned)(n / 2 % 3), 0);
             memcpy(frame_bytes(&s.f, mfn), &what, sizeof(what));
             ((uint8_t *)frame_bytes(&s.f, mfn))[0] = 0;
             ((uint8_t *)frame_bytes(&s.f, mfn))[9] = (uint8_t)what;

@@ -145,13 +145,13 @@ static void test_queues(void **state)
     /* A write keeps a block in its queue. */
     e = cache_find(&c, 0, 19);
     if (e != CACHE_NIL) {
-        cache_hold(&c, e);
+        cache_lock(&c, e);
         audit();
         cache_publish(&c, e, CACHE_MASK_ALL);
         assert_true(is_main(19));
     }
     e = cache_find(&c, 0, 201);
-    cache_hold(&c, e);
+    cache_lock(&c, e);
     cache_publish(&c, e, CACHE_MASK_ALL);
     assert_false(is_main(201));
     audit();
@@ -204,7 +204,7 @@ static void test_reclaim(void **state)
     pinned = put(1, 1);
     frames_pin(&frames, cache_frame(&c, pinned));
     held = cache_find(&c, 0, 7);
-    cache_hold(&c, held);
+    cache_lock(&c, held);
     audit();
     /* Whoever wants frames gets all but three. */
     for (unsigned i = 0; i < FREE_FRAMES - 3; i++) {
@@ -279,7 +279,7 @@ static void test_property(void **state)
             break;
         case 5:
             if (e != CACHE_NIL && *t == 1 && rand() % 2 != 0) {
-                cache_hold(&c, e);
+                cache_lock(&c, e);
                 *t = 2;
             } else if (e != CACHE_NIL) {
                 cache_remove(&c, e);
@@ -349,8 +349,8 @@ static void test_check_detects(void **state)
             break;
         case 9: {
             mfn_t mfn;
-            assert_int_equal(frames_alloc(&frames, FRAME_CACHE, &mfn), OK);
-            frame_of(&frames, mfn)->flags |= FRAME_F_CACHED; /* by whom? */
+            assert_int_equal(frames_alloc(&frames, FRAME_CACHE_ONLY, &mfn), OK);
+            frame_of(&frames, mfn)->flags |= FRAME_F_IN_CACHE; /* by whom? */
             break;
         }
         case 10:

@@ -110,7 +110,7 @@ static void carry_out(struct rig *r, struct blk_req *q)
 
 static void rig_init(struct rig *r, uint64_t seed)
 {
-    struct p2m_run run = {GFN(0), PAGES};
+    struct p2m_slot run = {GFN(0), PAGES};
 
     memset(r, 0, sizeof(*r));
     r->rnd.state = seed * 2654435761u + 1;
@@ -260,7 +260,7 @@ static void read_block(struct rig *r, unsigned v, unsigned g, unsigned b)
     }
     if (s == OK) {
         mfn = mfn.n == BLK_ZERO_FRAME.n ? p->group->zero : mfn;
-        s = p2m_adopt(p, GFN(g), mfn);
+        s = p2m_map_shared(p, GFN(g), mfn);
         frames_unpin(&r->f, mfn);
         if (s == OK) {
             blk_taken(&r->dev.dev, sector, NULL);
@@ -297,7 +297,7 @@ static void write_block(struct rig *r, unsigned v, unsigned g)
         first -= first % CACHE_BLOCK_SECTORS;
         sectors = CACHE_BLOCK_SECTORS;
         if (rnd_below(&r->rnd, 3) != 0) {
-            p2m_freeze(&r->p2m[v], &(gfn_t){g}, 1);
+            p2m_share_for_io(&r->p2m[v], &(gfn_t){g}, 1);
             assert_int_equal(p2m_get_read(&r->p2m[v], GFN(g), &again), OK);
             assert_int_equal(again.n, mfn.n);
             p2m_put(&r->p2m[v], again);
@@ -527,7 +527,7 @@ static void test_write_to_mapped(void **state)
         compare(r);
     }
     assert_int_equal(frame_at(r, 0, 1).n, mfn.n);
-    assert_int_equal(frame_of(&r->f, mfn)->flags & FRAME_F_CACHED, 0);
+    assert_int_equal(frame_of(&r->f, mfn)->flags & FRAME_F_IN_CACHE, 0);
     assert_int_equal(fake_guest_write(&r->p2m[0], 0, 0, GFN(1), 9, 9), OK);
     r->want[0][1][9] = 9;
     assert_int_equal(frame_at(r, 0, 1).n, mfn.n); /* its own now, without a copy */
@@ -631,7 +631,7 @@ static void test_bound_freezes(void **state)
         if (s == OK) {
             r->want[0][g][2] = (uint8_t)(100 + g);
             assert_int_equal(p2m_get_read(p, GFN(g), &mfn), OK);
-            p2m_freeze(p, &(gfn_t){g}, 1);
+            p2m_share_for_io(p, &(gfn_t){g}, 1);
             p2m_put(p, mfn);
             frozen++;
             assert_int_equal(p->sole_maps, frozen);

@@ -78,7 +78,7 @@ static void audit(struct rig *r)
     for (unsigned n = 0; n < PLACES; n++) {
         const struct frame *fr = &r->table[n];
         if (fr->state != FRAME_FREE && fr->state != FRAME_RESERVED) {
-            assert_int_equal(fr->refs, r->maps[n] + ((fr->flags & FRAME_F_CACHED) != 0));
+            assert_int_equal(fr->refs, r->maps[n] + ((fr->flags & FRAME_F_IN_CACHE) != 0));
             assert_int_equal(fr->state == FRAME_SHARED, r->maps[n] > 0);
         }
     }
@@ -175,7 +175,7 @@ static void test_zeroes(void **state)
     map(&r, mfn);
     cache_make_zero(&r.c, mfn);
     audit(&r);
-    assert_int_equal(r.table[mfn.n].flags & FRAME_F_CACHED, 0);
+    assert_int_equal(r.table[mfn.n].flags & FRAME_F_IN_CACHE, 0);
     unmap(&r, mfn);
     cache_remove(&r.c, e);
     audit(&r);
@@ -212,7 +212,7 @@ static void test_new_frames(void **state)
     audit(&r);
     assert_int_equal(cache_next_new(&r.c, &mfn), OK);
     assert_int_equal(mfn.n, cache_frame(&r.c, a).n);
-    cache_hold(&r.c, a); /* a write */
+    cache_lock(&r.c, a); /* a write */
     cache_publish(&r.c, a, CACHE_MASK_ALL);
     assert_int_equal(cache_next_new(&r.c, &mfn), OK);
     assert_int_equal(mfn.n, cache_frame(&r.c, b).n);
@@ -228,7 +228,7 @@ static void test_new_frames(void **state)
     map(&r, mfn);
     cache_remove(&r.c, d);
     audit(&r);
-    assert_int_equal(r.table[mfn.n].flags, FRAME_F_NEW);
+    assert_int_equal(r.table[mfn.n].flags, FRAME_F_UNSCANNED);
     cache_seen(&r.c, mfn);
     assert_int_equal(r.table[mfn.n].flags, 0);
     unmap(&r, mfn);
@@ -326,7 +326,7 @@ static void test_bound_of_a_frame(void **state)
     mfn_t to = crowd_begin(&r, 32);
     crowd(&r, to, MANY, false);
     assert_int_equal(count_in(&r, to), CACHE_FRAME_BLOCKS);
-    assert_int_equal(r.f.by_state[FRAME_CACHE], 1);
+    assert_int_equal(r.f.by_state[FRAME_CACHE_ONLY], 1);
     audit(&r);
     rig_fini(&r);
 }
@@ -344,7 +344,7 @@ static void test_bound_of_dirty_blocks(void **state)
     mfn_t to = crowd_begin(&r, 32);
     crowd(&r, to, n, true);
     assert_int_equal(count_in(&r, to), CACHE_FRAME_BLOCKS);
-    assert_int_equal(r.f.by_state[FRAME_CACHE], 21);
+    assert_int_equal(r.f.by_state[FRAME_CACHE_ONLY], 21);
     assert_int_equal(r.c.dirty, n - 1);
     assert_int_equal(r.c.n_new, 0);
     assert_true(r.c.starved);
@@ -451,7 +451,7 @@ static void test_at_random(void **state)
         case 9:
             if (e != CACHE_NIL && cache_is_alone(&r.c, e)) {
                 r.content[b] = (unsigned)rand() % 5;
-                cache_hold(&r.c, e);
+                cache_lock(&r.c, e);
                 memset(frame_bytes(&r.f, cache_frame(&r.c, e)), (int)r.content[b], PAGE_SIZE);
                 cache_publish(&r.c, e, CACHE_MASK_ALL);
             } else if (e != CACHE_NIL) {
@@ -464,7 +464,7 @@ static void test_at_random(void **state)
             } else if (rand() % 8 == 0) {
                 cache_set_max(&r.c, 1 + (uint64_t)rand() % ROOM);
             } else if (cache_next_new(&r.c, &mfn) == OK) {
-                assert_int_equal(r.table[mfn.n].flags & FRAME_F_NEW, 0);
+                assert_int_equal(r.table[mfn.n].flags & FRAME_F_UNSCANNED, 0);
             }
             break;
         default:
@@ -505,7 +505,7 @@ static void test_audit_detects(void **state)
             r.c.zeroes++;
             break;
         case 3:
-            r.table[cache_frame(&r.c, b).n].flags &= (uint8_t)~FRAME_F_NEW;
+            r.table[cache_frame(&r.c, b).n].flags &= (uint8_t)~FRAME_F_UNSCANNED;
             break;
         case 4:
             r.table[cache_frame(&r.c, a).n].left = (uint32_t)cache_frame(&r.c, a).n;
@@ -517,7 +517,7 @@ static void test_audit_detects(void **state)
             r.table[cache_frame(&r.c, a).n].state = FRAME_SHARED;
             break;
         case 7:
-            cache_hold(&r.c, a);
+            cache_lock(&r.c, a);
             r.table[cache_frame(&r.c, a).n].flags |= FRAME_F_STABLE;
             break;
         case 8:

@@ -29,7 +29,7 @@ struct rig {
 
 static void rig_init(struct rig *r)
 {
-    const struct p2m_run run = {GFN(0), PAGES};
+    const struct p2m_slot run = {GFN(0), PAGES};
 
     *r = (struct rig){0};
     fake_frames_init(&r->f, 8);

@@ -65,7 +65,7 @@ static void stable(enum fold_index index, enum fold_volatility volatility)
     /* The guests go: it is the cache's alone, and still in the index. */
     scene_poke(&w, 0, 3, 1, 1);
     scene_poke(&w, 1, 4, 1, 2);
-    assert_int_equal(scene_frame(&w, shared)->state, FRAME_CACHE);
+    assert_int_equal(scene_frame(&w, shared)->state, FRAME_CACHE_ONLY);
     assert_true(scene_frame(&w, shared)->flags & FRAME_F_STABLE);
     scene_end(&w);
 }
@@ -103,7 +103,7 @@ static void alone(enum fold_index index, enum fold_volatility volatility)
     mfn_t block = scene_put(&w, 1, 9, 0);
     (void)fold_step(&w.fold, 5, NULL);
     assert_true(scene_frame(&w, block)->flags & FRAME_F_STABLE);
-    assert_int_equal(scene_frame(&w, block)->state, FRAME_CACHE);
+    assert_int_equal(scene_frame(&w, block)->state, FRAME_CACHE_ONLY);
     assert_int_equal(scene_counters(&w).pages_shared, 0); /* nobody shares it yet */
     mfn_t second = scene_put(&w, 2, 9, 0);
     (void)fold_step(&w.fold, 5, NULL);
@@ -207,7 +207,7 @@ static void pinned(enum fold_index index, enum fold_volatility volatility)
     mfn_t block = scene_put(&w, 1, 9, 0);
     frames_pin(&w.f, block);
     scene_passes(&w, 2);
-    assert_true(scene_frame(&w, block)->flags & FRAME_F_NEW);
+    assert_true(scene_frame(&w, block)->flags & FRAME_F_UNSCANNED);
     assert_int_equal(w.cache.n_new, 1);
     world_audit(&w);
     frames_unpin(&w.f, block);
@@ -234,8 +234,8 @@ static void changed(enum fold_index index, enum fold_volatility volatility)
     scene_passes(&w, 1);
     uint32_t e = cache_find(&w.cache, SCENE_DISK, 1);
     assert_true(cache_is_alone(&w.cache, e));
-    cache_hold(&w.cache, e);
-    assert_false(scene_frame(&w, block)->flags & (FRAME_F_STABLE | FRAME_F_NEW));
+    cache_lock(&w.cache, e);
+    assert_false(scene_frame(&w, block)->flags & (FRAME_F_STABLE | FRAME_F_UNSCANNED));
     memset(frame_bytes(&w.f, block), 7, PAGE_SIZE);
     memset(w.disk[1], 7, PAGE_SIZE);
     scene_fill(&w, 0, 3, 9);

@@ -33,7 +33,7 @@ static void end_passes(struct rig *r, unsigned n)
 /* A page in each region, no two alike, and all looked at. */
 static void rig_init(struct rig *r, const struct p2m_ops *ops)
 {
-    const struct p2m_run run = {GFN(0), PAGES};
+    const struct p2m_slot run = {GFN(0), PAGES};
 
     *r = (struct rig){0};
     fake_frames_init(&r->f, 3 * REGIONS);

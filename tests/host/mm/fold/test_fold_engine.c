@@ -139,7 +139,7 @@ static void follows(enum fold_index index, enum fold_volatility volatility)
     assert_int_equal(c.lookahead_hits, 5); /* all but the first of the run */
     assert_int_equal(c.lookahead_misses, 0);
     uint64_t runs[FOLD_RUNS], sum = 0;
-    fold_runs(&w.fold, NULL, runs);
+    fold_sequences(&w.fold, NULL, runs);
     assert_int_equal(runs[2], 1); /* one run of 4 to 7 pages */
     for (unsigned k = 0; k < FOLD_RUNS; k++) {
         sum += runs[k];

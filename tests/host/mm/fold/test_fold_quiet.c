@@ -104,7 +104,7 @@ static void race(void *ctx, struct fake_map *m)
 
 static void guest_up(struct scene *s, unsigned i)
 {
-    static const struct p2m_run runs[] = {{GFN(0), 640}, {GFN(1024), MAP_PAGES - 1024}};
+    static const struct p2m_slot runs[] = {{GFN(0), 640}, {GFN(1024), MAP_PAGES - 1024}};
     struct guest *g = &s->guests[i];
     const struct p2m_ops *ops = i == 2 && !s->all_dirty ? &fake_map_ops_checksum : &fake_map_ops;
 
@@ -244,8 +244,8 @@ static void read_block(struct scene *s, unsigned i, unsigned spot)
         mfn = cache_is_zero(&s->cache, e) ? mfn : cache_frame(&s->cache, e);
         frames_pin(&s->f, mfn);
         if (frame_of(&s->f, mfn)->state == FRAME_ZERO ||
-            p2m_may_adopt(frame_of(&s->f, mfn), g->p2m.group->id)) {
-            st = p2m_adopt(&g->p2m, gfn_of(spot), mfn);
+            p2m_may_map_shared(frame_of(&s->f, mfn), g->p2m.group->id)) {
+            st = p2m_map_shared(&g->p2m, gfn_of(spot), mfn);
         }
         frames_unpin(&s->f, mfn);
     }
@@ -275,7 +275,7 @@ static void write_block(struct scene *s, unsigned i, unsigned spot)
         return;
     }
     memcpy(frame_bytes(&s->f, cache_frame(&s->cache, e)), s->disk[block], PAGE_SIZE);
-    cache_hold(&s->cache, e);
+    cache_lock(&s->cache, e);
     cache_publish(&s->cache, e, CACHE_MASK_ALL);
 }
 
@@ -381,12 +381,12 @@ static void check_blocks(const struct scene *s)
         const struct frame *fr = &s->f.table[a];
         const void *block = frame_bytes(&s->f, MFN(a));
 
-        for (uint64_t b = 0; b < a && fr->state == FRAME_CACHE; b++) {
+        for (uint64_t b = 0; b < a && fr->state == FRAME_CACHE_ONLY; b++) {
             const struct frame *other = &s->f.table[b];
-            assert_false(other->state == FRAME_CACHE && other->group == fr->group &&
+            assert_false(other->state == FRAME_CACHE_ONLY && other->group == fr->group &&
                          memcmp(block, frame_bytes(&s->f, MFN(b)), PAGE_SIZE) == 0);
         }
-        assert_false(fr->state == FRAME_CACHE && memcmp(block, zeroes, PAGE_SIZE) == 0);
+        assert_false(fr->state == FRAME_CACHE_ONLY && memcmp(block, zeroes, PAGE_SIZE) == 0);
     }
 }
 

@@ -75,7 +75,7 @@ static void left_alone(enum fold_index index, enum fold_volatility volatility)
     assert_int_not_equal(scene_frame_at(&w, 0, 3).n,
                          block.n); /* free, and somebody has the block */
     scene_poke(&w, 1, 5, 0, 1);
-    assert_int_equal(scene_frame(&w, block)->state, FRAME_CACHE);
+    assert_int_equal(scene_frame(&w, block)->state, FRAME_CACHE_ONLY);
     scene_passes(&w, 2);
     assert_true(w.fold.full_scans % FOLD_ROUND != 0);
     assert_int_equal(scene_frame_at(&w, 0, 3).n, block.n);
@@ -112,7 +112,7 @@ static void left_in_two(enum fold_index index, enum fold_volatility volatility)
     assert_int_not_equal(scene_frame_at(&w, 0, 3).n, shared.n);
     scene_poke(&w, 0, 5, 0, 1);
     scene_poke(&w, 1, 5, 0, 2);
-    assert_int_equal(scene_frame(&w, shared)->state, FRAME_CACHE);
+    assert_int_equal(scene_frame(&w, shared)->state, FRAME_CACHE_ONLY);
     scene_passes(&w, 2);
     assert_int_equal(scene_frame_at(&w, 0, 3).n, scene_frame_of(&w, 1).n);
     assert_int_equal(cache_held(&w.cache), 0);
@@ -218,7 +218,7 @@ static void give_in_vain(struct world *w, unsigned vm, uint64_t gfn)
     mfn_t mfn;
 
     assert_int_equal(p2m_get_read(p, GFN(gfn), &mfn), OK);
-    p2m_freeze(p, &(gfn_t){gfn}, 1);
+    p2m_share_for_io(p, &(gfn_t){gfn}, 1);
     assert_int_equal(scene_frame(w, scene_frame_at(w, vm, gfn))->state, FRAME_SHARED);
     p2m_put(p, mfn);
 }

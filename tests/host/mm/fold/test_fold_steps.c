@@ -65,7 +65,7 @@ static void end_passes(struct rig *r, unsigned n)
 /* A page in each of the regions, no two alike, and all looked at. */
 static void rig_init(struct rig *r, unsigned holes)
 {
-    const struct p2m_run run = {GFN(0), PAGES + (uint64_t)holes * P2M_REGION_PAGES};
+    const struct p2m_slot run = {GFN(0), PAGES + (uint64_t)holes * P2M_REGION_PAGES};
 
     *r = (struct rig){.ops = fake_map_ops};
     r->ops.lookup = counted_lookup;

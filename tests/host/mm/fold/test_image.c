@@ -128,7 +128,7 @@ static int end(void **state)
 
 static struct p2m *add_guest(void)
 {
-    const struct p2m_run run = {GFN(0), RAM_PAGES};
+    const struct p2m_slot run = {GFN(0), RAM_PAGES};
     unsigned i = n_guests++;
 
     fake_map_init(&guests[i].map, &f, RAM_PAGES);
@@ -429,7 +429,7 @@ static void test_references_used_up(void **state)
                      OK); /* a frame of its own, which reads the same */
     assert_int_equal(p->ops->lookup(p->ctx, GFN(3), &e), OK);
     assert_int_equal(frame_of(&f, e.mfn)->state, FRAME_PRIVATE);
-    assert_int_equal(p2m_adopt(p, GFN(4), groups[0].zero), E_BUSY);
+    assert_int_equal(p2m_map_shared(p, GFN(4), groups[0].zero), E_BUSY);
     fold_attach(&fold, p);
     for (unsigned i = 0; i < 64; i++) {
         (void)fold_step(&fold, 8, NULL); /* the page of zeroes is not merged */

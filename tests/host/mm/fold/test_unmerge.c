@@ -211,7 +211,7 @@ static void test_blocks_and_devices(void **state)
     assert_int_equal(step(&w, 0, 1000, 0), UNMERGE_DONE);
     assert_int_equal(w.vms[0].p2m.shared_maps, 0);
     assert_int_equal(scene_frame_of(&w, 1).n, block.n);
-    assert_int_equal(frame_of(&w.f, block)->state, FRAME_CACHE);
+    assert_int_equal(frame_of(&w.f, block)->state, FRAME_CACHE_ONLY);
     assert_int_equal(frame_of(&w.f, other)->refs, 2);
     assert_int_not_equal(scene_frame_at(&w, 0, 2).n, other.n);
     scene_poke(&w, 0, 2, 5, 0x33);

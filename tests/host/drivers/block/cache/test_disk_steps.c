@@ -91,8 +91,9 @@ COSTS(100, void, cache_publish, (struct cache * c, uint32_t e, uint8_t mask), (c
 COSTS(150, enum status, p2m_get_read, (struct p2m * p, gfn_t gfn, mfn_t *out), (p, gfn, out))
 COSTS(150, enum status, p2m_get_write, (struct p2m * p, gfn_t gfn, mfn_t *out), (p, gfn, out))
 COSTS(40, void, p2m_put, (struct p2m * p, mfn_t mfn), (p, mfn))
-COSTS(600, enum status, p2m_adopt, (struct p2m * p, gfn_t gfn, mfn_t mfn), (p, gfn, mfn))
-COSTS(350ul * n, void, p2m_freeze, (struct p2m * p, const gfn_t *gfns, unsigned n), (p, gfns, n))
+COSTS(600, enum status, p2m_map_shared, (struct p2m * p, gfn_t gfn, mfn_t mfn), (p, gfn, mfn))
+COSTS(350ul * n, void, p2m_share_for_io, (struct p2m * p, const gfn_t *gfns, unsigned n),
+      (p, gfns, n))
 COSTS(150, enum status, p2m_read, (struct p2m * p, gpa_t gpa, void *to, size_t n), (p, gpa, to, n))
 COSTS(150, enum status, p2m_write, (struct p2m * p, gpa_t gpa, const void *from, size_t n),
       (p, gpa, from, n))

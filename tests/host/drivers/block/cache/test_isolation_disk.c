@@ -90,7 +90,7 @@ static void content(uint8_t *page, unsigned n)
 
 static void vm_init(struct rig *r, unsigned i)
 {
-    static const struct p2m_run run = {{0}, PAGES};
+    static const struct p2m_slot run = {{0}, PAGES};
     struct vm *vm = &r->vms[i];
     char why[160];
 
@@ -260,7 +260,7 @@ static struct seen read_block(struct rig *r, unsigned n, unsigned block, unsigne
     if (s == OK) {
         bool zero = mfn.n == BLK_ZERO_FRAME.n;
         mfn = zero ? vm->p2m.group->zero : mfn;
-        assert_int_equal(p2m_adopt(&vm->p2m, GFN(page), mfn), OK);
+        assert_int_equal(p2m_map_shared(&vm->p2m, GFN(page), mfn), OK);
         frames_unpin(&r->f, mfn);
         blk_taken(vm->disk, SECTOR(block), &vm->account);
         seen.mapped = true;
@@ -285,7 +285,7 @@ static void write_block(struct rig *r, unsigned n, unsigned block, unsigned page
 
     assert_int_equal(p2m_get_read(&vm->p2m, gfn, &mfn), OK);
     if (blk_keeps(vm->disk, SECTOR(block))) {
-        p2m_freeze(&vm->p2m, &gfn, 1);
+        p2m_share_for_io(&vm->p2m, &gfn, 1);
     }
     ask(r, vm, BLK_WRITE, block, mfn);
     p2m_put(&vm->p2m, mfn);
