@@ -23,21 +23,17 @@ flags = $1$(if $(or $(call same,$(strip $2),$(strip $(file <$1))),$(IDLE)),,$(sh
 IDLE := $(if $(MAKECMDGOALS),$(if $(filter-out help clean format setup,$(MAKECMDGOALS)),,yes))
 
 # ---- what is built -------------------------------------------------------------------------
-# Rooms are folders: tools/lint-layers has their table. The core compiles on the host as it is; what
-# only a machine can run is all else.
+# Rooms are folders: tools/lint-layers has their table. All but start-up and what is the machine's own
+# compiles on the host as it is.
 ROOMS := base boot mm mm/content mm/index mm/introspect mm/cache mm/fold mm/audit \
          drivers/block drivers/block/partition drivers/block/cow drivers/block/cache drivers/host \
          drivers/host/disk drivers/guest drivers/guest/virtio arch/x86_64/decode arch/x86_64 \
          arch/x86_64/hvm arch/x86_64/vmx kernel/config kernel/core kernel/console kernel/storage \
          kernel/scan kernel/vm kernel/stats kernel/monitor kernel
 ALL  := $(sort $(wildcard $(ROOMS:%=%/*.c)))
-PURE := $(filter base/% boot/% mm/% drivers/% arch/x86_64/decode/% kernel/config/%,$(ALL)) \
-        arch/x86_64/irq.c $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c) \
-        $(addprefix kernel/core/,account.c charge.c log.c loglimit.c \
-          machine.c power.c sched.c step.c still.c turns.c works.c) \
-        $(addprefix kernel/console/,detachkey.c mux.c mux_line.c mux_stage.c utf8.c) \
-        kernel/storage/hostdisk.c kernel/vm/loader.c kernel/vm/loader_put.c kernel/stats/json.c \
-        kernel/monitor/command.c kernel/monitor/lineedit.c kernel/monitor/settings.c
+PURE := $(filter-out kernel/main.c kernel/start.c,$(filter base/% boot/% mm/% drivers/% \
+          arch/x86_64/decode/% kernel/%,$(ALL))) \
+        arch/x86_64/irq.c $(addprefix arch/x86_64/hvm/,cr.c guest_msrs.c mtrr.c)
 BARE := $(filter-out $(PURE),$(ALL))
 ASM  := $(sort $(wildcard $(ROOMS:%=%/*.S)))
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What there is one of: see machine.h. Start-up makes it; this file only keeps it. */
+/* What there is one of: see machine.h. Start-up makes it, and this file keeps it. */
 #include "kernel/core/machine.h"
 
 #include "arch/x86_64/paging.h"

@@ -27,6 +27,12 @@ static struct event {
 } events[EVENTS];
 static unsigned n_events;
 
+static struct line {
+    void (*fn)(void *ctx);
+    void *ctx;
+    bool raised;
+} lines[IRQ_LINES];
+
 static jmp_buf over;
 static bool ending;
 static struct timer end_timer;
@@ -83,10 +89,32 @@ void machine_interrupt(uint64_t at_ns, void (*fn)(void))
     events[n_events++] = (struct event){at_ns, fn};
 }
 
+enum status irq_register(unsigned line, void (*fn)(void *ctx), void *ctx)
+{
+    lines[line].fn = fn;
+    lines[line].ctx = ctx;
+    return OK;
+}
+
+void machine_raise(unsigned line)
+{
+    lines[line].raised = true;
+}
+
+static bool is_due(unsigned line)
+{
+    return lines[line].raised && lines[line].fn && machine.held != (int)line;
+}
+
 static uint64_t next_interrupt_ns(void)
 {
     uint64_t next = TIMER_NEVER;
 
+    for (unsigned i = 0; i < IRQ_LINES; i++) {
+        if (is_due(i)) {
+            return machine.now_ns;
+        }
+    }
     for (unsigned i = 0; machine.held < 0 && i < n_events; i++) {
         next = MIN(next, events[i].at_ns);
     }
@@ -95,6 +123,12 @@ static uint64_t next_interrupt_ns(void)
 
 static void take_interrupts(void)
 {
+    for (unsigned i = 0; i < IRQ_LINES; i++) {
+        if (is_due(i)) {
+            lines[i].raised = false;
+            lines[i].fn(lines[i].ctx);
+        }
+    }
     for (unsigned i = 0; machine.held < 0 && i < n_events;) {
         struct event e = events[i];
         if (e.at_ns > machine.now_ns) {
@@ -146,8 +180,29 @@ void irq_release(void)
 
 /* ---- guests --------------------------------------------------------------------------------- */
 
+static enum hvm_exit run_program(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
+{
+    for (;;) {
+        enum hvm_exit why = v->program(v);
+
+        if (why != HVM_EXIT_DEADLINE) {
+            return why;
+        }
+        if (v->yield) {
+            v->yield = false;
+            return HVM_EXIT_WORK;
+        }
+        if (machine.now_ns >= MIN(*deadline_tsc / TICKS_PER_NS, next_interrupt_ns())) {
+            return HVM_EXIT_DEADLINE;
+        }
+    }
+}
+
 static enum hvm_exit run(struct hvm_vcpu *v, const volatile uint64_t *deadline_tsc)
 {
+    if (v->program) {
+        return run_program(v, deadline_tsc);
+    }
     for (;;) {
         uint64_t now = machine.now_ns, done = TIMER_NEVER;
         uint64_t call = v->call ? MAX(v->call_ns, now) : TIMER_NEVER;
@@ -333,22 +388,32 @@ static void timer_due(void *ctx, uint64_t now_ns)
     (void)now_ns; /* the works are looked at after a timer */
 }
 
-void machine_init(void)
+void machine_init_bare(void)
 {
-    static bool added;
-
     machine = (struct machine){.now_ns = machine.now_ns, .armed_ns = TIMER_NEVER, .held = -1};
     memset(test_vms, 0, sizeof(test_vms));
     n_vms = n_events = 0;
     ending = false;
     timer_init(&end_timer, timer_due, NULL);
+}
+
+void machine_join_loop(void)
+{
+    sched_add_work(work, NULL);
+}
+
+void machine_init(void)
+{
+    static bool added;
+
+    machine_init_bare();
     charge_hypervisor = charge_console = charge_scanner = charge_idle = (struct account){0};
     charge_init();
     charge_set_vms(accounts, TEST_VMS);
     sched_init();
     if (!added) {
         added = true;
-        sched_add_work(work, NULL);
+        machine_join_loop();
         sched_set_console_work(console_work, NULL);
     }
 }
@@ -366,4 +431,9 @@ void machine_run(uint64_t until_ns)
         sched_loop();
     }
     ending = false;
+}
+
+void machine_leave(void)
+{
+    longjmp(over, 1);
 }

@@ -36,12 +36,21 @@ extern struct machine machine;
 /* All of it anew at the present time, with no VM, accounts and scheduler included. First in each
  * test. */
 void machine_init(void);
+/* The same for a test that starts accounts, scheduler and console itself; and then, once, that the
+ * loop can be left. */
+void machine_init_bare(void);
+void machine_join_loop(void);
 /* Time that some code takes. */
 void machine_pass(uint64_t ns);
 /* An interrupt of a disk's line: fn is its handler. */
 void machine_interrupt(uint64_t at_ns, void (*fn)(void));
+/* The line is raised: what irq_register was given for it is called at the next window, unless the
+ * line is held. */
+void machine_raise(unsigned line);
 /* The scheduler's loop, up to this moment or shortly after it. */
 void machine_run(uint64_t until_ns);
+/* Ends machine_run at once, from anywhere in it: the machine is off. */
+_Noreturn void machine_leave(void);
 
 /* A guest: computes for left_ns and then does what `then` says, whatever interrupts it between. */
 struct hvm_vcpu {
@@ -54,11 +63,23 @@ struct hvm_vcpu {
     uint64_t call_ns;
     void (*call)(void);
     bool yield;
+    /* If there is one, it is the guest, and all above but `irq`, `wake_ns` and `deaf` is not:
+     * called until it returns an exit other than HVM_EXIT_DEADLINE or the deadline is over. Time
+     * goes by only where it says so. */
+    enum hvm_exit (*program)(struct hvm_vcpu *v);
     unsigned runs;
     uint64_t ran_ns;        /* in all runs */
     uint64_t least_ns;      /* the shortest run that the deadline ended */
     uint64_t first_ns;      /* when it ran first since this was set to 0 */
     uint64_t longest_ticks; /* hvm_longest_exit */
+    /* fake_hvm.c's. */
+    const struct hvm_ops *ops;
+    void *ctx;
+    struct p2m *p2m;
+    mfn_t frames[2];
+    uint64_t tsc; /* less the host's */
+    uint64_t counts[HVM_COUNTS];
+    uint64_t rip;
 };
 
 /* A VM with one vCPU, whose owner only counts. */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* In the place of arch/x86_64/paging.h on the host: RAM is an array of fake_boot.c. */
+#ifndef MACHINE_PAGING_H
+#define MACHINE_PAGING_H
+
+#include "base/types.h"
+
+#define WINDOW_LIMIT (UINT64_C(1) << 46)
+
+extern uint8_t *fake_ram; /* what lies at address 0 */
+
+static inline void *window(hpa_t a)
+{
+    return fake_ram + a.a;
+}
+
+#endif
