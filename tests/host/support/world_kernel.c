@@ -38,7 +38,6 @@
 #define SETTLED_NS (2000 * MS)
 #define SAID_BYTES (256u << 10)
 
-uint8_t *fake_ram;
 int kernel_off;
 /* No part of the RAM: the kernel's image takes none of it. */
 char image_phys_start[1], image_phys_end[1];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel/core/machine: share groups are listed once each, and boot modules are found by their
+/* kernel/core/machine: share groups are listed once each; boot modules are found by their
  * names. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -348,25 +348,30 @@ static void test_lines_that_find_the_last_one_there_are_left_out(void **state)
     assert_in_range(s.host.json_skipped, 7, 10);
 }
 
+static uint64_t saved_now(void)
+{
+    struct stats s;
+
+    read_all(&s);
+    return s.fold.pages_sharing + s.fold.pages_zero;
+}
+
 static void test_the_peak_is_the_moment_with_most_saved(void **state)
 {
     const struct stats_vm *per_vm;
 
     (void)state;
     boot(ONE TWO);
+    assert_int_equal(vm_start(vm_find("two")), OK);
     kernel_run_ns(20 * S);
-    struct stats now;
-    read_all(&now);
-    uint64_t saved = now.fold.pages_sharing + now.fold.pages_zero;
-    assert_true(saved > 0);
-    stats_note_peak();
-    vm_stop(vm_find("one"), false, "the test");
+    uint64_t saved = saved_now(), present = vm_find("two")->p2m.present;
+    vm_stop(vm_find("two"), false, "the test");
     kernel_run_ns(2 * S);
-    read_all(&now);
-    assert_int_equal(now.fold.pages_sharing + now.fold.pages_zero, 0);
+    assert_in_range(saved_now(), 1, saved - 1);
     const struct stats *peak = stats_peak(&per_vm);
-    assert_true(peak->fold.pages_sharing + peak->fold.pages_zero >= saved);
-    assert_true(per_vm[0].present > 0);
+    assert_int_equal(peak->fold.pages_sharing + peak->fold.pages_zero, saved);
+    assert_int_equal(peak->host.vms_on, 2);
+    assert_int_equal(per_vm[1].present, present);
 }
 
 int main(void)

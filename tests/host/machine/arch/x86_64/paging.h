@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* In the place of arch/x86_64/paging.h on the host: RAM is an array of fake_boot.c. */
+/* In the place of arch/x86_64/paging.h on the host: RAM is an array, which a test makes. */
 #ifndef MACHINE_PAGING_H
 #define MACHINE_PAGING_H
 
@@ -11,7 +11,7 @@ extern uint8_t *fake_ram; /* what lies at address 0 */
 
 static inline void *window(hpa_t a)
 {
-    return fake_ram + a.a;
+    return (void *)((uintptr_t)fake_ram + a.a);
 }
 
 #endif
