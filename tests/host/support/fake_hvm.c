@@ -122,7 +122,7 @@ bool hvm_halt_is_final(struct hvm_vcpu *v)
     return v->deaf;
 }
 
-const char *hvm_broken_reason(const struct hvm_vcpu *v)
+const char *hvm_crash_reason(const struct hvm_vcpu *v)
 {
     (void)v;
     return "the test broke it";

@@ -25,6 +25,7 @@
 #include "kernel/core/machine.h"
 #include "kernel/core/sched.h"
 #include "kernel/monitor/monitor.h"
+#include "kernel/monitor/settings.h"
 #include "kernel/scan/classes.h"
 #include "kernel/scan/scan.h"
 #include "kernel/stats/stats.h"
@@ -279,17 +280,7 @@ static void init_cache(void)
                                random_word(&secrets));
 
     ASSERT(s == OK);
-    cache_set_max(&machine_cache, blocks);
-    cache_set_mode(&machine_cache, h->cache_mode);
     mrc_init(&machine_curve, boot_alloc(MRC_BYTES, 64), blocks, random_word(&secrets));
-}
-
-static uint64_t reclaim(void *ctx, uint64_t want)
-{
-    uint64_t got = cache_reclaim(&machine_cache, want);
-
-    (void)ctx;
-    return got < want ? got + images_reclaim(want - got) : got;
 }
 
 /* As kernel/start.c's list. */
@@ -323,11 +314,12 @@ void kernel_boot(uint64_t memory_mib, const char *config)
     aside_init(&machine_config);
     vms_init(&machine_config);
     images_init(&machine_config);
-    stats_init(&machine_config);
+    stats_init();
     monitor_init(&machine_config);
     machine_join_loop();
     bootmem_finish(&machine_frames);
-    machine_frames.reclaim = reclaim;
+    frames_add_reclaimer(&machine_frames, cache_reclaim, &machine_cache);
+    frames_add_reclaimer(&machine_frames, images_reclaim, NULL);
     for (unsigned i = 0; i < n_groups; i++) {
         enum status s = share_group_init(&groups[i], &machine_frames, groups[i].name, i);
         ASSERT(s == OK);
@@ -336,9 +328,10 @@ void kernel_boot(uint64_t memory_mib, const char *config)
     machine_fold.cache = &machine_cache;
     machine_fold.several_groups = n_groups > 1;
     scan_init(&machine_config.host);
+    settings_apply(NULL, &machine_config.host, NULL);
     machine_fold.classify = classes_of;
     sched_add_work(vms_look, NULL);
-    aside_open(&machine_config.host);
+    aside_open();
     kernel_run_ns(SETTLED_NS);
     for (unsigned i = 0; i < n_vms; i++) {
         if (vms[i]->config->start) {

@@ -122,7 +122,7 @@ static enum hvm_exit breaks(struct hvm_vcpu *v)
 {
     (void)v;
     machine_pass(10 * US);
-    return HVM_EXIT_BROKEN;
+    return HVM_EXIT_CRASH;
 }
 
 static enum hvm_exit halts_for_good(struct hvm_vcpu *v)
@@ -163,7 +163,7 @@ static void test_a_start_loads_and_enters_the_kernel(void **state)
     assert_int_equal(guest("one")->ran_ns, ran);
     check();
     (void)cache_reclaim(&machine_cache, UINT64_MAX);
-    (void)images_reclaim(UINT64_MAX);
+    (void)images_reclaim(NULL, UINT64_MAX);
     assert_int_equal(free_frames(), before);
 }
 
