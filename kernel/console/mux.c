@@ -324,6 +324,7 @@ static void make_mark(struct conmux *m)
 size_t conmux_pull(struct conmux *m, char *buf, size_t max)
 {
     size_t n = 0;
+    bool composed = false;
 
     while (n < max) {
         if (m->mark_at < m->mark_n) {
@@ -331,9 +332,11 @@ size_t conmux_pull(struct conmux *m, char *buf, size_t max)
             continue;
         }
         if (m->stage_at == m->stage_n) {
-            if (!conmux_compose(m)) {
+            /* One unit a call: a guest can make one of much that leaves few bytes to send. */
+            if ((composed && n > 0) || !conmux_compose(m)) {
                 break;
             }
+            composed = true;
             make_mark(m);
             continue;
         }

@@ -167,7 +167,8 @@ uint64_t conmux_back(struct conmux *m);
 
 /* The mark after which bytes are the guest's, or our own for a name of NULL; its length. */
 size_t conmux_mark(char *buf, size_t size, const char *token, const char *guest);
-/* The next bytes for the wire, at most max. 0: nothing to send. */
+/* The next bytes for the wire, at most max; fewer at the end of a unit, as a call composes one at
+ * most. 0: nothing to send. */
 size_t conmux_pull(struct conmux *m, char *buf, size_t max);
 bool conmux_empty(const struct conmux *m);
 /* Whether the echo of something typed has not been pulled yet. */

@@ -115,7 +115,13 @@ void conmux_stage_line(struct conmux *m, struct conmux_port *p, uint64_t end)
     conmux_fresh_line(m);
     begin_row(&rows, ' ');
     while (at < end) {
-        at = conmux_port_byte(p, at) == ESC ? skip_escape(p, at, end) : put_next(&rows, p, at, end);
+        uint8_t c = (uint8_t)conmux_port_byte(p, at);
+        if (c >= 0x20 && c < 0x7f) {
+            put_char(&rows, &c, 1); /* as most are */
+            at++;
+        } else {
+            at = c == ESC ? skip_escape(p, at, end) : put_next(&rows, p, at, end);
+        }
     }
     conmux_stage_puts(m, "\r\n");
     p->lines -= conmux_port_byte(p, end - 1) == '\n';

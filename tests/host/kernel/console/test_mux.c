@@ -65,6 +65,17 @@ static void term(const char *bytes, size_t n)
     row[row_n] = 0;
 }
 
+/* All that there is to send, up to max. */
+static size_t pull_raw(char *buf, size_t max)
+{
+    size_t n, sum = 0;
+
+    while (sum < max && (n = conmux_pull(&m, buf + sum, max - sum)) > 0) {
+        sum += n;
+    }
+    return sum;
+}
+
 static size_t pull(size_t max)
 {
     static char all[1 << 20], *end;
@@ -270,6 +281,24 @@ static void test_long_line(void **state)
     assert_string_equal(lines[n_lines - 1], "[a] \xe2\x82\xac");
 }
 
+/* However much the guest has written that leaves nothing to show, a call makes one line of it. */
+static void test_one_line_a_call(void **state)
+{
+    char raw[64];
+
+    (void)state;
+    for (unsigned k = 0; k < 3; k++) {
+        for (unsigned i = 0; i < CONMUX_LINE / 4; i++) {
+            guest(0, "\033[1m");
+        }
+    }
+    for (unsigned k = 0; k < 3; k++) {
+        uint64_t sent = ports[0].sent;
+        assert_true(conmux_pull(&m, raw, sizeof(raw)) < 16);
+        assert_in_range(ports[0].sent - sent, 1, CONMUX_LINE);
+    }
+}
+
 /* A terminal of 80 columns never wraps a guest's text to its left edge: rows of a line are made
  * here, each behind the guest's name. The longest name still leaves room for text. */
 static void test_rows(void **state)
@@ -317,7 +346,7 @@ static void test_rows(void **state)
     char raw[CONMUX_STAGE];
     guest(0, "y\r\r\n");
     guest_long_line(0, CONMUX_COLUMNS - 3);
-    n = conmux_pull(&m, raw, sizeof(raw) - 1);
+    n = pull_raw(raw, sizeof(raw) - 1);
     raw[n] = '\0';
     assert_memory_equal(raw, "[a] y\r\n[a] x", 12);
     assert_non_null(strstr(raw, "x\r\r\n[a]+x\r\n"));
@@ -455,24 +484,24 @@ static void test_attach(void **state)
     pull(SIZE_MAX);
     guest(1, "pending, not shown\n");
     conmux_attach(&m, &ports[0]);
-    n = conmux_pull(&m, raw, sizeof(raw));
+    n = pull_raw(raw, sizeof(raw));
     assert_int_equal(n, 12);
     assert_memory_equal(raw, "old 1\nold 2\n", 12);
     guest(0, "\033[2Jraw$ ");
     guest(1, "hidden\n");
-    n = conmux_pull(&m, raw, sizeof(raw));
+    n = pull_raw(raw, sizeof(raw));
     assert_int_equal(n, 9);
     assert_memory_equal(raw, "\033[2Jraw$ ", 9);
     /* A log line stands in a line of its own. */
     write("log\n");
-    n = conmux_pull(&m, raw, sizeof(raw));
+    n = pull_raw(raw, sizeof(raw));
     assert_int_equal(n, 7);
     assert_memory_equal(raw, "\r\nlog\r\n", 7);
     assert_true(conmux_empty(&m));
     assert_int_equal(conmux_back(&m), 2);
     /* The terminal is reset, an unfinished sequence cancelled first, and the cursor at the bottom.
      */
-    n = conmux_pull(&m, raw, sizeof(raw));
+    n = pull_raw(raw, sizeof(raw));
     assert_true(n > 60);
     assert_memory_equal(raw, "\030\033\\", 3);
     raw[n] = '\0';
@@ -497,7 +526,7 @@ static void test_attach_leaves_lines_out(void **state)
     conmux_port_put(&m, &ports[0], '\n');
     conmux_attach(&m, &ports[0]);
     (void)conmux_back(&m);
-    while (conmux_pull(&m, raw, sizeof(raw)) > 0) {
+    while (pull_raw(raw, sizeof(raw)) > 0) {
     }
     assert_true(conmux_empty(&m));
 }
@@ -519,7 +548,7 @@ static void test_back_with_a_full_reply(void **state)
 static void expect_pull(const char *want)
 {
     char raw[CONMUX_PORT_BYTES];
-    size_t n = conmux_pull(&m, raw, sizeof(raw));
+    size_t n = pull_raw(raw, sizeof(raw));
 
     assert_int_equal(n, strlen(want));
     assert_memory_equal(raw, want, n);
@@ -544,7 +573,7 @@ static void test_marks(void **state)
     expect_pull(OWN "\r\nlog\r\n" GUEST "again");
     (void)conmux_back(&m);
     char raw[CONMUX_PORT_BYTES];
-    size_t n = conmux_pull(&m, raw, sizeof(raw));
+    size_t n = pull_raw(raw, sizeof(raw));
     assert_true(n > sizeof(OWN));
     assert_memory_equal(raw, OWN "\r\n\030", sizeof(OWN) + 2);
 }
@@ -561,7 +590,7 @@ static void test_history(void **state)
         pull(SIZE_MAX);
     }
     conmux_attach(&m, &ports[0]);
-    size_t n = conmux_pull(&m, raw, sizeof(raw));
+    size_t n = pull_raw(raw, sizeof(raw));
     assert_true(n > CONMUX_HISTORY_BYTES - 16 && n <= CONMUX_HISTORY_BYTES);
     assert_memory_equal(raw, "line ", 5);
     assert_memory_equal(raw + n - 10, "line 2999\n", 10);
@@ -576,9 +605,9 @@ static void test_screen(void **state)
     conmux_screen(&m);
     write("\033[Htable\n");
     guest(0, "y\n");
-    size_t n = conmux_pull(&m, raw, sizeof(raw));
+    size_t n = pull_raw(raw, sizeof(raw));
     assert_int_equal(n, 10);
-    assert_int_equal(conmux_pull(&m, raw, sizeof(raw)), 0);
+    assert_int_equal(pull_raw(raw, sizeof(raw)), 0);
     assert_int_equal(conmux_back(&m), 2);
 }
 
@@ -673,6 +702,7 @@ int main(void)
         cmocka_unit_test_setup(test_end_of_a_full_port, setup),
         cmocka_unit_test_setup(test_line_waits_for_statistics, setup),
         cmocka_unit_test_setup(test_long_line, setup),
+        cmocka_unit_test_setup(test_one_line_a_call, setup),
         cmocka_unit_test_setup(test_rows, setup),
         cmocka_unit_test_setup(test_prompt_comes_back, setup),
         cmocka_unit_test_setup(test_flood, setup),
