@@ -2,12 +2,13 @@
 # Pagefold's one Makefile. `make help` lists the targets; everything is built below build/.
 #
 #   DEBUG=1        a debug build, in build/debug/
+#   CLANG=1        the hypervisor by Clang, in build/clang/
 #   HOSTCC=clang   the host tests with another compiler
 
-O := build$(if $(DEBUG),/debug)
+O := build$(if $(CLANG),/clang)$(if $(DEBUG),/debug)
 H := build/host
 G := build/guests
-CC := gcc
+CC := $(if $(CLANG),clang,gcc)
 GUESTCC := gcc
 HOSTCC ?= gcc
 FUZZCC := clang
@@ -51,14 +52,15 @@ RELEASE := $(CPP) -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-r
            -fno-stack-protector -fno-omit-frame-pointer -fno-strict-aliasing \
            -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -ffunction-sections \
            $(WARN)
-KFLAGS := $(RELEASE) $(if $(DEBUG),-DPAGEFOLD_DEBUG)
-LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+# base/string.c has a pragma of GCC's; -ffreestanding alone keeps Clang from seeing calls in loops.
+KFLAGS := $(RELEASE) $(if $(DEBUG),-DPAGEFOLD_DEBUG) $(if $(CLANG),-Wno-unknown-pragmas)
+LDFLAGS := -nostdlib -static -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
            -Wl,-z,noexecstack -Wl,--gc-sections -Wl,--fatal-warnings
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 # tests/host/machine has what stands in for headers that are instructions of the machine.
 HFLAGS := -Itests/host/machine $(CPP) -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARN)
 
-.PHONY: all demo run iso test test-quick test-all test-host test-emu fuzz soak powercut bench bench-fold bench-cache cache-bench images bench-ksm lint format \
+.PHONY: all demo run iso test test-quick test-all test-host test-emu fuzz soak powercut reproduce bench bench-fold bench-cache cache-bench images bench-ksm lint format \
         gdb clean help setup
 all: $O/pagefold.elf
 
@@ -284,6 +286,7 @@ DEMO := build/demo/demo.conf build/demo/shell.conf
 ##                 once, in build/traces; some minutes) and on synthetic ones; options in ARGS='...'
 ## make images     memory images of real Debian guests, in build/images; options in ARGS='...'
 ## make bench-ksm  the folding core beside Linux KSM, on IMAGES='FILE...'; build/bench-ksm.json
+## make reproduce  builds in two folders, and compares the bytes
 ## make lint       formatting, layers, headers, licence lines, dependencies of what is built
 ## make format     format the source
 ## make gdb        debug the start-up of CONFIG=FILE in QEMU
@@ -320,6 +323,7 @@ test-quick: setup
 test-all: setup
 	$Q $(BUILD) all host-binaries fuzz-binaries guest-binaries
 	$Q $(BUILD) DEBUG=1 all
+	$Q tools/reproduce
 	$Q tools/test $(LOT) host fuzz slow cuts soak
 test-host: setup
 	$Q $(BUILD) host-binaries fuzz-binaries
@@ -331,6 +335,9 @@ test-emu: setup
 fuzz: setup
 	$Q $(BUILD) fuzz-binaries
 	$Q FUZZ_SECONDS=$${FUZZ_SECONDS:-60} tools/test fuzz
+
+reproduce: setup
+	$Q tools/reproduce $(if $(DEBUG),DEBUG=1) $(if $(CLANG),CLANG=1)
 
 powercut: setup
 	$Q $(BUILD) all build/guests/verify.elf $H/verify-image

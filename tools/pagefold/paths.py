@@ -8,7 +8,7 @@ from pagefold.problem import readable_file
 TOOLS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 ROOT = os.path.dirname(TOOLS)
 BUILD = os.path.join(ROOT, "build")
-ELF = os.path.join(BUILD, "pagefold.elf")
+ELF = os.environ.get("PAGEFOLD_ELF", os.path.join(BUILD, "pagefold.elf"))
 DEBUG_ELF = os.path.join(BUILD, "debug", "pagefold.elf")
 HOST_BINARIES = os.environ.get("HOST_BINARIES", os.path.join(BUILD, "host"))
 

@@ -58,7 +58,7 @@ static uint64_t cr4_bits;
     (bit_AVX512F | bit_AVX512DQ | bit_AVX512IFMA | bit_AVX512CD | bit_AVX512BW | bit_AVX512VL)
 #define AVX512_ECX                                                                                 \
     (bit_AVX512VBMI | bit_AVX512VBMI2 | bit_AVX512VNNI | bit_AVX512BITALG | bit_AVX512VPOPCNTDQ)
-#define AVX512_EDX (bit_AVX5124VNNIW | bit_AVX5124FMAPS | bit_AVX512VP2INTERSECT)
+#define AVX512_EDX (bit_AVX5124VNNIW | bit_AVX5124FMAPS | CPUID_7_EDX_AVX512_VP2INTERSECT)
 #define LEAF7_EBX_SHOW                                                                             \
     (AVX512_EBX | bit_FSGSBASE | bit_BMI | bit_AVX2 | CPUID_7_EBX_FDP_EXCPTN_ONLY |                \
      CPUID_7_EBX_SMEP | bit_BMI2 | CPUID_7_EBX_ERMS | CPUID_7_EBX_INVPCID |                        \
