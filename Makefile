@@ -370,7 +370,7 @@ bench-ksm: setup
 	$Q tools/bench-ksm $(OPTIONS) $(IMAGES)
 
 FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
-lint: $(GEN)
+lint: $(GEN) all
 	$Q clang-format --dry-run -Werror $(FORMATTED)
 	$Q tools/lint-layers
 	$Q tools/lint-deps

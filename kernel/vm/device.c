@@ -99,7 +99,11 @@ bool vm_devices_stop(struct vm *vm)
         struct vm_device *d = vm->devices[i];
         if (!d->ops->stop(d)) {
             (void)work(d, &until);
-            all &= d->ops->stop(d);
+        }
+        if (d->ops->stop(d)) {
+            d->work = false; /* what is left of it waits for nothing, and must keep nobody busy */
+        } else {
+            all = false;
         }
     }
     note_work(vm);

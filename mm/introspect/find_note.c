@@ -77,13 +77,14 @@ static bool check(struct guest_pages *g, uint64_t cr3)
     return g->doubts < DOUBTS_MAX;
 }
 
+/* A note that has changed while it was read, step by step, is none. */
 static bool take_up(struct guest_pages *g, const uint8_t *page, uint64_t cr3)
 {
-    if ((cr3 != 0 && !is_running(g, cr3)) || !makes_sense(g, g->note)) {
+    if (digest(page) != g->note_digest || (cr3 != 0 && !is_running(g, cr3)) ||
+        !makes_sense(g, g->note)) {
         return false;
     }
     g->known = true;
-    g->note_digest = digest(page);
     g->doubts = 0;
     g->found++;
     guest_pages_restart(g);
@@ -131,6 +132,7 @@ static void search_run(struct guest_pages *g, uint64_t cr3, uint64_t *from, uint
         const uint8_t *page = frame_bytes(p->frames, e.mfn);
         if (vmcoreinfo_find(page, &text, &n)) {
             g->note = at;
+            g->note_digest = digest(page);
             g->reading = true;
             vmcoreinfo_begin(&g->lines);
             read_on(g, cr3, budget);

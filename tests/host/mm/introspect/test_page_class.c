@@ -428,6 +428,31 @@ static void test_note_in_steps(void **state)
     linux_fini(&g);
 }
 
+/* What has been read of a note that changes meanwhile does not go together with the rest. */
+static void test_note_that_changes(void **state)
+{
+    struct linux_guest g;
+
+    (void)state;
+    linux_init(&g, &variants[0]);
+    char *text = (char *)linux_bytes(&g, LINUX_NOTE);
+    size_t n = strlen(text);
+    memset(text + n, 'x', 3000);
+    text[n + 3000] = '\0';
+    while (!g.pages.reading) {
+        assert_false(guest_pages_search(&g.pages, 0, 1));
+    }
+    text[12] ^= 1; /* of the release, which has been read */
+    while (g.pages.reading) {
+        assert_false(guest_pages_search(&g.pages, 0, 16));
+    }
+    search_all(&g, 0); /* to the end */
+    assert_false(g.pages.known);
+    search_all(&g, 0);
+    assert_true(g.pages.known); /* it is found again when it stays as it is */
+    linux_fini(&g);
+}
+
 static void test_note_in_the_last_page(void **state)
 {
     struct linux_guest g;
@@ -616,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_sweep_counts),
         cmocka_unit_test(test_search_is_bounded),
         cmocka_unit_test(test_note_in_steps),
+        cmocka_unit_test(test_note_that_changes),
         cmocka_unit_test(test_note_in_the_last_page),
         cmocka_unit_test(test_only_the_running_kernel),
         cmocka_unit_test(test_forgets_what_does_not_hold),
